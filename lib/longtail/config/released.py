@@ -1,0 +1,90 @@
+"""The names used by the released systems, mapped to this project's own parts."""
+
+from dataclasses import dataclass
+
+from yacs.config import CfgNode
+
+
+@dataclass(frozen=True)
+class DatasetParts:
+    """What a data set's name stands for.
+
+    Attributes:
+        source: where images and labels come from (a name in the data set registry).
+        views: augmentation policy of each view of a training image.
+        normalization: name of the channel means and deviations.
+        test_view: policy of a validation image.
+    """
+
+    source: str
+    views: tuple[str, ...] = ("crop_flip",)
+    normalization: str = "cifar"
+    test_view: str = "none"
+
+
+# The pipelines of the releases: specs of Bag of Tricks' and NCL's data set classes.
+BAG_OF_TRICKS = {
+    "IMBALANCECIFAR10": DatasetParts("cifar10_lt"),
+    "IMBALANCECIFAR100": DatasetParts("cifar100_lt"),
+    "CIFAR": DatasetParts("annotations", ("transforms",), "imagenet"),
+    "iNaturalist": DatasetParts("annotations", ("transforms",), "imagenet", "transforms"),
+}
+NCL = {
+    "MULTI_NETWORK_CIFAR_AUGPLIS": DatasetParts("annotations", ("autoaugment",)),
+    "MULTI_NETWORK_CIFAR_MOCO_AUGPLIS": DatasetParts("annotations", ("autoaugment", "simclr")),
+    "MULTI_NETWORK_CIFAR_AUGPLIS_NCL_PLUS": DatasetParts("annotations", ("autoaugment",)),
+    "ImageNet_LT": DatasetParts("annotations", ("randaugment",), "imagenet", "transforms"),
+    "ImageNet_LT_NCL_PLUS": DatasetParts("annotations", ("randaugment",), "imagenet", "transforms"),
+    "iNaturalist": DatasetParts("annotations", ("randaugment",), "inaturalist", "transforms"),
+    "Places_LT_MOCO": DatasetParts(
+        "annotations", ("simclr_imagenet", "simclr_imagenet"), "imagenet", "transforms"
+    ),
+}
+METHODS = {
+    "default": "plain",
+    "mix_up": "mixup",
+    "manifold_mix_up": "manifold_mixup",
+    "remix": "remix",
+    "bbn_mix": "bbn_mixup",
+    "dive": "distillation",
+    "multi_network_default": "nested",
+    "multi_network_default_CON": "contrastive",
+}
+
+
+def dataset_parts(cfg: CfgNode) -> DatasetParts:
+    """Return the parts that DATASET.DATASET stands for, with what the tree sets explicitly in place.
+
+    `iNaturalist` names two pipelines, one in each release; NCL's files are told by their training method.
+    """
+    name = cfg.DATASET.DATASET
+    tables = (
+        (NCL, BAG_OF_TRICKS) if cfg.TRAIN.COMBINER.TYPE.startswith("multi_network") else (BAG_OF_TRICKS, NCL)
+    )
+    implied = tables[0].get(name) or tables[1].get(name) or DatasetParts(name)
+    views = tuple(cfg.DATASET.VIEWS) or implied.views
+    if len(views) == 1:
+        views *= cfg.DATASET.INTRA_N
+    return DatasetParts(
+        source=implied.source,
+        views=views,
+        normalization=cfg.DATASET.NORMALIZATION or implied.normalization,
+        test_view=cfg.DATASET.TEST_VIEW or implied.test_view,
+    )
+
+
+def method_name(cfg: CfgNode) -> str:
+    """Return this project's name of the training method in TRAIN.COMBINER.TYPE."""
+    return METHODS.get(cfg.TRAIN.COMBINER.TYPE, cfg.TRAIN.COMBINER.TYPE)
+
+
+def expert_backbones(cfg: CfgNode) -> list[str]:
+    """Return the backbone of each expert."""
+    return list(cfg.BACKBONE.MULTI_NETWORK_TYPE) or [cfg.BACKBONE.TYPE]
+
+
+def precision(cfg: CfgNode) -> str:
+    """Return off, bf16 or fp16: what TRAIN.AMP says, or else fp16 where an old file asks for apex."""
+    if cfg.TRAIN.AMP != "off":
+        return str(cfg.TRAIN.AMP)
+    return "fp16" if cfg.TRAIN.APEX else "off"
