@@ -16,9 +16,7 @@ def defaults() -> CfgNode:
     _C.OUTPUT_DIR = "output"  # root of everything that is written (the releases had a home directory here)
     _C.RAND_SEED = 42  # seed of initialisation, order of samples, augmentation
     _C.VALID_STEP = 5  # judge every so many epochs; -1: after the last epoch only
-    _C.SAVE_STEP = (
-        5  # keep models/epoch_N.pth every so many epochs; -1: never. last.pth is written every epoch
-    )
+    _C.SAVE_STEP = 5  # keep models/epoch_N.pth every so many epochs; -1: never. last.pth is written every epoch
     _C.SHOW_STEP = 20  # report every so many iterations
     _C.PIN_MEMORY = True  # page-locked batches, for faster copies to a GPU
     _C.INPUT_SIZE = (224, 224)  # height, width in pixels that the `transforms` policy produces
@@ -31,12 +29,8 @@ def defaults() -> CfgNode:
 
     # ------------------------------------------------------------------ data
     _C.DATASET = CfgNode()
-    _C.DATASET.DATASET = (
-        "IMBALANCEDCIFAR10"  # annotations | cifar10_lt | cifar100_lt | digits_lt, or a released name
-    )
-    _C.DATASET.ROOT = (
-        ""  # where relative fpath start, and the archives of CIFAR lie; empty: beside the annotation
-    )
+    _C.DATASET.DATASET = "IMBALANCEDCIFAR10"  # annotations | cifar10_lt | cifar100_lt | digits_lt, or a released name
+    _C.DATASET.ROOT = ""  # where relative fpath start, and the archives of CIFAR lie; empty: beside the annotation
     #                       file, and dataset/cifar
     _C.DATASET.TRAIN_JSON = ""  # annotation file of the training images
     _C.DATASET.VALID_JSON = ""  # annotation file of the validation images
@@ -44,9 +38,7 @@ def defaults() -> CfgNode:
     _C.DATASET.VIEWS = []  # [ours] augmentation policy of each view: crop | crop_flip | autoaugment | simclr |
     #                        transforms | none; empty: what the name of the data set implies
     _C.DATASET.TEST_VIEW = ""  # [ours] none | transforms (TRANSFORMS.TEST_TRANSFORMS); empty: implied
-    _C.DATASET.NORMALIZATION = (
-        ""  # [ours] channel means and deviations: cifar | imagenet | inaturalist | digits;
-    )
+    _C.DATASET.NORMALIZATION = ""  # [ours] channel means and deviations: cifar | imagenet | inaturalist | digits;
     #                                empty: implied
     _C.DATASET.INTRA_N = 1  # NCL++: how many times an image is augmented, each time anew
     _C.DATASET.IMBALANCECIFAR = CfgNode()  # the rule that makes CIFAR and the digits long-tailed
@@ -98,9 +90,7 @@ def defaults() -> CfgNode:
     _C.NETWORK.LOAD_BACKBONE_ONLY = False  # not used, as in the release
     _C.NETWORK.MOCO = False  # contrastive branch with a momentum encoder
     _C.NETWORK.MOCO_K = 65536  # length of a queue, keys
-    _C.NETWORK.MOCO_DIM = (
-        128  # width of a key (the release repeated the queue length here; its files set 64, 1024)
-    )
+    _C.NETWORK.MOCO_DIM = 128  # width of a key (the release repeated the queue length here; its files set 64, 1024)
     _C.NETWORK.MOCO_T = 0.07  # temperature
     _C.NETWORK.MA_MODEL_ALPHA = 0.999  # decay of the momentum encoder
 
@@ -137,28 +127,20 @@ def defaults() -> CfgNode:
     _C.LOSS.DiVEKLD.POWER = 0.5
     _C.LOSS.DiVEKLD.TEMPERATURE = 3.0
     _C.LOSS.DiVEKLD.ALPHA = 0.5  # share of the distillation term
-    _C.LOSS.DiVEKLD.BASELOSS = (
-        "BalancedSoftmaxCE"  # loss on the labels (the release named one that does not exist)
-    )
+    _C.LOSS.DiVEKLD.BASELOSS = "BalancedSoftmaxCE"  # loss on the labels (the release named one that does not exist)
     _C.LOSS.HCM_N = 5  # nested losses: hard classes per sample, its own class included
-    _C.LOSS.HCM_MODE = (
-        "zero"  # [ours] classes that are not hard keep a logit of zero (zero, as released) or leave the
-    )
+    _C.LOSS.HCM_MODE = "zero"  # [ours] classes that are not hard keep a logit of zero (zero, as released) or leave the
     #                            softmax (exclude, as in the paper)
     _C.LOSS.CE_RATIO = 0.0  # nested losses: weight of the cross-entropy over all classes
     _C.LOSS.HCM_RATIO = 0.0  # weight of the cross-entropy over the hard classes
     _C.LOSS.CON_RATIO = 0.0  # weight of the contrastive loss
     _C.LOSS.MULTI_CLASIIFIER_LOSS = CfgNode()  # misspelt in the release; its files are to load
     _C.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR = 0.0  # weight of the distillation over all classes
-    _C.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM = (
-        0.0  # weight of the distillation over the hard classes
-    )
+    _C.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM = 0.0  # weight of the distillation over the hard classes
 
     # ------------------------------------------------------------------ training
     _C.TRAIN = CfgNode()
-    _C.TRAIN.BATCH_SIZE = (
-        32  # images per step: in all under DataParallel, per process under DistributedDataParallel
-    )
+    _C.TRAIN.BATCH_SIZE = 32  # images per step: in all under DataParallel, per process under DistributedDataParallel
     _C.TRAIN.MAX_EPOCH = 60  # epochs, counted from 1
     _C.TRAIN.SHUFFLE = True  # a new order of the images every epoch
     _C.TRAIN.NUM_WORKERS = 8  # processes that decode image files; small images need none
@@ -168,9 +150,7 @@ def defaults() -> CfgNode:
     _C.TRAIN.AMP = "off"  # [ours] automatic mixed precision: off | bf16 | fp16
     _C.TRAIN.CHANNELS_LAST = True  # [ours] NHWC memory layout of images and convolutions
     _C.TRAIN.DETERMINISTIC = True  # [ours] choose deterministic cuDNN kernels, as both releases did
-    _C.TRAIN.CHECKPOINT_MINUTES = (
-        10.0  # [ours] write last.pth inside an epoch when the newest one is older than this
-    )
+    _C.TRAIN.CHECKPOINT_MINUTES = 10.0  # [ours] write last.pth inside an epoch when the newest one is older than this
     _C.TRAIN.TENSORBOARD = CfgNode()
     _C.TRAIN.TENSORBOARD.ENABLE = True  # curves for TensorBoard in the run directory
     _C.TRAIN.COMBINER = CfgNode()
@@ -210,9 +190,7 @@ def defaults() -> CfgNode:
     _C.TEST = CfgNode()
     _C.TEST.BATCH_SIZE = 32
     _C.TEST.NUM_WORKERS = 8
-    _C.TEST.MODEL_FILE = (
-        ""  # checkpoint that main/valid.py judges: a path, or a file in RUN/models; empty: best ensemble
-    )
+    _C.TEST.MODEL_FILE = ""  # checkpoint to judge: a path, or a file in RUN/models; empty: best_ensemble.pth
     _C.TEST.MANY_SHOT = 100  # [ours] classes with at least so many training images are "many"
     _C.TEST.FEW_SHOT = 20  # [ours] classes with at most so many are "few"
     _C.TEST.TAU_NORM = CfgNode()

@@ -36,9 +36,7 @@ NCL = {
     "ImageNet_LT": DatasetParts("annotations", ("randaugment",), "imagenet", "transforms"),
     "ImageNet_LT_NCL_PLUS": DatasetParts("annotations", ("randaugment",), "imagenet", "transforms"),
     "iNaturalist": DatasetParts("annotations", ("randaugment",), "inaturalist", "transforms"),
-    "Places_LT_MOCO": DatasetParts(
-        "annotations", ("simclr_imagenet", "simclr_imagenet"), "imagenet", "transforms"
-    ),
+    "Places_LT_MOCO": DatasetParts("annotations", ("simclr_imagenet", "simclr_imagenet"), "imagenet", "transforms"),
 }
 METHODS = {
     "default": "plain",
@@ -58,9 +56,7 @@ def dataset_parts(cfg: CfgNode) -> DatasetParts:
     `iNaturalist` names two pipelines, one in each release; NCL's files are told by their training method.
     """
     name = cfg.DATASET.DATASET
-    tables = (
-        (NCL, BAG_OF_TRICKS) if cfg.TRAIN.COMBINER.TYPE.startswith("multi_network") else (BAG_OF_TRICKS, NCL)
-    )
+    tables = (NCL, BAG_OF_TRICKS) if cfg.TRAIN.COMBINER.TYPE.startswith("multi_network") else (BAG_OF_TRICKS, NCL)
     implied = tables[0].get(name) or tables[1].get(name) or DatasetParts(name)
     views = tuple(cfg.DATASET.VIEWS) or implied.views
     if len(views) == 1:

@@ -94,13 +94,9 @@ def check_values(cfg: CfgNode) -> None:
         if value_of(cfg, key) < 1 and value_of(cfg, key) != -1:
             raise UserError(f"{key} is {value_of(cfg, key)}; it must be at least 1, or -1 for never")
     if cfg.DATASET.IMBALANCECIFAR.RATIO > 1:
-        raise UserError(
-            f"DATASET.IMBALANCECIFAR.RATIO is {cfg.DATASET.IMBALANCECIFAR.RATIO}; it must be at most 1"
-        )
+        raise UserError(f"DATASET.IMBALANCECIFAR.RATIO is {cfg.DATASET.IMBALANCECIFAR.RATIO}; it must be at most 1")
     if cfg.TEST.MANY_SHOT <= cfg.TEST.FEW_SHOT:
-        raise UserError(
-            f"TEST.MANY_SHOT is {cfg.TEST.MANY_SHOT}; it must be above TEST.FEW_SHOT ({cfg.TEST.FEW_SHOT})"
-        )
+        raise UserError(f"TEST.MANY_SHOT is {cfg.TEST.MANY_SHOT}; it must be above TEST.FEW_SHOT ({cfg.TEST.FEW_SHOT})")
     steps = cfg.TRAIN.LR_SCHEDULER.LR_STEP
     if not all(type(step) is int for step in steps) or list(steps) != sorted(set(steps)):
         raise UserError(f"TRAIN.LR_SCHEDULER.LR_STEP is {list(steps)}; it must be a list of epochs that rise")

@@ -1,1 +1,27 @@
+"""Models: backbones, heads, experts, and loading the weights of the released systems."""
 
+from longtail.models import resnet_cifar  # noqa: F401  (enters its backbone into the registry)
+from longtail.models.backbones import BACKBONES
+from longtail.models.experts import Expert, Network, Output, build_model
+from longtail.models.heads import HEADS
+from longtail.models.weights import (
+    LoadReport,
+    load_backbone_weights,
+    load_released_weights,
+    read_checkpoint,
+    read_weights,
+)
+
+__all__ = [
+    "BACKBONES",
+    "HEADS",
+    "Expert",
+    "LoadReport",
+    "Network",
+    "Output",
+    "build_model",
+    "load_backbone_weights",
+    "load_released_weights",
+    "read_checkpoint",
+    "read_weights",
+]

@@ -1,0 +1,160 @@
+"""NIL_NBOD: nested individual learning and nested balanced online distillation of several experts.
+
+Nested Collaborative Learning, Li et al., CVPR 2022, arXiv 2203.15359. Letters: E experts, B samples, C classes, K hard
+classes. Every expert k has calibrated logits a_k = z_k + log n (raw class counts). "Nested" means that each term is
+computed twice: over all C classes, and over the K hard classes of each sample (its own and the K - 1 others that the
+first expert scores highest).
+
+What the released code computes, and what the paper says:
+
+- hard classes are chosen by expert 0 from its raw logits, once for everybody (paper: by each expert for itself);
+- a class that is not hard keeps the logit 0 and stays in the partition function (`zero`, released), or is left out of
+  the softmax (`exclude`, paper, eq. 4);
+- the divergence of each ordered pair of experts weighs factor / (E - 1), both of them receiving gradients.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from longtail.errors import UserError
+from longtail.losses.base import LOSSES, Loss, in_float32, log_prior
+
+EPSILON = 1e-9  # inside the logarithm of the distilled probabilities, as released
+
+
+def hard_classes(logits: Tensor, targets: Tensor, number: int) -> Tensor:
+    """Return the hard classes of each sample, its own class first: (B, K) class ids.
+
+    Args:
+        logits: raw logits of the expert that chooses, (B, C).
+        targets: class ids, (B,).
+        number: K, at most C.
+    """
+    scores = logits.detach().scatter(1, targets[:, None], torch.inf)
+    return scores.topk(number, dim=1).indices
+
+
+def cross_entropy(log_probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean over samples, summed over experts, of -log p_y.
+
+    Args:
+        log_probabilities: (E, B, C).
+        targets: class ids, (B,).
+    """
+    experts, samples = log_probabilities.shape[:2]
+    picked = log_probabilities.gather(2, targets.expand(experts, samples)[..., None])
+    return -picked.sum() / samples
+
+
+def distillation(log_probabilities: Tensor) -> Tensor:
+    """Return the sum over ordered pairs of experts i != j of KL(p_j || p_i), mean over samples.
+
+    Works from log-probabilities, so that a probability of exactly zero gives a zero gradient where the library's own
+    KL divergence gives NaN. Instead of E (E - 1) divergences it needs three sums over the experts:
+    sum_{i != j} p_j (log p_j - l_i) = (E - 1) sum_j p_j log p_j - (sum_j p_j) (sum_i l_i) + sum_j p_j l_j,
+    with l = log(p + 1e-9).
+
+    Args:
+        log_probabilities: (E, B, C), finite.
+    """
+    experts, samples = log_probabilities.shape[:2]
+    p = log_probabilities.exp()
+    learned = (p + EPSILON).log()
+    own = (p * ((experts - 1) * log_probabilities + learned)).sum()
+    crossed = (p.sum(0) * learned.sum(0)).sum()
+    return (own - crossed) / samples
+
+
+class NestedLoss(Loss):
+    """The loss of NCL: cross-entropy and mutual distillation, over all and over the hard classes.
+
+    Args:
+        class_counts: training images of each class, (C,).
+        hard_number: K, hard classes per sample, its own included; at most C.
+        hard_mode: "zero" or "exclude", see the module.
+        ce_ratio: weight of the cross-entropy over all classes.
+        hard_ratio: weight of the cross-entropy over the hard classes.
+        distillation_factor: weight of the distillation over all classes.
+        hard_distillation_factor: weight of the distillation over the hard classes.
+    """
+
+    prior: Tensor
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        hard_number: int,
+        hard_mode: str = "zero",
+        ce_ratio: float = 1.0,
+        hard_ratio: float = 1.0,
+        distillation_factor: float = 0.6,
+        hard_distillation_factor: float = 0.6,
+    ) -> None:
+        super().__init__()
+        if hard_number > len(class_counts):
+            raise UserError(
+                f"LOSS.HCM_N is {hard_number}; it must be at most the number of classes, {len(class_counts)}"
+            )
+        if hard_mode not in ("zero", "exclude"):
+            raise UserError(f"LOSS.HCM_MODE is {hard_mode!r}; allowed: 'zero', 'exclude'")
+        self.register_buffer("prior", log_prior(class_counts), persistent=False)
+        self.hard_number = hard_number
+        self.hard_mode = hard_mode
+        self.ce_ratio = ce_ratio
+        self.hard_ratio = hard_ratio
+        self.distillation_factor = distillation_factor
+        self.hard_distillation_factor = hard_distillation_factor
+
+    def hard_log_softmax(self, logits: Tensor, adjusted: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities over the hard classes, (E, B, C or K), and where the targets are in them, (B,).
+
+        Args:
+            logits: raw logits, (E, B, C).
+            adjusted: logits plus prior, (E, B, C).
+            targets: class ids, (B,).
+        """
+        hard = hard_classes(logits[0], targets, self.hard_number)
+        if self.hard_mode == "exclude":
+            chosen = adjusted.gather(2, hard.expand(adjusted.shape[0], *hard.shape))
+            return chosen.log_softmax(2), torch.zeros_like(targets)
+        mask = torch.zeros_like(adjusted[0]).scatter(1, hard, 1.0)
+        return (adjusted * mask).log_softmax(2), targets
+
+    def terms(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        features: Tensor | None = None,
+        teacher_logits: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return {"ce", "hard_ce", "nbod", "hard_nbod"}; logits (E, B, C), see `Loss.terms`."""
+        logits = in_float32(logits)
+        adjusted = logits + self.prior
+        full = adjusted.log_softmax(2)
+        hard, hard_targets = self.hard_log_softmax(logits, adjusted, targets)
+        terms = {
+            "ce": self.ce_ratio * cross_entropy(full, targets),
+            "hard_ce": self.hard_ratio * cross_entropy(hard, hard_targets),
+        }
+        pairs = logits.shape[0] - 1
+        if pairs:
+            terms["nbod"] = self.distillation_factor / pairs * distillation(full)
+            terms["hard_nbod"] = self.hard_distillation_factor / pairs * distillation(hard)
+        return terms
+
+
+@LOSSES.register("NIL_NBOD")
+def build(cfg: CfgNode, class_counts: list[int]) -> NestedLoss:
+    """Build it from LOSS.*."""
+    return NestedLoss(
+        class_counts,
+        hard_number=cfg.LOSS.HCM_N,
+        hard_mode=cfg.LOSS.HCM_MODE,
+        ce_ratio=cfg.LOSS.CE_RATIO,
+        hard_ratio=cfg.LOSS.HCM_RATIO,
+        distillation_factor=cfg.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR,
+        hard_distillation_factor=cfg.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM,
+    )

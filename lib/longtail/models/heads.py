@@ -1,0 +1,75 @@
+"""Heads: features (B, D) to logits (B, C)."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from yacs.config import CfgNode
+
+from longtail.registry import Registry
+
+HEADS: Registry[Callable[[CfgNode, int, int], nn.Module]] = Registry("head")
+
+
+def cosines(features: Tensor, weight: Tensor) -> Tensor:
+    """Return the cosine of every feature with every class weight, (B, C); zero for a feature of length zero."""
+    return F.linear(F.normalize(features), F.normalize(weight))
+
+
+class NormHead(nn.Module):
+    """Cosines without scale or bias, the head of LDAM (`FCNorm`).
+
+    The initial weight is uniform in (-1, 1), each column (one feature, all classes) then brought to length 1, as
+    released.
+    """
+
+    def __init__(self, in_features: int, num_classes: int) -> None:
+        super().__init__()
+        weight = torch.empty(num_classes, in_features).uniform_(-1, 1)
+        self.weight = nn.Parameter(F.normalize(weight, dim=0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, C) in [-1, 1] of features (B, D)."""
+        return cosines(features, self.weight)
+
+
+class CosineHead(nn.Module):
+    """Scaled cosines plus a bias (`cos`), NCL's head for large image sets.
+
+    Args:
+        in_features: D.
+        num_classes: C.
+        scale: factor of the cosine.
+        train_bias: False keeps the bias at zero.
+    """
+
+    def __init__(self, in_features: int, num_classes: int, scale: float, train_bias: bool = True) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.empty(num_classes, in_features).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(num_classes), requires_grad=train_bias)
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, C) of features (B, D)."""
+        return self.scale * cosines(features, self.weight) + self.bias
+
+
+@HEADS.register("FC")
+def linear(cfg: CfgNode, in_features: int, num_classes: int) -> nn.Linear:
+    """Build a linear head."""
+    return nn.Linear(in_features, num_classes, bias=cfg.CLASSIFIER.BIAS)
+
+
+@HEADS.register("FCNorm")
+def norm(cfg: CfgNode, in_features: int, num_classes: int) -> NormHead:
+    """Build a head of plain cosines."""
+    return NormHead(in_features, num_classes)
+
+
+@HEADS.register("cos")
+def cosine(cfg: CfgNode, in_features: int, num_classes: int) -> CosineHead:
+    """Build a head of scaled cosines."""
+    return CosineHead(in_features, num_classes, cfg.CLASSIFIER.COS_SCALE, cfg.CLASSIFIER.BIAS)

@@ -1,0 +1,162 @@
+"""Loading weights: the parameter names of NCL and Bag of Tricks, and those of this project.
+
+| file                        | backbone of expert k   | head of expert k                            |
+|-----------------------------|------------------------|---------------------------------------------|
+| this project                | experts.k.backbone.*   | experts.k.head.*                            |
+| NCL                         | backbone.k.*           | classifier.k.*                              |
+| NCL with the MoCo branch    | backbone.k.*           | classifier_ce.k.* (classifier.k projects)   |
+| Bag of Tricks (one expert)  | backbone.*             | classifier.*                                |
+
+All may carry a leading `module.`, left by DataParallel.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from longtail.errors import UserError
+
+
+class LoadReport(NamedTuple):
+    """What loading did, in this project's parameter names.
+
+    Attributes:
+        loaded: parameters and buffers that were set.
+        missing: those of the model that the file does not have; they keep their values.
+        unexpected: those of the file that the model does not have, under the file's names.
+    """
+
+    loaded: list[str]
+    missing: list[str]
+    unexpected: list[str]
+
+
+def own_name(name: str, moco: bool) -> str | None:
+    """Return this project's name of a released parameter, None where it has none.
+
+    Args:
+        name: without `module.`.
+        moco: whether the file has a MoCo branch, in which `classifier` is the projection head.
+    """
+    if name.startswith("experts."):
+        return name
+    head = "classifier_ce" if moco else "classifier"
+    for pattern, own in (
+        (r"backbone\.(\d+)\.(.+)", r"experts.\1.backbone.\2"),
+        (rf"{head}\.(\d+)\.(.+)", r"experts.\1.head.\2"),
+        (r"backbone\.(.+)", r"experts.0.backbone.\1"),
+        (rf"{head}\.(.+)", r"experts.0.head.\1"),
+    ):
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(own)
+    return None
+
+
+def load_released_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
+    """Set the parameters of a network from those of a released one, by name.
+
+    Args:
+        model: a `Network`.
+        state_dict: parameters under the names of NCL, of Bag of Tricks or of this project.
+
+    Returns:
+        what was loaded, missing and unexpected. Nothing is loaded where an error is raised.
+
+    Raises:
+        UserError: a shape differs (another number of classes or architecture), or no name is known.
+    """
+    names = {name: re.sub(r"^(module\.)+", "", name) for name in state_dict}
+    moco = any(name.startswith("classifier_ce.") for name in names.values())
+    wanted = model.state_dict()
+    found: dict[str, Tensor] = {}
+    unexpected = []
+    for name, stripped in names.items():
+        own = own_name(stripped, moco)
+        if own is None or own not in wanted:
+            unexpected.append(name)
+            continue
+        value = state_dict[name]
+        if value.shape != wanted[own].shape:
+            raise UserError(
+                f"weights do not fit: {name} is {list(value.shape)}, the network's {own} is {list(wanted[own].shape)}"
+            )
+        found[own] = value
+    if not found:
+        known = "backbone.*, classifier.* (NCL, Bag of Tricks) or experts.*"
+        raise UserError(f"none of the {len(names)} names in the weights is known; expected {known}")
+    model.load_state_dict(found, strict=False)
+    return LoadReport(list(found), [name for name in wanted if name not in found], unexpected)
+
+
+def load_backbone_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
+    """Set the parameters of a backbone from an ImageNet-style file; its classifier is left aside.
+
+    Args:
+        backbone: what to fill.
+        state_dict: names as in torchvision, with or without `module.` and `backbone.`.
+
+    Raises:
+        UserError: no parameter fits.
+    """
+    wanted = backbone.state_dict()
+    stripped = {re.sub(r"^(module\.|backbone\.)+", "", name): value for name, value in state_dict.items()}
+    found = {name: value for name, value in stripped.items() if name in wanted and value.shape == wanted[name].shape}
+    if not found:
+        raise UserError(
+            f"none of the {len(stripped)} names in the weights fits the backbone ({next(iter(wanted))}, ...)"
+        )
+    backbone.load_state_dict(found, strict=False)
+    missing = [name for name in wanted if name not in found]
+    return LoadReport(list(found), missing, [name for name in stripped if name not in found])
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read the parameters out of a checkpoint file of this project or of a released system.
+
+    Released checkpoints hold NumPy scalars beside the weights; those few types are allowed, nothing else is.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds no weights.
+    """
+    content = read_checkpoint(path)
+    for key in ("state_dict", "model"):
+        if isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    if not weights:
+        raise UserError(f"{path} holds no weights")
+    return weights
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU without running code from it.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds more than tensors and plain values.
+    """
+    try:
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"checkpoint {path} does not exist") from None
+    except Exception as error:  # torch raises a dozen kinds for a damaged file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"checkpoint {path} cannot be read: {reason}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"checkpoint {path} holds a {type(content).__name__}, not a dictionary of weights")
+    return content
+
+
+def _numpy_scalars() -> list[Any]:
+    import numpy as np
+
+    rebuild: Any = np.float64(0).__reduce__()[0]  # NumPy's private function that restores a scalar
+    old = (rebuild, "numpy.core.multiarray.scalar")  # where NumPy 1 kept it
+    types: list[Any] = [np.dtype, rebuild, old]
+    return types + [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]
