@@ -1,7 +1,4 @@
-"""The registry of backbones: images (B, 3, H, W) to a feature map (B, D, h, w) or to vectors (B, D).
-
-A backbone tells its feature width D in `out_features`.
-"""
+"""The registry of backbones: images to features."""
 
 from collections.abc import Callable
 
@@ -9,4 +6,15 @@ from torch import nn
 
 from longtail.registry import Registry
 
-BACKBONES: Registry[Callable[[], nn.Module]] = Registry("backbone")
+
+class Backbone(nn.Module):
+    """Images (B, 3, H, W) to a feature map (B, D, h, w), or to vectors (B, D) where it pools by itself.
+
+    Attributes:
+        out_features: D.
+    """
+
+    out_features: int
+
+
+BACKBONES: Registry[Callable[[], Backbone]] = Registry("backbone")

@@ -80,6 +80,6 @@ def build_model(cfg: CfgNode, num_classes: int) -> Network:
         backbone = BACKBONES.get(name)()
         if cfg.BACKBONE.FREEZE:
             backbone.requires_grad_(False)
-        head = HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, int(backbone.out_features), num_classes)
+        head = HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, backbone.out_features, num_classes)
         experts.append(Expert(backbone, head, cfg.MODULE.TYPE == "GAP", 0.5 if cfg.DROPOUT else 0.0))
     return Network(experts)

@@ -13,9 +13,19 @@ from longtail.registry import Registry
 HEADS: Registry[Callable[[CfgNode, int, int], nn.Module]] = Registry("head")
 
 
+def unit(vectors: Tensor, shortest: float = 1e-6) -> Tensor:
+    """Return the rows of (N, D) at length 1; a row shorter than `shortest` becomes zero and gets no gradient.
+
+    Dividing a zero row by a tiny constant would give it finite values but gradients of 1 / constant.
+    """
+    vectors = vectors.float()
+    length = vectors.norm(dim=1, keepdim=True)
+    return torch.where(length > shortest, vectors / length.clamp_min(shortest), 0.0)
+
+
 def cosines(features: Tensor, weight: Tensor) -> Tensor:
-    """Return the cosine of every feature with every class weight, (B, C); zero for a feature of length zero."""
-    return F.linear(F.normalize(features), F.normalize(weight))
+    """Return the cosine of every feature (B, D) with every class weight (C, D), (B, C)."""
+    return F.linear(unit(features), unit(weight))
 
 
 class NormHead(nn.Module):

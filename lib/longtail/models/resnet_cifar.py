@@ -8,7 +8,7 @@ distribution. Parameter names are those of the releases.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from longtail.models.backbones import BACKBONES
+from longtail.models.backbones import BACKBONES, Backbone
 
 
 class BasicBlock(nn.Module):
@@ -38,7 +38,7 @@ class BasicBlock(nn.Module):
         return F.relu(out + x, inplace=True)
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(Backbone):
     """A residual network of 6n + 2 layers whose output is a feature map (B, 64, H/4, W/4).
 
     Args:
@@ -65,8 +65,9 @@ class CifarResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the feature map of images (B, 3, H, W)."""
         x = F.relu(self.bn1(self.conv1(images)), inplace=True)
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return x
+        x = self.layer1(x)
+        x = self.layer2(x)
+        return self.layer3(x)
 
 
 @BACKBONES.register("res32_cifar")
