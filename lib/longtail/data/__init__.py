@@ -1,1 +1,24 @@
+"""Data: annotations, data sets, the long-tail rule, augmentation, samplers, loaders."""
 
+from longtail.data.batch import Batch
+from longtail.data.image_set import ImageSet
+from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
+from longtail.data.normalization import Normalize
+from longtail.data.samplers import SAMPLERS
+from longtail.data.sources import SOURCES, Splits, build_splits
+
+__all__ = [
+    "SAMPLERS",
+    "SOURCES",
+    "Batch",
+    "ImageSet",
+    "Loader",
+    "Loaders",
+    "Normalize",
+    "Shard",
+    "Splits",
+    "build_loaders",
+    "build_normalize",
+    "build_splits",
+    "build_valid_loader",
+]

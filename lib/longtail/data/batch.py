@@ -1,0 +1,40 @@
+"""What a training or evaluation step gets."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Images of one step with what is known of them.
+
+    Attributes:
+        images: (V, B, 3, H, W); uint8 from the loader, float after `Normalize`.
+        labels: class ids, (B,) int64.
+        indices: positions in the data set, (B,) int64.
+        partner: a second batch drawn by another sampler, for methods that mix two.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    partner: "Batch | None" = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device; copies from page-locked memory do not wait."""
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            self.indices.to(device, non_blocking=True),
+            self.partner.to(device) if self.partner else None,
+        )
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch in page-locked memory."""
+        return Batch(
+            self.images.pin_memory(),
+            self.labels.pin_memory(),
+            self.indices.pin_memory(),
+            self.partner.pin_memory() if self.partner else None,
+        )

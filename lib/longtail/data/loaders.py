@@ -1,0 +1,267 @@
+"""Batches, epoch by epoch: from memory in large augmented chunks, or from files through worker processes.
+
+A loader is a function of (epoch, step): any epoch can be entered at any step and gives the same batches as if it had
+been run from its beginning.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from yacs.config import CfgNode
+
+from longtail.config import dataset_parts
+from longtail.data.augment import build_policy, evaluation_transforms
+from longtail.data.batch import Batch
+from longtail.data.image_set import ImageFiles, ImageSet
+from longtail.data.normalization import NORMALIZATIONS, Normalize
+from longtail.data.samplers import SAMPLERS
+from longtail.data.seeding import AUGMENTATION, generator
+from longtail.data.sources import Splits
+from longtail.errors import UserError
+
+Policy = Callable[[Tensor, torch.Generator], Tensor]
+CHUNK = 1024  # images that are augmented in one call, at least one batch
+
+
+class Shard(NamedTuple):
+    """The part of the data that this process handles: number `rank` of `world`."""
+
+    rank: int = 0
+    world: int = 1
+
+
+class Loader:
+    """Gives the batches of an epoch; a subclass turns positions into images.
+
+    Args:
+        order: epoch -> positions in the data set, (N,).
+        labels: class ids of the whole set, (N,).
+        batch_size: samples per batch and process.
+        shard: which of the batches are this process's.
+        drop_last: leave out the samples that do not fill a batch on every process; otherwise no sample is left out and
+            none repeated, so processes may have different numbers of samples.
+    """
+
+    def __init__(
+        self,
+        order: Callable[[int], Tensor],
+        labels: Tensor,
+        batch_size: int,
+        shard: Shard,
+        drop_last: bool,
+    ) -> None:
+        self.order = order
+        self.labels = labels
+        self.batch_size = batch_size
+        self.shard = shard
+        self.drop_last = drop_last
+
+    def __len__(self) -> int:
+        """Return the batches per epoch of this process."""
+        if self.drop_last:
+            return len(self.labels) // (self.batch_size * self.shard.world)
+        own = len(range(self.shard.rank, len(self.labels), self.shard.world))
+        return -(-own // self.batch_size)
+
+    def positions(self, epoch: int) -> list[Tensor]:
+        """Return the positions of each batch of this process."""
+        order = self.order(epoch)
+        if self.drop_last:
+            steps = order[: len(self) * self.shard.world * self.batch_size].view(-1, self.shard.world, self.batch_size)
+            return list(steps[:, self.shard.rank])
+        return list(order[self.shard.rank :: self.shard.world].split(self.batch_size))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch `epoch` (from 1), beginning with number `start` (from 0)."""
+        raise NotImplementedError
+
+
+class MemoryLoader(Loader):
+    """Batches of images that are held in memory; many batches are augmented in one call.
+
+    Args:
+        images: (N, 3, H, W) uint8.
+        policies: one per view.
+        seed: of the run; each chunk of each epoch has random numbers of its own.
+    """
+
+    def __init__(self, images: Tensor, policies: Sequence[Policy], seed: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.images = images
+        self.policies = policies
+        self.seed = seed
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, see `Loader.epoch`."""
+        batches = self.positions(epoch)
+        per_chunk = max(CHUNK // self.batch_size, 1)
+        for first in range(start - start % per_chunk, len(batches), per_chunk):
+            chunk = batches[first : first + per_chunk]
+            for number, batch in enumerate(self._augment(chunk, epoch, first), first):
+                if number >= start:
+                    yield batch
+
+    def _augment(self, chunk: list[Tensor], epoch: int, first: int) -> Iterator[Batch]:
+        positions = torch.cat(chunk)
+        random = generator(self.seed, AUGMENTATION, epoch, self.shard.rank, first)
+        images = self.images[positions]
+        views = torch.stack([policy(images, random) for policy in self.policies])
+        labels = self.labels[positions]
+        sizes = [len(batch) for batch in chunk]
+        for parts in zip(views.split(sizes, dim=1), labels.split(sizes), positions.split(sizes), strict=True):
+            yield Batch(*parts)
+
+
+class FileLoader(Loader):
+    """Batches of image files that worker processes decode and augment one by one.
+
+    Args:
+        files: the images.
+        policies: one per view.
+        seed: of the run; each sample of each epoch has random numbers of its own, whichever worker serves it.
+        workers: processes; 0 decodes in this one.
+        pin_memory: give batches in page-locked memory.
+    """
+
+    def __init__(
+        self,
+        files: ImageFiles,
+        policies: Sequence[Policy],
+        seed: int,
+        workers: int,
+        pin_memory: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.samples = _Samples(files, self.labels, policies, seed)
+        self.workers = workers
+        self.pin_memory = pin_memory
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, see `Loader.epoch`.
+
+        Raises:
+            UserError: an image is missing or damaged, or the images of a batch differ in size.
+        """
+        batches = self.positions(epoch)[start:]
+        loader = DataLoader(
+            self.samples,
+            batch_sampler=[[(epoch, position) for position in batch.tolist()] for batch in batches],
+            num_workers=self.workers,
+            collate_fn=_collate,
+            pin_memory=self.pin_memory,
+            generator=torch.Generator(),  # keeps its hands off the global random state
+        )
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+class _Samples(Dataset):
+    """What a worker process does: (epoch, position) to the views of one image."""
+
+    def __init__(self, files: ImageFiles, labels: Tensor, policies: Sequence[Policy], seed: int) -> None:
+        self.files = files
+        self.labels = labels
+        self.policies = policies
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int] | UserError:
+        epoch, position = key
+        random = generator(self.seed, AUGMENTATION, epoch, position)
+        try:
+            image = self.files[position][None]
+        except UserError as error:  # raised in a worker it would come out as a traceback
+            return error
+        return torch.cat([policy(image, random) for policy in self.policies]), self.labels[position], position
+
+
+def _collate(samples: list[tuple[Tensor, Tensor, int] | UserError]) -> Batch | UserError:
+    good = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        good.append(sample)
+    views, labels, positions = zip(*good, strict=True)
+    sizes = {tuple(view.shape[2:]) for view in views}
+    if len(sizes) > 1:
+        shown = " and ".join(f"{height}x{width}" for height, width in sorted(sizes)[:2])
+        return UserError(f"images of one batch differ in size ({shown}); DATASET.VIEWS [transforms] brings them to one")
+    return Batch(torch.stack(views, dim=1), torch.stack(labels), torch.tensor(positions))
+
+
+class Loaders(NamedTuple):
+    """Everything about the data that training needs."""
+
+    train: Loader
+    valid: Loader
+    normalize: Normalize
+
+
+def build_loaders(cfg: CfgNode, splits: Splits, shard: Shard = Shard()) -> Loaders:  # noqa: B008  (immutable)
+    """Decode what is to be held in memory and build the loaders of both splits.
+
+    Args:
+        cfg: the configuration tree.
+        splits: from `build_splits`.
+        shard: the part that this process handles.
+
+    Raises:
+        UserError: an image is missing or damaged, a policy is unknown, or there are fewer images than one batch.
+    """
+    parts = dataset_parts(cfg)
+    policies = [build_policy(name, cfg) for name in parts.views]
+    needed = cfg.TRAIN.BATCH_SIZE * shard.world
+    if len(splits.train) < needed:
+        raise UserError(
+            f"{splits.train.name} has {len(splits.train)} images, fewer than one step takes "
+            f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} x {shard.world} processes)"
+        )
+    sampler = SAMPLERS.get(cfg.TRAIN.SAMPLER.TYPE)(cfg, splits.train)
+    train = _loader(
+        cfg, splits.train, policies, cfg.TRAIN.NUM_WORKERS, sampler.indices, cfg.TRAIN.BATCH_SIZE, shard, drop_last=True
+    )
+    return Loaders(train, build_valid_loader(cfg, splits.valid, shard), build_normalize(cfg))
+
+
+def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = Shard()) -> Loader:  # noqa: B008
+    """Build the loader of the images to judge on: every sample once, in order, for any number of processes."""
+    policy = evaluation_transforms(cfg) if dataset_parts(cfg).test_view == "transforms" else build_policy("none", cfg)
+    order = torch.arange(len(images))
+    return _loader(
+        cfg, images, [policy], cfg.TEST.NUM_WORKERS, lambda _: order, cfg.TEST.BATCH_SIZE, shard, drop_last=False
+    )
+
+
+def build_normalize(cfg: CfgNode) -> Normalize:
+    """Build what turns uint8 images into the network's input."""
+    mean, deviation = NORMALIZATIONS.get(dataset_parts(cfg).normalization)
+    return Normalize(mean, deviation, cfg.TRAIN.CHANNELS_LAST, cfg.COLOR_SPACE == "BGR")
+
+
+def _loader(
+    cfg: CfgNode,
+    images: ImageSet,
+    policies: Sequence[Policy],
+    workers: int,
+    order: Callable[[int], Tensor],
+    batch_size: int,
+    shard: Shard,
+    drop_last: bool,
+) -> Loader:
+    pixels = images.load()
+    settings = {
+        "order": order,
+        "labels": images.labels,
+        "batch_size": batch_size,
+        "shard": shard,
+        "drop_last": drop_last,
+    }
+    if isinstance(pixels, Tensor):
+        return MemoryLoader(pixels, policies, cfg.RAND_SEED, **settings)
+    pin = cfg.PIN_MEMORY and torch.cuda.is_available()
+    return FileLoader(pixels, policies, cfg.RAND_SEED, workers, pin, **settings)
