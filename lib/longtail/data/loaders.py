@@ -19,7 +19,7 @@ from longtail.data.image_set import ImageFiles, ImageSet
 from longtail.data.normalization import NORMALIZATIONS, Normalize
 from longtail.data.samplers import SAMPLERS
 from longtail.data.seeding import AUGMENTATION, generator
-from longtail.data.sources import Splits
+from longtail.data.sources import Splits, build_splits
 from longtail.errors import UserError
 
 Policy = Callable[[Tensor, torch.Generator], Tensor]
@@ -31,6 +31,9 @@ class Shard(NamedTuple):
 
     rank: int = 0
     world: int = 1
+
+
+SINGLE = Shard()
 
 
 class Loader:
@@ -202,17 +205,18 @@ class Loaders(NamedTuple):
     normalize: Normalize
 
 
-def build_loaders(cfg: CfgNode, splits: Splits, shard: Shard = Shard()) -> Loaders:  # noqa: B008  (immutable)
+def build_loaders(cfg: CfgNode, splits: Splits | None = None, shard: Shard = SINGLE) -> Loaders:
     """Decode what is to be held in memory and build the loaders of both splits.
 
     Args:
         cfg: the configuration tree.
-        splits: from `build_splits`.
+        splits: from `build_splits`; None builds them here.
         shard: the part that this process handles.
 
     Raises:
         UserError: an image is missing or damaged, a policy is unknown, or there are fewer images than one batch.
     """
+    splits = splits or build_splits(cfg)
     parts = dataset_parts(cfg)
     policies = [build_policy(name, cfg) for name in parts.views]
     needed = cfg.TRAIN.BATCH_SIZE * shard.world
@@ -228,7 +232,7 @@ def build_loaders(cfg: CfgNode, splits: Splits, shard: Shard = Shard()) -> Loade
     return Loaders(train, build_valid_loader(cfg, splits.valid, shard), build_normalize(cfg))
 
 
-def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = Shard()) -> Loader:  # noqa: B008
+def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = SINGLE) -> Loader:
     """Build the loader of the images to judge on: every sample once, in order, for any number of processes."""
     policy = evaluation_transforms(cfg) if dataset_parts(cfg).test_view == "transforms" else build_policy("none", cfg)
     order = torch.arange(len(images))

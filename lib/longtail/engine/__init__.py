@@ -1,1 +1,1 @@
-
+"""The engine: one training loop, evaluation, checkpoints, run directories."""

@@ -15,7 +15,12 @@ class Loss(nn.Module):
 
     A subclass implements `terms`. Losses of one expert take logits (B, C); nested losses take (E, V*B, C), rows
     ordered view by view. All computation is in float32 or wider, whatever the logits' type.
+
+    Attributes:
+        nested: whether the loss compares experts, and so takes the logits of all of them.
     """
+
+    nested = False
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the loss which epoch (counted from 1) is trained; deferred re-weighting switches here."""

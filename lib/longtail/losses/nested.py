@@ -81,6 +81,7 @@ class NestedLoss(Loss):
         hard_distillation_factor: weight of the distillation over the hard classes.
     """
 
+    nested = True
     prior: Tensor
 
     def __init__(

@@ -1,1 +1,7 @@
+"""Training methods: what one batch becomes."""
 
+from longtail.methods.base import METHODS, Method, Step, build_method, stacked_views
+from longtail.methods.nested import Nested
+from longtail.methods.plain import Plain
+
+__all__ = ["METHODS", "Method", "Nested", "Plain", "Step", "build_method", "stacked_views"]

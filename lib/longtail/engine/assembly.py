@@ -1,0 +1,103 @@
+"""From the tree to the parts of a run; the last place that sees the tree."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from yacs.config import CfgNode
+
+from longtail.config import expert_backbones, precision
+from longtail.data import Splits
+from longtail.engine.optim import learning_rates
+from longtail.engine.trainer import Schedule
+from longtail.errors import UserError
+from longtail.evaluation import Judge, shot_groups
+from longtail.models import (
+    LoadReport,
+    Network,
+    build_model,
+    load_backbone_weights,
+    load_released_weights,
+    read_weights,
+)
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_network(cfg: CfgNode, num_classes: int) -> Network:
+    """Build the network and fill it with the weights that the tree names.
+
+    Raises:
+        UserError: a weights file is missing, damaged or does not fit.
+    """
+    network = build_model(cfg, num_classes)
+    if cfg.BACKBONE.PRETRAINED_MODEL:
+        weights = read_weights(cfg.BACKBONE.PRETRAINED_MODEL)
+        for expert in network.experts:
+            _report(cfg.BACKBONE.PRETRAINED_MODEL, load_backbone_weights(expert.backbone, weights))
+    if cfg.NETWORK.PRETRAINED:
+        if not cfg.NETWORK.PRETRAINED_MODEL:
+            raise UserError("NETWORK.PRETRAINED is True; NETWORK.PRETRAINED_MODEL must name a checkpoint")
+        _load(network, cfg.NETWORK.PRETRAINED_MODEL)
+    if cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict":
+        _load(network, cfg.RESUME_MODEL)
+    if cfg.TRAIN.CHANNELS_LAST:
+        network = network.to(memory_format=torch.channels_last)
+    return network
+
+
+def _load(network: Network, path: str) -> None:
+    try:
+        _report(path, load_released_weights(network, read_weights(path)))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _report(path: str | Path, report: LoadReport) -> None:
+    logger.info("weights of %s: %d parameters loaded", path, len(report.loaded))
+    for what, names in (("missing in the file", report.missing), ("not used", report.unexpected)):
+        if names:
+            logger.warning("weights of %s: %d %s: %s", path, len(names), what, ", ".join(names[:5]))
+
+
+def architecture(cfg: CfgNode) -> str:
+    """Return what the parameters of a network depend on, in words."""
+    return f"{' + '.join(expert_backbones(cfg))} with {cfg.CLASSIFIER.TYPE} heads"
+
+
+def autocast(cfg: CfgNode, device: torch.device) -> Callable[[], torch.autocast]:
+    """Return a maker of the mixed-precision context that the tree asks for."""
+    dtype = DTYPES[precision(cfg)]
+    return lambda: torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def judge_maker(cfg: CfgNode, class_counts: list[int], experts: int, device: torch.device) -> Callable[[], Judge]:
+    """Return a maker of empty judges."""
+    many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
+    return lambda: Judge(len(class_counts), experts, class_counts, many=many, few=few, device=device)
+
+
+def schedule(cfg: CfgNode) -> Schedule:
+    """Return when things happen."""
+    return Schedule(
+        learning_rates(cfg),
+        cfg.VALID_STEP,
+        cfg.SAVE_STEP,
+        cfg.SHOW_STEP,
+        cfg.TRAIN.CHECKPOINT_MINUTES * 60,
+        cfg.EVAL_MODE,
+    )
+
+
+def describe_data(cfg: CfgNode, splits: Splits) -> str:
+    """Return one line about the training images."""
+    counts = splits.train.class_counts()
+    groups = shot_groups(counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
+    shots = ", ".join(f"{len(groups[name])} {name}" for name in ("many", "medium", "few") if groups.get(name))
+    return (
+        f"{len(splits.train):,} training images in {len(counts)} classes ({max(counts):,} to {min(counts):,}, "
+        f"imbalance {max(counts) / min(counts):.4g}: {shots}), {len(splits.valid):,} validation images"
+    )

@@ -1,0 +1,33 @@
+"""Where log messages go: the terminal, and the log of the run."""
+
+import logging
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+_LOGGER = logging.getLogger("longtail")
+
+
+class _Terminal(logging.Handler):
+    """Writes to standard output without tearing a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def log_to_terminal(quiet: bool = False) -> None:
+    """Show messages on the terminal; a quiet process shows warnings only."""
+    handler = _Terminal()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setLevel(logging.WARNING if quiet else logging.INFO)
+    _LOGGER.handlers = [handler]
+    _LOGGER.setLevel(logging.INFO)
+
+
+def log_to_file(path: Path) -> None:
+    """Append messages to a file as well, each with its time."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _LOGGER.addHandler(handler)

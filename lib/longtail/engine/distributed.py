@@ -1,0 +1,82 @@
+"""The processes of a run: one, or those that torchrun started."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class World(NamedTuple):
+    """This process among those of the run.
+
+    Attributes:
+        rank: number of this process, from 0; process 0 writes the files.
+        local_rank: its number on this machine.
+        size: processes in all.
+    """
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+
+def launched_world() -> World:
+    """Return the place that torchrun gave this process; a world of one when it was started alone."""
+    environment = os.environ
+    return World(
+        int(environment.get("RANK", 0)), int(environment.get("LOCAL_RANK", 0)), int(environment.get("WORLD_SIZE", 1))
+    )
+
+
+def connect(world: World, device: torch.device) -> None:
+    """Join the process group: NCCL between GPUs, gloo between CPUs. A world of one needs none."""
+    if world.size > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def disconnect() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def sum_over_processes(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its sum over all processes, in place."""
+    if dist.is_initialized():
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+
+
+def highest(value: int, device: torch.device) -> int:
+    """Return the largest value of all processes; every process gets the same answer."""
+    if not dist.is_initialized():
+        return value
+    shared = torch.tensor(value, device=device)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return int(shared)
+
+
+def from_main(value: Any) -> Any:
+    """Return process 0's value in every process."""
+    if not dist.is_initialized():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box)
+    return box[0]
+
+
+def gather_to_all(value: Any) -> list[Any]:
+    """Return the values of all processes, in the order of their ranks."""
+    if not dist.is_initialized():
+        return [value]
+    box: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(box, value)
+    return box

@@ -1,0 +1,69 @@
+"""What a run ran on: versions, hardware, commit, command."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "yacs")
+
+
+def describe(devices: list[torch.device], processes: int, fingerprints: dict[str, str]) -> dict[str, Any]:
+    """Return the content of environment.json.
+
+    Args:
+        devices: what this process computes on.
+        processes: of the run.
+        fingerprints: of the data, by split.
+    """
+    return {
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "devices": [torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu" for device in devices],
+        "cuda": torch.version.cuda if devices[0].type == "cuda" else None,
+        "processes": processes,
+        "data": fingerprints,
+    }
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _commit() -> str | None:
+    """Return the commit of the source tree, with `+` when files differ from it; None outside a repository."""
+    folder = Path(__file__).parent
+    try:
+        commit, status = (
+            subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.strip() + ("+" if status.strip() else "")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

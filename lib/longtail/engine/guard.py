@@ -1,0 +1,89 @@
+"""The watch over losses and gradients: a step that is not finite never reaches the weights."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from longtail.errors import UserError
+from longtail.methods import Step
+
+
+class NotFinite(UserError):
+    """A loss or gradient was not finite; names the epoch, the batch, the loss parts and the samples."""
+
+
+class _Seen(NamedTuple):
+    epoch: int
+    number: int
+    finite: Tensor
+    parts: dict[str, Tensor]
+    indices: Tensor
+
+
+class FiniteGuard:
+    """Checks every step before the optimiser acts.
+
+    On a CPU the check is immediate. On a GPU it would make the host wait in every step; there the verdict is handed to
+    the fused optimiser, which leaves the weights alone from the first bad step on, and the host reads it now and then
+    (`report`).
+
+    Args:
+        optimizer: a fused one where `immediate` is False.
+        immediate: read each verdict at once.
+        gradients: also check the gradients; False under a gradient scaler, for which an overflow is ordinary.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, immediate: bool, gradients: bool = True) -> None:
+        self.optimizer = optimizer
+        self.immediate = immediate
+        self.gradients = gradients
+        self._bad: Tensor | None = None
+        self._seen: list[_Seen] = []
+
+    def check(self, epoch: int, number: int, step: Step, indices: Tensor) -> None:
+        """Judge a step whose gradients are computed and not yet applied.
+
+        Args:
+            epoch: from 1.
+            number: of the batch in the epoch, from 1.
+            step: of the method.
+            indices: positions of the samples in the data set, (B,).
+
+        Raises:
+            NotFinite: the step is bad, and verdicts are read at once.
+        """
+        finite = torch.isfinite(step.loss.detach())
+        if self.gradients:
+            gradients = [
+                parameter.grad
+                for group in self.optimizer.param_groups
+                for parameter in group["params"]
+                if parameter.grad is not None
+            ]
+            finite = finite & torch.isfinite(torch.nn.utils.get_total_norm(gradients))
+        self._seen.append(_Seen(epoch, number, finite, step.parts, indices))
+        if self.immediate:
+            self.report()
+            return
+        bad = (~finite).float()
+        self._bad = bad if self._bad is None else torch.maximum(self._bad, bad)
+        self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
+        self.optimizer.grad_scale = None  # type: ignore[attr-defined]
+
+    def report(self) -> None:
+        """Read the verdicts since the last call.
+
+        Raises:
+            NotFinite: one of them was bad; no step since then has touched the weights.
+        """
+        seen, self._seen = self._seen, []
+        if not seen or bool(torch.stack([one.finite for one in seen]).all()):
+            return
+        first = next(one for one in seen if not bool(one.finite))
+        parts = ", ".join(f"{name} {float(value):.4g}" for name, value in first.parts.items())
+        samples = " ".join(map(str, first.indices.tolist()))
+        raise NotFinite(
+            f"loss or gradient is not finite in epoch {first.epoch}, batch {first.number} ({parts}); samples {samples}; the "
+            "weights were not touched; a lower TRAIN.OPTIMIZER.BASE_LR or TRAIN.AMP off may help"
+        )

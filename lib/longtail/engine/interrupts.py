@@ -1,0 +1,50 @@
+"""Stopping on request: the first signal asks the loop to end in good order, the second ends it at once."""
+
+import signal
+from types import FrameType, TracebackType
+
+
+class Interrupted(Exception):
+    """Training was asked to stop and has saved its state.
+
+    Args:
+        signum: the signal.
+        where: what was saved.
+    """
+
+    def __init__(self, signum: int, where: str) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}; {where}")
+        self.signum = signum
+
+
+class Interrupts:
+    """While entered, remembers SIGINT, SIGTERM and SIGUSR1 instead of dying of them.
+
+    Attributes:
+        received: number of the first signal, None while there was none.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> "Interrupts":
+        for signum in self.SIGNALS:
+            self._previous[signum] = signal.signal(signum, self._remember)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        self.received = signum
+        self._restore()  # a second signal is not to be held back
+
+    def _restore(self) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)  # type: ignore[arg-type]
+        self._previous.clear()

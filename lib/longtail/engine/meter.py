@@ -1,0 +1,39 @@
+"""Training loss and accuracy of an epoch, kept on the device until somebody asks."""
+
+import torch
+from torch import Tensor
+
+from longtail.methods import Step
+
+
+class Meter:
+    """Sums over the samples of an epoch: loss, its parts, correct predictions of the ensemble."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.sums: dict[str, Tensor] = {}
+
+    def update(self, step: Step) -> None:
+        """Add one step; nothing waits for the device."""
+        rows = len(step.targets)
+        with torch.no_grad():
+            correct = (step.logits.float().mean(0).argmax(1) == step.targets).sum()
+            values = {"loss": step.loss.detach() * rows, "top1": correct}
+            values |= {f"loss/{name}": part * rows for name, part in step.parts.items()}
+            for name, value in values.items():
+                value = value.double()
+                self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.samples += rows
+
+    def means(self) -> dict[str, float]:
+        """Return the means over the samples so far."""
+        return {name: float(value) / self.samples for name, value in self.sums.items()}
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the sums, for a checkpoint inside an epoch."""
+        return {"samples": self.samples, "sums": dict(self.sums)}
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]], device: torch.device) -> None:
+        """Go on from saved sums."""
+        self.samples = int(state["samples"])  # type: ignore[call-overload]
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}

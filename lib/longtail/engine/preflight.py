@@ -1,0 +1,53 @@
+"""What can be refused before any data is read."""
+
+from yacs.config import CfgNode
+
+from longtail.config import dataset_parts, expert_backbones, method_name
+from longtail.config.validation import value_of
+from longtail.data import SAMPLERS, SOURCES
+from longtail.data.augment import POLICIES
+from longtail.data.normalization import NORMALIZATIONS
+from longtail.engine.run_directory import check_writable
+from longtail.errors import UserError
+from longtail.losses import LOSSES
+from longtail.methods import METHODS
+from longtail.models import BACKBONES, HEADS
+
+# Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
+NOT_AVAILABLE = {
+    "DATASET.GENERATE_CAM_BASED_DATASET": False,
+    "DATASET.USE_CAM_BASED_DATASET": False,
+    "NETWORK.MOCO": False,
+    "TRAIN.TWO_STAGE.DRS": False,
+    "TRAIN.SYNCBN": False,
+    "TEST.TAU_NORM.USE_TAU_NORM": False,
+    "TRAIN.SAMPLER.MULTI_NETWORK_TYPE": ["default"],
+}
+
+
+def check_names(cfg: CfgNode) -> None:
+    """Refuse names that stand for nothing and keys that nothing reads.
+
+    Raises:
+        UserError: says which, what there is, and the nearest match.
+    """
+    parts = dataset_parts(cfg)
+    SOURCES.get(parts.source)
+    for view in parts.views:
+        POLICIES.get(view)
+    NORMALIZATIONS.get(parts.normalization)
+    SAMPLERS.get(cfg.TRAIN.SAMPLER.TYPE)
+    for backbone in expert_backbones(cfg):
+        BACKBONES.get(backbone)
+    HEADS.get(cfg.CLASSIFIER.TYPE)
+    LOSSES.get(cfg.LOSS.LOSS_TYPE)
+    METHODS.get(method_name(cfg))
+    for key, off in NOT_AVAILABLE.items():
+        if value_of(cfg, key) != off:
+            raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
+
+
+def preflight(cfg: CfgNode) -> None:
+    """Check names and that the run directory can be written."""
+    check_names(cfg)
+    check_writable(cfg)

@@ -1,0 +1,169 @@
+"""A whole training run: from the tree to results.json."""
+
+import logging
+from typing import Any
+
+import torch
+from yacs.config import CfgNode
+
+from longtail.config import precision
+from longtail.data import Shard, Splits, build_loaders, build_splits
+from longtail.engine.assembly import architecture, autocast, build_network, describe_data, judge_maker, schedule
+from longtail.engine.checkpoint import seed_everything
+from longtail.engine.console import log_to_file
+from longtail.engine.continuation import Continuation, find_continuation, read_fitting
+from longtail.engine.devices import own_device, parse_devices, wrap
+from longtail.engine.distributed import World, connect, disconnect, from_main, launched_world
+from longtail.engine.environment import describe
+from longtail.engine.optim import build_optimizer
+from longtail.engine.preflight import preflight
+from longtail.engine.records import Records
+from longtail.engine.run_directory import RunDirectory, create_run
+from longtail.engine.trainer import Trainer
+from longtail.evaluation import plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
+from longtail.losses import build_loss
+from longtail.methods import build_method
+
+logger = logging.getLogger(__name__)
+
+
+def train(cfg: CfgNode, source: str, gpus: str | None = None, resume: str = "auto") -> RunDirectory | None:
+    """Train, judge and draw what a tree describes.
+
+    Args:
+        cfg: the tree.
+        source: what results.json calls the configuration, the path of its YAML file.
+        gpus: "cpu", "0", "0,1"; None: the first GPU, or the CPU where there is none.
+        resume: "auto", "never", or the path of a run directory or checkpoint.
+
+    Returns:
+        the run directory; None in processes that do not write.
+
+    Raises:
+        UserError: something in the tree, the data or the checkpoint is wrong; nothing has been written.
+        Interrupted: a signal stopped the training; it can be continued.
+    """
+    world = launched_world()
+    devices = parse_devices(gpus)
+    device = own_device(devices, world)
+    preflight(cfg)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    connect(world, device)
+    try:
+        return _train(cfg, source, devices, device, world, resume)
+    finally:
+        disconnect()
+
+
+def _train(
+    cfg: CfgNode, source: str, devices: list[torch.device], device: torch.device, world: World, resume: str
+) -> RunDirectory | None:
+    splits = build_splits(cfg)
+    class_counts = splits.train.class_counts()
+
+    seed_everything(cfg.RAND_SEED, cfg.TRAIN.DETERMINISTIC)
+    network = build_network(cfg, len(class_counts)).to(device)
+    loss = build_loss(cfg, class_counts)
+    facts = {
+        "config": source,
+        "seed": cfg.RAND_SEED,
+        "epochs": cfg.TRAIN.MAX_EPOCH,
+        "classes": len(class_counts),
+        "experts": len(network.experts),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "architecture": architecture(cfg),
+        "fingerprint": splits.train.fingerprint(),
+    }
+    method = build_method(cfg, wrap(network, devices, device, world), loss).to(device)
+    start = from_main(find_continuation(cfg, resume) if world.main else None)
+    content = read_fitting(start.checkpoint, facts) if start.checkpoint else None
+    if start.run and start.run.finished():
+        logger.info("run %s is finished; nothing is left to do", start.run.path)
+        return start.run
+    loaders = build_loaders(cfg, splits, Shard(world.rank, world.size))
+
+    run = (start.run or create_run(cfg)) if world.main else None
+    if run:
+        _begin(cfg, run, start, splits, facts, devices, world)
+    half = precision(cfg) == "fp16"
+    if half and device.type == "cpu":
+        logger.warning("fp16 on a CPU is slow; TRAIN.AMP bf16 is what it can do fast")
+    optimizer = build_optimizer(cfg, network, fused=not half)
+    trainer = Trainer(
+        network,
+        method,
+        optimizer,
+        torch.amp.GradScaler(device.type, enabled=half),
+        loaders,
+        judge_maker(cfg, class_counts, len(network.experts), device),
+        schedule(cfg),
+        device,
+        autocast(cfg, device),
+        run,
+        Records(run, cfg.TRAIN.TENSORBOARD.ENABLE, content["epoch"] if content else 1) if run else None,
+        facts,
+        world,
+    )
+    if content:
+        trainer.load(content)
+    elif world.size > 1:
+        torch.manual_seed(cfg.RAND_SEED + world.rank)  # dropout must not be the same everywhere
+    trainer.fit()
+    if run:
+        _end(cfg, run, trainer, class_counts)
+    return run
+
+
+def _begin(
+    cfg: CfgNode,
+    run: RunDirectory,
+    start: Continuation,
+    splits: Splits,
+    facts: dict[str, Any],
+    devices: list[torch.device],
+    world: World,
+) -> None:
+    """Write and say what is about to be trained, on what."""
+    log_to_file(run.log)
+    logger.info("run directory %s", run.path)
+    if start.checkpoint:
+        logger.info("going on from %s%s", start.checkpoint, f" ({start.why_new})" if start.why_new else "")
+    else:
+        fingerprints = {"train": splits.train.fingerprint(), "valid": splits.valid.fingerprint()}
+        run.write_json("environment.json", describe(devices, world.size, fingerprints))
+    logger.info("%s", describe_data(cfg, splits))
+    logger.info(
+        "%d x %s, %s parameters; %s with %s",
+        facts["experts"],
+        facts["architecture"],
+        f"{facts['parameters']:,}",
+        cfg.TRAIN.COMBINER.TYPE,
+        cfg.LOSS.LOSS_TYPE,
+    )
+    logger.info(
+        "%s, precision %s, effective batch %d (%d process%s)",
+        ", ".join(map(str, devices)),
+        precision(cfg),
+        cfg.TRAIN.BATCH_SIZE * world.size,
+        world.size,
+        "" if world.size == 1 else "es",
+    )
+    counts = splits.train.class_counts()
+    plot_class_counts(run.figures / "class_counts.png", counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
+
+
+def _end(cfg: CfgNode, run: RunDirectory, trainer: Trainer, class_counts: list[int]) -> None:
+    """Draw the figures of a finished run and say how it went."""
+    many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
+    assert trainer.records
+    plot_curves(run.figures / "curves.png", trainer.records.history)
+    if trainer.judge:
+        cm = trainer.judge.confusion("ensemble")
+        plot_per_class_accuracy(run.figures / "per_class_accuracy.png", cm, class_counts, many, few)
+        plot_confusion(run.figures / "confusion.png", cm, class_counts)
+    trainer.records.close()
+    best = trainer.results.best
+    if best:
+        top1 = best["ensemble"].get("top1", 0.0)
+        logger.info("best ensemble top-1 %.2f %% in epoch %d; %s", 100 * top1, best["epoch"], run.results)
