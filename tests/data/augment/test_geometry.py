@@ -55,7 +55,9 @@ def test_translate(images, index, sign, dim):
 def test_translate_by_halves_and_beyond_the_image(images, shift):
     expected = each(
         images,
-        lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0), fillcolor=GREY),
+        lambda image: image.transform(
+            image.size, Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0), fillcolor=GREY
+        ),
     )
     assert_equal(geometry.translate(images, repeated(images, shift), -1), expected)
 

@@ -39,7 +39,9 @@ def window(
     runs = padded.as_strided((max(padded.numel() - columns + 1, 0), columns), (1, 1))
     device = images.device
     plane = torch.arange(count * channels, device=device).view(count, channels, 1) * tall
-    corner = (plane + (tops.to(device) + above).view(-1, 1, 1)) * wide + (lefts.to(device) + beside).view(-1, 1, 1)
+    corner = (plane + (tops.to(device) + above).view(-1, 1, 1)) * wide + (lefts.to(device) + beside).view(
+        -1, 1, 1
+    )
     starts = corner + torch.arange(rows, device=device) * wide
     return runs.index_select(0, starts.view(-1)).view(count, channels, rows, columns)
 
@@ -137,7 +139,9 @@ def shear(images: Tensor, slopes: Tensor, dim: int, fill: int = 128) -> Tensor:
     fraction = place.sub_(whole)[:, None]
     first = whole.long() - 1
     v1, v2, v3, v4 = (
-        _pick(images, (first + tap).clamp_(0, side - 1) * stride + across * (width if dim == -1 else 1)).double()
+        _pick(
+            images, (first + tap).clamp_(0, side - 1) * stride + across * (width if dim == -1 else 1)
+        ).double()
         for tap in range(4)
     )
     # Float64 and this nesting, as in Pillow: the result is cut off, so the last bit can decide a grey level.

@@ -5,6 +5,8 @@ from torch import Tensor
 
 from longtail.data.augment.batch import per_image
 
+_BLOCK = 64  # images per turn: the many float copies of small images then stay in a core's cache
+
 
 def shift_hue(images: Tensor, shifts: Tensor) -> Tensor:
     """Turn the colour circle of each image.
@@ -16,10 +18,14 @@ def shift_hue(images: Tensor, shifts: Tensor) -> Tensor:
     Returns:
         uint8 (N, 3, H, W).
     """
-    hue, saturation, value = _to_hsv(images)
     # Cut off towards zero and wrapped into 0..255, which is how torchvision adds it.
     steps = per_image((shifts.double() * 255).trunc(), images, torch.int32)[:, 0]
-    return _to_rgb((hue + steps) & 255, saturation, value)
+    result = torch.empty_like(images)
+    for start in range(0, len(images), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        hue, saturation, value = _to_hsv(images[part])
+        result[part] = _to_rgb((hue + steps[part]) & 255, saturation, value)
+    return result
 
 
 def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -35,7 +41,9 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sector = torch.where(
         on_red,
         (to_blue - to_green).double(),
-        torch.where(on_green, 2.0 + to_red.double() - to_blue.double(), 4.0 + to_green.double() - to_red.double()),
+        torch.where(
+            on_green, 2.0 + to_red.double() - to_blue.double(), 4.0 + to_green.double() - to_red.double()
+        ),
     ).float()
     turns = (sector.double() / 6.0 + 1.0).fmod(1.0).float()
     hue = (turns.double() * 255.0).to(torch.int32)
@@ -58,6 +66,8 @@ def _to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     levels = torch.stack((full, rising, lowest, falling), 1).to(torch.int16).to(torch.uint8)
     # For each sixth of the circle: which of (full, rising, lowest, falling) red, green and blue take.
     wheel = torch.tensor(
-        [[0, 1, 2], [3, 0, 2], [2, 0, 1], [2, 3, 0], [1, 2, 0], [0, 2, 3]], device=hue.device, dtype=torch.int64
+        [[0, 1, 2], [3, 0, 2], [2, 0, 1], [2, 3, 0], [1, 2, 0], [0, 2, 3]],
+        device=hue.device,
+        dtype=torch.int64,
     )
     return levels.gather(1, wheel[sector.long() % 6].permute(0, 3, 1, 2))
