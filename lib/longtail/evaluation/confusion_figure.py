@@ -23,6 +23,7 @@ SIDE = 1600  # pixels that a large matrix fills at least
 LARGEST = 2048  # cells per side; more classes are drawn in blocks
 GAMMA = 0.4  # a 1 % error takes 16 % of the colour range, where a linear scale would hide it
 UNSEEN = "#DDDDDD"
+TITLE: dict[str, Any] = {"fontweight": "bold", "color": INK}
 
 
 def plot_confusion(
@@ -79,32 +80,27 @@ def _draw_small(
     raw: Array, labels: list[str], groups: dict[str, int], normalize: bool, title: str
 ) -> "Figure":
     classes = len(labels)
-    side = 2.6 + 0.62 * classes if classes <= ANNOTATED else 4.5 + 0.2 * classes
-    figure = new_figure(max(5.5, side + 1.3), max(4.6, side))
+    annotated = classes <= ANNOTATED
+    side = max(2.5, 0.62 * classes if annotated else 3.5 + 0.2 * classes)
+    figure = new_figure(side + 3.2, side + 2)
     axes = figure.add_subplot()
     values = _values(raw, normalize)
-    image = _heat_map(axes, values, normalize)
-    axes.set_xticks(range(classes))
-    axes.set_yticks(range(classes))
+    # Where the numbers are written, a gentler scale is enough and keeps them readable.
+    image = _heat_map(axes, values, normalize, gamma=0.6 if annotated else GAMMA)
+    ticks = range(classes)
     # A class may be called "$100": no mathematics in names.
-    axes.set_yticklabels(labels, parse_math=False)
-    axes.set_xticklabels(labels, parse_math=False)
+    axes.set_yticks(ticks, labels, parse_math=False)
+    if max(map(len, labels)) <= 3:
+        axes.set_xticks(ticks, labels, parse_math=False)
+    elif annotated:
+        axes.set_xticks(ticks, labels, parse_math=False, rotation=45, ha="right", rotation_mode="anchor")
+    else:
+        axes.set_xticks(ticks, labels, parse_math=False, rotation=90)
     dress(axes, title, "predicted class", "true class", grid=False)
     axes.tick_params(length=0)
-    if max(map(len, labels)) > 3:
-        axes.tick_params(axis="x", rotation=90 if classes > ANNOTATED else 45)
-        for tick in axes.get_xticklabels():
-            tick.set(
-                horizontalalignment="right" if classes <= ANNOTATED else "center", rotation_mode="anchor"
-            )
-            if classes > ANNOTATED:
-                tick.set(rotation_mode="default")
-    for tick, name in zip([*axes.get_xticklabels()], _group_of(groups), strict=False):
-        tick.set_color(SHOT_COLOURS[name])
-    if classes <= ANNOTATED:
+    if annotated:
         _annotate(axes, raw, values, image, normalize)
-    _mark_groups(axes, groups, classes, size=9, width=6)
-    _colour_bar(figure, axes, image, normalize, size=9)
+    _finish(axes, image, groups, classes, normalize, size=9, side=side)
     return figure
 
 
@@ -113,9 +109,8 @@ def _draw_large(raw: Array, groups: dict[str, int], normalize: bool, title: str,
     block = -(-classes // LARGEST)
     cells = _pool(raw, block)
     pixels = cells.shape[0] * -(-SIDE // cells.shape[0])
-    # Exact margins instead of a layout engine: only a whole number of pixels per class draws all classes
-    # alike.
-    left, right, bottom, top = 210, 250, 150, 130
+    # Exact margins instead of a layout engine: with a whole number of pixels per class none is thinner.
+    left, right, bottom, top = 190, 370, 130, 150
     width, height = left + pixels + right, bottom + pixels + top
     figure = new_figure(width / DPI, height / DPI, layout=None)
     axes = figure.add_axes((left / width, bottom / height, pixels / width, pixels / height))
@@ -129,29 +124,85 @@ def _draw_large(raw: Array, groups: dict[str, int], normalize: bool, title: str,
     axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     kind = "rank of the {} class, most training images first" if by_count else "{} class"
     dress(axes, title, kind.format("predicted"), kind.format("true"), grid=False, size=15)
-    if groups:
-        axes.title.set_position((0, 1))
-        axes.set_title(
-            axes.get_title(loc="left"), loc="left", pad=44, fontsize=17, fontweight="bold", color=INK
-        )
-    _mark_groups(axes, groups, classes, size=14, width=10)
-    bar = figure.add_axes(((left + pixels + 90) / width, bottom / height, 30 / width, pixels / height))
-    _colour_bar(figure, axes, image, normalize, size=14, into=bar)
+    _finish(axes, image, groups, classes, normalize, size=14, side=pixels / DPI)
     return figure
 
 
-def _heat_map(axes: "Axes", values: Array, normalize: bool) -> Any:
+def _heat_map(axes: "Axes", values: Array, normalize: bool, gamma: float = GAMMA) -> Any:
     from matplotlib import colormaps
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-    # Magma's lightness falls evenly; without its palest tenth a single error still stands out from the white
-    # zeros.
-    colours = colormaps["magma_r"](np.linspace(0.1, 1.0, 256))
+    # Magma's lightness falls evenly; without its palest tenth a single error stands out from the white zeros.
+    colours = colormaps["magma_r"](np.linspace(0.1, 0.95, 256))
     palette = LinearSegmentedColormap.from_list("errors", colours).with_extremes(under="white", bad=UNSEEN)
     highest = 1.0 if normalize else max(1.0, float(np.nanmax(values, initial=0)))
-    norm = PowerNorm(GAMMA, vmin=0, vmax=highest)
-    shown = np.where(values == 0, -1.0, values)  # below the scale: white, and never clipped into it
+    shown = np.where(values == 0, -1.0, values)  # zero is below the scale: white
+    norm = PowerNorm(gamma, vmin=0, vmax=highest)
     return axes.imshow(shown, cmap=palette, norm=norm, interpolation="nearest", aspect="equal")
+
+
+def _finish(
+    axes: "Axes", image: Any, groups: dict[str, int], classes: int, normalize: bool, size: float, side: float
+) -> None:
+    """Add the marks of the shot groups and the colour bar; `size` in points, `side` in inches."""
+    strip = 0.4 * size
+    if groups:
+        _mark_groups(axes, groups, classes, size, strip)
+        axes.set_title(
+            axes.get_title(loc="left"), loc="left", pad=3.4 * size, fontsize=size + 2, fontweight="bold"
+        )
+    inch = 1 / side
+    gap = (3.6 if groups else 1.5) * size / 72 * inch
+    into = axes.inset_axes((1 + gap, 0, 1.6 * size / 72 * inch, 1))
+    bar = axes.figure.colorbar(image, cax=into)
+    if normalize:
+        ticks = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
+        bar.set_ticks(ticks, labels=[f"{100 * tick:.0f} %" for tick in ticks])
+    else:
+        counts = _round_counts(image.norm)
+        bar.set_ticks(counts, labels=[f"{count:,}" for count in counts])
+    bar.ax.minorticks_off()
+    bar.set_label("share of the true class" if normalize else "test images", fontsize=size, color=INK)
+    bar.ax.tick_params(labelsize=size - 1, color=FAINT, labelcolor=INK)
+    bar.outline.set_visible(False)
+
+
+def _round_counts(norm: Any) -> list[int]:
+    """Return 1, 2, 5, 10, ... up to the largest count, and 0, as far as they stand apart on the colour bar."""
+    chosen = []
+    for count in sorted((digit * 10**power for power in range(12) for digit in (1, 2, 5)), reverse=True):
+        if count <= norm.vmax and (not chosen or norm(chosen[-1]) - norm(count) > 0.04) and norm(count) >
+            0.04: chosen.append(count)
+    return [0, *reversed(chosen)]
+
+
+def _mark_groups(axes: "Axes", groups: dict[str, int], classes: int, size: float, strip: float) -> None:
+    """Draw a coloured strip per shot group along the top and the right side, and lines between the groups."""
+    from matplotlib.transforms import ScaledTranslation
+
+    inches = axes.figure.dpi_scale_trans
+    middle = (strip / 2 + 0.3 * size) / 72  # of a strip, from the edge of the matrix
+    outside = (strip + 0.6 * size) / 72
+    top, right = axes.get_xaxis_transform(), axes.get_yaxis_transform()
+    line: dict[str, Any] = {"linewidth": strip, "solid_capstyle": "butt", "clip_on": False}
+    text: dict[str, Any] = {"color": INK, "fontsize": size}
+    start = 0
+    for name, members in groups.items():
+        low, high = start - 0.5, start + members - 0.5
+        centre, colour = (low + high) / 2, SHOT_COLOURS[name]
+        up, along = ScaledTranslation(0, middle, inches), ScaledTranslation(middle, 0, inches)
+        axes.plot([low, high], [1, 1], transform=top + up, color=colour, **line)
+        axes.plot([1, 1], [low, high], transform=right + along, color=colour, **line)
+        if members / classes > 0.08:  # a narrower strip has no room for its name
+            up, along = ScaledTranslation(0, outside, inches), ScaledTranslation(outside, 0, inches)
+            axes.text(centre, 1, name, transform=top + up, ha="center", va="bottom", **text)
+            axes.text(1, centre, name, transform=right + along, ha="left", va="center", rotation=270, **text)
+        if start:
+            axes.axhline(low, color=FAINT, linewidth=0.5)
+            axes.axvline(low, color=FAINT, linewidth=0.5)
+        start += members
+    axes.set_xlim(-0.5, classes - 0.5)
+    axes.set_ylim(classes - 0.5, -0.5)
 
 
 def _values(raw: Array, normalize: bool) -> Array:
@@ -175,75 +226,15 @@ def _annotate(axes: "Axes", raw: Array, values: Array, image: Any, normalize: bo
         if not count:
             continue  # zeros would bury the numbers that matter
         red, green, blue, _ = image.cmap(image.norm(values[row, column]))
-        colour = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
-        strong = "bold" if row == column else "normal"
+        colour = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK
+        lines = [(f"{100 * values[row, column]:.1f}", 2, 8), (f"{count:,}", -9, 5.5)]
         if not normalize:
-            axes.text(
-                column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour, weight=strong
-            )
-            continue
-        percent = f"{100 * values[row, column]:.1f}"
-        axes.text(
-            column, row - 0.12, percent, ha="center", va="center", fontsize=8, color=colour, weight=strong
-        )
-        axes.text(column, row + 0.24, f"{count:,}", ha="center", va="center", fontsize=5.5, color=colour)
+            lines = [(f"{count:,}", -2, 8)]
+        for text, up, size in lines:
+            place = {"xy": (column, row), "xytext": (0, up), "textcoords": "offset points"}
+            bold = "bold" if row == column and size == 8 else "normal"
+            axes.annotate(text, **place, ha="center", va="baseline", fontsize=size, color=colour, weight=bold)
 
 
 def _short(name: str, longest: int = 22) -> str:
-    return name if len(name) <= longest else name[: longest - 1] + "…"
-
-
-def _group_of(groups: dict[str, int]) -> list[str]:
-    return [name for name, size in groups.items() for _ in range(size)]
-
-
-def _mark_groups(axes: "Axes", groups: dict[str, int], classes: int, size: float, width: float) -> None:
-    """Draw a coloured strip per shot group along the top and the right side, and lines between the groups."""
-    start = 0
-    for name, members in groups.items():
-        low, high = start - 0.5, start + members - 0.5
-        offset = 0.012
-        across: dict[str, Any] = {
-            "color": SHOT_COLOURS[name],
-            "linewidth": width,
-            "solid_capstyle": "butt",
-            "clip_on": False,
-        }
-        axes.plot([low, high], [1 + offset] * 2, transform=axes.get_xaxis_transform(), **across)
-        axes.plot([1 + offset] * 2, [low, high], transform=axes.get_yaxis_transform(), **across)
-        if members / classes > 0.08:
-            at: dict[str, Any] = {"color": SHOT_COLOURS[name], "fontsize": size, "fontweight": "bold"}
-            middle = (low + high) / 2
-            gap = 1 + 2.4 * offset
-            axes.text(middle, gap, name, transform=axes.get_xaxis_transform(), ha="center", va="bottom", **at)
-            axes.text(
-                gap,
-                middle,
-                name,
-                transform=axes.get_yaxis_transform(),
-                ha="left",
-                va="center",
-                rotation=270,
-                **at,
-            )
-        if start:
-            for line in (axes.axhline, axes.axvline):
-                line(low, color=FAINT, linewidth=0.5)
-        start += members
-    axes.set_xlim(-0.5, classes - 0.5)
-    axes.set_ylim(classes - 0.5, -0.5)
-
-
-def _colour_bar(
-    figure: "Figure", axes: "Axes", image: Any, normalize: bool, size: float, into: "Axes | None" = None
-) -> None:
-    if into is None:
-        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.03)
-    else:
-        bar = figure.colorbar(image, cax=into)
-    if normalize:
-        ticks = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
-        bar.set_ticks(ticks, labels=[f"{100 * tick:.0f} %" for tick in ticks])
-    bar.set_label("share of the true class" if normalize else "test images", fontsize=size, color=INK)
-    bar.ax.tick_params(labelsize=size - 1, color=FAINT, labelcolor=INK)
-    bar.outline.set_visible(False)
+    return name if len(name) <= longest else name[: longest - 1].rstrip() + "…"

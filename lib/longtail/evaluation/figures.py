@@ -78,6 +78,8 @@ def plot_class_counts(
     axes.set_xlim(-0.5 - 0.01 * len(counts), len(counts) - 0.5 + 0.01 * len(counts))
     if len(counts) <= 30:
         axes.set_xticks(range(len(counts)), [str(index) for index in order])
+    else:
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     title = f"{_many_of(sum(counts), 'training image')} in {_many_of(len(counts), 'class', 'classes')}"
     if sizes[-1] > 0:
         title += f", imbalance {sizes[0] / sizes[-1]:.4g}"
@@ -128,9 +130,9 @@ def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None
 
     for name in GROUPS:
         points = _points(valid, _ensemble(name), 100)
-        last = f"  {points[-1][1]:.1f} %" if points else ""
+        last = f" (last {points[-1][1]:.1f} %)" if points else ""
         _line(shots, points, SHOT_COLOURS[name], f"{name}{last}")
-    dress(shots, "Accuracy by shot group (valid; last value)", "epoch", "top-1 accuracy (%)")
+    dress(shots, "Accuracy by shot group", "epoch", "top-1 accuracy (%)")
 
     rates = _points(train, lambda r: r.get("lr"))
     _line(rate, rates, INK, "")
@@ -179,6 +181,7 @@ def plot_per_class_accuracy(
     accuracy = shot_accuracy(cm, counts, many, few)
     figure = new_figure(8, 4.4)
     axes = figure.add_subplot()
+    layer = 4 if cm.num_classes > 200 else 2
     size = 36 if cm.num_classes <= 30 else 20 if cm.num_classes <= 200 else 9
     for name, classes in shot_groups(counts, many, few).items():
         mean = accuracy[name]
@@ -189,12 +192,13 @@ def plot_per_class_accuracy(
         axes.scatter(
             across, up, s=size, color=SHOT_COLOURS[name], alpha=0.75, linewidths=0, clip_on=False, zorder=3
         )
-        # White below the line keeps it visible among a thousand points.
-        ends = (min(across) / 1.06, max(across) * 1.06)
-        axes.plot(ends, [100 * mean] * 2, color="white", linewidth=4.5, zorder=4, solid_capstyle="butt")
+        # A few points lie above the line that is their mean; among hundreds it is the line that needs to be
+        # seen.
+        ends = (min(across) / 1.04, max(across) * 1.04)
+        axes.plot(ends, [100 * mean] * 2, color="white", linewidth=4.5, zorder=layer, solid_capstyle="butt")
         label = f"{name} ({_rule(name, many, few)}): {100 * mean:.1f} %, "
         label += _many_of(len(shown), "class", "classes")
-        axes.plot(ends, [100 * mean] * 2, color=SHOT_COLOURS[name], linewidth=2.2, zorder=5, label=label)
+        axes.plot(ends, [100 * mean] * 2, color=SHOT_COLOURS[name], linewidth=2.2, zorder=layer, label=label)
     if min(counts) > 0:
         axes.set_xscale("log")
     else:

@@ -68,18 +68,16 @@ class Judge:
             raise ValueError(f"cannot judge {experts} experts on {num_classes} classes")
         self.num_classes, self.experts, self.many, self.few = num_classes, experts, many, few
         self.class_counts = counts_list(class_counts, num_classes)
-        shot_groups(
-            self.class_counts, many, few
-        )  # refuse overlapping thresholds now, not after the evaluation
+        # Overlapping thresholds are refused now, not after the evaluation.
+        shot_groups(self.class_counts, many, few)
         self.ks = _usable(ks, num_classes)
         # One row per expert, then one for the ensemble; a single expert is its own ensemble. int32 halves the
         # largest part (iNaturalist, 3 experts: 1 GB) and still counts two billion samples in one cell.
         rows = experts if experts == 1 else experts + 1
         self._cells = torch.zeros(rows * num_classes, num_classes, dtype=torch.int32, device=device)
         self._topk = torch.zeros(rows, len(self.ks), dtype=torch.int64, device=device)
-        self._seen = torch.zeros(
-            2, dtype=torch.int64, device=device
-        )  # samples; those with an impossible label
+        # Samples judged, and samples with an impossible label.
+        self._seen = torch.zeros(2, dtype=torch.int64, device=device)
         self._loss = torch.zeros(1, dtype=torch.float64, device=device)
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
