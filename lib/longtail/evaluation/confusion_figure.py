@@ -168,11 +168,13 @@ def _finish(
 
 
 def _round_counts(norm: Any) -> list[int]:
-    """Return 1, 2, 5, 10, ... up to the largest count, and 0, as far as they stand apart on the colour bar."""
-    chosen = []
-    for count in sorted((digit * 10**power for power in range(12) for digit in (1, 2, 5)), reverse=True):
-        if count <= norm.vmax and (not chosen or norm(chosen[-1]) - norm(count) > 0.04) and norm(count) >
-            0.04: chosen.append(count)
+    """Return 0, 1, 2, 5, 10, ... up to the largest count, as far as they stand apart on the colour bar."""
+    steps = (digit * 10**power for power in range(12) for digit in (1, 2, 5))
+    chosen: list[int] = []
+    for count in sorted((step for step in steps if step <= norm.vmax), reverse=True):
+        place = norm(count)
+        if place > 0.04 and (not chosen or norm(chosen[-1]) - place > 0.04):
+            chosen.append(count)
     return [0, *reversed(chosen)]
 
 
@@ -231,7 +233,7 @@ def _annotate(axes: "Axes", raw: Array, values: Array, image: Any, normalize: bo
         if not normalize:
             lines = [(f"{count:,}", -2, 8)]
         for text, up, size in lines:
-            place = {"xy": (column, row), "xytext": (0, up), "textcoords": "offset points"}
+            place: dict[str, Any] = {"xy": (column, row), "xytext": (0, up), "textcoords": "offset points"}
             bold = "bold" if row == column and size == 8 else "normal"
             axes.annotate(text, **place, ha="center", va="baseline", fontsize=size, color=colour, weight=bold)
 
