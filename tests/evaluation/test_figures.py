@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 from longtail.evaluation import (
     ConfusionMatrix,
+    confusion_figure,
     plot_class_counts,
     plot_confusion,
     plot_curves,
@@ -155,34 +156,30 @@ def test_every_class_of_a_large_matrix_is_drawn(tmp_path, classes):
     assert off == [(classes // 2, classes // 4)]
 
 
-def test_large_matrix_is_sorted_by_class_count(tmp_path):
-    counts = tail(100)
+def test_large_matrix_is_sorted_by_class_count_and_greys_empty_rows(tmp_path):
     cm = ConfusionMatrix(100)
-    cm.update([99] * 100, list(range(100)))  # everything is taken for class 99
-    plot_confusion(tmp_path / "a.png", cm, counts[::-1])  # which has the most training images
-    cells = heat_map(picture(tmp_path / "a.png"))
+    cm.update([99] * 99, [label for label in range(100) if label != 49])  # everything is taken for class 99
+    plot_confusion(tmp_path / "a.png", cm, tail(100)[::-1])  # which has the most training images
+    image = picture(tmp_path / "a.png")
+    cells = heat_map(image)
     dark = cells[:, :, 0] < 0.35
     assert dark[:, 2:14].mean() > 0.95 and dark[:, 20:].mean() < 0.01
-    image = imread(tmp_path / "a.png")[..., :3]
     assert all(share_of(image, colour) > 1e-3 for colour in SHOT_COLOURS.values())
+    row = cells[50 * 16 + 8]
+    assert (np.abs(row - 0xDD / 255) < 0.01).all(-1).mean() > 0.99
 
 
-def test_rows_without_samples_are_grey(tmp_path):
-    cm = diagonal(100)
-    cm.matrix[50] = 0
-    plot_confusion(tmp_path / "a.png", cm)
-    row = heat_map(picture(tmp_path / "a.png"))[50 * 16 + 8, 4:]
-    assert np.allclose(row, 0xDD / 255, atol=0.01)
-
-
-def test_too_many_classes_are_drawn_in_blocks(tmp_path):
-    raw = np.arange(25).reshape(5, 5)
-    pooled = _pool(raw, 2)
-    assert pooled.tolist() == [[0 + 1 + 5 + 6, 2 + 3 + 7 + 8, 4 + 9], [50 + 2, 50 + 10, 33], [41, 45, 24]]
-    plot_confusion(tmp_path / "a.png", diagonal(2100), tail(2100))
+def test_too_many_classes_are_drawn_in_blocks(tmp_path, monkeypatch):
+    pooled = _pool(np.arange(25).reshape(5, 5), 2)
+    assert pooled.tolist() == [[12, 20, 13], [52, 60, 33], [41, 45, 24]]
+    monkeypatch.setattr(confusion_figure, "LARGEST", 70)
+    monkeypatch.setattr(confusion_figure, "SIDE", 600)
+    plot_confusion(tmp_path / "a.png", diagonal(129), tail(129))
     cells = heat_map(picture(tmp_path / "a.png"))
-    size = cells.shape[0]
-    assert (cells[np.arange(10, size - 10), np.arange(10, size - 10), 0] < 0.6).mean() > 0.99
+    assert cells.shape[:2] == (650, 650)  # 65 blocks of two classes
+    middle = np.arange(65) * 10 + 5
+    assert (cells[middle, middle, 0][:-1] < 0.35).all()
+    assert (cells[middle[1:-1], middle[:-2]] > 0.95).mean() > 0.9
 
 
 @pytest.mark.parametrize(("normalize", "grouped"), [(True, True), (False, False)])

@@ -23,6 +23,7 @@ SIDE = 1600  # pixels that a large matrix fills at least
 LARGEST = 2048  # cells per side; more classes are drawn in blocks
 GAMMA = 0.4  # a 1 % error takes 16 % of the colour range, where a linear scale would hide it
 UNSEEN = "#DDDDDD"
+ZERO = "#BBBBBB"
 TITLE: dict[str, Any] = {"fontweight": "bold", "color": INK}
 
 
@@ -225,8 +226,10 @@ def _pool(raw: Array, block: int) -> Array:
 def _annotate(axes: "Axes", raw: Array, values: Array, image: Any, normalize: bool) -> None:
     for row, column in np.ndindex(*raw.shape):
         count = int(raw[row, column])
-        if not count:
-            continue  # zeros would bury the numbers that matter
+        if not count:  # quietly: zeros must not bury the numbers that matter
+            if raw[row].any():
+                axes.text(column, row, "0", ha="center", va="center", fontsize=8, color=ZERO)
+            continue
         red, green, blue, _ = image.cmap(image.norm(values[row, column]))
         colour = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK
         lines = [(f"{100 * values[row, column]:.1f}", 2, 8), (f"{count:,}", -9, 5.5)]
