@@ -1,1 +1,35 @@
+"""Evaluation: metrics, reports and figures, from tensors and arrays alone.
 
+matplotlib is loaded by the first figure that is drawn, never by importing this package.
+"""
+
+from longtail.evaluation.confusion import ConfusionMatrix
+from longtail.evaluation.figures import (
+    plot_class_counts,
+    plot_confusion,
+    plot_curves,
+    plot_per_class_accuracy,
+)
+from longtail.evaluation.metrics import TOP_K, Judge, topk_correct
+from longtail.evaluation.report import results_table, summary, write_confusion_npz, write_per_class
+from longtail.evaluation.shots import FEW, GROUPS, MANY, shot_accuracy, shot_groups
+
+__all__ = [
+    "FEW",
+    "GROUPS",
+    "MANY",
+    "TOP_K",
+    "ConfusionMatrix",
+    "Judge",
+    "plot_class_counts",
+    "plot_confusion",
+    "plot_curves",
+    "plot_per_class_accuracy",
+    "results_table",
+    "shot_accuracy",
+    "shot_groups",
+    "summary",
+    "topk_correct",
+    "write_confusion_npz",
+    "write_per_class",
+]

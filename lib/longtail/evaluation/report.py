@@ -1,0 +1,150 @@
+"""Reports on disk and on the console: tables, one line per class, one line per expert."""
+
+import csv
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from longtail.evaluation.confusion import ConfusionMatrix, Integers
+from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_groups
+from longtail.files import atomic_write
+
+COLUMNS = ("class", "name", "group", "training_images", "test_images", "correct", "recall", "precision")
+# A column is an accuracy when its last word is one of these: "top1", "ensemble.many", "best few".
+ACCURACY = re.compile(r"(^|[^A-Za-z0-9])(top\d+|all|many|medium|few|accuracy|recall|precision)$")
+
+
+def write_per_class(
+    path: str | os.PathLike[str],
+    cm: ConfusionMatrix,
+    class_counts: Integers,
+    names: Sequence[str] | None = None,
+    many: int = MANY,
+    few: int = FEW,
+) -> None:
+    """Write a CSV file with one line per class.
+
+    The recall of a class without test images and the precision of a class that was never predicted do not
+    exist; their cells are empty.
+
+    Args:
+        path: the file to write.
+        cm: the counted predictions over C classes.
+        class_counts: (C,) training images per class.
+        names: C class names; without them the cells are empty.
+        many: smallest count of a "many" class.
+        few: largest count of a "few" class.
+
+    Raises:
+        ValueError: `class_counts` or `names` has not C entries, or the thresholds overlap.
+    """
+    counts = counts_list(class_counts, cm.num_classes)
+    names = check_names(names, cm.num_classes) or [""] * cm.num_classes
+    group = {index: name for name, classes in shot_groups(counts, many, few).items() for index in classes}
+    support, predicted, correct = cm.support(), cm.predicted(), cm.correct()
+    recall, precision = cm.recall(), cm.precision()
+    with atomic_write(path, "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for index in range(cm.num_classes):
+            table.writerow(
+                [
+                    index,
+                    names[index],
+                    group[index],
+                    counts[index],
+                    support[index],
+                    correct[index],
+                    f"{recall[index]:.6f}" if support[index] else "",
+                    f"{precision[index]:.6f}" if predicted[index] else "",
+                ]
+            )
+
+
+def write_confusion_npz(path: str | os.PathLike[str], cm: ConfusionMatrix, class_counts: Integers) -> None:
+    """Write the raw counts as a compressed NumPy archive with the arrays `confusion` and `class_counts`.
+
+    Args:
+        path: the file to write, used as given.
+        cm: the counted predictions; `confusion` is int64 (C, C), a row per true class.
+        class_counts: (C,) training images per class.
+
+    Raises:
+        ValueError: `class_counts` has not C entries.
+    """
+    counts = np.asarray(counts_list(class_counts, cm.num_classes), dtype=np.int64)
+    with atomic_write(path) as file:
+        np.savez_compressed(file, confusion=cm.matrix.cpu().numpy(), class_counts=counts)
+
+
+def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as an aligned plain-text table.
+
+    Accuracies (columns whose last word is topK, all, many, medium, few, accuracy, recall or precision) are
+    fractions and shown in percent with 2 decimals. A missing value, None or NaN is shown as "-".
+
+    Args:
+        rows: one mapping per line; the columns are their keys in order of first appearance.
+
+    Returns:
+        The table without a line end after the last line; nothing for no rows.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    if not columns:
+        return ""
+    cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
+    words = [any(isinstance(row.get(column), str) for row in rows) for column in columns]
+
+    def aligned(line: Sequence[str]) -> str:
+        parts = zip(line, widths, words, strict=True)
+        return "  ".join(text.ljust(w) if word else text.rjust(w) for text, w, word in parts).rstrip()
+
+    return "\n".join([aligned(columns), "  ".join("-" * width for width in widths), *map(aligned, cells)])
+
+
+def summary(results: Mapping[str, Any]) -> list[str]:
+    """Return what `Judge.results` reports as console lines: the ensemble, then experts from 1 on."""
+    lines = {"ensemble": results["ensemble"]}
+    lines |= {f"expert {i}": values for i, values in enumerate(results["experts"], start=1)}
+    width = max(map(len, lines))
+    keys = [key for key in results["ensemble"] if key not in GROUPS]
+    keys += [key for key in GROUPS if key in results["ensemble"]]
+    out = []
+    for name, values in lines.items():
+        parts = [f"{key} {_percent(values[key]):>6} %" for key in keys if key in values]
+        if name == "ensemble" and "loss" in results:
+            parts.append(f"loss {results['loss']:.4f}")
+        out.append(f"{name:<{width}}  {'  '.join(parts) if parts else 'no samples'}")
+    return out
+
+
+def check_names(names: Sequence[str] | None, num_classes: int) -> list[str] | None:
+    """Return class names as a list of C strings, or None when there are none.
+
+    Raises:
+        ValueError: there are not `num_classes` of them.
+    """
+    if names is not None and len(names) != num_classes:
+        raise ValueError(f"{len(names)} class names for {num_classes} classes")
+    return None if names is None else [str(name) for name in names]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if ACCURACY.search(column):
+        return _percent(value)
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"

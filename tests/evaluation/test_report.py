@@ -1,0 +1,83 @@
+import csv
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from longtail.evaluation import (
+    ConfusionMatrix,
+    Judge,
+    results_table,
+    summary,
+    write_confusion_npz,
+    write_per_class,
+)
+
+
+@pytest.fixture
+def cm():
+    made = ConfusionMatrix(4)
+    made.update([0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 1, 2])  # class 3: no test images, never predicted
+    return made
+
+
+def test_per_class_file(tmp_path, cm):
+    path = tmp_path / "classes.csv"
+    names = ["plain", 'comma, "quote"', "two\nlines", "ünï"]
+    write_per_class(path, cm, [300, 50, 20, 0], names)
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == names
+    assert [row["class"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["group"] for row in rows] == ["many", "medium", "few", "few"]
+    assert [row["training_images"] for row in rows] == ["300", "50", "20", "0"]
+    assert [row["test_images"] for row in rows] == ["3", "2", "1", "0"]
+    assert [row["correct"] for row in rows] == ["2", "1", "0", "0"]
+    assert [row["recall"] for row in rows] == ["0.666667", "0.500000", "0.000000", ""]
+    assert [row["precision"] for row in rows] == ["0.666667", "0.500000", "0.000000", ""]
+    assert os.listdir(tmp_path) == ["classes.csv"]
+
+
+def test_per_class_mistakes_leave_no_file(tmp_path, cm):
+    with pytest.raises(ValueError, match="class names"):
+        write_per_class(tmp_path / "a", cm, [1, 2, 3, 4], ["one"])
+    with pytest.raises(ValueError, match="class counts"):
+        write_per_class(tmp_path / "a", cm, [1])
+    assert os.listdir(tmp_path) == []
+
+
+def test_confusion_archive(tmp_path, cm):
+    write_confusion_npz(tmp_path / "confusion.npz", cm, torch.tensor([4, 3, 2, 1]))
+    with np.load(tmp_path / "confusion.npz") as archive:
+        assert set(archive) == {"confusion", "class_counts"}
+        assert (archive["confusion"] == cm.matrix.numpy()).all()
+        assert archive["class_counts"].tolist() == [4, 3, 2, 1]
+
+
+def test_table():
+    rows = [
+        {"method": "NCL", "seed": 1, "ensemble top1": 0.54321, "few": None, "loss": 1.5},
+        {"method": "plain", "ensemble top1": 1.0, "few": float("nan"), "seconds": 5123.44},
+    ]
+    assert results_table(rows).split("\n") == [
+        "method  seed  ensemble top1  few    loss  seconds",
+        "------  ----  -------------  ---  ------  -------",
+        "NCL        1          54.32    -  1.5000        -",
+        "plain      -         100.00    -       -   5123.4",
+    ]
+    assert results_table([]) == ""
+
+
+def test_summary():
+    judge = Judge(3, 2, [200, 50, 50], ks=(1, 2))
+    judge.update(
+        torch.eye(3).repeat(2, 1, 1) * torch.tensor([1.0, -1.0])[:, None, None], torch.tensor([0, 1, 2])
+    )
+    judge.update(torch.eye(3).repeat(2, 1, 1), torch.tensor([0, 1, 2]))
+    lines = summary(judge.results())
+    assert len(lines) == 3
+    assert lines[0].startswith("ensemble  top1") and "few" not in lines[0] and "loss" in lines[0]
+    assert lines[1] == "expert 1  top1 100.00 %  top2 100.00 %  many 100.00 %  medium 100.00 %"
+    assert lines[2].startswith("expert 2  top1  50.00 %")
+    assert summary(Judge(3, 1, [1, 1, 1]).results()) == ["ensemble  no samples", "expert 1  no samples"]
