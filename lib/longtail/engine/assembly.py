@@ -14,6 +14,7 @@ from longtail.engine.trainer import Schedule
 from longtail.errors import UserError
 from longtail.evaluation import Judge, shot_groups
 from longtail.models import (
+    Expert,
     LoadReport,
     Network,
     build_model,
@@ -37,6 +38,7 @@ def build_network(cfg: CfgNode, num_classes: int) -> Network:
     if cfg.BACKBONE.PRETRAINED_MODEL:
         weights = read_weights(cfg.BACKBONE.PRETRAINED_MODEL)
         for expert in network.experts:
+            assert isinstance(expert, Expert)
             _report(cfg.BACKBONE.PRETRAINED_MODEL, load_backbone_weights(expert.backbone, weights))
     if cfg.NETWORK.PRETRAINED:
         if not cfg.NETWORK.PRETRAINED_MODEL:

@@ -1,5 +1,7 @@
 """Where a run computes: the CPU, one GPU, or several."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -48,7 +50,7 @@ def own_device(devices: list[torch.device], world: World) -> torch.device:
 class _ParallelExperts(nn.DataParallel):
     """DataParallel for networks whose outputs have the batch in their second dimension."""
 
-    def gather(self, outputs: list[Output], output_device: int) -> Output:
+    def gather(self, outputs: Any, output_device: int | torch.device) -> Output:
         logits, features = (
             torch.cat([tensor.to(output_device) for tensor in tensors], dim=1) for tensors in zip(*outputs, strict=True)
         )

@@ -42,18 +42,17 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, fused: bool) -> torch.optim.
     Args:
         cfg: the configuration tree.
         model: whose parameters are trained.
-        fused: one kernel per step for all parameters; False: one per operation.
+        fused: one kernel per step for all parameters; False: one per operation and parameter list.
     """
     settings = cfg.TRAIN.OPTIMIZER
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    implementation = {"fused": True} if fused else {"foreach": True}
     if settings.TYPE == "ADAM":
-        return torch.optim.Adam(parameters, lr=settings.BASE_LR, weight_decay=settings.WEIGHT_DECAY, **implementation)
+        return torch.optim.Adam(parameters, lr=settings.BASE_LR, weight_decay=settings.WEIGHT_DECAY, fused=fused)
     return torch.optim.SGD(
         parameters,
         lr=settings.BASE_LR,
         momentum=settings.MOMENTUM,
         weight_decay=settings.WEIGHT_DECAY,
         nesterov=settings.MOMENTUM > 0,
-        **implementation,
+        fused=fused,
     )
