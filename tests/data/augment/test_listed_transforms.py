@@ -8,6 +8,7 @@ from yacs.config import CfgNode
 
 from longtail.data.augment import TRANSFORMS, build_policy, build_transforms, evaluation_transforms
 from longtail.data.augment.batch import uniform
+from longtail.data.augment.simclr import random_boxes
 from longtail.errors import UserError
 
 
@@ -74,8 +75,6 @@ def test_center_crop_equals_torchvision(picture, size, generator):
 def test_resized_crop_follows_torchvision(picture):
     cfg = config(train=["random_resized_crop"], size=(48, 48))
     ours = build_policy("transforms", cfg)(picture, torch.Generator().manual_seed(6))
-    from longtail.data.augment.simclr import random_boxes
-
     boxes = random_boxes(1, (90, 131), (0.08, 1.0), (0.75, 1.333333333), torch.Generator().manual_seed(6))
     theirs = T.functional.resized_crop(to_pillow(picture[0]), *boxes[0].tolist(), [48, 48])
     assert (ours[0].int() - from_pillow(theirs).int()).abs().max() <= 1
