@@ -2,8 +2,8 @@
 
     python benchmarks/augmentation.py [--images 1024] [--size 32] [--rounds 7]
 
-Both take uint8 tensors to uint8 tensors: random crop, flip, AutoAugment for CIFAR-10, Cutout. The two run in turns
-in one process and the medians are printed in microseconds per image.
+Both take uint8 tensors to uint8 tensors: random crop, flip, AutoAugment for CIFAR-10, Cutout. The two run
+in turns in one process and the medians are printed in microseconds per image.
 """
 
 import argparse

@@ -3,10 +3,9 @@
 import pytest
 import torch
 from PIL import ImageEnhance, ImageOps
+from pillow_reference import assert_equal, each
 
 from longtail.data.augment import color
-
-from pillow_reference import assert_equal, each
 
 FACTORS = [0.0, 0.1, 0.37, 0.5, 0.9, 1.0, 1.1, 1.3, 1.4, 1.7, 1.9]
 

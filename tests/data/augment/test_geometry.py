@@ -3,10 +3,9 @@
 import pytest
 import torch
 from PIL import Image, ImageOps
+from pillow_reference import GREY, assert_equal, each, rotate_with_grey
 
 from longtail.data.augment import geometry
-
-from pillow_reference import GREY, assert_equal, each, rotate_with_grey
 
 
 def repeated(images: torch.Tensor, value: float) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Image augmentation on whole batches of uint8 tensors.
 
-A policy is a callable `policy(images, generator) -> images`: uint8 (N, 3, H, W) on any device goes in and is left as
-it is, uint8 (N, 3, S, S) comes out, and the generator alone decides what happens.
+A policy is a callable `policy(images, generator) -> images`: uint8 (N, 3, H, W) on any device goes in and
+is left as it is, uint8 (N, 3, S, S) comes out, and the generator alone decides what happens.
 """
 
 from longtail.data.augment.autoaugment import AutoAugment

@@ -1,21 +1,22 @@
 """AutoAugment for CIFAR-10 (Cubuk et al., arXiv 1805.09501) as NCL's release executes it, on whole batches.
 
-The 25 sub-policies are the published ones: two operations, each with a probability and a magnitude index 0..9. The
-release runs them through a port that differs from torchvision's `AutoAugment`; this module follows the port:
+The 25 sub-policies are the published ones: two operations, each with a probability and a magnitude index
+0..9. The release runs them through a port that differs from torchvision's `AutoAugment`; this module follows
+the port. What the port does, and torchvision in brackets:
 
-| item                    | here and in NCL's release                                     | torchvision             |
-|-------------------------|---------------------------------------------------------------|-------------------------|
-| choice                  | each operation fires when U(0,1) < p, one sub-policy per image | when U(0,1) <= p        |
-| rotate, sign            | always counter-clockwise                                      | random sign             |
-| rotate, fill            | nearest, corners grey (128, 128, 128)                         | nearest, corners black  |
-| shear x, y              | bicubic, grey fill                                            | nearest, black fill     |
-| shear, fixed point      | the upper left corner of the image                            | the same                |
-| translate x, y          | fractional pixels, nearest, grey fill                         | whole pixels, black     |
-| solarize                | thresholds from 256 (index 0 changes nothing) down to 0       | from 255                |
-| sign of shear, translate, colour, contrast, brightness, sharpness | -1 or +1 with equal chance | the same   |
-| factor of colour, contrast, brightness, sharpness | 1 + sign * 0.1 * index              | the same                |
-| posterize               | 8 8 7 7 6 6 5 5 4 4 bits                                      | the same                |
-| randomness              | one torch generator, all numbers drawn before the first pixel | torch's global state    |
+- One sub-policy uniformly per image; each operation fires when U(0,1) < p (when U <= p).
+- Rotate: index * 30/9 degrees, always counter-clockwise (random sign); nearest, corners grey 128 (black).
+- Shear x, y: slope index * 0.3/9, random sign, about the upper left corner (the same); Pillow's bicubic,
+  which has a = -1 and drops fractions (nearest); grey fill (black).
+- Translate x, y: index * 150/331/9 of the side, random sign (the same); fractional pixels, nearest (cut off
+  to whole pixels); grey fill (black).
+- Colour, contrast, brightness, sharpness: factor 1 + sign * 0.1 * index (the same).
+- Posterize: 8 8 7 7 6 6 5 5 4 4 bits (the same).
+- Solarize: thresholds from 256, where index 0 changes nothing, down to 0 (from 255).
+- Autocontrast, equalize, invert: Pillow's (the same).
+
+One thing differs from both: all random numbers come from one generator and are drawn before the first pixel
+is touched, so results depend on nothing but its state and the number of images.
 
 Magnitude 0 of a signed operation and operations that do not fire leave the image bit for bit as it is.
 """
@@ -89,7 +90,7 @@ OPERATIONS: dict[str, Operation] = {
     "Invert": _plain(color.invert),
 }
 
-# One published sub-policy per line: operation, probability in tenths, magnitude index (0 where it has no meaning).
+# One published sub-policy per line: operation, probability in tenths, magnitude index (0 where meaningless).
 SUB_POLICIES: tuple[tuple[tuple[str, int, int], tuple[str, int, int]], ...] = (
     (("Invert", 1, 0), ("Contrast", 2, 6)),
     (("Rotate", 7, 2), ("TranslateX", 3, 9)),
@@ -144,8 +145,8 @@ class AutoAugment:
             generator: the only source of randomness.
 
         Returns:
-            Operation codes int64 (N, 2), places in `OPERATIONS` or -1 for nothing, and signed magnitudes float64
-            (N, 2); both on the CPU, where the grouping is decided.
+            Operation codes int64 (N, 2), places in `OPERATIONS` or -1 for nothing, and signed magnitudes
+            float64 (N, 2); both on the CPU, where the grouping is decided.
         """
         choice = integers(len(SUB_POLICIES), (count,), generator).cpu()
         fires = uniform((count, 2), generator).cpu() < self._chance[choice]

@@ -63,8 +63,8 @@ def autocontrast(images: Tensor) -> Tensor:
     low = values.amin(1, keepdim=True).double()
     high = values.amax(1, keepdim=True).double()
     ramp = torch.arange(256, device=images.device, dtype=torch.float64)
-    # The float64 operations are Pillow's: where the exact result is whole, rounding decides. A plain number divided
-    # by a tensor would be computed through the reciprocal, which rounds twice.
+    # The float64 operations are Pillow's: where the exact result is whole, rounding decides. A plain number
+    # divided by a tensor would be computed through the reciprocal, which rounds twice.
     scale = torch.full_like(low, 255.0) / (high - low)
     table = (ramp * scale).add_(-low * scale)
     return _look_up(images, to_pixels(torch.where(high > low, table, ramp)))

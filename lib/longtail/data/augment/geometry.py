@@ -1,7 +1,7 @@
 """Operations that move pixels, on whole batches, equal to Pillow's bit for bit.
 
-Every function takes uint8 images (N, 3, H, W), leaves them alone and returns new ones; parameters hold one number
-per image, on any device.
+Every function takes uint8 images (N, 3, H, W), leaves them alone and returns new ones; parameters hold one
+number per image, on any device.
 """
 
 import math

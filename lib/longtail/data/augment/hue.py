@@ -1,4 +1,4 @@
-"""The hue shift of torchvision's `ColorJitter` on PIL images, through Pillow's whole-number HSV, on whole batches."""
+"""Torchvision's hue shift of PIL images, through Pillow's whole-number HSV, on whole batches."""
 
 import torch
 from torch import Tensor

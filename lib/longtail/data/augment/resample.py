@@ -13,7 +13,7 @@ _BLUR_BLOCK = 64  # images per turn of the blur: their float64 copies then stay 
 
 
 def enlarge_boxes(images: Tensor, boxes: Tensor) -> Tensor:
-    """Blow a box of each image up to the image's own size, bilinear, equal to Pillow's `crop(...).resize(...)`.
+    """Blow a box of each image up to the image's own size, bilinear, equal to Pillow's crop and resize.
 
     Args:
         images: uint8 (N, 3, H, W).
@@ -66,8 +66,8 @@ def _weigh(values: list[Tensor], weights: Tensor) -> Tensor:
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize every image of a batch, bilinear with antialiasing.
 
-    PyTorch's uint8 kernel is used for its speed on large images; its weights are shorter than Pillow's, and results
-    differ from Pillow's by one grey level at most.
+    PyTorch's uint8 kernel is used for its speed on large images; its weights are shorter than Pillow's, and
+    results differ from Pillow's by one grey level at most.
 
     Args:
         images: uint8 (N, 3, H, W).
@@ -89,8 +89,8 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
 def gaussian_blur(images: Tensor, radii: Tensor) -> Tensor:
     """Blur each image with its own radius, equal to Pillow's `ImageFilter.GaussianBlur`.
 
-    Pillow approximates the Gaussian by three extended box blurs (Gwosdek et al., SSVM 2011) per axis, with copied
-    borders and a rounding after each; so does this, with the same whole-number weights.
+    Pillow approximates the Gaussian by three extended box blurs (Gwosdek et al., SSVM 2011) per axis, with
+    copied borders and a rounding after each; so does this, with the same whole-number weights.
 
     Args:
         images: uint8 (N, 3, H, W).

@@ -1,13 +1,14 @@
 """The steps of SimCLR's augmentation (Chen et al., arXiv 2002.05709) as NCL's release uses them on CIFAR.
 
-NCL's chain for the key view: random resized crop (scale 0.2..1, ratio 3/4..4/3, back to the images' own size),
-flip 0.5, colour jitter (0.4, 0.4, 0.4, 0.1) with chance 0.8, grey with chance 0.2, Pillow's Gaussian blur with chance
-0.5 and radius U(0.1, 2). It has no solarisation and half of SimCLR's jitter.
+NCL's chain for the key view: random resized crop (scale 0.2..1, ratio 3/4..4/3, back to the images' own
+size), flip 0.5, colour jitter (0.4, 0.4, 0.4, 0.1) with chance 0.8, grey with chance 0.2, Pillow's Gaussian
+blur with chance 0.5 and radius U(0.1, 2).
 
 Each step computes what torchvision computes on PIL images, bit for bit given the same random numbers.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -29,8 +30,8 @@ def random_boxes(
 ) -> Tensor:
     """Draw boxes by the rule of torchvision's `RandomResizedCrop`.
 
-    Ten candidates are drawn per image and the first that fits is taken; where none fits, the box is the largest
-    central one whose aspect ratio is within bounds.
+    Ten candidates are drawn per image and the first that fits is taken; where none fits, the box is the
+    largest central one whose aspect ratio is within bounds.
 
     Args:
         count: number of boxes N.
@@ -103,7 +104,11 @@ class ColorJitter:
     ) -> None:
         self.chance = chance
         self._bounds = [(max(0.0, 1 - width), 1 + width) for width in (brightness, contrast, saturation)]
-        self._changes = [color.brightness, color.contrast, color.color]
+        self._changes: list[Callable[[Tensor, Tensor], Tensor]] = [
+            color.brightness,
+            color.contrast,
+            color.color,
+        ]
         if hue:
             self._bounds.append((-hue, hue))
             self._changes.append(shift_hue)

@@ -1,6 +1,7 @@
 """Random steps that policies are chains of: crop, flip, Cutout (arXiv 1708.04552).
 
-A step is called like a policy, `step(images, generator) -> images`, and draws all its numbers before it starts.
+A step is called like a policy, `step(images, generator) -> images`, and draws all its numbers before it
+starts.
 """
 
 from collections.abc import Callable, Sequence

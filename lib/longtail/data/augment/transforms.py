@@ -1,8 +1,8 @@
 """The transforms that Bag of Tricks and NCL name in `TRANSFORMS.TRAIN_TRANSFORMS` and `TEST_TRANSFORMS`.
 
-They are torchvision's, on uint8 batches. Resizing uses PyTorch's antialiased bilinear kernel, which differs from
-Pillow's by one grey level at most; everything else is bit for bit what torchvision computes on PIL images, given the
-same random numbers. Images of one batch share their size before the first transform.
+They are torchvision's, on uint8 batches. Resizing uses PyTorch's antialiased bilinear kernel, which differs
+from Pillow's by one grey level at most; everything else is bit for bit what torchvision computes on PIL
+images, given the same random numbers. Images of one batch share their size before the first transform.
 """
 
 from collections.abc import Callable, Sequence

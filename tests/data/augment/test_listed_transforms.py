@@ -1,0 +1,103 @@
+"""The transforms that the released configurations list, against torchvision on PIL images."""
+
+import pytest
+import torch
+import torchvision.transforms as T
+from pillow_reference import assert_equal, each, from_pillow, to_pillow
+from yacs.config import CfgNode
+
+from longtail.data.augment import TRANSFORMS, build_policy, build_transforms, evaluation_transforms
+from longtail.data.augment.batch import uniform
+from longtail.data.augment.simclr import random_boxes
+from longtail.errors import UserError
+
+
+def config(train=(), test=(), size=(32, 32)) -> CfgNode:
+    detail = {
+        "RANDOM_CROP": {"PADDING": 4},
+        "RANDOM_RESIZED_CROP": {"SCALE": (0.08, 1.0), "RATIO": (0.75, 1.333333333)},
+    }
+    lists = {"TRAIN_TRANSFORMS": train, "TEST_TRANSFORMS": test, "PROCESS_DETAIL": detail}
+    return CfgNode({"INPUT_SIZE": size, "TRANSFORMS": lists})
+
+
+@pytest.fixture
+def picture(generator) -> torch.Tensor:
+    coarse = torch.rand(1, 3, 12, 16, generator=generator) * 255
+    smooth = torch.nn.functional.interpolate(coarse, size=(90, 131), mode="bicubic")
+    return smooth.clamp(0, 255).to(torch.uint8)
+
+
+RELEASED = [
+    "random_resized_crop",
+    "random_crop",
+    "random_horizontal_flip",
+    "random_vertical_flip",
+    "random_rotation10",
+    "random_rotation20",
+    "random_rotation30",
+    "shorter_resize_for_crop",
+    "normal_resize",
+    "center_crop",
+    "normalize",
+    "color_jitter",
+]
+
+
+@pytest.mark.parametrize("name", RELEASED)
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_every_released_name_works(name, count, generator):
+    images = torch.randint(0, 256, (count, 3, 40, 50), dtype=torch.uint8)
+    before = images.clone()
+    result = build_transforms([name], config())(images, generator)
+    assert result.dtype == torch.uint8
+    assert result.shape[:2] == (count, 3)
+    assert torch.equal(images, before)
+    if name in ("random_resized_crop", "random_crop", "normal_resize", "center_crop"):
+        assert result.shape[2:] == (32, 32)
+    assert set(RELEASED) == set(TRANSFORMS)
+
+
+def test_evaluation_follows_torchvision(picture, generator):
+    cfg = config(test=("shorter_resize_for_crop", "center_crop"), size=(56, 56))
+    for image in (picture, picture.transpose(2, 3)):
+        ours = evaluation_transforms(cfg)(image, generator)
+        theirs = T.Compose([T.Resize(64), T.CenterCrop(56)])(to_pillow(image[0]))
+        assert (ours[0].int() - from_pillow(theirs).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 48), (91, 132), (120, 33), (95, 140)])
+def test_center_crop_equals_torchvision(picture, size, generator):
+    ours = build_transforms(["center_crop"], config(size=size))(picture, generator)
+    assert_equal(ours, each(picture, T.CenterCrop(size)))
+
+
+def test_resized_crop_follows_torchvision(picture):
+    cfg = config(train=["random_resized_crop"], size=(48, 48))
+    ours = build_policy("transforms", cfg)(picture, torch.Generator().manual_seed(6))
+    boxes = random_boxes(1, (90, 131), (0.08, 1.0), (0.75, 1.333333333), torch.Generator().manual_seed(6))
+    theirs = T.functional.resized_crop(to_pillow(picture[0]), *boxes[0].tolist(), [48, 48])
+    assert (ours[0].int() - from_pillow(theirs).int()).abs().max() <= 1
+
+
+def test_rotation_equals_pillow_given_the_same_draws(images):
+    ours = build_transforms(["random_rotation30"], config())(images, torch.Generator().manual_seed(2))
+    angles = uniform((len(images),), torch.Generator().manual_seed(2), -30, 30).tolist()
+    theirs = [
+        from_pillow(to_pillow(image).rotate(angle)) for image, angle in zip(images, angles, strict=True)
+    ]
+    assert_equal(ours, torch.stack(theirs))
+
+
+def test_normalize_does_nothing(images, generator):
+    assert_equal(build_transforms(["normalize"], config())(images, generator), images)
+
+
+def test_unknown_transform_is_told_with_the_nearest_match():
+    with pytest.raises(UserError, match="did you mean random_crop"):
+        build_policy("transforms", config(train=("random_crp",)))
+
+
+def test_shorter_resize_needs_a_square():
+    with pytest.raises(UserError, match="square"):
+        evaluation_transforms(config(test=("shorter_resize_for_crop",), size=(32, 48)))

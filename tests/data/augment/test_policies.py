@@ -1,0 +1,145 @@
+"""What every policy promises, and the statistics of crop, flip and Cutout."""
+
+import pytest
+import torch
+from pillow_reference import assert_equal
+from yacs.config import CfgNode
+
+from longtail.data.augment import POLICIES, Cutout, RandomCrop, RandomFlip, build_policy
+from longtail.errors import UserError
+
+
+@pytest.fixture
+def cfg() -> CfgNode:
+    return CfgNode(
+        {
+            "INPUT_SIZE": (32, 32),
+            "TRANSFORMS": {
+                "TRAIN_TRANSFORMS": ("random_resized_crop", "random_horizontal_flip"),
+                "TEST_TRANSFORMS": ("shorter_resize_for_crop", "center_crop"),
+                "PROCESS_DETAIL": {
+                    "RANDOM_CROP": {"PADDING": 4},
+                    "RANDOM_RESIZED_CROP": {"SCALE": (0.08, 1.0), "RATIO": (0.75, 1.333333333)},
+                },
+            },
+        }
+    )
+
+
+NAMES = ["none", "crop", "crop_flip", "autoaugment", "simclr", "transforms"]
+
+
+def noise(count: int, size: int = 32) -> torch.Tensor:
+    return torch.randint(
+        0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(9)
+    )
+
+
+def test_names():
+    assert set(NAMES) <= set(POLICIES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("count", [0, 1, 2, 65])
+def test_shape_type_and_untouched_input(cfg, name, count, generator):
+    images = noise(count)
+    before = images.clone()
+    result = build_policy(name, cfg)(images, generator)
+    assert result.dtype == torch.uint8
+    assert result.shape == images.shape
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_generator_decides(cfg, name):
+    images, policy = noise(40), build_policy(name, cfg)
+    torch.manual_seed(1)
+    first = policy(images, torch.Generator().manual_seed(7))
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert_equal(policy(images, torch.Generator().manual_seed(7)), first)
+    assert torch.equal(torch.get_rng_state(), state)
+    if name != "none":
+        assert not torch.equal(policy(images, torch.Generator().manual_seed(8)), first)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_content_does_not_move_the_generator(cfg, name):
+    policy = build_policy(name, cfg)
+    ends = []
+    for images in (noise(20), torch.zeros(20, 3, 32, 32, dtype=torch.uint8)):
+        generator = torch.Generator().manual_seed(4)
+        policy(images, generator)
+        ends.append(generator.get_state())
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_strange_input_is_refused(cfg, name, generator):
+    policy = build_policy(name, cfg)
+    with pytest.raises(TypeError, match="uint8"):
+        policy(torch.rand(2, 3, 32, 32), generator)
+    with pytest.raises(TypeError, match="tensor"):
+        policy([1, 2], generator)
+    for shape in ((3, 32, 32), (2, 1, 32, 32), (2, 32, 32, 3)):
+        with pytest.raises(ValueError, match=r"\(N, 3, H, W\)"):
+            policy(torch.zeros(shape, dtype=torch.uint8), generator)
+
+
+def test_non_contiguous_input(cfg):
+    images = noise(30).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    for name in NAMES:
+        results = [
+            build_policy(name, cfg)(x, torch.Generator().manual_seed(1))
+            for x in (images, images.contiguous())
+        ]
+        assert torch.equal(*results)
+
+
+def test_unknown_policy_is_told_with_the_nearest_match(cfg):
+    with pytest.raises(UserError, match="did you mean autoaugment"):
+        build_policy("autoaugmnt", cfg)
+
+
+def test_crop_offsets_are_uniform(generator):
+    # One white pixel in the middle tells where each crop was taken.
+    images = torch.zeros(16_200, 3, 32, 32, dtype=torch.uint8)
+    images[:, :, 16, 16] = 255
+    places = RandomCrop(4)(images, generator)[:, 0].nonzero()[:, 1:]
+    assert len(places) == len(images)
+    counts = torch.bincount((places[:, 0] - 12) * 9 + places[:, 1] - 12, minlength=81)
+    assert len(counts) == 81
+    chi_square = ((counts - 200.0) ** 2 / 200).sum().item()
+    assert chi_square < 145  # 80 degrees of freedom: exceeded with chance 1e-5
+
+
+def test_crop_pads_with_black(generator):
+    white = torch.full((500, 3, 32, 32), 255, dtype=torch.uint8)
+    result = RandomCrop(4)(white, generator)
+    assert set(result.unique().tolist()) == {0, 255}
+    assert (result == 255).flatten(1).sum(1).min() == 3 * 28 * 28
+
+
+def test_flip_rate(generator):
+    images = noise(10_000, 4)
+    flipped = (RandomFlip()(images, generator) == images.flip(-1)).flatten(1).all(1).float().mean().item()
+    assert flipped == pytest.approx(0.5, abs=0.025)
+
+
+def test_cutout_areas(generator):
+    white = torch.full((20_000, 3, 32, 32), 255, dtype=torch.uint8)
+    black = (Cutout(16)(white, generator) == 0).float()
+    assert torch.equal(black[:, 0], black[:, 1])
+    areas = black[:, 0].sum((1, 2))
+    assert areas.min() == 8 * 8
+    assert areas.max() == 16 * 16
+    # Along one axis a centre c leaves min(c, 8) + min(32 - c, 8) pixels: 14.0 on average.
+    side = sum(min(c, 8) + min(32 - c, 8) for c in range(32)) / 32
+    assert areas.mean().item() == pytest.approx(side**2, rel=0.01)
+    whole = (areas == 256).float().mean().item()
+    assert whole == pytest.approx((17 / 32) ** 2, abs=0.018)
+
+
+def test_crop_that_does_not_fit(generator):
+    with pytest.raises(ValueError, match="does not fit"):
+        RandomCrop(1, (40, 40))(noise(2), generator)

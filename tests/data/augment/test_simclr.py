@@ -1,0 +1,75 @@
+"""The steps of SimCLR: boxes by torchvision's rule, jitter in the drawn order, chances."""
+
+import math
+
+import pytest
+import torch
+import torchvision.transforms.functional as TF
+from pillow_reference import assert_equal, from_pillow, to_pillow
+from torchvision.transforms import RandomResizedCrop as TorchvisionRandomResizedCrop
+
+from longtail.data.augment import ColorJitter, RandomBlur, RandomGrey
+from longtail.data.augment.batch import uniform
+from longtail.data.augment.simclr import random_boxes
+
+
+def test_boxes_stay_inside_and_within_bounds(generator):
+    top, left, tall, wide = random_boxes(20_000, (32, 40), (0.2, 1.0), (3 / 4, 4 / 3), generator).unbind(1)
+    assert (tall > 0).all()
+    assert (wide > 0).all()
+    assert (top >= 0).all()
+    assert (left >= 0).all()
+    assert (top + tall <= 32).all()
+    assert (left + wide <= 40).all()
+    # Half a pixel of rounding on either side.
+    assert (((wide + 0.5) / (tall - 0.5)) >= 3 / 4).all()
+    assert (((wide - 0.5) / (tall + 0.5)) <= 4 / 3).all()
+
+
+def test_boxes_are_distributed_like_those_of_torchvision(generator):
+    ours = random_boxes(20_000, (32, 32), (0.2, 1.0), (3 / 4, 4 / 3), generator).double()
+    torch.manual_seed(0)
+    blank = torch.zeros(3, 32, 32)
+    rule = TorchvisionRandomResizedCrop.get_params
+    theirs = torch.tensor([rule(blank, [0.2, 1.0], [3 / 4, 4 / 3]) for _ in range(5_000)]).double()
+    error = 5 * theirs.std(0) * math.sqrt(1 / 5_000 + 1 / 20_000)
+    assert ((ours.mean(0) - theirs.mean(0)).abs() <= error).all()
+    assert (ours.std(0) / theirs.std(0)).sub(1).abs().max() < 0.06
+
+
+@pytest.mark.parametrize(("size", "expected"), [((10, 100), (0, 43, 10, 13)), ((100, 10), (43, 0, 13, 10))])
+def test_fallback_is_the_central_box(generator, size, expected):
+    # The whole area of so long an image never fits the ratio.
+    boxes = random_boxes(5, size, (1.0, 1.0), (3 / 4, 4 / 3), generator)
+    assert boxes.tolist() == [list(expected)] * 5
+
+
+def test_jitter_equals_torchvision_on_pillow_given_the_same_draws(images):
+    many = images.repeat(10, 1, 1, 1)
+    count = len(many)
+    ours = ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8)(many, torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    chosen = uniform((count,), generator) < 0.8
+    amounts = torch.stack(
+        [uniform((count,), generator, *bounds) for bounds in [(0.6, 1.4)] * 3 + [(-0.1, 0.1)]], 1
+    )
+    orders = uniform((count, 4), generator).argsort(1)
+    changes = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
+    expected = []
+    for i, image in enumerate(many):
+        picture = to_pillow(image)
+        for kind in orders[i].tolist() if chosen[i] else []:
+            picture = changes[kind](picture, amounts[i, kind].item())
+        expected.append(from_pillow(picture))
+    assert_equal(ours, torch.stack(expected))
+
+
+def test_chances(generator):
+    noise = torch.randint(0, 256, (4_000, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    for step, chance in (
+        (RandomGrey(0.2), 0.2),
+        (RandomBlur(0.5, (1.0, 2.0)), 0.5),
+        (ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8), 0.8),
+    ):
+        changed = (step(noise, generator) != noise).flatten(1).any(1).float().mean().item()
+        assert changed == pytest.approx(chance, abs=5 * math.sqrt(chance * (1 - chance) / 4_000))
