@@ -78,7 +78,7 @@ def test_the_ensemble_is_the_mean_of_raw_logits():
 
 
 def test_half_precision_is_averaged_in_single():
-    logits = torch.tensor([[[256.0, 256.0]], [[1.0, 2.0]]], dtype=torch.bfloat16)  # bf16 mean: a tie
+    logits = torch.tensor([[[512.0, 512.0]], [[1.0, 2.0]]], dtype=torch.bfloat16)  # bf16 mean: a tie
     judge = Judge(2, 2, [9, 9])
     judge.update(logits, torch.tensor([1]))
     assert judge.results()["ensemble"]["top1"] == 1
