@@ -147,7 +147,9 @@ def defaults() -> CfgNode:
     _C.TRAIN.DISTRIBUTED = False  # not used: the launcher (torchrun) says whether there are several processes
     _C.TRAIN.SYNCBN = False  # one batch norm over all processes
     _C.TRAIN.APEX = False  # True in a Bag of Tricks file: fp16 through torch.amp (its default was True)
-    _C.TRAIN.AMP = "off"  # [ours] automatic mixed precision: off | bf16 | fp16
+    _C.TRAIN.AMP = (
+        "off"  # [ours] mixed precision: off | bf16 | fp16 | auto (bf16 where the hardware computes in it, else off)
+    )
     _C.TRAIN.CHANNELS_LAST = True  # [ours] NHWC memory layout of images and convolutions
     _C.TRAIN.DETERMINISTIC = True  # [ours] choose deterministic cuDNN kernels, as both releases did
     _C.TRAIN.CHECKPOINT_MINUTES = 10.0  # [ours] write last.pth inside an epoch when the newest one is older than this

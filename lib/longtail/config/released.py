@@ -80,7 +80,7 @@ def expert_backbones(cfg: CfgNode) -> list[str]:
 
 
 def precision(cfg: CfgNode) -> str:
-    """Return off, bf16 or fp16: what TRAIN.AMP says, or else fp16 where an old file asks for apex."""
+    """Return off, auto, bf16 or fp16: what TRAIN.AMP says, or else fp16 where an old file asks for apex."""
     if cfg.TRAIN.AMP != "off":
         return str(cfg.TRAIN.AMP)
     return "fp16" if cfg.TRAIN.APEX else "off"

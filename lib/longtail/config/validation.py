@@ -15,7 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "DATASET.TEST_VIEW": ("", "none", "transforms"),
     "LOSS.HCM_MODE": ("zero", "exclude"),
     "LOSS.CrossEntropyLabelAwareSmooth.SHAPE": ("concave", "linear", "convex"),
-    "TRAIN.AMP": ("off", "bf16", "fp16"),
+    "TRAIN.AMP": ("off", "auto", "bf16", "fp16"),
     "TRAIN.OPTIMIZER.TYPE": ("SGD", "ADAM"),
     "TRAIN.LR_SCHEDULER.TYPE": ("multistep", "warmup", "cosine"),
     "TRAIN.SAMPLER.TYPE": ("default", "weighted sampler", "bbn sampler"),

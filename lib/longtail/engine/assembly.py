@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
-from longtail.config import expert_backbones, precision
+from longtail.config import expert_backbones
 from longtail.data import Splits
 from longtail.engine.optim import learning_rates
 from longtail.engine.trainer import Schedule
@@ -67,12 +67,14 @@ def _report(path: str | Path, report: LoadReport) -> None:
 
 def architecture(cfg: CfgNode) -> str:
     """Return what the parameters of a network depend on, in words."""
-    return f"{' + '.join(expert_backbones(cfg))} with {cfg.CLASSIFIER.TYPE} heads"
+    names = expert_backbones(cfg)
+    kinds = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
+    return f"{' + '.join(kinds)} with {cfg.CLASSIFIER.TYPE} heads"
 
 
-def autocast(cfg: CfgNode, device: torch.device) -> Callable[[], torch.autocast]:
-    """Return a maker of the mixed-precision context that the tree asks for."""
-    dtype = DTYPES[precision(cfg)]
+def autocast(precision: str, device: torch.device) -> Callable[[], torch.autocast]:
+    """Return a maker of the mixed-precision context; precision: off, bf16 or fp16."""
+    dtype = DTYPES[precision]
     return lambda: torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 

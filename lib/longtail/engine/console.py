@@ -1,7 +1,9 @@
 """Where log messages go: the terminal, and the log of the run."""
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,8 +28,14 @@ def log_to_terminal(quiet: bool = False) -> None:
     _LOGGER.setLevel(logging.INFO)
 
 
-def log_to_file(path: Path) -> None:
-    """Append messages to a file as well, each with its time."""
+@contextlib.contextmanager
+def log_to_file(path: Path) -> Iterator[None]:
+    """Within the block, append messages to a file as well, each with its time."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(handler)
+        handler.close()

@@ -47,6 +47,23 @@ def own_device(devices: list[torch.device], world: World) -> torch.device:
     return devices[world.local_rank]
 
 
+def usable_precision(wanted: str, device: torch.device) -> str:
+    """Return off, bf16 or fp16 for what the tree wants; auto is bf16 where the device computes in it, else off.
+
+    A processor without such instructions emulates bf16 many times slower than it computes in float32.
+    """
+    if wanted != "auto":
+        return wanted
+    return "bf16" if _computes_in_bf16(device) else "off"
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 class _ParallelExperts(nn.DataParallel):
     """DataParallel for networks whose outputs have the batch in their second dimension."""
 

@@ -84,6 +84,6 @@ class FiniteGuard:
         parts = ", ".join(f"{name} {float(value):.4g}" for name, value in first.parts.items())
         samples = " ".join(map(str, first.indices.tolist()))
         raise NotFinite(
-            f"loss or gradient is not finite in epoch {first.epoch}, batch {first.number} ({parts}); samples {samples}; the "
+            f"loss or gradient is not finite: epoch {first.epoch}, batch {first.number} ({parts}), samples {samples}; "
             "weights were not touched; a lower TRAIN.OPTIMIZER.BASE_LR or TRAIN.AMP off may help"
         )

@@ -7,9 +7,10 @@ from typing import Literal
 
 from yacs.config import CfgNode
 
+from longtail.config import precision
 from longtail.data import build_normalize, build_splits, build_valid_loader
 from longtail.engine.assembly import autocast, build_network, judge_maker
-from longtail.engine.devices import parse_devices
+from longtail.engine.devices import parse_devices, usable_precision
 from longtail.engine.evaluator import evaluate
 from longtail.engine.preflight import check_names
 from longtail.engine.run_directory import RunDirectory
@@ -52,8 +53,9 @@ def validate(cfg: CfgNode, run: RunDirectory, gpus: str | None = None) -> Path:
     if report.missing:
         raise UserError(f"{checkpoint} lacks {len(report.missing)} parameters of the network, as {report.missing[0]}")
     loader = build_valid_loader(cfg, splits.valid)
+    context = autocast(usable_precision(precision(cfg), device), device)
     judge = judge_maker(cfg, class_counts, len(network.experts), device)()
-    evaluate(network, loader, build_normalize(cfg), judge, device, autocast(cfg, device))
+    evaluate(network, loader, build_normalize(cfg), judge, device, context)
 
     results = judge.results()
     logger.info("%s on %s (%d images)", checkpoint, splits.valid.name, len(splits.valid))

@@ -1,6 +1,7 @@
 """A whole training run: from the tree to results.json."""
 
 import logging
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from longtail.engine.assembly import architecture, autocast, build_network, desc
 from longtail.engine.checkpoint import seed_everything
 from longtail.engine.console import log_to_file
 from longtail.engine.continuation import Continuation, find_continuation, read_fitting
-from longtail.engine.devices import own_device, parse_devices, wrap
+from longtail.engine.devices import own_device, parse_devices, usable_precision, wrap
 from longtail.engine.distributed import World, connect, disconnect, from_main, launched_world
 from longtail.engine.environment import describe
 from longtail.engine.optim import build_optimizer
@@ -49,15 +50,20 @@ def train(cfg: CfgNode, source: str, gpus: str | None = None, resume: str = "aut
     preflight(cfg)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    connect(world, device)
-    try:
-        return _train(cfg, source, devices, device, world, resume)
-    finally:
-        disconnect()
+    with ExitStack() as stack:
+        connect(world, device)
+        stack.callback(disconnect)
+        return _train(cfg, source, devices, device, world, resume, stack)
 
 
 def _train(
-    cfg: CfgNode, source: str, devices: list[torch.device], device: torch.device, world: World, resume: str
+    cfg: CfgNode,
+    source: str,
+    devices: list[torch.device],
+    device: torch.device,
+    world: World,
+    resume: str,
+    stack: ExitStack,
 ) -> RunDirectory | None:
     splits = build_splits(cfg)
     class_counts = splits.train.class_counts()
@@ -65,6 +71,7 @@ def _train(
     seed_everything(cfg.RAND_SEED, cfg.TRAIN.DETERMINISTIC)
     network = build_network(cfg, len(class_counts)).to(device)
     loss = build_loss(cfg, class_counts)
+    method = build_method(cfg, wrap(network, devices, device, world), loss).to(device)
     facts = {
         "config": source,
         "seed": cfg.RAND_SEED,
@@ -74,32 +81,37 @@ def _train(
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "architecture": architecture(cfg),
         "fingerprint": splits.train.fingerprint(),
+        "precision": usable_precision(precision(cfg), device),
     }
-    method = build_method(cfg, wrap(network, devices, device, world), loss).to(device)
-    start = from_main(find_continuation(cfg, resume) if world.main else None)
-    content = read_fitting(start.checkpoint, facts) if start.checkpoint else None
-    if start.run and start.run.finished():
-        logger.info("run %s is finished; nothing is left to do", start.run.path)
+
+    start = find_continuation(cfg, resume) if world.main else Continuation()
+    if start.run:
+        stack.callback(start.run.unlock)
+    checkpoint = from_main(start.checkpoint)
+    content = read_fitting(checkpoint, facts) if checkpoint else None
+    if from_main(start.run is not None and start.run.finished()):
+        logger.info("the run of %s is finished; nothing is left to do", checkpoint)
         return start.run
     loaders = build_loaders(cfg, splits, Shard(world.rank, world.size))
 
     run = (start.run or create_run(cfg)) if world.main else None
     if run:
+        stack.callback(run.unlock)
+        stack.enter_context(log_to_file(run.log))
         _begin(cfg, run, start, splits, facts, devices, world)
-    half = precision(cfg) == "fp16"
+    half = facts["precision"] == "fp16"
     if half and device.type == "cpu":
-        logger.warning("fp16 on a CPU is slow; TRAIN.AMP bf16 is what it can do fast")
-    optimizer = build_optimizer(cfg, network, fused=not half)
+        logger.warning("fp16 on a CPU is slow; TRAIN.AMP auto takes what it is fast at")
     trainer = Trainer(
         network,
         method,
-        optimizer,
+        build_optimizer(cfg, network, fused=not half),
         torch.amp.GradScaler(device.type, enabled=half),
         loaders,
         judge_maker(cfg, class_counts, len(network.experts), device),
         schedule(cfg),
         device,
-        autocast(cfg, device),
+        autocast(facts["precision"], device),
         run,
         Records(run, cfg.TRAIN.TENSORBOARD.ENABLE, content["epoch"] if content else 1) if run else None,
         facts,
@@ -125,7 +137,6 @@ def _begin(
     world: World,
 ) -> None:
     """Write and say what is about to be trained, on what."""
-    log_to_file(run.log)
     logger.info("run directory %s", run.path)
     if start.checkpoint:
         logger.info("going on from %s%s", start.checkpoint, f" ({start.why_new})" if start.why_new else "")
@@ -134,8 +145,7 @@ def _begin(
         run.write_json("environment.json", describe(devices, world.size, fingerprints))
     logger.info("%s", describe_data(cfg, splits))
     logger.info(
-        "%d x %s, %s parameters; %s with %s",
-        facts["experts"],
+        "%s, %s parameters; %s with %s",
         facts["architecture"],
         f"{facts['parameters']:,}",
         cfg.TRAIN.COMBINER.TYPE,
@@ -144,7 +154,7 @@ def _begin(
     logger.info(
         "%s, precision %s, effective batch %d (%d process%s)",
         ", ".join(map(str, devices)),
-        precision(cfg),
+        facts["precision"],
         cfg.TRAIN.BATCH_SIZE * world.size,
         world.size,
         "" if world.size == 1 else "es",

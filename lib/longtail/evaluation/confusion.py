@@ -62,9 +62,7 @@ class ConfusionMatrix:
         predicted = _integers(predictions, "predictions")
         true = _integers(labels, "labels")
         if predicted.shape != true.shape:
-            raise ValueError(
-                f"predictions {tuple(predicted.shape)} and labels {tuple(true.shape)} differ in shape"
-            )
+            raise ValueError(f"predictions {tuple(predicted.shape)} and labels {tuple(true.shape)} differ in shape")
         if predicted.numel() == 0:
             return
         # A list or an array follows the tensor that it came with.

@@ -77,9 +77,7 @@ def plot_confusion(
     save(figure, path)
 
 
-def _draw_small(
-    raw: Array, labels: list[str], groups: dict[str, int], normalize: bool, title: str
-) -> "Figure":
+def _draw_small(raw: Array, labels: list[str], groups: dict[str, int], normalize: bool, title: str) -> "Figure":
     classes = len(labels)
     annotated = classes <= ANNOTATED
     side = max(2.5, 0.62 * classes if annotated else 3.5 + 0.2 * classes)
@@ -149,9 +147,7 @@ def _finish(
     strip = 0.4 * size
     if groups:
         _mark_groups(axes, groups, classes, size, strip)
-        axes.set_title(
-            axes.get_title(loc="left"), loc="left", pad=3.4 * size, fontsize=size + 2, fontweight="bold"
-        )
+        axes.set_title(axes.get_title(loc="left"), loc="left", pad=3.4 * size, fontsize=size + 2, fontweight="bold")
     inch = 1 / side
     gap = (3.6 if groups else 1.5) * size / 72 * inch
     into = axes.inset_axes((1 + gap, 0, 1.6 * size / 72 * inch, 1))

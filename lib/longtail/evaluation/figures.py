@@ -31,9 +31,7 @@ Record = Mapping[str, Any]
 Points = list[tuple[float, float]]
 
 
-def plot_class_counts(
-    path: str | os.PathLike[str], class_counts: Integers, many: int = MANY, few: int = FEW
-) -> None:
+def plot_class_counts(path: str | os.PathLike[str], class_counts: Integers, many: int = MANY, few: int = FEW) -> None:
     """Draw the training images of every class, largest class first, coloured by shot group.
 
     Args:
@@ -150,9 +148,7 @@ def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None
         axes.xaxis.get_major_locator().set_params(integer=True)
         legend(axes, loc="best")
         if not axes.lines:
-            axes.text(
-                0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=FAINT, fontsize=9
-            )
+            axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=FAINT, fontsize=9)
             axes.set_yticks([])
     save(figure, path)
 
@@ -189,9 +185,7 @@ def plot_per_class_accuracy(
         if mean is None:
             continue
         across, up = [counts[index] for index in shown], [100 * recall[index] for index in shown]
-        axes.scatter(
-            across, up, s=size, color=SHOT_COLOURS[name], alpha=0.75, linewidths=0, clip_on=False, zorder=3
-        )
+        axes.scatter(across, up, s=size, color=SHOT_COLOURS[name], alpha=0.75, linewidths=0, clip_on=False, zorder=3)
         # A few points lie above the line that is their mean; among hundreds it is the line that needs to be
         # seen.
         ends = (min(across) / 1.04, max(across) * 1.04)

@@ -94,9 +94,7 @@ class Judge:
             ValueError: a shape does not fit.
         """
         if logits.dim() != 3 or logits.shape[0] != self.experts or logits.shape[2] != self.num_classes:
-            raise ValueError(
-                f"logits {tuple(logits.shape)} should be ({self.experts}, B, {self.num_classes})"
-            )
+            raise ValueError(f"logits {tuple(logits.shape)} should be ({self.experts}, B, {self.num_classes})")
         if labels.shape != logits.shape[1:2]:
             raise ValueError(f"labels {tuple(labels.shape)} should be ({logits.shape[1]},)")
         if labels.is_floating_point() or labels.dtype == torch.bool:
@@ -163,9 +161,7 @@ class Judge:
         if which != "ensemble" and (isinstance(which, str) or not 0 <= which < self.experts):
             raise ValueError(f"no expert {which!r}; there is: 0..{self.experts - 1} and 'ensemble'")
         self._refuse_bad_labels()
-        return ConfusionMatrix.from_matrix(
-            self._cells.view(-1, self.num_classes, self.num_classes)[self._row(which)]
-        )
+        return ConfusionMatrix.from_matrix(self._cells.view(-1, self.num_classes, self.num_classes)[self._row(which)])
 
     def results(self) -> dict[str, Any]:
         """Return the numbers to report.

@@ -20,9 +20,7 @@ VALID = "#004488"
 EXPERT = "#33A18A"
 
 
-def new_figure(
-    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
-) -> "Figure":
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
     """Return an empty figure of `width` x `height` inches with its own canvas, unknown to pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -38,9 +36,7 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
         figure.savefig(file, format="png", dpi=DPI, facecolor="white")
 
 
-def dress(
-    axes: "Axes", title: str = "", x: str = "", y: str = "", grid: bool = True, size: float = 9
-) -> None:
+def dress(axes: "Axes", title: str = "", x: str = "", y: str = "", grid: bool = True, size: float = 9) -> None:
     """Give axes their title, labels and quiet lines; `size` is the type size in points."""
     axes.set_title(title, fontsize=size + 2, fontweight="bold", color=INK, loc="left", pad=size)
     axes.set_xlabel(x, fontsize=size, color=INK)
@@ -63,7 +59,5 @@ def plain_log(axis: Any) -> None:
     """Label a logarithmic axis with whole numbers (1, 10, 100, 1,000) instead of powers."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 or value == 0 else "")
-    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 or value == 0 else ""))
     axis.set_minor_formatter(NullFormatter())

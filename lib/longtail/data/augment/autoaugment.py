@@ -130,9 +130,7 @@ class AutoAugment:
         specs = [OPERATIONS[name] for name, _, _ in entries]
         # (25, 2) tables: which operation, its chance, its magnitude and whether that takes a sign.
         self._code = torch.tensor([names.index(name) for name, _, _ in entries]).view(-1, 2)
-        self._chance = torch.tensor([tenths / 10 for _, tenths, _ in entries], dtype=torch.float64).view(
-            -1, 2
-        )
+        self._chance = torch.tensor([tenths / 10 for _, tenths, _ in entries], dtype=torch.float64).view(-1, 2)
         levels = [spec.magnitude(index) for spec, (_, _, index) in zip(specs, entries, strict=True)]
         self._level = torch.tensor(levels, dtype=torch.float64).view(-1, 2)
         self._signed = torch.tensor([spec.signed for spec in specs]).view(-1, 2)

@@ -49,9 +49,7 @@ def to_pixels(values: Tensor) -> Tensor:
     return values.clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
 
-def uniform(
-    shape: tuple[int, ...], generator: torch.Generator, low: float = 0.0, high: float = 1.0
-) -> Tensor:
+def uniform(shape: tuple[int, ...], generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Draw float64 numbers from U(low, high) on the generator's device.
 
     Args:

@@ -39,9 +39,7 @@ def window(
     runs = padded.as_strided((max(padded.numel() - columns + 1, 0), columns), (1, 1))
     device = images.device
     plane = torch.arange(count * channels, device=device).view(count, channels, 1) * tall
-    corner = (plane + (tops.to(device) + above).view(-1, 1, 1)) * wide + (lefts.to(device) + beside).view(
-        -1, 1, 1
-    )
+    corner = (plane + (tops.to(device) + above).view(-1, 1, 1)) * wide + (lefts.to(device) + beside).view(-1, 1, 1)
     starts = corner + torch.arange(rows, device=device) * wide
     return runs.index_select(0, starts.view(-1)).view(count, channels, rows, columns)
 
@@ -102,9 +100,7 @@ def rotate(images: Tensor, angles: Tensor, fill: int = 128) -> Tensor:
     sin = radians.sin().round(decimals=15)
     x_offset = (cos * (-width / 2) + sin * (-height / 2)) + width / 2
     y_offset = (-sin * (-width / 2) + cos * (-height / 2)) + height / 2
-    fixed = torch.stack(
-        (cos, sin, x_offset + cos * 0.5 + sin * 0.5, -sin, cos, y_offset + -sin * 0.5 + cos * 0.5), 1
-    )
+    fixed = torch.stack((cos, sin, x_offset + cos * 0.5 + sin * 0.5, -sin, cos, y_offset + -sin * 0.5 + cos * 0.5), 1)
     fixed = (fixed * _FIXED + 0.5).floor().long().to(images.device)
     a, b, c, d, e, f = fixed.view(-1, 6, 1, 1).unbind(1)
     x = torch.arange(width, device=images.device)
@@ -139,9 +135,7 @@ def shear(images: Tensor, slopes: Tensor, dim: int, fill: int = 128) -> Tensor:
     fraction = place.sub_(whole)[:, None]
     first = whole.long() - 1
     v1, v2, v3, v4 = (
-        _pick(
-            images, (first + tap).clamp_(0, side - 1) * stride + across * (width if dim == -1 else 1)
-        ).double()
+        _pick(images, (first + tap).clamp_(0, side - 1) * stride + across * (width if dim == -1 else 1)).double()
         for tap in range(4)
     )
     # Float64 and this nesting, as in Pillow: the result is cut off, so the last bit can decide a grey level.

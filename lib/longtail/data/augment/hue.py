@@ -41,9 +41,7 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sector = torch.where(
         on_red,
         (to_blue - to_green).double(),
-        torch.where(
-            on_green, 2.0 + to_red.double() - to_blue.double(), 4.0 + to_green.double() - to_red.double()
-        ),
+        torch.where(on_green, 2.0 + to_red.double() - to_blue.double(), 4.0 + to_green.double() - to_red.double()),
     ).float()
     turns = (sector.double() / 6.0 + 1.0).fmod(1.0).float()
     hue = (turns.double() * 255.0).to(torch.int32)

@@ -32,9 +32,7 @@ def enlarge_boxes(images: Tensor, boxes: Tensor) -> Tensor:
     ]
     images = _weigh(sides, weights[:, :, None, None])
     rows, weights = _neighbours(top, tall, height)
-    first_row = torch.arange(0, count * channels * height, height, device=images.device).view(
-        count, channels, 1
-    )
+    first_row = torch.arange(0, count * channels * height, height, device=images.device).view(count, channels, 1)
     flat = images.reshape(-1, width)
     ends = [
         flat.index_select(0, (first_row + rows[:, tap, None]).view(-1)).view(images.shape).to(torch.int32)
@@ -105,9 +103,7 @@ def gaussian_blur(images: Tensor, radii: Tensor) -> Tensor:
     inner = (_BLUR_ONE / (box * 2 + 1)).double().floor()
     outer = ((_BLUR_ONE - (2 * whole + 1).double() * inner) / 2).floor()
     # weights[k] counts for the pixels k steps to either side.
-    weights = [
-        torch.where(whole >= k, inner, torch.where(whole == k - 1, outer, 0.0)) for k in range(reach + 1)
-    ]
+    weights = [torch.where(whole >= k, inner, torch.where(whole == k - 1, outer, 0.0)) for k in range(reach + 1)]
     result = torch.empty_like(images)
     for start in range(0, len(images), _BLUR_BLOCK):
         part = slice(start, start + _BLUR_BLOCK)

@@ -75,9 +75,7 @@ class RandomResizedCrop:
         ratio: bounds of width / height.
     """
 
-    def __init__(
-        self, scale: tuple[float, float] = (0.2, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    ) -> None:
+    def __init__(self, scale: tuple[float, float] = (0.2, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)) -> None:
         self.scale = scale
         self.ratio = ratio
 

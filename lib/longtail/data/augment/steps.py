@@ -67,9 +67,7 @@ class RandomCrop:
         rows, columns = self.size or (height, width)
         room = (height + 2 * self.padding - rows, width + 2 * self.padding - columns)
         if min(room) < 0:
-            raise ValueError(
-                f"a {rows} x {columns} crop does not fit into {height} x {width} padded by {self.padding}"
-            )
+            raise ValueError(f"a {rows} x {columns} crop does not fit into {height} x {width} padded by {self.padding}")
         tops = integers(room[0] + 1, (len(images),), generator) - self.padding
         lefts = integers(room[1] + 1, (len(images),), generator) - self.padding
         return geometry.window(images, tops, lefts, (rows, columns), (self.padding, self.padding))
