@@ -1,7 +1,10 @@
 """What the entry points share: how errors and interruptions end a program."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 from longtail.engine.interrupts import Interrupted
 from longtail.errors import UserError
@@ -12,15 +15,26 @@ def run_program(program: Callable[[], object]) -> int:
 
     A mistake of the user is told in one line on standard error; a fault of the software keeps its traceback.
     """
+    previous = signal.signal(signal.SIGINT, _end_at_once)
     try:
         program()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201  (the one place that speaks to the user directly)
+        _tell(f"error: {error}")
         return 2
     except Interrupted as interruption:
-        print(interruption, file=sys.stderr)  # noqa: T201
+        _tell(str(interruption))
         return 128 + interruption.signum
-    except KeyboardInterrupt:
-        print("stopped before training began; nothing was lost", file=sys.stderr)  # noqa: T201
-        return 130
+    finally:
+        signal.signal(signal.SIGINT, previous)
     return 0
+
+
+def _end_at_once(signum: int, frame: FrameType | None) -> None:
+    """End the process where there is nothing to save; an exception inside an import could come out as another one."""
+    _tell("stopped")
+    os._exit(128 + signum)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

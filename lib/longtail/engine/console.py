@@ -34,6 +34,7 @@ def log_to_file(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(logging.INFO)
     try:
         yield
     finally:

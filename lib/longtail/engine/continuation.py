@@ -77,7 +77,12 @@ def read_fitting(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     content = read_checkpoint(path)
     if "optimizer" not in content or "architecture" not in content:
         raise UserError(f"{path} holds weights only; to start from them set NETWORK.PRETRAINED and PRETRAINED_MODEL")
-    for key, what in (("classes", "classes"), ("architecture", "the architecture"), ("fingerprint", "training images")):
+    for key, words in (
+        ("classes", "{} classes"),
+        ("architecture", "the architecture {}"),
+        ("fingerprint", "training images with the fingerprint {}"),
+    ):
         if content[key] != facts[key]:
-            raise UserError(f"cannot resume from {path}: it has {what} {content[key]}, this run has {facts[key]}")
+            has, wanted = words.format(content[key]), words.format(facts[key])
+            raise UserError(f"cannot resume from {path}: it has {has}, this run has {wanted}")
     return content

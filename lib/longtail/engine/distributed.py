@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class World(NamedTuple):
@@ -53,6 +53,13 @@ def sum_over_processes(tensors: Sequence[Tensor]) -> None:
     if dist.is_initialized():
         for tensor in tensors:
             dist.all_reduce(tensor)
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give every process the buffers of process 0: batch-norm statistics differ where each saw other samples."""
+    if dist.is_initialized():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def highest(value: int, device: torch.device) -> int:

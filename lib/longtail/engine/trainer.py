@@ -12,7 +12,7 @@ from torch import nn
 
 from longtail.data import Batch, Loaders
 from longtail.engine.checkpoint import random_state, restore_random_state, save_checkpoint
-from longtail.engine.distributed import World, gather_to_all, highest
+from longtail.engine.distributed import World, gather_to_all, highest, share_buffers
 from longtail.engine.evaluator import Stopped, evaluate
 from longtail.engine.guard import FiniteGuard
 from longtail.engine.interrupts import Interrupted, Interrupts
@@ -214,6 +214,7 @@ class Trainer:
 
     def _judge(self) -> dict[str, Any]:
         judge = self.new_judge()
+        share_buffers(self.network)
         try:
             # Processes that wait for each other must not stop one by one.
             asked = (lambda: self.interrupts.received is not None) if self.world.size == 1 else (lambda: False)
