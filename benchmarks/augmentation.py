@@ -22,9 +22,7 @@ from longtail.data.augment.autoaugment import OPERATIONS, SUB_POLICIES
 GREY = (128, 128, 128)
 
 
-def affine(
-    image: Image.Image, matrix: tuple[float, ...], resample: int = Image.Resampling.NEAREST
-) -> Image.Image:
+def affine(image: Image.Image, matrix: tuple[float, ...], resample: int = Image.Resampling.NEAREST) -> Image.Image:
     """Return Pillow's affine transform with grey outside."""
     return image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=GREY)
 
@@ -77,18 +75,12 @@ def pillow_one(array: np.ndarray, rng: random.Random) -> np.ndarray:
 def pillow(images: torch.Tensor, rng: random.Random) -> torch.Tensor:
     """Augment a batch (N, 3, H, W) image by image."""
     arrays = images.permute(0, 2, 3, 1).contiguous().numpy()
-    return (
-        torch.from_numpy(np.stack([pillow_one(array, rng) for array in arrays]))
-        .permute(0, 3, 1, 2)
-        .contiguous()
-    )
+    return torch.from_numpy(np.stack([pillow_one(array, rng) for array in arrays])).permute(0, 3, 1, 2).contiguous()
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)

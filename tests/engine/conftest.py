@@ -59,4 +59,4 @@ def no_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     from longtail.engine import training
 
     for name in ("plot_class_counts", "plot_curves", "plot_per_class_accuracy", "plot_confusion"):
-        monkeypatch.setattr(training, name, lambda *args: None)
+        monkeypatch.setattr(training, name, lambda *args, **kwargs: None)

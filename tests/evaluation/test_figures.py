@@ -75,14 +75,10 @@ def history(epochs, experts=3):
     records = []
     for epoch in range(1, epochs + 1):
         part = epoch / epochs
-        records.append(
-            {"epoch": epoch, "split": "train", "loss": 4 - 3 * part, "top1": part, "lr": 0.1 * 0.9**epoch}
-        )
+        records.append({"epoch": epoch, "split": "train", "loss": 4 - 3 * part, "top1": part, "lr": 0.1 * 0.9**epoch})
         groups = {"top1": 0.5 * part, "many": 0.7 * part, "medium": 0.5 * part, "few": 0.2 * part}
         each = [{"top1": 0.4 * part}] * experts
-        records.append(
-            {"epoch": epoch, "split": "valid", "loss": 4 - part, "ensemble": groups, "experts": each}
-        )
+        records.append({"epoch": epoch, "split": "valid", "loss": 4 - part, "ensemble": groups, "experts": each})
     return records
 
 
@@ -206,9 +202,7 @@ def test_small_matrix_writes_its_numbers(tmp_path):
 
 @pytest.mark.parametrize("classes", [1, 25])
 def test_matrices_of_any_size(tmp_path, classes):
-    plot_confusion(
-        tmp_path / "a.png", diagonal(classes), [10] * classes, [f"class {i}" for i in range(classes)]
-    )
+    plot_confusion(tmp_path / "a.png", diagonal(classes), [10] * classes, [f"class {i}" for i in range(classes)])
     picture(tmp_path / "a.png")
 
 

@@ -130,9 +130,7 @@ def test_thresholds_are_used():
     assert results["ensemble"]["many"] != other["ensemble"]["many"]
 
 
-@pytest.mark.parametrize(
-    ("shape", "labels"), [((2, 5, C), 5), ((3, 5, C + 1), 5), ((3, 5, C), 4), ((5, C), 5)]
-)
+@pytest.mark.parametrize(("shape", "labels"), [((2, 5, C), 5), ((3, 5, C + 1), 5), ((3, 5, C), 4), ((5, C), 5)])
 def test_wrong_shapes_are_refused(shape, labels):
     with pytest.raises(ValueError, match="should be"):
         Judge(C, 3, COUNTS).update(torch.zeros(shape), torch.zeros(labels, dtype=torch.int64))

@@ -71,9 +71,7 @@ def test_table():
 
 def test_summary():
     judge = Judge(3, 2, [200, 50, 50], ks=(1, 2))
-    judge.update(
-        torch.eye(3).repeat(2, 1, 1) * torch.tensor([1.0, -1.0])[:, None, None], torch.tensor([0, 1, 2])
-    )
+    judge.update(torch.eye(3).repeat(2, 1, 1) * torch.tensor([1.0, -1.0])[:, None, None], torch.tensor([0, 1, 2]))
     judge.update(torch.eye(3).repeat(2, 1, 1), torch.tensor([0, 1, 2]))
     lines = summary(judge.results())
     assert len(lines) == 3

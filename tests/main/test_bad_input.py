@@ -178,7 +178,9 @@ def test_checkpoint_that_is_damaged(refused, tmp_path, content):
 
 def test_checkpoint_of_another_class_count(refused, tmp_path):
     path = tmp_path / "other.pth"
-    torch.save({"optimizer": {}, "architecture": "1 x res32_cifar with FC heads", "classes": 100, "fingerprint": ""}, path)
+    torch.save(
+        {"optimizer": {}, "architecture": "1 x res32_cifar with FC heads", "classes": 100, "fingerprint": ""}, path
+    )
     told = refused(options=("--gpus", "cpu", "--resume", str(path)))
     assert f"cannot resume from {path}: it has 100 classes, this run has 2 classes" in told
 

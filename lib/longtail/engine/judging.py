@@ -94,6 +94,6 @@ def _write_details(cfg: CfgNode, folder: Path, judge: Judge, class_counts: list[
         cm = judge.confusion(index)
         write_per_class(folder / f"per_class_{name}.csv", cm, class_counts, many=many, few=few)
         write_confusion_npz(folder / f"confusion_{name}.npz", cm, class_counts)
-        plot_confusion(folder / f"confusion_{name}.png", cm, class_counts)
+        plot_confusion(folder / f"confusion_{name}.png", cm, class_counts, many=many, few=few)
     ensemble = judge.confusion("ensemble")
     plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts, many, few)

@@ -171,7 +171,7 @@ def _end(cfg: CfgNode, run: RunDirectory, trainer: Trainer, class_counts: list[i
     if trainer.judge:
         cm = trainer.judge.confusion("ensemble")
         plot_per_class_accuracy(run.figures / "per_class_accuracy.png", cm, class_counts, many, few)
-        plot_confusion(run.figures / "confusion.png", cm, class_counts)
+        plot_confusion(run.figures / "confusion.png", cm, class_counts, many=many, few=few)
     trainer.records.close()
     best = trainer.results.best
     if best:

@@ -22,9 +22,7 @@ def _shaped(height: int, width: int) -> torch.Tensor:
         rng.integers(0, 2, (height, width, 3)) * 77 + 50,
         np.clip(rng.normal(120, 30, (height, width, 3)), 0, 255),
         np.clip(rng.normal(250, 20, (height, width, 3)), 0, 255),
-        np.kron(rng.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3)), np.ones((4, 4, 1)))[
-            :height, :width
-        ],
+        np.kron(rng.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3)), np.ones((4, 4, 1)))[:height, :width],
         rng.integers(0, 256, (height, width, 3)),
         rng.integers(0, 256, (height, width, 3)),
     ]

@@ -25,9 +25,7 @@ def assert_equal(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     assert ours.dtype == torch.uint8
     assert ours.shape == theirs.shape
     difference = (ours.int() - theirs.int()).abs()
-    assert difference.max() == 0, (
-        f"{int((difference > 0).sum())} values differ, at most by {int(difference.max())}"
-    )
+    assert difference.max() == 0, f"{int((difference > 0).sum())} values differ, at most by {int(difference.max())}"
 
 
 def rotate_with_grey(image: Image.Image, angle: float) -> Image.Image:

@@ -87,9 +87,7 @@ def test_whole_policy_equals_pillow_given_the_same_draws(images):
     for image, code, magnitude in zip(many, codes.tolist(), magnitudes.tolist(), strict=True):
         for place, m in zip(code, magnitude, strict=True):
             if place >= 0:
-                image = each(image[None], lambda picture, place=place, m=m: PILLOW[names[place]](picture, m))[
-                    0
-                ]
+                image = each(image[None], lambda picture, place=place, m=m: PILLOW[names[place]](picture, m))[0]
         expected.append(image)
     assert_equal(policy(many, torch.Generator().manual_seed(3)), torch.stack(expected))
 
@@ -102,9 +100,7 @@ def test_frequencies_of_operations_and_signs(generator):
             rate = sum(pair[slot][1] / 10 for pair in SUB_POLICIES if pair[slot][0] == name) / 25
             observed = (codes[:, slot] == code).float().mean().item()
             assert observed == pytest.approx(rate, abs=5 * (rate * (1 - rate) / count) ** 0.5 + 1e-9)
-    fired = torch.stack([codes == list(OPERATIONS).index(name) for name in ("TranslateX", "TranslateY")]).any(
-        0
-    )
+    fired = torch.stack([codes == list(OPERATIONS).index(name) for name in ("TranslateX", "TranslateY")]).any(0)
     positive = (magnitudes[fired] > 0).float().mean().item()
     assert positive == pytest.approx(0.5, abs=5 * 0.5 / int(fired.sum()) ** 0.5)
     rotated = magnitudes[codes == list(OPERATIONS).index("Rotate")]

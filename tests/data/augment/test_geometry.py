@@ -44,9 +44,7 @@ def test_shear(images, index, sign, dim):
 def test_translate(images, index, sign, dim):
     shift = index * (150 / 331 / 9) * images.shape[dim] * sign
     matrix = (1, 0, shift, 0, 1, 0) if dim == -1 else (1, 0, 0, 0, 1, shift)
-    expected = each(
-        images, lambda image: image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=GREY)
-    )
+    expected = each(images, lambda image: image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=GREY))
     assert_equal(geometry.translate(images, repeated(images, shift), dim), expected)
 
 
@@ -54,9 +52,7 @@ def test_translate(images, index, sign, dim):
 def test_translate_by_halves_and_beyond_the_image(images, shift):
     expected = each(
         images,
-        lambda image: image.transform(
-            image.size, Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0), fillcolor=GREY
-        ),
+        lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0), fillcolor=GREY),
     )
     assert_equal(geometry.translate(images, repeated(images, shift), -1), expected)
 

@@ -83,9 +83,7 @@ def test_resized_crop_follows_torchvision(picture):
 def test_rotation_equals_pillow_given_the_same_draws(images):
     ours = build_transforms(["random_rotation30"], config())(images, torch.Generator().manual_seed(2))
     angles = uniform((len(images),), torch.Generator().manual_seed(2), -30, 30).tolist()
-    theirs = [
-        from_pillow(to_pillow(image).rotate(angle)) for image, angle in zip(images, angles, strict=True)
-    ]
+    theirs = [from_pillow(to_pillow(image).rotate(angle)) for image, angle in zip(images, angles, strict=True)]
     assert_equal(ours, torch.stack(theirs))
 
 

@@ -30,9 +30,7 @@ NAMES = ["none", "crop", "crop_flip", "autoaugment", "simclr", "transforms"]
 
 
 def noise(count: int, size: int = 32) -> torch.Tensor:
-    return torch.randint(
-        0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(9)
-    )
+    return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(9))
 
 
 def test_names():
@@ -89,10 +87,7 @@ def test_strange_input_is_refused(cfg, name, generator):
 def test_non_contiguous_input(cfg):
     images = noise(30).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     for name in NAMES:
-        results = [
-            build_policy(name, cfg)(x, torch.Generator().manual_seed(1))
-            for x in (images, images.contiguous())
-        ]
+        results = [build_policy(name, cfg)(x, torch.Generator().manual_seed(1)) for x in (images, images.contiguous())]
         assert torch.equal(*results)
 
 

@@ -20,9 +20,7 @@ def test_enlarged_boxes_equal_pillow(images, generator):
     left = (torch.rand(len(many), generator=generator) * (width - wide + 1)).long()
     boxes = torch.stack((top, left, tall, wide), 1)
     expected = [
-        from_pillow(
-            to_pillow(image).crop((x, y, x + w, y + h)).resize((width, height), Image.Resampling.BILINEAR)
-        )
+        from_pillow(to_pillow(image).crop((x, y, x + w, y + h)).resize((width, height), Image.Resampling.BILINEAR))
         for image, (y, x, h, w) in zip(many, boxes.tolist(), strict=True)
     ]
     assert_equal(enlarge_boxes(many, boxes), torch.stack(expected))
@@ -48,8 +46,7 @@ def test_hue_equals_torchvision_on_pillow(images):
     many = images.repeat(4, 1, 1, 1)
     shifts = torch.linspace(-0.5, 0.5, len(many), dtype=torch.float64)
     expected = [
-        from_pillow(TF.adjust_hue(to_pillow(image), shift))
-        for image, shift in zip(many, shifts.tolist(), strict=True)
+        from_pillow(TF.adjust_hue(to_pillow(image), shift)) for image, shift in zip(many, shifts.tolist(), strict=True)
     ]
     assert_equal(shift_hue(many, shifts), torch.stack(expected))
 

@@ -50,9 +50,7 @@ def test_jitter_equals_torchvision_on_pillow_given_the_same_draws(images):
     ours = ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8)(many, torch.Generator().manual_seed(5))
     generator = torch.Generator().manual_seed(5)
     chosen = uniform((count,), generator) < 0.8
-    amounts = torch.stack(
-        [uniform((count,), generator, *bounds) for bounds in [(0.6, 1.4)] * 3 + [(-0.1, 0.1)]], 1
-    )
+    amounts = torch.stack([uniform((count,), generator, *bounds) for bounds in [(0.6, 1.4)] * 3 + [(-0.1, 0.1)]], 1)
     orders = uniform((count, 4), generator).argsort(1)
     changes = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
     expected = []
