@@ -131,6 +131,8 @@ def defaults() -> CfgNode:
     _C.LOSS.HCM_N = 5  # nested losses: hard classes per sample, its own class included
     _C.LOSS.HCM_MODE = "zero"  # [ours] classes that are not hard keep a logit of zero (zero, as released) or leave the
     #                            softmax (exclude, as in the paper)
+    _C.LOSS.HCM_PER_EXPERT = False  # [ours] True: each expert (NCL++: on each view) chooses its own hard classes, as in
+    #                                 the papers; False: the first expert chooses for all, as released
     _C.LOSS.CE_RATIO = 0.0  # nested losses: weight of the cross-entropy over all classes
     _C.LOSS.HCM_RATIO = 0.0  # weight of the cross-entropy over the hard classes
     _C.LOSS.CON_RATIO = 0.0  # weight of the contrastive loss

@@ -2,12 +2,13 @@
 
 Nested Collaborative Learning, Li et al., CVPR 2022, arXiv 2203.15359. Letters: E experts, B samples, C classes, K hard
 classes. Every expert k has calibrated logits a_k = z_k + log n (raw class counts). "Nested" means that each term is
-computed twice: over all C classes, and over the K hard classes of each sample (its own and the K - 1 others that the
-first expert scores highest).
+computed twice: over all C classes, and over the K hard classes of each sample (its own and the K - 1 others that score
+highest).
 
 What the released code computes, and what the paper says:
 
-- hard classes are chosen by expert 0 from its raw logits, once for everybody (paper: by each expert for itself);
+- hard classes are chosen by expert 0 from its raw logits, once for everybody; or, with `hard_per_expert` (paper), by
+  each expert for itself. An expert then learns from another over the hard classes that it has chosen itself;
 - a class that is not hard keeps the logit 0 and stays in the partition function (`zero`, released), or is left out of
   the softmax (`exclude`, paper, eq. 4);
 - the divergence of each ordered pair of experts weighs factor / (E - 1), both of them receiving gradients.
@@ -26,15 +27,35 @@ EPSILON = 1e-9  # inside the logarithm of the distilled probabilities, as releas
 
 
 def hard_classes(logits: Tensor, targets: Tensor, number: int) -> Tensor:
-    """Return the hard classes of each sample, its own class first: (B, K) class ids.
+    """Return the hard classes of each sample, its own class first: (..., B, K) class ids.
 
     Args:
-        logits: raw logits of the expert that chooses, (B, C).
+        logits: raw logits of those who choose, (..., B, C).
         targets: class ids, (B,).
         number: K, at most C.
     """
-    scores = logits.detach().scatter(1, targets[:, None], torch.inf)
-    return scores.topk(number, dim=1).indices
+    own = targets.expand(logits.shape[:-1])[..., None]
+    return logits.detach().scatter(-1, own, torch.inf).topk(number, dim=-1).indices
+
+
+def hard_log_softmax(adjusted: Tensor, hard: Tensor, mode: str) -> Tensor:
+    """Return log-probabilities over hard classes, (..., B, C) for mode "zero" and (..., B, K) for "exclude".
+
+    Args:
+        adjusted: logits plus prior, (..., B, C).
+        hard: class ids, (..., B, K); leading dimensions broadcast.
+        mode: what becomes of the other classes, see the module.
+    """
+    if mode == "exclude":
+        return gather_hard(adjusted, hard).log_softmax(-1)
+    mask = adjusted.new_zeros(*hard.shape[:-1], adjusted.shape[-1]).scatter(-1, hard, 1.0)
+    return (adjusted * mask).log_softmax(-1)
+
+
+def gather_hard(values: Tensor, hard: Tensor) -> Tensor:
+    """Return the values (..., B, C) of the classes `hard` (..., B, K); leading dimensions broadcast."""
+    lead = torch.broadcast_shapes(values.shape[:-1], hard.shape[:-1])
+    return values.expand(*lead, -1).gather(-1, hard.expand(*lead, -1))
 
 
 def cross_entropy(log_probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -68,8 +89,21 @@ def distillation(log_probabilities: Tensor) -> Tensor:
     return (own - crossed) / samples
 
 
-class NestedLoss(Loss):
-    """The loss of NCL: cross-entropy and mutual distillation, over all and over the hard classes.
+def own_distillation(log_probabilities: Tensor) -> Tensor:
+    """Return the sum over ordered pairs of experts i != j of KL(p_ij || p_ii), mean over samples.
+
+    Args:
+        log_probabilities: p_ij is what expert j says over the hard classes of expert i; (E, E, B, C), finite.
+    """
+    p = log_probabilities.exp()
+    own, p_own = (values.diagonal().movedim(-1, 0) for values in (log_probabilities, p))
+    learned = (p_own + EPSILON).log()
+    everybody = (p * (log_probabilities - learned[:, None])).sum()
+    return (everybody - (p_own * (own - learned)).sum()) / log_probabilities.shape[2]
+
+
+class HardClassLoss(Loss):
+    """What NCL and NCL++ share: cross-entropy over all and over the hard classes.
 
     Args:
         class_counts: training images of each class, (C,).
@@ -77,8 +111,7 @@ class NestedLoss(Loss):
         hard_mode: "zero" or "exclude", see the module.
         ce_ratio: weight of the cross-entropy over all classes.
         hard_ratio: weight of the cross-entropy over the hard classes.
-        distillation_factor: weight of the distillation over all classes.
-        hard_distillation_factor: weight of the distillation over the hard classes.
+        hard_per_expert: each expert chooses its own hard classes; False: the first one chooses for all.
     """
 
     nested = True
@@ -91,8 +124,7 @@ class NestedLoss(Loss):
         hard_mode: str = "zero",
         ce_ratio: float = 1.0,
         hard_ratio: float = 1.0,
-        distillation_factor: float = 0.6,
-        hard_distillation_factor: float = 0.6,
+        hard_per_expert: bool = False,
     ) -> None:
         super().__init__()
         if hard_number > len(class_counts):
@@ -104,25 +136,51 @@ class NestedLoss(Loss):
         self.register_buffer("prior", log_prior(class_counts), persistent=False)
         self.hard_number = hard_number
         self.hard_mode = hard_mode
+        self.hard_per_expert = hard_per_expert
         self.ce_ratio = ce_ratio
         self.hard_ratio = hard_ratio
+
+    def hard_classes(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return hard classes (E, B, K), or (1, B, K) where the first expert chooses; logits raw, (E, B, C)."""
+        return hard_classes(logits if self.hard_per_expert else logits[:1], targets, self.hard_number)
+
+    def cross_entropies(self, full: Tensor, hard: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return {"ce", "hard_ce"} of log-probabilities over all classes (E, B, C) and over the hard ones."""
+        place = torch.zeros_like(targets) if self.hard_mode == "exclude" else targets  # a sample's own class is first
+        return {
+            "ce": self.ce_ratio * cross_entropy(full, targets),
+            "hard_ce": self.hard_ratio * cross_entropy(hard, place),
+        }
+
+
+class NestedLoss(HardClassLoss):
+    """The loss of NCL: cross-entropy and mutual distillation, over all and over the hard classes.
+
+    Args:
+        class_counts: training images of each class, (C,).
+        hard_number: K, hard classes per sample, its own included; at most C.
+        hard_mode: "zero" or "exclude", see the module.
+        ce_ratio: weight of the cross-entropy over all classes.
+        hard_ratio: weight of the cross-entropy over the hard classes.
+        distillation_factor: weight of the distillation over all classes.
+        hard_distillation_factor: weight of the distillation over the hard classes.
+        hard_per_expert: each expert chooses its own hard classes; False: the first one chooses for all.
+    """
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        hard_number: int,
+        hard_mode: str = "zero",
+        ce_ratio: float = 1.0,
+        hard_ratio: float = 1.0,
+        distillation_factor: float = 0.6,
+        hard_distillation_factor: float = 0.6,
+        hard_per_expert: bool = False,
+    ) -> None:
+        super().__init__(class_counts, hard_number, hard_mode, ce_ratio, hard_ratio, hard_per_expert)
         self.distillation_factor = distillation_factor
         self.hard_distillation_factor = hard_distillation_factor
-
-    def hard_log_softmax(self, logits: Tensor, adjusted: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities over the hard classes, (E, B, C or K), and where the targets are in them, (B,).
-
-        Args:
-            logits: raw logits, (E, B, C).
-            adjusted: logits plus prior, (E, B, C).
-            targets: class ids, (B,).
-        """
-        hard = hard_classes(logits[0], targets, self.hard_number)
-        if self.hard_mode == "exclude":
-            chosen = adjusted.gather(2, hard.expand(adjusted.shape[0], *hard.shape))
-            return chosen.log_softmax(2), torch.zeros_like(targets)
-        mask = torch.zeros_like(adjusted[0]).scatter(1, hard, 1.0)
-        return (adjusted * mask).log_softmax(2), targets
 
     def terms(
         self,
@@ -135,15 +193,17 @@ class NestedLoss(Loss):
         logits = in_float32(logits)
         adjusted = logits + self.prior
         full = adjusted.log_softmax(2)
-        hard, hard_targets = self.hard_log_softmax(logits, adjusted, targets)
-        terms = {
-            "ce": self.ce_ratio * cross_entropy(full, targets),
-            "hard_ce": self.hard_ratio * cross_entropy(hard, hard_targets),
-        }
+        chosen = self.hard_classes(logits, targets)
+        hard = hard_log_softmax(adjusted, chosen, self.hard_mode)
+        terms = self.cross_entropies(full, hard, targets)
         pairs = logits.shape[0] - 1
         if pairs:
+            if self.hard_per_expert:
+                between = own_distillation(hard_log_softmax(adjusted, chosen[:, None], self.hard_mode))
+            else:
+                between = distillation(hard)
             terms["nbod"] = self.distillation_factor / pairs * distillation(full)
-            terms["hard_nbod"] = self.hard_distillation_factor / pairs * distillation(hard)
+            terms["hard_nbod"] = self.hard_distillation_factor / pairs * between
         return terms
 
 
@@ -158,4 +218,5 @@ def build(cfg: CfgNode, class_counts: list[int]) -> NestedLoss:
         hard_ratio=cfg.LOSS.HCM_RATIO,
         distillation_factor=cfg.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR,
         hard_distillation_factor=cfg.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM,
+        hard_per_expert=cfg.LOSS.HCM_PER_EXPERT,
     )
