@@ -7,12 +7,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import NCL
+from PIL import Image
+from tiny import NCL
+
 from longtail.engine.judging import validate
 from longtail.engine.training import train
 from longtail.errors import UserError
 from longtail.models import build_model, load_released_weights, read_weights
-from PIL import Image
 
 
 @pytest.mark.figures
@@ -105,7 +106,7 @@ def test_judging_takes_another_checkpoint_and_refuses_a_missing_one(tiny_cfg):
     assert json.loads((folder / "results.json").read_text())["ensemble"] == last
     with pytest.raises(UserError, match=r"checkpoint nothing\.pth is neither in"):
         validate(tiny_cfg("TEST.MODEL_FILE", "nothing.pth"), run, "cpu")
-    with pytest.raises(UserError, match="lacks|do not fit"):
+    with pytest.raises(UserError, match=r"lacks|do not fit"):
         validate(tiny_cfg(method=NCL), run, "cpu")
 
 
