@@ -26,9 +26,7 @@ def image_folder(tmp_path: Path) -> Callable[..., str]:
     Each image has one random colour per pixel; `sizes` are (height, width), repeated as often as needed.
     """
 
-    def write(
-        split: str, labels: list[int], num_classes: int, sizes: tuple[tuple[int, int], ...] = ((8, 8),)
-    ) -> str:
+    def write(split: str, labels: list[int], num_classes: int, sizes: tuple[tuple[int, int], ...] = ((8, 8),)) -> str:
         folder = tmp_path / split
         folder.mkdir()
         random = np.random.default_rng(len(labels))

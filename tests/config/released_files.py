@@ -153,8 +153,7 @@ def _cifar_groups(data: str, factor: int) -> Iterator[File]:
     )
     yield (
         "mixup/remix",
-        long
-        | {"TRAIN.COMBINER.TYPE": "remix", "TRAIN.COMBINER.REMIX.KAPPA": 3.0, "TRAIN.COMBINER.REMIX.TAU": 0.5},
+        long | {"TRAIN.COMBINER.TYPE": "remix", "TRAIN.COMBINER.REMIX.KAPPA": 3.0, "TRAIN.COMBINER.REMIX.TAU": 0.5},
     )
     for name in ("bsce", "cbce", "cbfocal", "cdt", "celas", "cels", "csce", "focal", "ldam"):
         yield f"two_stage/drw/{name}", losses[name] | _deferred("DRW")

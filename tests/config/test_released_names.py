@@ -67,9 +67,9 @@ def test_explicit_keys_go_before_what_the_name_implies():
 
 def test_intra_n_repeats_the_one_view():
     name = "MULTI_NETWORK_CIFAR_AUGPLIS_NCL_PLUS"
-    assert dataset_parts(load_config(None, ["DATASET.DATASET", name, "DATASET.INTRA_N", 4])).views == (
-        "autoaugment",
-    ) * 4
+    assert (
+        dataset_parts(load_config(None, ["DATASET.DATASET", name, "DATASET.INTRA_N", 4])).views == ("autoaugment",) * 4
+    )
 
 
 def test_several_explicit_views_are_not_repeated():
