@@ -59,8 +59,16 @@ def test_a_released_data_set_stands_for_its_parts(name, method, expected):
 def test_explicit_keys_go_before_what_the_name_implies():
     cfg = load_config(
         None,
-        ["DATASET.DATASET", "MULTI_NETWORK_CIFAR_MOCO_AUGPLIS", "DATASET.VIEWS", ["none"]]
-        + ["DATASET.NORMALIZATION", "digits", "DATASET.TEST_VIEW", "transforms"],
+        [
+            "DATASET.DATASET",
+            "MULTI_NETWORK_CIFAR_MOCO_AUGPLIS",
+            "DATASET.VIEWS",
+            ["none"],
+            "DATASET.NORMALIZATION",
+            "digits",
+            "DATASET.TEST_VIEW",
+            "transforms",
+        ],
     )
     assert dataset_parts(cfg) == DatasetParts("annotations", ("none",), "digits", "transforms")
 

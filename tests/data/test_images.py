@@ -18,8 +18,17 @@ def save(path, mode, size=(5, 3), **settings):
 
 @pytest.mark.parametrize(
     ("mode", "file"),
-    [("RGB", "a.png"), ("RGBA", "a.png"), ("P", "a.png"), ("P", "a.gif"), ("L", "a.png"), ("LA", "a.png")]
-    + [("1", "a.png"), ("CMYK", "a.tiff"), ("RGB", "a.bmp")],
+    [
+        ("RGB", "a.png"),
+        ("RGBA", "a.png"),
+        ("P", "a.png"),
+        ("P", "a.gif"),
+        ("L", "a.png"),
+        ("LA", "a.png"),
+        ("1", "a.png"),
+        ("CMYK", "a.tiff"),
+        ("RGB", "a.bmp"),
+    ],
 )
 def test_every_kind_of_image_becomes_rgb(tmp_path, mode, file):
     image = read_image(save(tmp_path / file, mode))

@@ -56,5 +56,5 @@ def test_the_tree_decides(images):
 
 
 def test_an_unknown_normalization_is_told():
-    with pytest.raises(UserError, match="unknown normalization 'cifer'; .*did you mean cifar"):
+    with pytest.raises(UserError, match=r"unknown normalization 'cifer'; .*did you mean cifar"):
         build_normalize(load_config(None, ["DATASET.NORMALIZATION", "cifer"]))

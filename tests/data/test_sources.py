@@ -1,6 +1,6 @@
 import hashlib
-import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def test_images_are_found_under_the_root(image_folder, tmp_path):
     path = image_folder("train", [0], 1)
     moved = tmp_path / "lists" / "train.json"
     moved.parent.mkdir()
-    moved.write_text(json.dumps(json.loads(open(path).read())))
+    moved.write_text(Path(path).read_text())
     keys = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", str(moved), "DATASET.VALID_JSON", str(moved)]
     assert splits(*keys, "DATASET.ROOT", str(tmp_path)).train.load().shape == (1, 3, 8, 8)
     with pytest.raises(UserError, match="does not exist"):
