@@ -1,10 +1,12 @@
 import hashlib
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torchvision import datasets
 
 from longtail.config import load_config
@@ -47,6 +49,15 @@ def test_no_digit_is_both_trained_and_judged_on():
     seen = {image.numpy().tobytes() for image in train.load()}
     assert len(seen) == 1000
     assert not any(image.numpy().tobytes() in seen for image in valid.load())
+
+
+def test_the_first_hundred_digits_of_a_class_are_trained_on_and_the_rest_judged():
+    seen, judged = Counter(), []
+    for label in load_digits().target.tolist():
+        seen[label] += 1
+        if seen[label] > 100:
+            judged.append(label)
+    assert splits("DATASET.DATASET", "digits_lt").valid.labels.tolist() == judged
 
 
 def test_the_seed_decides_which_digits_are_kept():
