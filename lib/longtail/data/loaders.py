@@ -77,7 +77,8 @@ class Loader:
         if self.drop_last:
             steps = order[: len(self) * self.shard.world * self.batch_size].view(-1, self.shard.world, self.batch_size)
             return list(steps[:, self.shard.rank])
-        return list(order[self.shard.rank :: self.shard.world].split(self.batch_size))
+        own = order[self.shard.rank :: self.shard.world]
+        return list(own.split(self.batch_size)) if len(own) else []  # split would make an empty batch of nothing
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of epoch `epoch` (from 1), beginning with number `start` (from 0)."""
