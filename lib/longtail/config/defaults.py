@@ -67,14 +67,15 @@ def defaults() -> CfgNode:
 
     # ------------------------------------------------------------------ network
     _C.BACKBONE = CfgNode()
-    _C.BACKBONE.TYPE = "res50"  # backbone of a network with one expert
+    _C.BACKBONE.TYPE = "res50"  # backbone of a network with one expert: res32_cifar | res10 | res50 | res152 |
+    #                          resnext50 | timm/<name of a model of timm>
     _C.BACKBONE.MULTI_NETWORK_TYPE = []  # backbone of each expert; empty: one expert with BACKBONE.TYPE (NCL's default
     #                                      was ['res32_cifar'], which would have changed every Bag of Tricks file)
     _C.BACKBONE.FREEZE = False  # keep the parameters of the backbones fixed
     _C.BACKBONE.PRETRAINED_MODEL = ""  # weights file for every backbone (torchvision names); must exist
 
     _C.MODULE = CfgNode()
-    _C.MODULE.TYPE = "GAP"  # GAP: average over the feature map | Identity: the backbone gives vectors already
+    _C.MODULE.TYPE = "GAP"  # GAP: average over the feature map, where there is one | Identity: vectors already
 
     _C.CLASSIFIER = CfgNode()
     _C.CLASSIFIER.TYPE = "FC"  # FC | FCNorm (cosine) | cos (scaled cosine plus bias)

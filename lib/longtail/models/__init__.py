@@ -1,6 +1,6 @@
 """Models: backbones, heads, experts, and loading the weights of the released systems."""
 
-from longtail.models import resnet_cifar  # noqa: F401  (enters its backbone into the registry)
+from longtail.models import resnet_cifar, resnet_imagenet, timm_models  # noqa: F401  (enter backbones in the registry)
 from longtail.models.backbones import BACKBONES
 from longtail.models.experts import Expert, Network, Output, build_model
 from longtail.models.heads import HEADS

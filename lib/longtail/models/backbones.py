@@ -1,6 +1,6 @@
 """The registry of backbones: images to features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
@@ -17,4 +17,24 @@ class Backbone(nn.Module):
     out_features: int
 
 
-BACKBONES: Registry[Callable[[], Backbone]] = Registry("backbone")
+BackboneBuilder = Callable[[], Backbone]
+
+
+class BackboneRegistry(Registry[BackboneBuilder]):
+    """The project's own backbones by name, and those of other libraries as `library/name`.
+
+    Attributes:
+        libraries: a library's name -> a function from a name in it to a builder, raising `UserError` for unknown names.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("backbone")
+        self.libraries: Registry[Callable[[str], BackboneBuilder]] = Registry("library of backbones")
+
+    def get(self, name: str, aliases: Iterable[str] = ()) -> BackboneBuilder:
+        """Return the builder of the backbone called `name`, see `Registry.get`."""
+        library, slash, member = name.partition("/")
+        return self.libraries.get(library)(member) if slash else super().get(name, aliases)
+
+
+BACKBONES = BackboneRegistry()

@@ -28,9 +28,9 @@ class Expert(nn.Module):
     """A backbone with its head.
 
     Args:
-        backbone: images to a feature map (B, D, h, w), or to vectors (B, D) where `pool` is False.
+        backbone: images to a feature map (B, D, h, w), or to vectors (B, D).
         head: features (B, D) to logits (B, C).
-        pool: average the feature map over its pixels.
+        pool: average a feature map over its pixels; vectors stay as they are.
         dropout: probability of dropping a feature before the head.
     """
 
@@ -44,7 +44,7 @@ class Expert(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, C) and features (B, D) of images (B, 3, H, W)."""
         features = self.backbone(images)
-        if self.pool:
+        if self.pool and features.dim() == 4:
             features = features.mean((2, 3))
         elif features.dim() > 2:
             raise UserError("MODULE.TYPE Identity needs a backbone that gives vectors; this one gives maps: use GAP")
