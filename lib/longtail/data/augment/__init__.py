@@ -6,6 +6,7 @@ is left as it is, uint8 (N, 3, S, S) comes out, and the generator alone decides 
 
 from longtail.data.augment.autoaugment import AutoAugment
 from longtail.data.augment.policies import POLICIES, build_policy, evaluation_transforms
+from longtail.data.augment.randaugment import RandAugment
 from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrey, RandomResizedCrop
 from longtail.data.augment.steps import Chain, Cutout, Policy, RandomCrop, RandomFlip, RandomRotation
 from longtail.data.augment.transforms import TRANSFORMS, build_transforms
@@ -18,6 +19,7 @@ __all__ = [
     "ColorJitter",
     "Cutout",
     "Policy",
+    "RandAugment",
     "RandomBlur",
     "RandomCrop",
     "RandomFlip",

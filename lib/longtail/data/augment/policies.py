@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from longtail.data.augment.autoaugment import AutoAugment
+from longtail.data.augment.randaugment import RandAugment
 from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrey, RandomResizedCrop
 from longtail.data.augment.steps import Chain, Cutout, Policy, RandomCrop, RandomFlip
-from longtail.data.augment.transforms import build_transforms
+from longtail.data.augment.transforms import RandomResizedCropTo, build_transforms
 from longtail.registry import Registry
 
 POLICIES: Registry[Callable[[Any], Policy]] = Registry("augmentation policy")
@@ -81,6 +82,31 @@ def simclr(cfg: Any) -> Policy:
             ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8),
             RandomGrey(0.2),
             RandomBlur(0.5, (0.1, 2.0)),
+        ]
+    )
+
+
+def _resized_crop(cfg: Any) -> RandomResizedCropTo:
+    height, width = cfg.INPUT_SIZE
+    return RandomResizedCropTo((int(height), int(width)), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+
+
+@POLICIES.register("randaugment")
+def randaugment(cfg: Any) -> Policy:
+    """Build NCL's policy for ImageNet-LT and iNaturalist: resized crop to INPUT_SIZE, flip, jitter, RandAugment."""
+    return Chain([_resized_crop(cfg), RandomFlip(0.5), ColorJitter(0.4, 0.4, 0.4), RandAugment()])
+
+
+@POLICIES.register("simclr_imagenet")
+def simclr_imagenet(cfg: Any) -> Policy:
+    """Build NCL's policy for Places-LT: resized crop to INPUT_SIZE, jitter, grey, blur, flip 0.5."""
+    return Chain(
+        [
+            _resized_crop(cfg),
+            ColorJitter(0.4, 0.4, 0.4),
+            RandomGrey(0.2),
+            RandomBlur(0.5, (0.1, 2.0)),
+            RandomFlip(0.5),
         ]
     )
 
