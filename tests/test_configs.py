@@ -1,0 +1,119 @@
+"""Every configuration that ships: it loads, its names exist, its network and loss can be built, CIFAR's train."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from yacs.config import CfgNode
+
+from longtail.config import dataset_parts, expert_backbones, load_config
+from longtail.data import Splits, build_loaders
+from longtail.data.image_set import ImageSet
+from longtail.data.long_tail import class_counts
+from longtail.engine.optim import build_optimizer, learning_rates
+from longtail.engine.preflight import check_names
+from longtail.losses import build_loss
+from longtail.methods import build_method
+from longtail.models import build_model
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "_base_"
+)
+CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10, "imagenet": 1000, "inat18": 8142, "places": 365}
+RATIOS = {"im100": 0.01, "im50": 0.02, "im10": 0.1}
+COMMANDS = (
+    r"# bash data_parallel_train\.sh (\S+) 0",
+    r"# bash distributed_data_parallel_train\.sh (\S+) (\d+) (\d+(?:,\d+)*)",
+    r"# python main/train\.py --cfg (\S+)",
+)
+
+
+def load(file: str, *overrides: object) -> CfgNode:
+    return load_config(ROOT / file, overrides)
+
+
+def classes_of(file: str) -> int:
+    return CLASSES[file.split("/")[1].removesuffix("_lt")]
+
+
+def counts_of(cfg: CfgNode, file: str) -> list[int]:
+    return class_counts(500, classes_of(file), cfg.DATASET.IMBALANCECIFAR.RATIO)
+
+
+def test_the_configurations_that_were_promised_are_there():
+    methods = product((10, 100), RATIOS, ("ce", "ncl", "ncl_plus"))
+    cifar = {f"configs/cifar{classes}_lt/{factor}/{method}.yaml" for classes, factor, method in methods}
+    large = {"imagenet_lt/ncl_r50", "imagenet_lt/ncl_x50", "inat18/ncl", "places_lt/ncl", "places_lt/ce"}
+    assert cifar | {f"configs/{name}.yaml" for name in large} <= set(FILES)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_first_line_is_the_command(file):
+    line = (ROOT / file).read_text().splitlines()[0]
+    match = next(match for match in (re.fullmatch(pattern, line) for pattern in COMMANDS) if match)
+    assert match[1] == file
+    if len(match.groups()) == 3:
+        assert match[3] == ",".join(map(str, range(int(match[2]))))
+
+
+def test_names_are_told_apart():
+    names = [load(file).NAME for file in FILES]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "/cifar" in file])
+def test_folders_say_what_the_data_are(file):
+    cfg, (_, folder, factor, _) = load(file), file.split("/")
+    assert dataset_parts(cfg).source == folder
+    assert RATIOS[factor] == cfg.DATASET.IMBALANCECIFAR.RATIO
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_names_stand_for_parts_and_the_parts_fit(file):
+    cfg, classes = load(file), classes_of(file)
+    check_names(cfg)
+    assert len(learning_rates(cfg)) == cfg.TRAIN.MAX_EPOCH
+    with torch.device("meta"):
+        network = build_model(cfg, classes)
+    side = 32 if cfg.BACKBONE.TYPE == "res32_cifar" else 64
+    output = network(torch.empty(2, 3, side, side, device="meta"))
+    assert output.logits.shape == (len(expert_backbones(cfg)), 2, classes)
+    loss = build_loss(cfg, counts_of(cfg, file))
+    build_method(cfg, network, loss)
+    if "ncl" in Path(file).name:
+        assert loss.nested
+        share = 122 / 365 if "places" in file else 0.3  # a third where the release has a third
+        assert cfg.LOSS.HCM_N / classes == pytest.approx(share, abs=1e-3)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "/cifar" in file])
+def test_two_steps_of_cifar(file):
+    cfg, classes = load(file, "TRAIN.BATCH_SIZE", 4), classes_of(file)
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8, generator=random)
+    labels = torch.randint(classes, (9,), generator=random).tolist()
+    images = ImageSet.in_memory(file, pixels, labels, classes)
+    loaders = build_loaders(cfg, Splits(images, images))
+    torch.manual_seed(0)
+    network = build_model(cfg, classes)
+    method = build_method(cfg, network, build_loss(cfg, counts_of(cfg, file)))
+    optimizer = build_optimizer(cfg, network, fused=False)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    batches = list(loaders.train.epoch(1))
+    assert len(batches) == 2
+    views = 4 if file.endswith("ncl_plus.yaml") else 1
+    for batch in batches:
+        assert batch.images.shape == (views, 4, 3, 32, 32)
+        step = method.training_step(batch._replace(images=loaders.normalize(batch.images)))
+        optimizer.zero_grad()
+        step.loss.backward()
+        optimizer.step()
+        assert step.loss.isfinite()
+        assert step.logits.shape == (len(network.experts), views * 4, classes)
+    if views == 4:
+        assert list(step.parts) == ["ce", "hard_ce", "intra", "inter"]
+    assert not any(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
