@@ -117,6 +117,11 @@ def test_timms_models_give_vectors_of_the_width_that_they_state(name, width, sid
     assert output.logits.shape == (1, 2, 7)
 
 
+def test_experts_of_different_width_are_refused():
+    with pytest.raises(UserError, match="one width, not 64 and 512"):
+        build_model(load_config(None, ["BACKBONE.MULTI_NETWORK_TYPE", ["res32_cifar", "timm/resnet18"]]), 7)
+
+
 def test_timms_parameter_names_stay():
     import timm
 

@@ -1,6 +1,7 @@
 """RandAugment against timm given the same draws, its statistics, and the policies for large images."""
 
 import math
+import pickle
 import random
 
 import pytest
@@ -114,6 +115,14 @@ def test_images_of_any_size_become_input_size(cfg, name, count, size, generator)
     assert result.dtype == torch.uint8
     assert torch.equal(result, build_policy(name, cfg)(images, torch.Generator().manual_seed(1)))
     assert not torch.equal(result, build_policy(name, cfg)(images, torch.Generator().manual_seed(2)))
+
+
+@pytest.mark.parametrize("name", ["randaugment", "simclr_imagenet"])
+def test_a_policy_can_be_sent_to_a_worker_process(cfg, name, generator):
+    image = torch.randint(0, 256, (1, 3, 30, 30), dtype=torch.uint8, generator=generator)
+    policy = build_policy(name, cfg)
+    copy = pickle.loads(pickle.dumps(policy))
+    assert_equal(*(one(image, torch.Generator().manual_seed(1)) for one in (policy, copy)))
 
 
 @pytest.mark.parametrize("name", ["randaugment", "simclr_imagenet"])

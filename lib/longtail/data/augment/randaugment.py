@@ -68,6 +68,7 @@ OPERATIONS: dict[str, Operation] = {
         image, (1, 0, 0, 0, 1, level * 0.45 * image.height), resampling
     ),
 }
+_CALLS = tuple(OPERATIONS.values())
 SIGNED = {"Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel"}
 
 
@@ -100,13 +101,12 @@ class RandAugment:
         self.magnitude = magnitude
         self.deviation = deviation
         self.chance = chance
-        self._operations = list(OPERATIONS.values())
         self._signed = torch.tensor([name in SIGNED for name in OPERATIONS])
 
     def draw(self, images: int, generator: torch.Generator) -> Draws:
         """Draw what happens to a number of images."""
         shape = (images, self.count)
-        codes = integers(len(self._operations), shape, generator).cpu()
+        codes = integers(len(_CALLS), shape, generator).cpu()
         fires = uniform(shape, generator).cpu() < self.chance
         normal = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64).cpu()
         levels = (self.magnitude + self.deviation * normal).clamp_(0, 10) / 10
@@ -125,6 +125,6 @@ class RandAugment:
             picture = Image.fromarray(images[number].permute(1, 2, 0).contiguous().cpu().numpy())
             for code, level, kind in zip(codes, levels, kinds, strict=True):
                 if code >= 0:
-                    picture = self._operations[code](picture, level, _RESAMPLING[kind])
+                    picture = _CALLS[code](picture, level, _RESAMPLING[kind])
             result[number] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
         return result
