@@ -1,6 +1,7 @@
 """Every configuration that ships: it loads, its names exist, its network and loss can be built, CIFAR's train."""
 
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -67,8 +68,14 @@ def test_names_are_told_apart():
 @pytest.mark.parametrize("file", [file for file in FILES if "/cifar" in file])
 def test_folders_say_what_the_data_are(file):
     cfg, (_, folder, factor, _) = load(file), file.split("/")
-    assert dataset_parts(cfg).source == folder
-    assert RATIOS[factor] == cfg.DATASET.IMBALANCECIFAR.RATIO
+    name = folder.removesuffix("_lt")
+    assert dataset_parts(cfg).source == "annotations"
+    assert f"dataset/{folder}/{name}_{factor}_train.json" == cfg.DATASET.TRAIN_JSON
+    assert f"dataset/{folder}/{name}_valid.json" == cfg.DATASET.VALID_JSON
+    assert RATIOS[factor] == cfg.DATASET.IMBALANCECIFAR.RATIO  # of the archive, where there are no annotation files
+    archive = load(file, "DATASET.DATASET", folder, "DATASET.TRAIN_JSON", "", "DATASET.VALID_JSON", "")
+    check_names(archive)
+    assert replace(dataset_parts(archive), source="annotations") == dataset_parts(cfg)
 
 
 @pytest.mark.parametrize("file", FILES)
