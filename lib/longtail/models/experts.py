@@ -85,8 +85,8 @@ def build_model(cfg: CfgNode, num_classes: int) -> Network:
             backbone.requires_grad_(False)
         head = HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, backbone.out_features, num_classes)
         experts.append(Expert(backbone, head, cfg.MODULE.TYPE == "GAP", 0.5 if cfg.DROPOUT else 0.0))
-    widths = {int(expert.backbone.out_features): None for expert in experts}
+    widths = {str(expert.backbone.out_features): None for expert in experts}
     if len(widths) > 1:
-        listed = " and ".join(map(str, widths))
+        listed = " and ".join(widths)
         raise UserError(f"BACKBONE.MULTI_NETWORK_TYPE: features of all experts must have one width, not {listed}")
     return Network(experts)
