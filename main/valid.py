@@ -4,9 +4,10 @@
     python main/valid.py --cfg output/digits_ncl/2026-01-31-12-00-00/config.yaml
     python main/valid.py --cfg RUN/config.yaml --gpus cpu TEST.MODEL_FILE best_single.pth
     python main/valid.py --cfg RUN/config.yaml DATASET.VALID_JSON other_images.json
+    python main/valid.py --cfg configs/cifar10_lt/im100/ncl.yaml TEST.MODEL_FILE released/best_ensemble_model.pth
 
 Judges best_ensemble.pth of the run directory that holds the YAML file, unless TEST.MODEL_FILE names another. Writes
-RUN/evaluation/<date-time>/.
+RUN/evaluation/<date-time>/; for a YAML file outside a run directory OUTPUT_DIR/NAME/evaluation/<date-time>/.
 
 Exit code: 0 done, 2 a mistake in the command, configuration or data.
 """
@@ -30,10 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.config import load_config
         from longtail.engine.console import log_to_terminal
         from longtail.engine.judging import validate
-        from longtail.engine.run_directory import RunDirectory
 
         log_to_terminal()
-        validate(load_config(options.cfg, options.overrides), RunDirectory(Path(options.cfg).parent), options.gpus)
+        validate(load_config(options.cfg, options.overrides), Path(options.cfg).parent, options.gpus)
 
     return run_program(program)
 

@@ -43,15 +43,21 @@ class Registry(Generic[T]):
 
         return enter
 
-    def get(self, name: str) -> T:
+    def get(self, name: str, aliases: Iterable[str] = ()) -> T:
         """Return the part called `name`.
+
+        Args:
+            name: as registered.
+            aliases: other names that a user may have meant, looked through for the nearest match.
 
         Raises:
             UserError: there is none; the message lists what there is and the nearest match.
         """
         if name not in self._entries:
             known = ", ".join(sorted(self._entries))
-            raise UserError(f"unknown {self.kind} {name!r}; there is: {known}{nearest(name, self._entries)}")
+            raise UserError(
+                f"unknown {self.kind} {name!r}; there is: {known}{nearest(name, [*self._entries, *aliases])}"
+            )
         return self._entries[name]
 
     def __contains__(self, name: str) -> bool:

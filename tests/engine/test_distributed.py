@@ -4,7 +4,9 @@ import os
 
 import pytest
 import torch
-from conftest import Tiny
+from tiny import Tiny
+from torch import nn
+
 from longtail.data.loaders import MemoryLoader, Shard
 from longtail.data.normalization import Normalize
 from longtail.engine.assembly import autocast
@@ -12,7 +14,6 @@ from longtail.engine.distributed import World, connect, disconnect, from_main, g
 from longtail.engine.evaluator import evaluate
 from longtail.evaluation import Judge
 from longtail.models import Expert, Network
-from torch import nn
 
 
 def judge_shard(rank: int, world: int, port: int, queue) -> None:

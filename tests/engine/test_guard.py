@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
+
 from longtail.engine.guard import FiniteGuard, NotFinite
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import train
 from longtail.methods import Step
 from longtail.models import read_checkpoint
-from torch import nn
 
 
 def run_steps(immediate: bool, poison: int, steps: int = 4) -> tuple[nn.Linear, torch.Tensor, FiniteGuard]:

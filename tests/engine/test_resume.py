@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CE, NCL
+from tiny import CE, NCL
+
 from longtail.engine import trainer as trainer_module
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.run_directory import RunDirectory

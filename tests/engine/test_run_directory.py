@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+
 from longtail.config import load_config
 from longtail.engine import run_directory
 from longtail.engine.run_directory import RunDirectory, check_writable, create_run, differing_keys, unfinished_run

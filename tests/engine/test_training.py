@@ -7,12 +7,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import NCL
+from PIL import Image
+from tiny import NCL
+
 from longtail.engine.judging import validate
 from longtail.engine.training import train
 from longtail.errors import UserError
 from longtail.models import build_model, load_released_weights, read_weights
-from PIL import Image
 
 
 @pytest.mark.figures
@@ -83,7 +84,7 @@ def test_checkpoints_load_without_trust(tiny_cfg):
 def test_judging_agrees_with_training_and_writes_the_details(tiny_cfg):
     cfg = tiny_cfg(method=NCL)
     run = train(cfg, "x.yaml", "cpu")
-    folder = validate(cfg, run, "cpu")
+    folder = validate(cfg, run.path, "cpu")
     judged = json.loads((folder / "results.json").read_text())
     trained = json.loads(run.results.read_text())
     assert judged["ensemble"] == trained["best"]["ensemble"]
@@ -100,13 +101,13 @@ def test_judging_agrees_with_training_and_writes_the_details(tiny_cfg):
 
 def test_judging_takes_another_checkpoint_and_refuses_a_missing_one(tiny_cfg):
     run = train(tiny_cfg(), "x.yaml", "cpu")
-    folder = validate(tiny_cfg("TEST.MODEL_FILE", "last.pth"), run, "cpu")
+    folder = validate(tiny_cfg("TEST.MODEL_FILE", "last.pth"), run.path, "cpu")
     last = json.loads(run.results.read_text())["last"]["ensemble"]
     assert json.loads((folder / "results.json").read_text())["ensemble"] == last
     with pytest.raises(UserError, match=r"checkpoint nothing\.pth is neither in"):
-        validate(tiny_cfg("TEST.MODEL_FILE", "nothing.pth"), run, "cpu")
-    with pytest.raises(UserError, match="lacks|do not fit"):
-        validate(tiny_cfg(method=NCL), run, "cpu")
+        validate(tiny_cfg("TEST.MODEL_FILE", "nothing.pth"), run.path, "cpu")
+    with pytest.raises(UserError, match=r"lacks|do not fit"):
+        validate(tiny_cfg(method=NCL), run.path, "cpu")
 
 
 def test_a_later_run_can_start_from_earlier_weights(tiny_cfg):

@@ -133,6 +133,7 @@ def test_key_without_value(refused):
         ("CLASSIFIER.TYPE", "FCnorm", "did you mean FCNorm?"),
         ("LOSS.LOSS_TYPE", "CrossEntropi", "did you mean CrossEntropy?"),
         ("TRAIN.COMBINER.TYPE", "nestd", "did you mean nested?"),
+        ("DATASET.DATASET", "IMBALANCEDCIFAR10", "did you mean IMBALANCECIFAR10?"),
         ("TRAIN.COMBINER.TYPE", "nested", "TRAIN.COMBINER.TYPE must be plain"),
         ("LOSS.LOSS_TYPE", "NIL_NBOD", "TRAIN.COMBINER.TYPE must be nested"),
         ("TRAIN.TWO_STAGE.DRS", "True", "TRAIN.TWO_STAGE.DRS is True; this is not available yet"),

@@ -48,7 +48,10 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
         raise UserError(f"{path}: {BASE} leads back to this file")
     content = _read(path)
     bases = content.pop(BASE, [])
-    for base in [bases] if isinstance(bases, str) else bases:
+    listed = bases if isinstance(bases, list) else [bases]
+    if not all(isinstance(base, str) for base in listed):
+        raise UserError(f"{path}: {BASE} must be the path of a file, or a list of paths, not {bases!r}")
+    for base in listed:
         yield from _with_bases(path.parent / base, (*children, resolved))
     yield path, content
 
@@ -57,7 +60,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """A safe YAML loader that refuses a key written twice, of which YAML would silently drop the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        merge = "tag:yaml.org,2002:merge"  # `<<` may stand there several times
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.MarkedYAMLError(problem=f"key {twice.pop()!r} is written twice", problem_mark=node.start_mark)
@@ -74,7 +78,8 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise UserError(f"config file {path}{line}: {getattr(error, 'problem', None) or error}") from None
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"config file {path}{line}: {reason}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -87,6 +92,7 @@ def _merge(cfg: CfgNode, content: dict[str, Any], source: str, prefix: str = "")
     for key, value in content.items():
         name = f"{prefix}{key}"
         if key not in cfg:
+            name = _first_leaf(name, value)
             raise UserError(f"{source}: unknown key {name}{_nearest_key(name)}")
         if isinstance(cfg[key], CfgNode):
             if value is None:  # an empty section, as NCL's files have
@@ -106,6 +112,14 @@ def _merge_overrides(cfg: CfgNode, overrides: list[Any]) -> None:
         for part in reversed(str(name).split(".")):
             content = {part: content}
         _merge(cfg, content, "override")
+
+
+def _first_leaf(name: str, value: Any) -> str:
+    """Return the whole dotted key of what an unknown section holds first, which says best what was meant."""
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        name = f"{name}.{key}"
+    return name
 
 
 def _nearest_key(name: str) -> str:

@@ -50,6 +50,10 @@ METHODS = {
 }
 
 
+RELEASED_DATASETS = (*BAG_OF_TRICKS, *NCL)
+RELEASED_METHODS = tuple(METHODS)
+
+
 def dataset_parts(cfg: CfgNode) -> DatasetParts:
     """Return the parts that DATASET.DATASET stands for, with what the tree sets explicitly in place.
 

@@ -63,6 +63,14 @@ POSITIVE = (
     "LOSS.DiVEKLD.TEMPERATURE",
 )
 
+NAMES = (
+    "BACKBONE.MULTI_NETWORK_TYPE",
+    "DATASET.VIEWS",
+    "TRAIN.SAMPLER.MULTI_NETWORK_TYPE",
+    "TRANSFORMS.TEST_TRANSFORMS",
+    "TRANSFORMS.TRAIN_TRANSFORMS",
+)
+
 
 def value_of(cfg: CfgNode, key: str) -> Any:
     """Return the value under a dotted key."""
@@ -90,6 +98,9 @@ def check_values(cfg: CfgNode) -> None:
     for key in POSITIVE:
         if not value_of(cfg, key) > 0:
             raise UserError(f"{key} is {value_of(cfg, key)!r}; it must be greater than 0")
+    for key in NAMES:
+        if not all(isinstance(name, str) for name in value_of(cfg, key)):
+            raise UserError(f"{key} is {value_of(cfg, key)!r}; it must be a list of names")
     for key in ("VALID_STEP", "SAVE_STEP"):
         if value_of(cfg, key) < 1 and value_of(cfg, key) != -1:
             raise UserError(f"{key} is {value_of(cfg, key)}; it must be at least 1, or -1 for never")

@@ -62,10 +62,16 @@ class ImageSet:
         return counts
 
     def fingerprint(self) -> str:
-        """Return a digest of the labels and file names in their order: equal for the same split."""
+        """Return a digest of the labels and file names in their order: equal for the same split.
+
+        Images that have no file names are told apart by their pixels.
+        """
         digest = hashlib.sha256(f"{self.num_classes} {len(self)} ".encode())
         digest.update(self.labels.numpy().tobytes())
         digest.update("\n".join(Path(path).name for path in self.paths).encode())
+        pixels = None if self.paths else self.load()
+        if isinstance(pixels, Tensor):
+            digest.update(pixels.numpy().data)
         return digest.hexdigest()[:16]
 
 

@@ -4,6 +4,8 @@ A loader is a function of (epoch, step): any epoch can be entered at any step an
 been run from its beginning.
 """
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -75,7 +77,8 @@ class Loader:
         if self.drop_last:
             steps = order[: len(self) * self.shard.world * self.batch_size].view(-1, self.shard.world, self.batch_size)
             return list(steps[:, self.shard.rank])
-        return list(order[self.shard.rank :: self.shard.world].split(self.batch_size))
+        own = order[self.shard.rank :: self.shard.world]
+        return list(own.split(self.batch_size)) if len(own) else []  # split would make an empty batch of nothing
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of epoch `epoch` (from 1), beginning with number `start` (from 0)."""
@@ -125,7 +128,7 @@ class FileLoader(Loader):
         files: the images.
         policies: one per view.
         seed: of the run; each sample of each epoch has random numbers of its own, whichever worker serves it.
-        workers: processes; 0 decodes in this one.
+        workers: processes, no more than there are processors; 0 decodes in this one.
         pin_memory: give batches in page-locked memory.
     """
 
@@ -140,7 +143,7 @@ class FileLoader(Loader):
     ) -> None:
         super().__init__(**settings)
         self.samples = _Samples(files, self.labels, policies, seed)
-        self.workers = workers
+        self.workers = min(workers, len(os.sched_getaffinity(0)))
         self.pin_memory = pin_memory
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -154,6 +157,7 @@ class FileLoader(Loader):
             self.samples,
             batch_sampler=[[(epoch, position) for position in batch.tolist()] for batch in batches],
             num_workers=self.workers,
+            worker_init_fn=_leave_signals_to_the_main_process,
             collate_fn=_collate,
             pin_memory=self.pin_memory,
             generator=torch.Generator(),  # keeps its hands off the global random state
@@ -162,6 +166,12 @@ class FileLoader(Loader):
             if isinstance(batch, UserError):
                 raise batch
             yield batch
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Let a worker live on when the whole process group is asked to stop: the main process saves first."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 class _Samples(Dataset):

@@ -13,7 +13,7 @@ from longtail.engine.assembly import autocast, build_network, judge_maker
 from longtail.engine.devices import parse_devices, usable_precision
 from longtail.engine.evaluator import evaluate
 from longtail.engine.preflight import check_names
-from longtail.engine.run_directory import RunDirectory
+from longtail.engine.run_directory import RunDirectory, parent_of_runs
 from longtail.errors import UserError
 from longtail.evaluation import (
     Judge,
@@ -28,12 +28,13 @@ from longtail.models import load_released_weights, read_weights
 logger = logging.getLogger(__name__)
 
 
-def validate(cfg: CfgNode, run: RunDirectory, gpus: str | None = None) -> Path:
+def validate(cfg: CfgNode, folder: Path, gpus: str | None = None) -> Path:
     """Judge a checkpoint on the validation images of a tree.
 
     Args:
         cfg: the tree, usually the run's own.
-        run: the run directory; TEST.MODEL_FILE names another checkpoint than its best_ensemble.pth.
+        folder: the run directory, whose best_ensemble.pth is judged unless TEST.MODEL_FILE names another file. Where
+            it is no run directory, results go to OUTPUT_DIR/NAME and TEST.MODEL_FILE must be a path.
         gpus: "cpu" or the number of a GPU; None: the first GPU, or the CPU where there is none.
 
     Returns:
@@ -45,6 +46,7 @@ def validate(cfg: CfgNode, run: RunDirectory, gpus: str | None = None) -> Path:
     """
     device = parse_devices(gpus)[0]
     check_names(cfg)
+    run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
     checkpoint = _checkpoint(cfg, run)
     splits = build_splits(cfg)
     class_counts = splits.train.class_counts()
@@ -62,11 +64,11 @@ def validate(cfg: CfgNode, run: RunDirectory, gpus: str | None = None) -> Path:
     logger.info("%s on %s (%d images)", checkpoint, splits.valid.name, len(splits.valid))
     for line in summary(results):
         logger.info("  %s", line)
-    folder = _new_folder(run)
-    RunDirectory(folder).write_json("results.json", {"checkpoint": str(checkpoint), **results})
-    _write_details(cfg, folder, judge, class_counts)
-    logger.info("tables and pictures in %s", folder)
-    return folder
+    output = _new_folder(run)
+    RunDirectory(output).write_json("results.json", {"checkpoint": str(checkpoint), **results})
+    _write_details(cfg, output, judge, class_counts)
+    logger.info("tables and pictures in %s", output)
+    return output
 
 
 def _checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:

@@ -3,6 +3,7 @@
 from yacs.config import CfgNode
 
 from longtail.config import dataset_parts, expert_backbones, method_name
+from longtail.config.released import RELEASED_DATASETS, RELEASED_METHODS
 from longtail.config.validation import value_of
 from longtail.data import SAMPLERS, SOURCES
 from longtail.data.augment import POLICIES
@@ -32,7 +33,7 @@ def check_names(cfg: CfgNode) -> None:
         UserError: says which, what there is, and the nearest match.
     """
     parts = dataset_parts(cfg)
-    SOURCES.get(parts.source)
+    SOURCES.get(parts.source, RELEASED_DATASETS)
     for view in parts.views:
         POLICIES.get(view)
     NORMALIZATIONS.get(parts.normalization)
@@ -41,7 +42,7 @@ def check_names(cfg: CfgNode) -> None:
         BACKBONES.get(backbone)
     HEADS.get(cfg.CLASSIFIER.TYPE)
     LOSSES.get(cfg.LOSS.LOSS_TYPE)
-    METHODS.get(method_name(cfg))
+    METHODS.get(method_name(cfg), RELEASED_METHODS)
     for key, off in NOT_AVAILABLE.items():
         if value_of(cfg, key) != off:
             raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")

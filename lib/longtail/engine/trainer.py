@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,10 @@ class Trainer:
         self._began = self._saved = time.monotonic()
         with self.interrupts:
             while self.epoch <= len(self.schedule.rates):
-                self._train_epoch()
-                self._end_epoch()
+                self._end_epoch(self._train_epoch())
 
-    def _train_epoch(self) -> None:
+    def _train_epoch(self) -> dict[str, Any]:
+        """Train what is left of the epoch and return its record."""
         epoch, loader = self.epoch, self.loaders.train
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rates[epoch - 1]
@@ -146,18 +146,22 @@ class Trainer:
             self.guard.report()
         finally:
             progress.close()
-        self._train_record = self.meter.means() | {
+        return {
+            "epoch": epoch,
+            "split": "train",
+            **self.meter.means(),
             "lr": self.schedule.rates[epoch - 1],
             "images_per_second": round(progress.rate(), 1),
             "seconds": round(progress.seconds(), 2),
         }
 
-    def _batches(self) -> Any:
+    def _batches(self) -> Iterator[Batch]:
         """Yield what is left of the epoch; a damaged image stops the run with everything before it saved."""
         try:
             yield from self.loaders.train.epoch(self.epoch, self.batch)
         except UserError:
-            self.save()
+            if self.world.size == 1:  # saving takes all processes, and the others know nothing of this
+                self.save()
             raise
 
     def _step(self, batch: Batch) -> Step:
@@ -191,9 +195,9 @@ class Trainer:
 
     # ------------------------------------------------------------------ the end of an epoch
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, record: dict[str, Any]) -> None:
+        """Judge when it is time, write down what came out, and save."""
         epoch, last = self.epoch, len(self.schedule.rates)
-        record = {"epoch": epoch, "split": "train", **self._train_record}
         judged = None
         if epoch == last or (self.schedule.valid_step > 0 and epoch % self.schedule.valid_step == 0):
             judged = self._judge()

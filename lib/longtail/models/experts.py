@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.config import expert_backbones
+from longtail.errors import UserError
 from longtail.models.backbones import BACKBONES
 from longtail.models.heads import HEADS
 from longtail.models.projections import PROJECTIONS
@@ -57,6 +58,8 @@ class Expert(nn.Module):
         features = self.backbone(images)
         if self.pool:
             features = features.mean((2, 3))
+        elif features.dim() > 2:
+            raise UserError("MODULE.TYPE Identity needs a backbone that gives vectors; this one gives maps: use GAP")
         return self.head(self.dropout(features)), features
 
 

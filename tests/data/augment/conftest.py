@@ -1,7 +1,5 @@
 """Images that every operation is tested on."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -32,15 +30,6 @@ def _shaped(height: int, width: int) -> torch.Tensor:
 @pytest.fixture(params=[(32, 32), (40, 40), (24, 37)], ids=["32x32", "40x40", "24x37"])
 def images(request: pytest.FixtureRequest) -> torch.Tensor:
     return _shaped(*request.param)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from threads and lose much where cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -1,0 +1,43 @@
+"""What the tests of several rooms share."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from threads and lose much where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Callable[..., str]:
+    """Write `<split>.json` and the tiny PNG images that it lists; returns the path of the annotation file.
+
+    Each image has one random colour per pixel; `sizes` are (height, width), repeated as often as needed.
+    """
+
+    def write(split: str, labels: list[int], num_classes: int, sizes: tuple[tuple[int, int], ...] = ((8, 8),)) -> str:
+        folder = tmp_path / split
+        folder.mkdir()
+        random = np.random.default_rng(len(labels))
+        entries = []
+        for number, label in enumerate(labels):
+            height, width = sizes[number % len(sizes)]
+            pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+            entries.append({"fpath": f"{split}/{number}.png", "category_id": label})
+        path = tmp_path / f"{split}.json"
+        path.write_text(json.dumps({"annotations": entries, "num_classes": num_classes}))
+        return str(path)
+
+    return write

@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from longtail.data.annotations import read_annotations
+from longtail.errors import UserError
+
+GOOD = {"fpath": "a/0.jpg", "category_id": 0, "image_id": 7, "im_height": 3, "im_width": 4}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content):
+        path = tmp_path / "train.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+def refusal(path):
+    with pytest.raises(UserError) as error:
+        read_annotations(path)
+    message = str(error.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_paths_start_beside_the_file(write, tmp_path):
+    path = write({"annotations": [GOOD, {"fpath": "1.jpg", "category_id": 2}], "num_classes": 3})
+    listed = read_annotations(path)
+    assert listed.paths == [str(tmp_path / "a/0.jpg"), str(tmp_path / "1.jpg")]
+    assert listed.labels == [0, 2]
+    assert listed.num_classes == 3
+
+
+def test_paths_start_at_the_root_where_one_is_given(write):
+    listed = read_annotations(write({"annotations": [GOOD], "num_classes": 1}), "/data")
+    assert listed.paths == [str(Path("/data/a/0.jpg"))]
+
+
+def test_absolute_paths_stay(write):
+    entry = {"fpath": "/elsewhere/0.jpg", "category_id": 0}
+    path = write({"annotations": [entry], "num_classes": 1})
+    assert read_annotations(path, "/data").paths == ["/elsewhere/0.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty; it must hold JSON"),
+        ("  \n", "line 2 column 1"),
+        ('{"annotations": [\n  {"fpath": "a" "category_id"}]}', "line 2 column 17"),
+        ("[1, 2]", 'must hold {"annotations": [...], "num_classes": C}'),
+        ("3", 'must hold {"annotations": [...], "num_classes": C}'),
+        ({"num_classes": 3}, 'must hold {"annotations": [...], "num_classes": C}'),
+        ({"annotations": {"0": GOOD}, "num_classes": 3}, 'must hold {"annotations": [...], "num_classes": C}'),
+        ({"annotations": [], "num_classes": 3}, "lists no images"),
+        ({"annotations": [GOOD]}, "num_classes is None; it must be a whole number from 1"),
+        ({"annotations": [GOOD], "num_classes": "3"}, "num_classes is '3'"),
+        ({"annotations": [GOOD], "num_classes": 3.0}, "num_classes is 3.0"),
+        ({"annotations": [GOOD], "num_classes": True}, "num_classes is True"),
+        ({"annotations": [GOOD], "num_classes": 0}, "num_classes is 0"),
+    ],
+)
+def test_a_malformed_file_is_told_in_one_line(write, content, message):
+    assert message in refusal(write(content))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("0.jpg", "annotation 1 is '0.jpg'; it must be an object with fpath and category_id"),
+        ({"category_id": 0}, "annotation 1 has fpath None; it must be the path of an image"),
+        ({"fpath": "", "category_id": 0}, "annotation 1 has fpath ''"),
+        ({"fpath": 3, "category_id": 0}, "annotation 1 has fpath 3"),
+        ({"fpath": "x.jpg"}, "annotation 1 (x.jpg) has category_id None; allowed: 0 to 2"),
+        ({"fpath": "x.jpg", "category_id": 3}, "annotation 1 (x.jpg) has category_id 3; allowed: 0 to 2"),
+        ({"fpath": "x.jpg", "category_id": -1}, "has category_id -1"),
+        ({"fpath": "x.jpg", "category_id": "0"}, "has category_id '0'"),
+        ({"fpath": "x.jpg", "category_id": True}, "has category_id True"),
+        ({"fpath": "x.jpg", "category_id": 1.0}, "has category_id 1.0"),
+    ],
+)
+def test_a_wrong_entry_is_named(write, entry, message):
+    told = refusal(write({"annotations": [GOOD, entry], "num_classes": 3}))
+    assert message in told
+    assert "more faults" not in told
+
+
+def test_further_faults_are_counted(write):
+    wrong = {"fpath": "x.jpg", "category_id": 9}
+    told = refusal(write({"annotations": [wrong, GOOD, wrong, wrong], "num_classes": 3}))
+    assert told.endswith("annotation 0 (x.jpg) has category_id 9; allowed: 0 to 2 (and 2 more faults)")
+
+
+def test_files_that_cannot_be_read_are_told(tmp_path):
+    assert "absent.json does not exist" in refusal(tmp_path / "absent.json")
+    assert "cannot be read" in refusal(tmp_path)
+    (tmp_path / "latin1.json").write_bytes(b'{"annotations": "\xfc"}')
+    assert "cannot be read" in refusal(tmp_path / "latin1.json")

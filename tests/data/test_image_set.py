@@ -1,0 +1,91 @@
+import pytest
+import torch
+from PIL import Image
+
+from longtail.data.image_set import ImageFiles, ImageSet
+from longtail.errors import UserError
+
+
+def in_memory(images, labels, num_classes=3):
+    return ImageSet.in_memory("set", images, labels, num_classes)
+
+
+def of_names(names, labels, num_classes=3):
+    return ImageSet.of_files("set", names, labels, num_classes)
+
+
+@pytest.fixture
+def files(tmp_path):
+    def files(*sides):
+        paths = []
+        for number, side in enumerate(sides):
+            Image.new("RGB", (side, side), (number, 0, 0)).save(tmp_path / f"{number}.png")
+            paths.append(str(tmp_path / f"{number}.png"))
+        return ImageSet.of_files("train.json", paths, [0] * len(sides), 1)
+
+    return files
+
+
+def test_classes_are_counted_the_absent_ones_too():
+    images = of_names(["a", "b", "c"], [0, 2, 2], num_classes=4)
+    assert images.class_counts() == [1, 0, 2, 0]
+    assert len(images) == 3
+    assert images.labels.dtype == torch.int64
+
+
+def test_small_files_of_one_size_are_held_in_memory(files):
+    pixels = files(64, 64, 64).load()
+    assert isinstance(pixels, torch.Tensor)
+    assert pixels[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("sides", [(65, 65), (8, 8, 9)])
+def test_large_or_unequal_files_stay_on_disk(files, sides):
+    pixels = files(*sides).load()
+    assert isinstance(pixels, ImageFiles)
+    assert len(pixels) == len(sides)
+    assert pixels[1].shape == (3, sides[1], sides[1])
+
+
+def test_absent_large_files_are_counted_before_training(files, tmp_path):
+    images = files(65, 65, 65)
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "2.png").unlink()
+    with pytest.raises(UserError, match=r"train\.json: 2 of 3 image files do not exist, the first is .*1\.png$"):
+        images.load()
+
+
+def test_an_absent_small_file_is_named(files, tmp_path):
+    images = files(8, 8)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(UserError, match=r"1\.png does not exist$"):
+        images.load()
+
+
+def test_equal_splits_have_equal_fingerprints_wherever_they_lie():
+    first = of_names(["/here/a.png", "/here/b.png"], [0, 1])
+    second = of_names(["/there/a.png", "/there/b.png"], [0, 1])
+    assert first.fingerprint() == second.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        of_names(["a", "b"], [1, 0]),
+        of_names(["b", "a"], [0, 1]),
+        of_names(["a", "c"], [0, 1]),
+        of_names(["a", "b"], [0, 1], num_classes=4),
+        of_names(["a"], [0]),
+    ],
+    ids=["labels", "order", "names", "classes", "length"],
+)
+def test_other_splits_have_other_fingerprints(other):
+    assert of_names(["a", "b"], [0, 1]).fingerprint() != other.fingerprint()
+
+
+def test_images_without_names_are_told_apart_by_their_pixels():
+    images = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
+    same = in_memory(images.clone(), [0, 1])
+    assert in_memory(images, [0, 1]).fingerprint() == same.fingerprint()
+    assert in_memory(images.flip(0), [0, 1]).fingerprint() != same.fingerprint()
+    assert in_memory(images, [1, 0]).fingerprint() != same.fingerprint()

@@ -1,0 +1,338 @@
+"""The contract of the loaders: batches are a function of (seed, epoch, step), whoever makes them."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from longtail.config import load_config
+from longtail.data import Batch, ImageSet, Shard, Splits, build_loaders
+from longtail.data import loaders as module
+from longtail.data.image_set import ImageFiles
+from longtail.data.loaders import SINGLE, FileLoader, MemoryLoader
+from longtail.data.samplers import Sampler
+from longtail.errors import UserError
+
+N, CLASSES = 37, 5
+
+
+def pixels(count, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, 3, 8, 8), dtype=np.uint8))
+
+
+class Files(ImageFiles):
+    """Stands for image files: what is decoded comes from memory."""
+
+    def __init__(self, images):
+        super().__init__([f"{number}.png" for number in range(len(images))])
+        self.images = images
+
+    def __getitem__(self, position):
+        return self.images[position]
+
+
+def image_set(kind, count, seed):
+    images = pixels(count, seed)
+    labels = torch.arange(count) % CLASSES
+    return ImageSet(kind, labels, CLASSES, lambda: images if kind == "memory" else Files(images))
+
+
+@pytest.fixture(params=["memory", "files"])
+def build(request, monkeypatch):
+    """Build the loaders of a tiny data set, held in memory or decoded image by image."""
+    monkeypatch.setattr(module, "CHUNK", 8)  # two batches per chunk, so that chunks end inside an epoch
+
+    def build(*overrides, shard=SINGLE, train=N, valid=11):
+        cfg = load_config(
+            None,
+            [
+                "TRAIN.BATCH_SIZE",
+                4,
+                "TEST.BATCH_SIZE",
+                4,
+                "TRAIN.NUM_WORKERS",
+                0,
+                "TEST.NUM_WORKERS",
+                0,
+                "DATASET.VIEWS",
+                ["crop_flip"],
+                *overrides,
+            ],
+        )
+        splits = Splits(image_set(request.param, train, 0), image_set(request.param, valid, 1))
+        return build_loaders(cfg, splits, shard)
+
+    return build
+
+
+def same(first, second):
+    return len(first) == len(second) and all(
+        torch.equal(one.images, two.images) and torch.equal(one.labels, two.labels)
+        and torch.equal(one.indices, two.indices) for one, two in zip(first, second, strict=True)
+    )  # fmt: skip
+
+
+def indices(batches):
+    return [index for batch in batches for index in batch.indices.tolist()]
+
+
+def by_sample(batches):
+    """Sample -> its views."""
+    return {int(i): batch.images[:, k] for batch in batches for k, i in enumerate(batch.indices)}
+
+
+# ------------------------------------------------------------------ training
+
+
+def test_an_epoch_shows_samples_at_most_once_and_drops_the_last_batch(build):
+    loader = build().train
+    batches = list(loader.epoch(1))
+    assert len(batches) == len(loader) == N // 4
+    assert all(batch.images.shape == (1, 4, 3, 8, 8) for batch in batches)
+    assert len(set(indices(batches))) == 36
+
+
+def test_labels_and_images_belong_to_their_indices(build):
+    images = pixels(N)
+    for batch in build("DATASET.VIEWS", ["none"]).train.epoch(1):
+        assert torch.equal(batch.images[0], images[batch.indices])
+        assert torch.equal(batch.labels, batch.indices % CLASSES)
+        assert (batch.images.dtype, batch.labels.dtype, batch.indices.dtype) == (torch.uint8, torch.int64, torch.int64)
+        assert batch.partner is None
+
+
+def test_every_epoch_has_its_own_order_and_augmentation(build):
+    loader = build().train
+    first, second = list(loader.epoch(1)), list(loader.epoch(2))
+    assert indices(first) != indices(second)
+    views, others = by_sample(first), by_sample(second)
+    both = views.keys() & others.keys()
+    assert sum(not torch.equal(views[i], others[i]) for i in both) > 0.9 * len(both)
+
+
+def test_the_seed_decides_everything(build):
+    assert same(list(build().train.epoch(3)), list(build().train.epoch(3)))
+    assert not same(list(build().train.epoch(3)), list(build("RAND_SEED", 1).train.epoch(3)))
+
+
+def test_epochs_do_not_depend_on_what_was_drawn_before(build):
+    loader = build().train
+    fresh = list(build().train.epoch(2))
+    list(loader.epoch(1))
+    torch.rand(3)
+    assert same(list(loader.epoch(2)), fresh)
+
+
+def test_an_epoch_can_be_entered_at_any_step(build):
+    loader = build().train
+    whole = list(loader.epoch(2))
+    for start in range(len(whole) + 1):
+        assert same(list(loader.epoch(2, start)), whole[start:])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_global_random_states_are_left_alone(build, workers):
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    list(build("TRAIN.NUM_WORKERS", workers).train.epoch(1))
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
+    assert np.array_equal(before[2], np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_without_shuffling_only_the_augmentation_changes(build):
+    loader = build("TRAIN.SHUFFLE", False).train
+    assert indices(loader.epoch(1)) == indices(loader.epoch(2)) == list(range(36))
+    assert not same(list(loader.epoch(1)), list(loader.epoch(2)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "views"),
+    [
+        (["DATASET.VIEWS", ["crop_flip", "simclr"]], 2),
+        (["DATASET.VIEWS", ["crop_flip"], "DATASET.INTRA_N", 3], 3),
+    ],
+)
+def test_views_of_an_image_are_drawn_independently(build, overrides, views):
+    batch = next(build(*overrides).train.epoch(1))
+    assert batch.images.shape == (views, 4, 3, 8, 8)
+    for view in range(1, views):
+        assert not torch.equal(batch.images[0], batch.images[view])
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_shards_take_equal_and_disjoint_parts_of_every_step(build, world):
+    shards = [build(shard=Shard(rank, world)).train for rank in range(world)]
+    batches = [list(shard.epoch(1)) for shard in shards]
+    assert [len(shard) for shard in shards] == [len(part) for part in batches] == [N // (4 * world)] * world
+    seen = [index for part in batches for index in indices(part)]
+    assert len(seen) == len(set(seen)) == N // (4 * world) * 4 * world
+
+
+def test_two_shards_see_together_what_one_process_sees(build):
+    parts = [list(build(shard=Shard(rank, 2)).train.epoch(1)) for rank in range(2)]
+    whole = list(build("TRAIN.BATCH_SIZE", 8).train.epoch(1))
+    together = [torch.cat([one.indices, two.indices]) for one, two in zip(*parts, strict=True)]
+    assert len(together) == len(whole)
+    assert all(torch.equal(step, batch.indices) for step, batch in zip(together, whole, strict=True))
+
+
+@pytest.mark.parametrize(("count", "world", "fits"), [(4, 1, True), (3, 1, False), (8, 2, True), (7, 2, False)])
+def test_fewer_images_than_one_step_takes_are_refused(build, count, world, fits):
+    if fits:
+        assert len(build(train=count, shard=Shard(0, world)).train) == 1
+        return
+    with pytest.raises(UserError, match=rf"has {count} images, fewer than .* \(TRAIN.BATCH_SIZE 4 x {world} proc"):
+        build(train=count, shard=Shard(0, world))
+
+
+# ------------------------------------------------------------------ evaluation
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 12])
+@pytest.mark.parametrize("count", [3, 11, 12])
+def test_evaluation_covers_each_sample_once_for_any_number_of_processes(build, world, count):
+    shards = [build(shard=Shard(rank, world), train=48, valid=count).valid for rank in range(world)]
+    batches = [list(shard.epoch(1)) for shard in shards]
+    assert [len(shard) for shard in shards] == [len(part) for part in batches]
+    assert sorted(index for part in batches for index in indices(part)) == list(range(count))
+
+
+def test_evaluation_shows_the_images_as_they_are_and_in_order(build):
+    batches = list(build().valid.epoch(1))
+    assert indices(batches) == list(range(11))
+    assert torch.equal(torch.cat([batch.images[0] for batch in batches]), pixels(11, seed=1))
+    assert same(batches, list(build().valid.epoch(5)))
+
+
+def test_evaluation_can_resize_as_the_tree_lists(build):
+    loader = build("DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)).valid
+    assert next(loader.epoch(1)).images.shape == (1, 4, 3, 6, 6)
+
+
+# ------------------------------------------------------------------ random numbers and worker processes
+
+
+def noise(images, generator):
+    """A policy that shows its random numbers: 64 bytes of them in each image."""
+    draws = torch.randint(256, images[:, :1].shape, generator=generator, dtype=torch.uint8)
+    return draws.expand_as(images).contiguous()
+
+
+def make(kind, workers=0, shard=SINGLE, seed=0):
+    settings = {
+        "order": Sampler(N, seed).indices, "labels": torch.arange(N) % CLASSES,
+        "batch_size": 4, "shard": shard, "drop_last": True,
+    }  # fmt: skip
+    if kind == "memory":
+        return MemoryLoader(pixels(N), [noise, noise], seed, **settings)
+    return FileLoader(Files(pixels(N)), [noise, noise], seed, workers, **settings)
+
+
+@pytest.mark.parametrize(("kind", "workers"), [("memory", 0), ("files", 0), ("files", 2)])
+def test_no_random_number_is_used_twice(kind, workers):
+    loader = make(kind, workers)
+    draws = [view.numpy().tobytes() for epoch in (1, 2) for batch in loader.epoch(epoch) for view in
+             batch.images.flatten(0, 1)]  # fmt: skip
+    assert len(draws) == 2 * 9 * 4 * 2
+    assert len(set(draws)) == len(draws)
+
+
+@pytest.mark.parametrize("kind", ["memory", "files"])
+def test_shards_do_not_share_random_numbers(kind):
+    parts = [make(kind, shard=Shard(rank, 2)).epoch(1) for rank in range(2)]
+    draws = [view.numpy().tobytes() for part in parts for batch in part for view in batch.images.flatten(0, 1)]
+    assert len(set(draws)) == len(draws) == 2 * 4 * 4 * 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_do_not_depend_on_the_number_of_workers(workers):
+    assert same(list(make("files", workers).epoch(2)), list(make("files").epoch(2)))
+    assert same(list(make("files", workers).epoch(2, 5)), list(make("files").epoch(2))[5:])
+
+
+# ------------------------------------------------------------------ image files
+
+
+@pytest.fixture
+def files(image_folder):
+    """Build the loaders of image files that are too large for memory."""
+
+    def files(*overrides, sizes=((65, 65),)):
+        train = image_folder("train", [0, 1, 2] * 3, 3, sizes)
+        cfg = load_config(
+            None,
+            [
+                "DATASET.DATASET",
+                "annotations",
+                "DATASET.TRAIN_JSON",
+                train,
+                "DATASET.VALID_JSON",
+                train,
+                "DATASET.VIEWS",
+                ["none"],
+                "TRAIN.BATCH_SIZE",
+                4,
+                "TRAIN.NUM_WORKERS",
+                0,
+                "TEST.NUM_WORKERS",
+                0,
+                *overrides,
+            ],
+        )
+        return build_loaders(cfg)
+
+    return files
+
+
+def test_large_image_files_are_decoded_by_the_workers(files):
+    batches = list(files("TRAIN.NUM_WORKERS", 2).train.epoch(1))
+    assert [tuple(batch.images.shape) for batch in batches] == [(1, 4, 3, 65, 65)] * 2
+
+
+def test_small_image_files_are_held_in_memory(files):
+    loaders = files(sizes=((8, 8),))
+    assert isinstance(loaders.train, MemoryLoader)
+    assert isinstance(loaders.valid, MemoryLoader)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("fault", ["missing", "damaged"])
+def test_a_fault_in_a_worker_comes_out_in_one_line(files, tmp_path, workers, fault):
+    loader = files("TRAIN.NUM_WORKERS", workers).train
+    for path in (tmp_path / "train").iterdir():
+        if fault == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:500])
+    expected = "does not exist" if fault == "missing" else "cannot be read: "
+    with pytest.raises(UserError, match=rf"^image .*train/\d\.png {expected}[^\n]*$"):
+        list(loader.epoch(1))
+
+
+@pytest.mark.parametrize("sizes", [((70, 66), (80, 66)), ((8, 8), (8, 9))])
+def test_images_of_several_sizes_are_told_how_to_become_one(files, sizes):
+    with pytest.raises(UserError, match=r"differ in size \((70x66 and 80x66|8x8 and 8x9)\); DATASET.VIEWS"):
+        list(files(sizes=sizes).train.epoch(1))
+
+
+def test_images_of_several_sizes_can_be_brought_to_one(files):
+    loaders = files(
+        "DATASET.VIEWS", ["transforms"], "DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (16, 16),
+        sizes=((70, 66), (66, 80), (20, 30)),
+    )  # fmt: skip
+    assert {tuple(batch.images.shape[2:]) for batch in loaders.train.epoch(1)} == {(3, 16, 16)}
+    assert sum(len(batch.indices) for batch in loaders.valid.epoch(1)) == 9
+
+
+def test_an_unknown_view_is_told(files):
+    with pytest.raises(UserError, match=r"unknown augmentation policy 'crop_flipp'; .*did you mean crop_flip"):
+        files("DATASET.VIEWS", ["crop_flipp"])
+
+
+def test_a_batch_moves_with_its_partner():
+    partner = Batch(torch.zeros(1, 2, 3, 4, 4), torch.zeros(2), torch.zeros(2))
+    moved = Batch(*partner[:3], partner).to(torch.device("meta"))
+    assert moved.images.is_meta and moved.labels.is_meta and moved.indices.is_meta
+    assert moved.partner.images.is_meta and moved.partner.partner is None
+    assert partner.to(torch.device("cpu")).partner is None

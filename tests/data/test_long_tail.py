@@ -1,0 +1,93 @@
+import hashlib
+
+import numpy as np
+import pytest
+from golden_records import record
+
+from longtail.data.long_tail import class_counts, select_indices
+
+CASES = record("cifar_lt_selection")["cases"]
+
+
+def name(case):
+    return f"{case['classes']}x{case['per_class']} at {case['ratio']}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_counts_are_the_released_ones(case):
+    counts = class_counts(case["per_class"], case["classes"], case["ratio"])
+    assert counts == case["counts"]
+    assert sum(counts) == case["total"]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "selected" in case], ids=name)
+def test_the_released_samples_are_kept(case):
+    assert select_indices(case["labels"], case["counts"], case["seed"]) == case["selected"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "ratio", "digest"),
+    [
+        (10, 0.01, "8a54f5b6fa972295"),
+        (10, 0.02, "7bb90363b243a944"),
+        (100, 0.01, "f123ec136d44ab1b"),
+        (100, 0.02, "1bc82de2629e5cbd"),
+    ],
+)
+def test_the_selection_of_cifar_lt_is_the_published_one(classes, ratio, digest):
+    per_class = 50000 // classes
+    labels = np.repeat(np.arange(classes), per_class)
+    kept = select_indices(labels, class_counts(per_class, classes, ratio), seed=0)
+    within = np.array(kept, dtype="<i8") % per_class
+    assert hashlib.sha256(within.tobytes()).hexdigest()[:16] == digest
+
+
+def test_a_milder_imbalance_keeps_all_that_a_stronger_one_keeps():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 50))
+    strong, mild = (set(select_indices(labels, class_counts(50, 10, ratio), 3)) for ratio in (0.02, 0.1))
+    assert strong < mild
+
+
+def test_selection_depends_on_its_seed_alone():
+    labels = np.repeat(np.arange(3), 20)
+    np.random.seed(1)  # noqa: NPY002  (the global generator must not matter)
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first = select_indices(labels, [20, 10, 5], 0)
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    assert first == select_indices(labels.tolist(), [20, 10, 5], 0)
+    assert first != select_indices(labels, [20, 10, 5], 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((100, 4, 0.1, "step"), [100, 100, 10, 10]),
+        ((100, 5, 0.1, "step"), [100, 100, 100, 10, 10]),
+        ((100, 3, 1.0, "step"), [100, 100, 100]),
+        ((100, 3, 1.0), [100, 100, 100]),
+        ((7, 1, 0.5), [7]),
+        ((10, 2, 0.01), [10, 0]),
+    ],
+)
+def test_shapes_of_the_tail(arguments, expected):
+    assert class_counts(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 10, 0.1), "per_class 0"),
+        ((10, 0, 0.1), "num_classes 0"),
+        ((10, 10, 0), "ratio 0"),
+        ((10, 10, 1.5), "ratio 1.5"),
+        ((10, 10, 0.1, "linear"), "kind is 'linear'; allowed: 'exp', 'step'"),
+    ],
+)
+def test_impossible_tails_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        class_counts(*arguments)
+
+
+def test_more_samples_than_there_are_cannot_be_kept():
+    with pytest.raises(ValueError, match="class 1 has 2 samples, 3 are to be kept"):
+        select_indices([0, 1, 1, 0], [1, 3], 0)

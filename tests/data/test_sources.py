@@ -1,0 +1,209 @@
+import hashlib
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torchvision import datasets
+
+from longtail.config import load_config
+from longtail.data import build_splits
+from longtail.errors import UserError
+
+
+def splits(*overrides):
+    return build_splits(load_config(None, overrides))
+
+
+def refusal(*overrides):
+    with pytest.raises(UserError) as error:
+        splits(*overrides)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_an_unknown_data_set_is_told_with_the_nearest():
+    assert refusal("DATASET.DATASET", "digits").startswith("unknown data set 'digits'; there is: annotations, cifar1")
+    assert refusal("DATASET.DATASET", "cifar10lt").endswith("did you mean cifar10_lt?")
+
+
+# ------------------------------------------------------------------ digits
+
+
+def test_digits_have_the_documented_sizes():
+    train, valid = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.02)
+    assert (len(train), len(valid)) == (276, 797)
+    assert train.class_counts() == [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
+    assert min(valid.class_counts()) > 70
+    assert train.load().shape == (276, 3, 32, 32)
+    assert train.load().dtype == torch.uint8
+    assert train.load().max() == 255
+
+
+def test_no_digit_is_both_trained_and_judged_on():
+    train, valid = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 1.0)
+    assert len(train) == 1000
+    seen = {image.numpy().tobytes() for image in train.load()}
+    assert len(seen) == 1000
+    assert not any(image.numpy().tobytes() in seen for image in valid.load())
+
+
+def test_the_first_hundred_digits_of_a_class_are_trained_on_and_the_rest_judged():
+    seen, judged = Counter(), []
+    for label in load_digits().target.tolist():
+        seen[label] += 1
+        if seen[label] > 100:
+            judged.append(label)
+    assert splits("DATASET.DATASET", "digits_lt").valid.labels.tolist() == judged
+
+
+def test_the_seed_decides_which_digits_are_kept():
+    def kept(seed):
+        cfg = ["DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RANDOM_SEED", seed]
+        return splits(*cfg).train
+
+    assert torch.equal(kept(0).load(), kept(0).load())
+    assert not torch.equal(kept(0).load(), kept(1).load())
+    assert kept(0).class_counts() == kept(1).class_counts()
+    assert kept(0).fingerprint() != kept(1).fingerprint()
+
+
+def test_a_step_tail_is_possible():
+    train, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.KIND", "step")
+    assert train.class_counts() == [100] * 5 + [1] * 5
+
+
+def test_a_tail_that_empties_classes_is_refused():
+    told = refusal("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.0001)
+    assert "5 of 10 classes have no training images: 5, 6, 7, 8, 9; every class needs at least one" in told
+
+
+# ------------------------------------------------------------------ annotation files
+
+
+def test_annotated_images_are_read(image_folder):
+    train, valid = splits(
+        "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1, 1], 2),
+        "DATASET.VALID_JSON", image_folder("valid", [1, 0], 2),
+    )  # fmt: skip
+    assert train.class_counts() == [1, 2]
+    assert valid.labels.tolist() == [1, 0]
+    assert train.load().shape == (3, 3, 8, 8)
+    assert train.name.endswith("train.json")
+
+
+@pytest.mark.parametrize("key", ["TRAIN_JSON", "VALID_JSON"])
+def test_both_annotation_files_are_needed(image_folder, key):
+    keys = {"TRAIN_JSON": image_folder("train", [0], 1), "VALID_JSON": image_folder("valid", [0], 1), key: ""}
+    told = refusal("DATASET.DATASET", "CIFAR", *(part for k, v in keys.items() for part in (f"DATASET.{k}", v)))
+    assert told == f"DATASET.{key} is empty; data set 'CIFAR' needs an annotation file there"
+
+
+def test_images_are_found_under_the_root(image_folder, tmp_path):
+    path = image_folder("train", [0], 1)
+    moved = tmp_path / "lists" / "train.json"
+    moved.parent.mkdir()
+    moved.write_text(Path(path).read_text())
+    keys = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", str(moved), "DATASET.VALID_JSON", str(moved)]
+    assert splits(*keys, "DATASET.ROOT", str(tmp_path)).train.load().shape == (1, 3, 8, 8)
+    with pytest.raises(UserError, match="does not exist"):
+        splits(*keys).train.load()
+
+
+def test_a_class_without_training_images_is_named(image_folder):
+    told = refusal(
+        "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 2], 14),
+        "DATASET.VALID_JSON", image_folder("valid", [0], 14),
+    )  # fmt: skip
+    assert "12 of 14 classes have no training images: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...; " in told
+
+
+def test_splits_of_different_classes_are_refused(image_folder):
+    told = refusal(
+        "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1], 2),
+        "DATASET.VALID_JSON", image_folder("valid", [0], 3),
+    )  # fmt: skip
+    assert "train.json has 2 classes, " in told and told.endswith("valid.json has 3")
+
+
+# ------------------------------------------------------------------ CIFAR
+
+
+def archive(folder, name, images, content):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    if images is not None:
+        content = {"data": images} | content
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    return [name, hashlib.md5(path.read_bytes()).hexdigest()]
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """Write the archives of a tiny CIFAR-10 or CIFAR-100 in the official layout; returns its pixels and labels."""
+
+    def write(name, per_class):
+        kind = getattr(datasets, name)
+        classes = 10 if name == "CIFAR10" else 100
+        key, names = ("labels", "label_names") if classes == 10 else ("fine_labels", "fine_label_names")
+        random = np.random.default_rng(0)
+        labels = random.permutation(np.repeat(np.arange(classes), per_class))
+        images = random.integers(0, 256, (len(labels), 3, 32, 32), dtype=np.uint8)
+        folder = tmp_path / kind.base_folder
+        parts = np.array_split(np.arange(len(labels)), len(kind.train_list))
+        listed = [
+            archive(folder, file, images[part].reshape(-1, 3072), {key: labels[part].tolist()})
+            for (file, _), part in zip(kind.train_list, parts, strict=True)
+        ]
+        test = [
+            archive(folder, file, images[:20].reshape(-1, 3072), {key: labels[:20].tolist()})
+            for file, _ in kind.test_list
+        ]
+        meta = archive(folder, kind.meta["filename"], None, {names: [str(label) for label in range(classes)]})
+        monkeypatch.setattr(kind, "train_list", listed)
+        monkeypatch.setattr(kind, "test_list", test)
+        monkeypatch.setattr(kind, "meta", kind.meta | {"md5": meta[1]})
+        return torch.from_numpy(images), torch.from_numpy(labels)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("archive_name", "dataset", "per_class", "total"),
+    [
+        ("CIFAR10", "cifar10_lt", 20, 78),
+        ("CIFAR10", "IMBALANCECIFAR10", 20, 78),
+        ("CIFAR100", "cifar100_lt", 20, 737),
+        ("CIFAR100", "IMBALANCECIFAR100", 20, 737),
+    ],
+)
+def test_cifar_is_read_and_thinned_out(cifar, tmp_path, archive_name, dataset, per_class, total):
+    images, labels = cifar(archive_name, per_class)
+    train, valid = splits(
+        "DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.IMBALANCECIFAR.RATIO", 0.1,
+    )  # fmt: skip
+    assert len(train) == total
+    assert train.class_counts()[0] == per_class
+    assert train.class_counts()[-1] == per_class // 10
+    assert torch.equal(valid.load(), images[:20])
+    assert torch.equal(valid.labels, labels[:20])
+    labels_of = {image.numpy().tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
+    assert [labels_of[image.numpy().tobytes()] for image in train.load()] == train.labels.tolist()
+
+
+@pytest.mark.parametrize("dataset", ["cifar10_lt", "cifar100_lt"])
+def test_a_missing_archive_is_told_and_not_fetched(tmp_path, dataset):
+    told = refusal("DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.DOWNLOAD", False)
+    assert f"is not under DATASET.ROOT {tmp_path} and DATASET.DOWNLOAD is False" in told
+
+
+def test_a_failing_download_is_told(tmp_path, monkeypatch):
+    def fail(self):
+        raise OSError("no network")
+
+    monkeypatch.setattr(datasets.CIFAR10, "download", fail)
+    told = refusal("DATASET.DATASET", "cifar10_lt", "DATASET.ROOT", str(tmp_path))
+    assert f"is not under DATASET.ROOT {tmp_path} could not be fetched: no network" in told
