@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from longtail.losses.base import in_float32
+
 
 def info_nce(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:
     """Return InfoNCE, the mean over samples, summed over experts (arXiv 1911.05722, eq. 1; arXiv 2203.15359).
@@ -17,7 +19,7 @@ def info_nce(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -
         temperature: T.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        scaled = queries.float() / temperature
+        scaled = in_float32(queries) / temperature
         positive = (scaled * keys).sum(2)
         negative = (scaled @ queue.transpose(1, 2)).logsumexp(2)
         return (torch.logaddexp(positive, negative) - positive).mean(1).sum()
