@@ -1,4 +1,5 @@
 import copy
+import math
 from itertools import count
 
 import pytest
@@ -68,6 +69,15 @@ def test_steps_of_any_batch_size_train():
     )
     assert all(loss > 0 for loss in losses)
     assert int(method.queue.pointer) == (6 + 5 + 16 + 40) % 16
+
+
+def test_it_learns_to_find_the_other_view():
+    method, network = build("LOSS.CON_RATIO", 1.0)
+    pairs = [one._replace(images=torch.stack([one.images[0], one.images[0]])) for one in map(batch, range(6))]
+    train(method, network, 10 * pairs)
+    chance = 2 * math.log(17)  # two experts, sixteen keys and the right one
+    contrast = sum(method.training_step(one).parts["contrastive"] for one in pairs) / len(pairs)
+    assert contrast < 0.7 * chance
 
 
 def test_as_released_the_encoder_starts_by_itself_and_its_projection_head_stays():
