@@ -123,6 +123,10 @@ def test_key_without_value(refused):
     assert "come in pairs KEY VALUE; 'NAME' has no partner" in refused("NAME")
 
 
+def test_annotation_file_that_would_not_be_read(refused):
+    assert "data set 'digits_lt' reads no annotation file" in refused("DATASET.DATASET", "digits_lt")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
