@@ -80,6 +80,24 @@ def test_it_learns_to_find_the_other_view():
     assert contrast < 0.7 * chance
 
 
+def test_under_autocast_keys_and_loss_stay_in_float32():
+    method, _ = build()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        step = method.training_step(batch(1))
+    step.loss.backward()
+    assert step.loss.dtype == method.queue.keys.dtype == torch.float32
+    torch.testing.assert_close(method.queue.keys.norm(dim=2), torch.ones(2, 16))
+
+
+def test_frozen_statistics_hold_for_the_key_encoder_too():
+    method, network = build()
+    method.eval()  # as the trainer does under EVAL_MODE
+    network.eval()
+    before = {name: value.clone() for name, value in method.key_encoder.named_buffers()}
+    train(method, network, [batch(1)])
+    assert all(torch.equal(value, before[name]) for name, value in method.key_encoder.named_buffers())
+
+
 def test_as_released_the_encoder_starts_by_itself_and_its_projection_head_stays():
     method, network = build("NETWORK.MOCO_RELEASED", True)
     encoder = method.key_encoder

@@ -2,7 +2,8 @@
 
 Batch statistics tell which samples were normalised together, and a network can learn to find the right key by them
 (He et al., arXiv 1911.05722, section 3.3). So the images of all processes are dealt out anew for the key encoder. In
-one process, whose keys are one batch, it would change nothing and is left out.
+one process it would change nothing and is left out: there the keys are one batch, also under DataParallel, which shares
+out the queries only.
 """
 
 import torch
