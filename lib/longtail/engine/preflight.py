@@ -12,13 +12,13 @@ from longtail.engine.run_directory import check_writable
 from longtail.errors import UserError
 from longtail.losses import LOSSES
 from longtail.methods import METHODS
+from longtail.methods.contrastive import check_contrastive
 from longtail.models import BACKBONES, HEADS
 
 # Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
 NOT_AVAILABLE = {
     "DATASET.GENERATE_CAM_BASED_DATASET": False,
     "DATASET.USE_CAM_BASED_DATASET": False,
-    "NETWORK.MOCO": False,
     "TRAIN.TWO_STAGE.DRS": False,
     "TRAIN.SYNCBN": False,
     "TEST.TAU_NORM.USE_TAU_NORM": False,
@@ -51,6 +51,7 @@ def check_names(cfg: CfgNode) -> None:
     for key, off in NOT_AVAILABLE.items():
         if value_of(cfg, key) != off:
             raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
+    check_contrastive(cfg)
 
 
 def preflight(cfg: CfgNode) -> None:
