@@ -34,10 +34,11 @@ def check_names(cfg: CfgNode) -> None:
     """
     parts = dataset_parts(cfg)
     SOURCES.get(parts.source, RELEASED_DATASETS)
-    if cfg.DATASET.TRAIN_JSON and cfg.DATASET.DATASET in SOURCES and cfg.DATASET.DATASET != "annotations":
+    name, file = cfg.DATASET.DATASET, cfg.DATASET.TRAIN_JSON
+    if file and name in SOURCES and name != "annotations":  # a released name may carry a key that it does not read
         raise UserError(
-            f"DATASET.TRAIN_JSON is {cfg.DATASET.TRAIN_JSON!r}, but data set {cfg.DATASET.DATASET!r} reads no annotation "
-            "file; set DATASET.DATASET annotations, or leave TRAIN_JSON empty"
+            f"DATASET.TRAIN_JSON is {file!r}, but data set {name!r} reads no annotation file; set DATASET.DATASET "
+            "annotations, or leave TRAIN_JSON empty"
         )
     for view in parts.views:
         POLICIES.get(view)
