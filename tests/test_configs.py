@@ -47,7 +47,7 @@ def counts_of(cfg: CfgNode, file: str) -> list[int]:
 def test_the_configurations_that_were_promised_are_there():
     methods = product((10, 100), RATIOS, ("ce", "ncl", "ncl_plus"))
     cifar = {f"configs/cifar{classes}_lt/{factor}/{method}.yaml" for classes, factor, method in methods}
-    large = {"imagenet_lt/ncl_r50", "imagenet_lt/ncl_x50", "inat18/ncl", "places_lt/ncl", "places_lt/ce"}
+    large = {"imagenet_lt/ncl_r50", "imagenet_lt/ncl_x50", "inat18/ncl", "places_lt/ncl", "places_lt/ce", "places_lt/ncl_contrastive"}
     assert cifar | {f"configs/{name}.yaml" for name in large} <= set(FILES)
 
 
@@ -111,7 +111,7 @@ def test_two_steps_of_cifar(file):
     before = [parameter.detach().clone() for parameter in network.parameters()]
     batches = list(loaders.train.epoch(1))
     assert len(batches) == 2
-    views = 4 if file.endswith("ncl_plus.yaml") else 1
+    views, classified = {"ncl_plus": (4, 16), "ncl_contrastive": (2, 4)}.get(Path(file).stem, (1, 4))
     for batch in batches:
         assert batch.images.shape == (views, 4, 3, 32, 32)
         step = method.training_step(batch._replace(images=loaders.normalize(batch.images)))
@@ -119,8 +119,8 @@ def test_two_steps_of_cifar(file):
         step.loss.backward()
         optimizer.step()
         assert step.loss.isfinite()
-        assert step.logits.shape == (len(network.experts), views * 4, classes)
-    if views == 4:
+        assert step.logits.shape == (len(network.experts), classified, classes)
+    if "plus" in file:
         assert list(step.parts) == ["ce", "hard_ce", "intra", "inter"]
     assert not any(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
     assert all(parameter.isfinite().all() for parameter in network.parameters())

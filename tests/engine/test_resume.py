@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import CE, NCL
+from tiny import CE, CONTRASTIVE, NCL
 
 from longtail.engine import trainer as trainer_module
 from longtail.engine.interrupts import Interrupted
@@ -64,7 +64,7 @@ def assert_same(first: object, second: object, where: str = "") -> None:
         assert first == second, where
 
 
-@pytest.mark.parametrize("method", [CE, NCL], ids=["plain", "nested"])
+@pytest.mark.parametrize("method", [CE, NCL, CONTRASTIVE], ids=["plain", "nested", "contrastive"])
 @pytest.mark.parametrize("steps", [1, 2, BATCHES, BATCHES + 3], ids=["first", "middle", "end", "second-epoch"])
 def test_a_stopped_run_goes_on_bit_by_bit(tiny_cfg, monkeypatch, method, steps):
     whole = train(tiny_cfg("NAME", "whole", method=method), "x.yaml", "cpu")
@@ -171,6 +171,7 @@ def test_resuming_a_finished_run_does_nothing(tiny_cfg):
         (["BACKBONE.MULTI_NETWORK_TYPE", ["tiny", "tiny"]], "the architecture 1 x tiny with FC heads"),
         (["CLASSIFIER.TYPE", "cos"], "the architecture 1 x tiny with FC heads"),
         (["DATASET.IMBALANCECIFAR.RATIO", 0.05], "training images"),
+        ([*CONTRASTIVE, "NETWORK.MOCO_K", 50], "this run has .*, mlp projections to 4 and queues of 50 keys"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(tiny_cfg, overrides, message):

@@ -1,4 +1,4 @@
-"""A network with which a whole training takes a second, and the settings of two methods for it."""
+"""A network with which a whole training takes a second, and the settings of three methods for it."""
 
 import torch
 from torch import nn
@@ -28,4 +28,8 @@ NCL = [
     *("BACKBONE.MULTI_NETWORK_TYPE", ["tiny", "tiny", "tiny"], "TRAIN.COMBINER.TYPE", "nested"),
     *("LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 3, "LOSS.CE_RATIO", 1.0, "LOSS.HCM_RATIO", 1.0),
     *("LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR", 0.6, "LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM", 0.6),
+]
+CONTRASTIVE = [
+    *(*NCL, "TRAIN.COMBINER.TYPE", "contrastive", "DATASET.VIEWS", ["crop", "crop"], "LOSS.CON_RATIO", 1.0),
+    *("NETWORK.MOCO", True, "NETWORK.MOCO_K", 100, "NETWORK.MOCO_DIM", 4, "NETWORK.MOCO_T", 0.2),
 ]

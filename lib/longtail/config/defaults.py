@@ -89,7 +89,10 @@ def defaults() -> CfgNode:
     _C.NETWORK.PRETRAINED = False  # start the whole network from PRETRAINED_MODEL
     _C.NETWORK.PRETRAINED_MODEL = ""  # checkpoint of this project, of NCL or of Bag of Tricks; must exist
     _C.NETWORK.LOAD_BACKBONE_ONLY = False  # not used, as in the release
-    _C.NETWORK.MOCO = False  # contrastive branch with a momentum encoder
+    _C.NETWORK.MOCO = False  # contrastive branch with a momentum encoder; with TRAIN.COMBINER.TYPE contrastive
+    _C.NETWORK.MOCO_RELEASED = False  # [ours] True, as released: key encoder and its projection head start from random
+    #                                   weights of their own, and the head stays there; False: both start as copies of
+    #                                   the trained ones and follow them
     _C.NETWORK.MOCO_K = 65536  # length of a queue, keys
     _C.NETWORK.MOCO_DIM = 128  # width of a key (the release repeated the queue length here; its files set 64, 1024)
     _C.NETWORK.MOCO_T = 0.07  # temperature
@@ -159,7 +162,7 @@ def defaults() -> CfgNode:
     _C.TRAIN.TENSORBOARD = CfgNode()
     _C.TRAIN.TENSORBOARD.ENABLE = True  # curves for TensorBoard in the run directory
     _C.TRAIN.COMBINER = CfgNode()
-    _C.TRAIN.COMBINER.TYPE = "default"  # training method: plain | nested, or a released name
+    _C.TRAIN.COMBINER.TYPE = "default"  # training method: plain | nested | contrastive, or a released name
     _C.TRAIN.COMBINER.ALPHA = 1.0  # mixup: Beta(ALPHA, ALPHA)
     _C.TRAIN.COMBINER.MANIFOLD_MIX_UP = CfgNode()
     _C.TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION = "pool"  # layer1 | layer2 | layer3 | layer4 | pool | fc

@@ -69,7 +69,11 @@ def architecture(cfg: CfgNode) -> str:
     """Return what the parameters of a network depend on, in words."""
     names = expert_backbones(cfg)
     kinds = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
-    return f"{' + '.join(kinds)} with {cfg.CLASSIFIER.TYPE} heads"
+    heads = f"{' + '.join(kinds)} with {cfg.CLASSIFIER.TYPE} heads"
+    if not cfg.NETWORK.MOCO:
+        return heads
+    width, length = cfg.NETWORK.MOCO_DIM, cfg.NETWORK.MOCO_K
+    return f"{heads}, {cfg.CLASSIFIER.SEMI_TYPE} projections to {width} and queues of {length} keys"
 
 
 def autocast(precision: str, device: torch.device) -> Callable[[], torch.autocast]:

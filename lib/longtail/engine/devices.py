@@ -68,10 +68,11 @@ class _ParallelExperts(nn.DataParallel):
     """DataParallel for networks whose outputs have the batch in their second dimension."""
 
     def gather(self, outputs: Any, output_device: int | torch.device) -> Output:
-        logits, features = (
-            torch.cat([tensor.to(output_device) for tensor in tensors], dim=1) for tensors in zip(*outputs, strict=True)
-        )
-        return Output(logits, features)
+        fields: list[Any] = [  # those that were not asked for are None on every device
+            None if tensors[0] is None else torch.cat([tensor.to(output_device) for tensor in tensors], dim=1)
+            for tensors in zip(*outputs, strict=True)
+        ]
+        return Output(*fields)
 
 
 def wrap(network: nn.Module, devices: list[torch.device], device: torch.device, world: World) -> nn.Module:

@@ -52,8 +52,9 @@ def validate(cfg: CfgNode, folder: Path, gpus: str | None = None) -> Path:
     class_counts = splits.train.class_counts()
     network = build_network(cfg, len(class_counts)).to(device)
     report = load_released_weights(network, read_weights(checkpoint))
-    if report.missing:
-        raise UserError(f"{checkpoint} lacks {len(report.missing)} parameters of the network, as {report.missing[0]}")
+    missing = [name for name in report.missing if ".projection." not in name]  # judging does not use those
+    if missing:
+        raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, as {missing[0]}")
     loader = build_valid_loader(cfg, splits.valid)
     context = autocast(usable_precision(precision(cfg), device), device)
     judge = judge_maker(cfg, class_counts, len(network.experts), device)()

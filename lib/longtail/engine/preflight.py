@@ -12,13 +12,13 @@ from longtail.engine.run_directory import check_writable
 from longtail.errors import UserError
 from longtail.losses import LOSSES
 from longtail.methods import METHODS
+from longtail.methods.contrastive import check_contrastive
 from longtail.models import BACKBONES, HEADS
 
 # Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
 NOT_AVAILABLE = {
     "DATASET.GENERATE_CAM_BASED_DATASET": False,
     "DATASET.USE_CAM_BASED_DATASET": False,
-    "NETWORK.MOCO": False,
     "TRAIN.TWO_STAGE.DRS": False,
     "TRAIN.SYNCBN": False,
     "TEST.TAU_NORM.USE_TAU_NORM": False,
@@ -34,10 +34,11 @@ def check_names(cfg: CfgNode) -> None:
     """
     parts = dataset_parts(cfg)
     SOURCES.get(parts.source, RELEASED_DATASETS)
-    if cfg.DATASET.TRAIN_JSON and cfg.DATASET.DATASET in SOURCES and cfg.DATASET.DATASET != "annotations":
+    name, file = cfg.DATASET.DATASET, cfg.DATASET.TRAIN_JSON
+    if file and name in SOURCES and name != "annotations":  # a released name may carry a key that it does not read
         raise UserError(
-            f"DATASET.TRAIN_JSON is {cfg.DATASET.TRAIN_JSON!r}, but data set {cfg.DATASET.DATASET!r} reads no annotation "
-            "file; set DATASET.DATASET annotations, or leave TRAIN_JSON empty"
+            f"DATASET.TRAIN_JSON is {file!r}, but data set {name!r} reads no annotation file; set DATASET.DATASET "
+            "annotations, or leave TRAIN_JSON empty"
         )
     for view in parts.views:
         POLICIES.get(view)
@@ -51,6 +52,7 @@ def check_names(cfg: CfgNode) -> None:
     for key, off in NOT_AVAILABLE.items():
         if value_of(cfg, key) != off:
             raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
+    check_contrastive(cfg)
 
 
 def preflight(cfg: CfgNode) -> None:

@@ -33,11 +33,11 @@ class Method(nn.Module):
     """A training method; its `state_dict` holds what it must remember between steps, the network not included.
 
     Args:
-        network: images (B, 3, H, W) to `Output`; may be wrapped for several devices.
+        network: a `Network`, or one wrapped for several devices.
         loss: what is minimised.
     """
 
-    network: Callable[[Tensor], Output]
+    network: Callable[..., Output]
 
     def __init__(self, network: nn.Module, loss: Loss) -> None:
         super().__init__()

@@ -22,12 +22,21 @@ class Nested(Method):
         return Step(loss, output.logits.detach(), targets, {name: term.detach() for name, term in terms.items()})
 
 
-@METHODS.register("nested")
-def build(cfg: CfgNode, network: nn.Module, loss: Loss) -> Nested:
-    """Build it, for losses that compare experts."""
+def require_nested(cfg: CfgNode, loss: Loss) -> None:
+    """Refuse a loss that looks at one expert.
+
+    Raises:
+        UserError: names the loss and the method that goes with it.
+    """
     if not loss.nested:
         raise UserError(
             f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} looks at one expert; TRAIN.COMBINER.TYPE must be plain (default), "
             f"not {cfg.TRAIN.COMBINER.TYPE}"
         )
+
+
+@METHODS.register("nested")
+def build(cfg: CfgNode, network: nn.Module, loss: Loss) -> Nested:
+    """Build it, for losses that compare experts."""
+    require_nested(cfg, loss)
     return Nested(network, loss)

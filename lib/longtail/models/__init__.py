@@ -4,10 +4,14 @@ from longtail.models import resnet_cifar, resnet_imagenet, timm_models  # noqa: 
 from longtail.models.backbones import BACKBONES
 from longtail.models.experts import Expert, Network, Output, build_model
 from longtail.models.heads import HEADS
+from longtail.models.moco import KeyEncoder, KeyQueue
+from longtail.models.projections import PROJECTIONS
 from longtail.models.weights import (
     LoadReport,
     load_backbone_weights,
+    load_momentum_branch,
     load_released_weights,
+    momentum_branch,
     read_checkpoint,
     read_weights,
 )
@@ -15,13 +19,18 @@ from longtail.models.weights import (
 __all__ = [
     "BACKBONES",
     "HEADS",
+    "PROJECTIONS",
     "Expert",
+    "KeyEncoder",
+    "KeyQueue",
     "LoadReport",
     "Network",
     "Output",
     "build_model",
     "load_backbone_weights",
+    "load_momentum_branch",
     "load_released_weights",
+    "momentum_branch",
     "read_checkpoint",
     "read_weights",
 ]

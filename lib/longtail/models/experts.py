@@ -10,6 +10,7 @@ from longtail.config import expert_backbones
 from longtail.errors import UserError
 from longtail.models.backbones import BACKBONES
 from longtail.models.heads import HEADS
+from longtail.models.projections import PROJECTIONS
 
 
 class Output(NamedTuple):
@@ -18,10 +19,12 @@ class Output(NamedTuple):
     Attributes:
         logits: (E, B, C).
         features: what the heads saw, (E, B, D).
+        projections: what contrastive learning compares, (E, B, P); None where they were not asked for.
     """
 
     logits: Tensor
     features: Tensor
+    projections: Tensor | None = None
 
 
 class Expert(nn.Module):
@@ -32,14 +35,23 @@ class Expert(nn.Module):
         head: features (B, D) to logits (B, C).
         pool: average a feature map over its pixels; vectors stay as they are.
         dropout: probability of dropping a feature before the head.
+        projection: features (B, D) to vectors (B, P), for contrastive learning.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, pool: bool = True, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        pool: bool = True,
+        dropout: float = 0.0,
+        projection: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.pool = pool
         self.dropout = nn.Dropout(dropout)
+        self.projection = projection
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, C) and features (B, D) of images (B, 3, H, W)."""
@@ -62,31 +74,44 @@ class Network(nn.Module):
         super().__init__()
         self.experts = nn.ModuleList(experts)
 
-    def forward(self, images: Tensor) -> Output:
-        """Return logits (E, B, C) and features (E, B, D) of images (B, 3, H, W)."""
+    def forward(self, images: Tensor, project: bool = False) -> Output:
+        """Return logits (E, B, C) and features (E, B, D) of images (B, 3, H, W).
+
+        Args:
+            images: the same for all experts.
+            project: also return projections (E, B, P); every expert must have a projection head. Not the default, for
+                they cost time and judging has no use for them.
+        """
         logits, features = zip(*(expert(images) for expert in self.experts), strict=True)
-        return Output(torch.stack(logits), torch.stack(features))
+        projections = None
+        if project:
+            pairs = zip(self.experts, features, strict=True)
+            projections = torch.stack([expert.get_submodule("projection")(one) for expert, one in pairs])
+        return Output(torch.stack(logits), torch.stack(features), projections)
 
 
 def build_model(cfg: CfgNode, num_classes: int) -> Network:
-    """Build the network of BACKBONE, MODULE and CLASSIFIER.
+    """Build the network of BACKBONE, MODULE and CLASSIFIER; with NETWORK.MOCO its experts have projection heads.
 
     Args:
         cfg: the configuration tree.
         num_classes: C.
 
     Raises:
-        UserError: there is no such backbone or head, or the experts' features differ in width.
+        UserError: there is no such backbone, head or projection head, or the experts' features differ in width.
     """
-    experts = []
+    experts, widths = [], []
     for name in expert_backbones(cfg):
         backbone = BACKBONES.get(name)()
         if cfg.BACKBONE.FREEZE:
             backbone.requires_grad_(False)
+        widths.append(backbone.out_features)
         head = HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, backbone.out_features, num_classes)
         experts.append(Expert(backbone, head, cfg.MODULE.TYPE == "GAP", 0.5 if cfg.DROPOUT else 0.0))
-    widths = {str(expert.backbone.out_features): None for expert in experts}
-    if len(widths) > 1:
-        listed = " and ".join(widths)
-        raise UserError(f"BACKBONE.MULTI_NETWORK_TYPE: features of all experts must have one width, not {listed}")
+    if len(set(widths)) > 1:
+        raise UserError(f"BACKBONE.MULTI_NETWORK_TYPE: features of all experts must have one width, not {widths}")
+    if cfg.NETWORK.MOCO:  # after all experts, so that these start from the same weights with and without
+        projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)
+        for expert, width in zip(experts, widths, strict=True):
+            expert.projection = projection(cfg, width, cfg.NETWORK.MOCO_DIM)
     return Network(experts)

@@ -14,12 +14,12 @@ HEADS: Registry[Callable[[CfgNode, int, int], nn.Module]] = Registry("head")
 
 
 def unit(vectors: Tensor, shortest: float = 1e-6) -> Tensor:
-    """Return the rows of (N, D) at length 1; a row shorter than `shortest` becomes zero and gets no gradient.
+    """Return the rows of (..., D) at length 1; a row shorter than `shortest` becomes zero and gets no gradient.
 
     Dividing a zero row by a tiny constant would give it finite values but gradients of 1 / constant.
     """
     vectors = vectors.float()
-    length = vectors.norm(dim=1, keepdim=True)
+    length = vectors.norm(dim=-1, keepdim=True)
     return torch.where(length > shortest, vectors / length.clamp_min(shortest), 0.0)
 
 

@@ -1,11 +1,20 @@
 """Loading weights: the parameter names of NCL and Bag of Tricks, and those of this project.
 
-| file                        | backbone of expert k   | head of expert k                            |
-|-----------------------------|------------------------|---------------------------------------------|
-| this project                | experts.k.backbone.*   | experts.k.head.*                            |
-| NCL                         | backbone.k.*           | classifier.k.*                              |
-| NCL with the MoCo branch    | backbone.k.*           | classifier_ce.k.* (classifier.k projects)   |
-| Bag of Tricks (one expert)  | backbone.*             | classifier.*                                |
+| file                        | backbone of expert k   | head of expert k    | projection head of expert k |
+|-----------------------------|------------------------|---------------------|-----------------------------|
+| this project                | experts.k.backbone.*   | experts.k.head.*    | experts.k.projection.*      |
+| NCL                         | backbone.k.*           | classifier.k.*      |                             |
+| NCL with the MoCo branch    | backbone.k.*           | classifier_ce.k.*   | classifier.k.*              |
+| Bag of Tricks (one expert)  | backbone.*             | classifier.*        |                             |
+
+The momentum branch is the training method's (`momentum_branch`):
+
+| this project                         | NCL with the MoCo branch                 |
+|--------------------------------------|------------------------------------------|
+| key_encoder.experts.k.backbone.*     | backbone_MA.k.*                          |
+| key_encoder.experts.k.projection.*   | classifier_MA.k.*                        |
+| queue.keys (E, K, P)                 | MOCO.k.queue (P, K), one per expert      |
+| queue.pointer ()                     | MOCO.k.queue_ptr (1,), all the same      |
 
 All may carry a leading `module.`, left by DataParallel.
 """
@@ -42,6 +51,10 @@ def own_name(name: str, moco: bool) -> str | None:
         name: without `module.`.
         moco: whether the file has a MoCo branch, in which `classifier` is the projection head.
     """
+    if moco:
+        projection = re.fullmatch(r"classifier\.(\d+)\.(.+)", name)
+        if projection:
+            return projection.expand(r"experts.\1.projection.\2")
     if name.startswith("experts."):
         return name
     head = "classifier_ce" if moco else "classifier"
@@ -80,17 +93,81 @@ def load_released_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) ->
         if own is None or own not in wanted:
             unexpected.append(name)
             continue
-        value = state_dict[name]
-        if value.shape != wanted[own].shape:
-            raise UserError(
-                f"weights do not fit: {name} is {list(value.shape)}, the network's {own} is {list(wanted[own].shape)}"
-            )
-        found[own] = value
+        _check_shape(name, state_dict[name], own, wanted[own])
+        found[own] = state_dict[name]
     if not found:
         known = "backbone.*, classifier.* (NCL, Bag of Tricks) or experts.*"
         raise UserError(f"none of the {len(names)} names in the weights is known; expected {known}")
     model.load_state_dict(found, strict=False)
     return LoadReport(list(found), [name for name in wanted if name not in found], unexpected)
+
+
+def _check_shape(name: str, value: Tensor, own: str, wanted: Tensor) -> None:
+    if value.shape != wanted.shape:
+        raise UserError(
+            f"weights do not fit: {name} is {list(value.shape)}, the network's {own} is {list(wanted.shape)}"
+        )
+
+
+def load_momentum_branch(method: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
+    """Set key encoder and queue of a contrastive method from a released NCL file.
+
+    Args:
+        method: has the submodules `key_encoder` and `queue`.
+        state_dict: parameters and buffers under the names of NCL, with or without `module.`.
+
+    Returns:
+        what was loaded, missing and unexpected, in the method's names.
+
+    Raises:
+        UserError: the file has no momentum branch, or a shape differs; nothing is loaded then.
+    """
+    branch = momentum_branch(state_dict)
+    if not branch:
+        raise UserError("the weights have no momentum branch; expected backbone_MA.*, classifier_MA.*, MOCO.*")
+    state = method.state_dict()
+    wanted = {name: value for name, value in state.items() if name.startswith(("key_encoder.", "queue."))}
+    found = {name: value for name, value in branch.items() if name in wanted}
+    for name, value in found.items():
+        _check_shape(name, value, name, wanted[name])
+    method.load_state_dict(found, strict=False)
+    missing = [name for name in wanted if name not in found]
+    return LoadReport(list(found), missing, [name for name in branch if name not in wanted])
+
+
+def momentum_branch(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the momentum branch of a released NCL file under this project's names, empty where there is none.
+
+    Args:
+        state_dict: parameters and buffers under the names of NCL, with or without `module.`.
+
+    Returns:
+        "key_encoder.experts.k.*", "queue.keys" (E, K, P) and "queue.pointer" (), for the state of the training method.
+
+    Raises:
+        UserError: the queues of the experts differ in shape or pointer.
+    """
+    released = {re.sub(r"^(module\.)+", "", name): value for name, value in state_dict.items()}
+    branch = {}
+    for name, value in released.items():
+        match = re.fullmatch(r"(backbone|classifier)_MA\.(\d+)\.(.+)", name)
+        if match:
+            part = "backbone" if match[1] == "backbone" else "projection"
+            branch[f"key_encoder.experts.{match[2]}.{part}.{match[3]}"] = value
+    queues = [value for name, value in _numbered(released, r"MOCO\.(\d+)\.queue")]
+    pointers = [int(value) for name, value in _numbered(released, r"MOCO\.(\d+)\.queue_ptr")]
+    if queues:
+        if len({queue.shape for queue in queues}) > 1 or len(set(pointers)) > 1:
+            raise UserError("weights do not fit: the MoCo queues of the experts differ in shape or pointer")
+        branch["queue.keys"] = torch.stack([queue.t() for queue in queues])
+        branch["queue.pointer"] = torch.tensor(pointers[0] if pointers else 0)
+    return branch
+
+
+def _numbered(weights: Mapping[str, Tensor], pattern: str) -> list[tuple[int, Tensor]]:
+    """Return the entries whose name matches, with the number in it, in its order."""
+    matches = [(re.fullmatch(pattern, name), value) for name, value in weights.items()]
+    return sorted(((int(match[1]), value) for match, value in matches if match), key=lambda pair: pair[0])
 
 
 def load_backbone_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:

@@ -1,0 +1,25 @@
+"""InfoNCE: find the key of the same image among the keys of others."""
+
+import torch
+from torch import Tensor
+
+from longtail.losses.base import in_float32
+
+
+def info_nce(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    """Return InfoNCE, the mean over samples, summed over experts (arXiv 1911.05722, eq. 1; arXiv 2203.15359).
+
+    -log( exp(q.k / T) / (exp(q.k / T) + sum_j exp(q.n_j / T)) ), n_j the keys in the queue. In float32 also under
+    autocast: half precision moves q.n / T by several hundredths. q, k and n_j have length 1.
+
+    Args:
+        queries: (E, B, P).
+        keys: of the same images, (E, B, P).
+        queue: keys of other images, (E, K, P).
+        temperature: T.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        scaled = in_float32(queries) / temperature
+        positive = (scaled * keys).sum(2)
+        negative = (scaled @ queue.transpose(1, 2)).logsumexp(2)
+        return (torch.logaddexp(positive, negative) - positive).mean(1).sum()
