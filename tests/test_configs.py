@@ -47,7 +47,14 @@ def counts_of(cfg: CfgNode, file: str) -> list[int]:
 def test_the_configurations_that_were_promised_are_there():
     methods = product((10, 100), RATIOS, ("ce", "ncl", "ncl_plus"))
     cifar = {f"configs/cifar{classes}_lt/{factor}/{method}.yaml" for classes, factor, method in methods}
-    large = {"imagenet_lt/ncl_r50", "imagenet_lt/ncl_x50", "inat18/ncl", "places_lt/ncl", "places_lt/ce", "places_lt/ncl_contrastive"}
+    large = {
+        "imagenet_lt/ncl_r50",
+        "imagenet_lt/ncl_x50",
+        "inat18/ncl",
+        "places_lt/ncl",
+        "places_lt/ce",
+        "places_lt/ncl_contrastive",
+    }
     assert cifar | {f"configs/{name}.yaml" for name in large} <= set(FILES)
 
 
