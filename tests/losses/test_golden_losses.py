@@ -4,34 +4,37 @@ import math
 
 import pytest
 import torch
-from golden_records import loss_cases, relative_error, tensor
+from golden_records import has_tensor, record, relative_error, tensor
 
 from longtail.config import load_config
 from longtail.losses import build_loss
 
-NESTED = loss_cases("nested_losses", ["NIL_NBOD"])
-SINGLE = loss_cases("bag_of_tricks_losses", ["CrossEntropy", "BalancedSoftmaxCE"])
-assert (len(NESTED), len(SINGLE)) == (20, 10)
+NESTED, SINGLE, DISTILLATION = "nested_losses", "bag_of_tricks_losses", "dive_losses"
+CASES = [
+    *((NESTED, case) for case in record(NESTED)["cases"] if case["options"][1] == "NIL_NBOD"),
+    *((SINGLE, case) for case in record(SINGLE)["cases"]),
+    *((DISTILLATION, case) for case in record(DISTILLATION)["cases"]),
+]
+assert [sum(name == one for one, _ in CASES) for name in (NESTED, SINGLE, DISTILLATION)] == [20, 86, 4]
 
 
-def check(record, case):
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [pytest.param(name, case, id=f"{name}-{case['id']}-{case['options'][1]}") for name, case in CASES],
+)
+def test_value_and_gradient_are_the_released_ones(name, case):
     loss = build_loss(load_config(None, case["options"]), case["class_counts"])
     loss.set_epoch(case.get("epoch", 1))
-    logits = tensor(record, f"{case['id']}.logits").clone().requires_grad_()
-    value = loss(logits, tensor(record, f"{case['id']}.targets").long())
+    logits = tensor(name, f"{case['id']}.logits").clone().requires_grad_()
+    further = {
+        key: tensor(name, f"{case['id']}.{key}")
+        for key in ("features", "teacher_logits")
+        if has_tensor(name, f"{case['id']}.{key}")
+    }
+    value = loss(logits, tensor(name, f"{case['id']}.targets").long(), **further)
     value.backward()
     assert value.item() == pytest.approx(case["loss"], rel=1e-5)
-    assert relative_error(logits.grad, tensor(record, f"{case['id']}.grad")) < 1e-5
-
-
-@pytest.mark.parametrize("case", NESTED, ids=lambda case: f"{case['id']}-{case['experts']}-experts")
-def test_the_nested_loss_is_the_released_one(case):
-    check("nested_losses", case)
-
-
-@pytest.mark.parametrize("case", SINGLE, ids=lambda case: f"{case['id']}-{case['options'][1]}-epoch-{case['epoch']}")
-def test_losses_of_one_expert_are_the_released_ones(case):
-    check("bag_of_tricks_losses", case)
+    assert relative_error(logits.grad, tensor(name, f"{case['id']}.grad")) < 1e-5
 
 
 # ------------------------------------------------------------------ worked examples
@@ -52,22 +55,77 @@ def nested(**overrides):
     return build_loss(load_config(None, [part for pair in settings.items() for part in pair]), COUNTS)
 
 
+CBCE, AWARE = "LOSS.ClassBalanceCE.BETA", "LOSS.CrossEntropyLabelAwareSmooth.SHAPE"
+DIVE = {"LOSS.DiVEKLD.POWER_NORM": True, "LOSS.DiVEKLD.TEMPERATURE": 2.0}
+FEATURES = torch.tensor([[1.0, 2.0], [0.5, 0.5], [3.0, 1.0], [0.0, 4.0]])
+
+
 @pytest.mark.parametrize(
-    ("name", "deferred", "epoch", "expected"),
+    ("name", "settings", "expected"),
     [
-        ("CrossEntropy", False, 1, 2.162361),
-        ("CrossEntropy", True, 161, 2.162361),
-        ("BalancedSoftmaxCE", False, 1, 2.471115),
-        ("BalancedSoftmaxCE", True, 1, 2.162361),
-        ("BalancedSoftmaxCE", True, 160, 2.162361),
-        ("BalancedSoftmaxCE", True, 161, 2.471115),
+        ("CrossEntropy", {}, 2.162361),
+        ("CostSensitiveCE", {}, 1.601043),
+        ("CostSensitiveCE", {"LOSS.CostSensitiveCE.GAMMA": 0.5}, 1.949224),
+        ("ClassBalanceCE", {CBCE: 0.9}, 1.861532),
+        ("ClassBalanceCE", {CBCE: 0.9999}, 1.601377),
+        ("ClassBalanceFocal", {"LOSS.ClassBalanceFocal.BETA": 0.9999, "LOSS.ClassBalanceFocal.GAMMA": 1.0}, 2.024225),
+        ("FocalLoss", {}, 2.291629),
+        ("CrossEntropyLabelSmooth", {}, 2.188168),
+        ("CrossEntropyLabelAwareSmooth", {AWARE: "concave"}, 2.238160),
+        ("CrossEntropyLabelAwareSmooth", {AWARE: "linear"}, 2.257473),
+        ("CrossEntropyLabelAwareSmooth", {AWARE: "convex"}, 2.281185),
+        ("LDAMLoss", {}, 55.786110),
+        ("CDT", {}, 1.858171),
+        ("BalancedSoftmaxCE", {}, 2.471115),
+        ("LogitAdjustment", {}, 2.471115),
+        ("SEQL", {"LOSS.SEQL.GAMMA": 1.0, "LOSS.SEQL.LAMBDA": 0.1}, 1.676558),
+        ("InfluenceBalancedLoss", {}, 761.4004),
+        ("DiVEKLD", DIVE, 1.441784),
     ],
 )
-def test_worked_example_of_one_expert(name, deferred, epoch, expected):
-    options = ["LOSS.LOSS_TYPE", name, "TRAIN.TWO_STAGE.DRW", deferred, "TRAIN.TWO_STAGE.START_EPOCH", 160]
+def test_worked_example_of_one_expert(name, settings, expected):
+    options = ["LOSS.LOSS_TYPE", name, *(part for pair in settings.items() for part in pair)]
+    loss = build_loss(load_config(None, options), COUNTS)
+    loss.set_epoch(1)
+    teacher = logits(1) if name == "DiVEKLD" else None
+    assert loss(logits(0), TARGETS, FEATURES, teacher).item() == pytest.approx(expected, rel=1e-6, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "buffer", "expected"),
+    [
+        ("ClassBalanceCE", "weights", [0.130436, 0.325114, 0.649578, 1.298507, 2.596365]),
+        ("CrossEntropyLabelAwareSmooth", "epsilon", [0.4, 0.264084, 0.173646, 0.124774, 0.1]),
+        ("LDAMLoss", "margin", [0.236435, 0.297302, 0.353553, 0.420448, 0.5]),
+        ("CDT", "temperature", [1, 1.201124, 1.379730, 1.584893, 1.820564]),
+    ],
+)
+def test_worked_example_of_what_depends_on_the_class(name, buffer, expected):
+    loss = build_loss(load_config(None, ["LOSS.LOSS_TYPE", name, CBCE, 0.9999]), COUNTS)
+    assert getattr(loss, buffer).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch", "expected"),
+    [
+        ("CrossEntropy", 161, 2.162361),
+        ("BalancedSoftmaxCE", 1, 2.162361),
+        ("BalancedSoftmaxCE", 159, 2.162361),
+        ("BalancedSoftmaxCE", 160, 2.162361),
+        ("BalancedSoftmaxCE", 161, 2.471115),
+        ("CostSensitiveCE", 160, 2.162361),
+        ("CostSensitiveCE", 161, 1.601043),
+        ("CDT", 160, 2.162361),
+        ("CDT", 161, 1.858171),
+        ("LDAMLoss", 159, 55.786110),
+        ("LDAMLoss", 160, 41.783615),
+    ],
+)
+def test_worked_example_of_deferral(name, epoch, expected):
+    options = ["LOSS.LOSS_TYPE", name, "TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 160]
     loss = build_loss(load_config(None, options), COUNTS)
     loss.set_epoch(epoch)
-    assert loss(logits(0), TARGETS).item() == pytest.approx(expected, abs=2e-6)
+    assert loss(logits(0), TARGETS).item() == pytest.approx(expected, rel=1e-6, abs=2e-6)
 
 
 def test_deferral_can_be_switched_back():
