@@ -82,7 +82,12 @@ ORACLES = [  # name, further settings, loss of a sample, weights of the classes 
     ("CrossEntropyLabelSmooth", [], lambda z, y, h, t: smooth(z, y, 0.1), None),
     ("CrossEntropyLabelAwareSmooth", [], lambda z, y, h, t: smooth(z, y, 0.1 + 0.3 * sine(u(y) / 2)), None),
     ("CrossEntropyLabelAwareSmooth", [AWARE, "linear"], lambda z, y, h, t: smooth(z, y, 0.1 + 0.3 * u(y)), None),
-    ("CrossEntropyLabelAwareSmooth", [AWARE, "convex"], lambda z, y, h, t: smooth(z, y, 0.4 + 0.3 * sine(1.5 + u(y) / 2)), None),
+    (
+        "CrossEntropyLabelAwareSmooth",
+        [AWARE, "convex"],
+        lambda z, y, h, t: smooth(z, y, 0.4 + 0.3 * sine(1.5 + u(y) / 2)),
+        None,
+    ),
     ("LDAMLoss", [], lambda z, y, h, t: ldam(z, y), None),
     ("CDT", [], lambda z, y, h, t: nll([a / (50 / n) ** 0.2 for a, n in zip(z, COUNTS, strict=True)], y), None),
     ("SEQL", SEQL, lambda z, y, h, t: equalized(z, y), None),
@@ -90,7 +95,7 @@ ORACLES = [  # name, further settings, loss of a sample, weights of the classes 
     ("DiVEKLD", [], lambda z, y, h, t: distilled(z, y, t, 1), None),
     ("DiVEKLD", ["LOSS.DiVEKLD.POWER_NORM", True], lambda z, y, h, t: distilled(z, y, t, 0.5), None),
     ("LogitAdjustment", ["LOSS.LogitAdjustment.TAU", 0.7], lambda z, y, h, t: adjusted(z, y), None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "overrides", "each", "weights"), ORACLES)
