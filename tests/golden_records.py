@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ def tensor(name: str, key: str) -> Tensor:
     return torch.from_numpy(_arrays(name)[key])
 
 
-def loss_cases(name: str, losses: Iterable[str]) -> list[dict[str, Any]]:
-    """The cases of a record of losses that are about one of `losses`."""
-    return [case for case in record(name)["cases"] if case["options"][1] in set(losses)]
+def has_tensor(name: str, key: str) -> bool:
+    """Whether a record has an array of that name."""
+    return key in _arrays(name)
 
 
 def released_parameters(shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:

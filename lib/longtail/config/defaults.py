@@ -132,6 +132,8 @@ def defaults() -> CfgNode:
     _C.LOSS.DiVEKLD.TEMPERATURE = 3.0
     _C.LOSS.DiVEKLD.ALPHA = 0.5  # share of the distillation term
     _C.LOSS.DiVEKLD.BASELOSS = "BalancedSoftmaxCE"  # loss on the labels (the release named one that does not exist)
+    _C.LOSS.LogitAdjustment = CfgNode()  # [ours]
+    _C.LOSS.LogitAdjustment.TAU = 1.0  # [ours] strength; 0: plain cross-entropy, 1: balanced softmax
     _C.LOSS.HCM_N = 5  # nested losses: hard classes per sample, its own class included
     _C.LOSS.HCM_MODE = "zero"  # [ours] classes that are not hard keep a logit of zero (zero, as released) or leave the
     #                            softmax (exclude, as in the paper)

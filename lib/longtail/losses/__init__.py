@@ -2,8 +2,39 @@
 
 from longtail.losses.balanced_softmax import BalancedSoftmax
 from longtail.losses.base import LOSSES, Loss, build_loss
-from longtail.losses.cross_entropy import CrossEntropy
+from longtail.losses.cdt import CDT
+from longtail.losses.class_balanced import ClassBalanced, ClassBalancedFocal
+from longtail.losses.cost_sensitive import CostSensitive
+from longtail.losses.cross_entropy import CrossEntropy, WeightedCrossEntropy
+from longtail.losses.dive import DiVE
+from longtail.losses.equalization import SoftmaxEqualization
+from longtail.losses.focal import Focal
+from longtail.losses.influence_balanced import InfluenceBalanced
+from longtail.losses.label_smoothing import LabelAwareSmoothing, LabelSmoothing
+from longtail.losses.ldam import LDAM
+from longtail.losses.logit_adjustment import LogitAdjustment
 from longtail.losses.nested import NestedLoss
 from longtail.losses.nested_plus import NestedPlusLoss
 
-__all__ = ["LOSSES", "BalancedSoftmax", "CrossEntropy", "Loss", "NestedLoss", "NestedPlusLoss", "build_loss"]
+__all__ = [
+    "CDT",
+    "LDAM",
+    "LOSSES",
+    "BalancedSoftmax",
+    "ClassBalanced",
+    "ClassBalancedFocal",
+    "CostSensitive",
+    "CrossEntropy",
+    "DiVE",
+    "Focal",
+    "InfluenceBalanced",
+    "LabelAwareSmoothing",
+    "LabelSmoothing",
+    "LogitAdjustment",
+    "Loss",
+    "NestedLoss",
+    "NestedPlusLoss",
+    "SoftmaxEqualization",
+    "WeightedCrossEntropy",
+    "build_loss",
+]

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, in_float32, log_prior
+from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, log_prior
 from longtail.losses.deferral import Deferral
 
 
@@ -44,5 +44,4 @@ class BalancedSoftmax(Loss):
 @LOSSES.register("BalancedSoftmaxCE")
 def build(cfg: CfgNode, class_counts: list[int]) -> BalancedSoftmax:
     """Build it from TRAIN.TWO_STAGE."""
-    two_stage = cfg.TRAIN.TWO_STAGE
-    return BalancedSoftmax(class_counts, two_stage.START_EPOCH if two_stage.DRW else None)
+    return BalancedSoftmax(class_counts, deferred_start(cfg))

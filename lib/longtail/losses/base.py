@@ -63,6 +63,21 @@ def log_prior(class_counts: Sequence[int]) -> Tensor:
     return torch.tensor(class_counts, dtype=torch.float64).log().float()
 
 
+def is_target(targets: Tensor, classes: int) -> Tensor:
+    """Return where each row has its target, (B, C) of bool.
+
+    Args:
+        targets: class ids, (B,).
+        classes: C.
+    """
+    return targets[:, None] == torch.arange(classes, device=targets.device)
+
+
+def deferred_start(cfg: CfgNode) -> int | None:
+    """Return TRAIN.TWO_STAGE.START_EPOCH where re-weighting is deferred, else None."""
+    return cfg.TRAIN.TWO_STAGE.START_EPOCH if cfg.TRAIN.TWO_STAGE.DRW else None
+
+
 LossBuilder = Callable[[CfgNode, list[int]], Loss]
 LOSSES: Registry[LossBuilder] = Registry("loss")
 

@@ -1,0 +1,75 @@
+"""Focal loss: samples that are classified well already count less."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from yacs.config import CfgNode
+
+from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, is_target
+from longtail.losses.cost_sensitive import inverse_frequency
+from longtail.losses.deferral import Deferral
+
+
+def focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    """Return the focal loss of every sample, summed over the classes (arXiv 1708.02002, eq. 4), (B,).
+
+    Each class is a problem of its own, target against not: with s = -z at the target and s = z elsewhere the
+    probability of the wrong answer is sigmoid(s), and the loss sigmoid(s)^gamma * -log sigmoid(-s). Computed from
+    log sigmoid, which is finite where the sigmoid itself is 0 or 1.
+
+    Args:
+        logits: (B, C).
+        targets: class ids, (B,).
+        gamma: focusing exponent, at least 0.
+    """
+    wrong = torch.where(is_target(targets, logits.shape[1]), -logits, logits)
+    return ((gamma * F.logsigmoid(wrong)).exp() * -F.logsigmoid(-wrong)).sum(1)
+
+
+class Focal(Loss):
+    """Mean over the batch of w_y times the focal loss (Lin et al., arXiv 1708.02002, eq. 5, one alpha per class).
+
+    Args:
+        gamma: focusing exponent, at least 0.
+        weights: of each class, (C,); None: all 1.
+        start_epoch: unweighted up to this epoch (deferred re-weighting); None: always weighted.
+    """
+
+    weights: Tensor | None
+
+    def __init__(self, gamma: float, weights: Tensor | None = None, start_epoch: int | None = None) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.register_buffer("weights", None if weights is None else weights.float(), persistent=False)
+        self.deferral = Deferral(start_epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Switch the weights on once `start_epoch` is over."""
+        self.deferral.set_epoch(epoch)
+
+    def terms(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        features: Tensor | None = None,
+        teacher_logits: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return {"focal"}; see `Loss.terms`."""
+        each = focal(in_float32(logits), targets, self.gamma)
+        if self.weights is not None and self.deferral.on:
+            each = self.weights[targets] * each
+        return {"focal": each.mean()}
+
+
+def deferred_weights(class_counts: Sequence[int], start_epoch: int | None) -> Tensor | None:
+    """Return n_min / n_c, (C,), where re-weighting is deferred, else None: as released, plain focal has no weights."""
+    return None if start_epoch is None else inverse_frequency(class_counts)
+
+
+@LOSSES.register("FocalLoss")
+def build(cfg: CfgNode, class_counts: list[int]) -> Focal:
+    """Build it from LOSS.FocalLoss and TRAIN.TWO_STAGE."""
+    start = deferred_start(cfg)
+    return Focal(cfg.LOSS.FocalLoss.GAMMA, deferred_weights(class_counts, start), start)

@@ -1,0 +1,81 @@
+"""Influence-balanced loss: samples that bend the decision boundary most count less."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from yacs.config import CfgNode
+
+from longtail.errors import UserError
+from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, is_target
+from longtail.losses.deferral import Deferral
+
+EPSILON = 1e-3  # added to the influence, as released: the factor is at most alpha / EPSILON
+
+
+def influence(logits: Tensor, targets: Tensor, features: Tensor) -> Tensor:
+    """Return |softmax(z) - t|_1 |h|_1 of each sample (Park et al., arXiv 2110.02444), (B,).
+
+    Args:
+        logits: z, (B, C).
+        targets: class ids, (B,); t is their one-hot form.
+        features: h, what the classifier sees, (B, D).
+    """
+    error = logits.softmax(1) - is_target(targets, logits.shape[1]).to(logits.dtype)
+    return error.abs().sum(1) * features.abs().sum(1)
+
+
+class InfluenceBalanced(Loss):
+    """Mean over the batch of w_y alpha / (influence + 0.001) times the cross-entropy (Park et al., arXiv 2110.02444).
+
+    w_c is proportional to 1 / n_c and sums to C. As released, gradients flow through the influence too.
+
+    Args:
+        class_counts: training images of each class, (C,).
+        alpha: scale of the loss.
+        start_epoch: plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
+    """
+
+    weights: Tensor
+
+    def __init__(self, class_counts: Sequence[int], alpha: float = 1000.0, start_epoch: int | None = None) -> None:
+        super().__init__()
+        self.alpha = alpha
+        inverse = 1 / torch.tensor(class_counts, dtype=torch.float64)
+        self.register_buffer("weights", (len(class_counts) * inverse / inverse.sum()).float(), persistent=False)
+        self.deferral = Deferral(start_epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Switch the balancing on once `start_epoch` is over."""
+        self.deferral.set_epoch(epoch)
+
+    def terms(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        features: Tensor | None = None,
+        teacher_logits: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return {"ce"}; see `Loss.terms`.
+
+        Raises:
+            UserError: there are no features. Told from the first epoch on, not only once they are needed.
+        """
+        if features is None:
+            raise UserError(
+                "LOSS.LOSS_TYPE InfluenceBalancedLoss needs the features of the images, which this "
+                "TRAIN.COMBINER.TYPE does not pass on; use plain"
+            )
+        logits = in_float32(logits)
+        each = F.cross_entropy(logits, targets, reduction="none")
+        if self.deferral.on:
+            factor = self.alpha / (influence(logits, targets, in_float32(features)) + EPSILON)
+            each = self.weights[targets] * each * factor
+        return {"ce": each.mean()}
+
+
+@LOSSES.register("InfluenceBalancedLoss")
+def build(cfg: CfgNode, class_counts: list[int]) -> InfluenceBalanced:
+    """Build it from LOSS.InfluenceBalancedLoss and TRAIN.TWO_STAGE."""
+    return InfluenceBalanced(class_counts, cfg.LOSS.InfluenceBalancedLoss.ALPHA, deferred_start(cfg))
