@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from golden_records import loss_cases, relative_error, tensor
+from golden_records import record, relative_error, tensor
 
 from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.losses import NestedPlusLoss, build_loss
 
-CASES = loss_cases("nested_losses", ["NIL_NBOD_plus"])
+CASES = [case for case in record("nested_losses")["cases"] if case["options"][1] == "NIL_NBOD_plus"]
 COUNTS = [50, 30, 12, 7, 3, 2]
 C = len(COUNTS)
 FACTORS = {"ce_ratio": 0.7, "hard_ratio": 0.4, "distillation_factor": 0.47}
