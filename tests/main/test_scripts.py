@@ -97,7 +97,7 @@ def test_a_run_that_is_stopped_and_killed_ends_like_one_that_is_not(start, tmp_p
 
 def test_ctrl_c_before_training_is_quiet(start):
     process = start("data_parallel_train.sh", CONFIG, "cpu")
-    time.sleep(0.7)
+    time.sleep(1.5)  # Python has started, torch is being imported
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode in (130, -signal.SIGINT), output
