@@ -7,7 +7,6 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, log_prior
-from longtail.losses.deferral import Deferral
 
 
 class BalancedSoftmax(Loss):
@@ -21,13 +20,8 @@ class BalancedSoftmax(Loss):
     prior: Tensor
 
     def __init__(self, class_counts: Sequence[int], start_epoch: int | None = None) -> None:
-        super().__init__()
+        super().__init__(start_epoch)
         self.register_buffer("prior", log_prior(class_counts), persistent=False)
-        self.deferral = Deferral(start_epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Switch the prior on once `start_epoch` is over."""
-        self.deferral.set_epoch(epoch)
 
     def terms(
         self,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
+from longtail.losses.deferral import Deferral
 from longtail.registry import Registry
 
 
@@ -16,14 +17,23 @@ class Loss(nn.Module):
     A subclass implements `terms`. Losses of one expert take logits (B, C); nested losses take (E, V*B, C), rows
     ordered view by view. All computation is in float32 or wider, whatever the logits' type.
 
+    Args:
+        start_epoch: the last epoch in which `deferral` is off; None: it is on from the beginning.
+
     Attributes:
         nested: whether the loss compares experts, and so takes the logits of all of them.
+        deferral: tells, in `deferral.on`, whether what a loss does about the tail is in force.
     """
 
     nested = False
 
+    def __init__(self, start_epoch: int | None = None) -> None:
+        super().__init__()
+        self.deferral = Deferral(start_epoch)
+
     def set_epoch(self, epoch: int) -> None:
         """Tell the loss which epoch (counted from 1) is trained; deferred re-weighting switches here."""
+        self.deferral.set_epoch(epoch)
 
     def terms(
         self,

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32
-from longtail.losses.deferral import Deferral
 
 
 class CDT(Loss):
@@ -25,14 +24,9 @@ class CDT(Loss):
     temperature: Tensor
 
     def __init__(self, class_counts: Sequence[int], gamma: float, start_epoch: int | None = None) -> None:
-        super().__init__()
+        super().__init__(start_epoch)
         counts = torch.tensor(class_counts, dtype=torch.float64)
         self.register_buffer("temperature", ((counts.max() / counts) ** gamma).float(), persistent=False)
-        self.deferral = Deferral(start_epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Switch the temperatures on once `start_epoch` is over."""
-        self.deferral.set_epoch(epoch)
 
     def terms(
         self,

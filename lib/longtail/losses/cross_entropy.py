@@ -5,7 +5,6 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, in_float32
-from longtail.losses.deferral import Deferral
 
 
 class CrossEntropy(Loss):
@@ -33,13 +32,8 @@ class WeightedCrossEntropy(Loss):
     weights: Tensor
 
     def __init__(self, weights: Tensor, start_epoch: int | None = None) -> None:
-        super().__init__()
+        super().__init__(start_epoch)
         self.register_buffer("weights", weights.float(), persistent=False)
-        self.deferral = Deferral(start_epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Switch the weights on once `start_epoch` is over."""
-        self.deferral.set_epoch(epoch)
 
     def terms(
         self,

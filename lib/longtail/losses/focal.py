@@ -9,7 +9,6 @@ from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, is_target
 from longtail.losses.cost_sensitive import inverse_frequency
-from longtail.losses.deferral import Deferral
 
 
 def focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
@@ -40,14 +39,9 @@ class Focal(Loss):
     weights: Tensor | None
 
     def __init__(self, gamma: float, weights: Tensor | None = None, start_epoch: int | None = None) -> None:
-        super().__init__()
+        super().__init__(start_epoch)
         self.gamma = gamma
         self.register_buffer("weights", None if weights is None else weights.float(), persistent=False)
-        self.deferral = Deferral(start_epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Switch the weights on once `start_epoch` is over."""
-        self.deferral.set_epoch(epoch)
 
     def terms(
         self,

@@ -9,7 +9,6 @@ from yacs.config import CfgNode
 
 from longtail.errors import UserError
 from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, is_target
-from longtail.losses.deferral import Deferral
 
 EPSILON = 1e-3  # added to the influence, as released: the factor is at most alpha / EPSILON
 
@@ -40,15 +39,10 @@ class InfluenceBalanced(Loss):
     weights: Tensor
 
     def __init__(self, class_counts: Sequence[int], alpha: float = 1000.0, start_epoch: int | None = None) -> None:
-        super().__init__()
+        super().__init__(start_epoch)
         self.alpha = alpha
         inverse = 1 / torch.tensor(class_counts, dtype=torch.float64)
         self.register_buffer("weights", (len(class_counts) * inverse / inverse.sum()).float(), persistent=False)
-        self.deferral = Deferral(start_epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Switch the balancing on once `start_epoch` is over."""
-        self.deferral.set_epoch(epoch)
 
     def terms(
         self,

@@ -9,7 +9,6 @@ from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, is_target
 from longtail.losses.class_balanced import class_balanced_weights
-from longtail.losses.deferral import Deferral
 
 BETA = 0.9999  # of the class-balanced weights of deferred re-weighting, as released
 
@@ -46,16 +45,11 @@ class LDAM(Loss):
         max_margin: float = 0.5,
         start_epoch: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(None if start_epoch is None else start_epoch - 1)
         self.scale = scale
         self.register_buffer("margin", margins(class_counts, max_margin).float(), persistent=False)
         weights = None if start_epoch is None else class_balanced_weights(class_counts, BETA).float()
         self.register_buffer("weights", weights, persistent=False)
-        self.deferral = Deferral(None if start_epoch is None else start_epoch - 1)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Switch the weights on at `start_epoch`."""
-        self.deferral.set_epoch(epoch)
 
     def terms(
         self,

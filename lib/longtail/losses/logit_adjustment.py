@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32
-from longtail.losses.deferral import Deferral
 
 
 class LogitAdjustment(Loss):
@@ -25,14 +24,9 @@ class LogitAdjustment(Loss):
     adjustment: Tensor
 
     def __init__(self, class_counts: Sequence[int], tau: float = 1.0, start_epoch: int | None = None) -> None:
-        super().__init__()
+        super().__init__(start_epoch)
         counts = torch.tensor(class_counts, dtype=torch.float64)
         self.register_buffer("adjustment", (tau * (counts / counts.sum()).log()).float(), persistent=False)
-        self.deferral = Deferral(start_epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Switch the adjustment on once `start_epoch` is over."""
-        self.deferral.set_epoch(epoch)
 
     def terms(
         self,
