@@ -35,6 +35,8 @@ class ImageSet:
         num_classes: C.
         load: decodes the images: (N, 3, H, W) uint8 in memory, or files that are decoded one by one.
         paths: image files; empty where the images do not come from files.
+        generated: how many images at the end of the set were generated from the others; samplers may draw them, but
+            they count neither as images of their class nor in the length of an epoch.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ImageSet:
     num_classes: int
     load: Callable[[], Tensor | ImageFiles]
     paths: Sequence[str] = ()
+    generated: int = 0
 
     @classmethod
     def of_files(cls, name: str, paths: Sequence[str], labels: Sequence[int], num_classes: int) -> "ImageSet":
@@ -56,9 +59,14 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def originals(self) -> int:
+        """Images that were not generated; they come first."""
+        return len(self) - self.generated
+
     def class_counts(self) -> list[int]:
-        """Return the images of each class, (C,)."""
-        counts: list[int] = torch.bincount(self.labels, minlength=self.num_classes).tolist()
+        """Return the original images of each class, (C,)."""
+        counts: list[int] = torch.bincount(self.labels[: self.originals], minlength=self.num_classes).tolist()
         return counts
 
     def fingerprint(self) -> str:
