@@ -157,7 +157,7 @@ def defaults() -> CfgNode:
     _C.TRAIN.SHUFFLE = True  # a new order of the images every epoch
     _C.TRAIN.NUM_WORKERS = 8  # processes that decode image files; small images need none
     _C.TRAIN.DISTRIBUTED = False  # not used: the launcher (torchrun) says whether there are several processes
-    _C.TRAIN.SYNCBN = False  # one batch norm over all processes
+    _C.TRAIN.SYNCBN = False  # batch-norm statistics of all processes together, on GPUs (the releases: always)
     _C.TRAIN.APEX = False  # True in a Bag of Tricks file: fp16 through torch.amp (its default was True)
     _C.TRAIN.AMP = (
         "off"  # [ours] mixed precision: off | bf16 | fp16 | auto (bf16 where the hardware computes in it, else off)
