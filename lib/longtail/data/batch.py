@@ -13,13 +13,18 @@ class Batch(NamedTuple):
         images: (V, B, 3, H, W); uint8 from the loader, float after `Normalize`.
         labels: class ids, (B,) int64.
         indices: positions in the data set, (B,) int64.
-        partner: a second batch drawn by another sampler, for methods that mix two.
+        partner: a second batch drawn by another sampler, for methods that take two.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
     partner: "Batch | None" = None
+
+    @property
+    def samples(self) -> Tensor:
+        """Return the positions of all images of the step, the partner's behind the batch's own."""
+        return torch.cat([self.indices, self.partner.indices]) if self.partner else self.indices
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device; copies from page-locked memory do not wait."""

@@ -167,11 +167,14 @@ class Trainer:
     def _step(self, batch: Batch) -> Step:
         batch = batch.to(self.device)
         batch = batch._replace(images=self.loaders.normalize(batch.images))
+        if batch.partner:
+            partner = batch.partner
+            batch = batch._replace(partner=partner._replace(images=self.loaders.normalize(partner.images)))
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             step = self.method.training_step(batch)
         self.scaler.scale(step.loss).backward()
-        self.guard.check(self.epoch, self.batch + 1, step, batch.indices)
+        self.guard.check(self.epoch, self.batch + 1, step, batch.samples)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return step

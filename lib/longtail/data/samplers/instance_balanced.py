@@ -1,18 +1,16 @@
-"""Which samples an epoch shows, and in which order."""
-
-from collections.abc import Callable
+"""Instance-balanced sampling: every image once per epoch, so a class as often as it has images."""
 
 import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.data.image_set import ImageSet
+from longtail.data.samplers.base import SAMPLERS, Sampler
 from longtail.data.seeding import ORDER, generator
-from longtail.registry import Registry
 
 
-class Sampler:
-    """Every sample once per epoch, in a new order each time.
+class InstanceBalanced(Sampler):
+    """Every one of the first N images once per epoch, in a new order each time.
 
     Args:
         length: N.
@@ -21,21 +19,18 @@ class Sampler:
     """
 
     def __init__(self, length: int, seed: int, shuffle: bool = True) -> None:
-        self.length = length
+        super().__init__(length)
         self.seed = seed
         self.shuffle = shuffle
 
     def indices(self, epoch: int) -> Tensor:
-        """Return the order of epoch `epoch` (from 1), positions in the data set, (N,)."""
+        """Return the order of an epoch, see `Sampler.indices`."""
         if not self.shuffle:
             return torch.arange(self.length)
         return torch.randperm(self.length, generator=generator(self.seed, ORDER, epoch))
 
 
-SAMPLERS: Registry[Callable[[CfgNode, ImageSet], Sampler]] = Registry("sampler")
-
-
 @SAMPLERS.register("default")
-def default(cfg: CfgNode, images: ImageSet) -> Sampler:
-    """Instance-balanced sampling."""
-    return Sampler(len(images), cfg.RAND_SEED, cfg.TRAIN.SHUFFLE)
+def default(cfg: CfgNode, images: ImageSet) -> InstanceBalanced:
+    """Build it over the original images: generated ones are never shown."""
+    return InstanceBalanced(images.originals, cfg.RAND_SEED, cfg.TRAIN.SHUFFLE)
