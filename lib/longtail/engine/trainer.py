@@ -138,7 +138,7 @@ class Trainer:
                 step = self._step(batch)
                 self.meter.update(step)
                 self.batch += 1
-                progress.advance(len(batch.labels) * self.world.size)
+                progress.advance(len(batch.samples) * self.world.size)
                 if self.batch % self.schedule.show_step == 0 and self.batch < len(loader):
                     self.guard.report()
                     progress.show(self.meter.means())
@@ -165,11 +165,7 @@ class Trainer:
             raise
 
     def _step(self, batch: Batch) -> Step:
-        batch = batch.to(self.device)
-        batch = batch._replace(images=self.loaders.normalize(batch.images))
-        if batch.partner:
-            partner = batch.partner
-            batch = batch._replace(partner=partner._replace(images=self.loaders.normalize(partner.images)))
+        batch = batch.to(self.device).with_images(self.loaders.normalize)
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             step = self.method.training_step(batch)

@@ -27,7 +27,6 @@ def test_pairs_go_with_the_methods_that_take_them(method):
         ((*REVERSE, *DRS), r"DRS is True and TRAIN.SAMPLER.TYPE is 'bbn sampler'; only 'weighted sampler'"),
         ((*REVERSE, "TRAIN.COMBINER.TYPE", "mix_up"), r"pairs of batches; .* must be default or bbn_mix, not mix_up$"),
         ((*REVERSE, "TRAIN.COMBINER.TYPE", "nested"), r"pairs of batches; .* must be default or bbn_mix, not nested$"),
-        (("TRAIN.COMBINER.TYPE", "bbn_mix"), r"^TRAIN.SAMPLER.TYPE is 'default'; .* bbn_mix needs 'bbn sampler'$"),
         (("TRAIN.SAMPLER.TYPE", "weighted"), r"^unknown sampler 'weighted'; there is: bbn sampler, default, weighted"),
         (
             ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "squared"),

@@ -32,6 +32,10 @@ class Sampler:
         """Return the order of epoch `epoch` (from 1), positions in the data set, (N,) int64."""
         raise NotImplementedError
 
+    def __str__(self) -> str:
+        """Return what an epoch shows, for the log."""
+        raise NotImplementedError
+
 
 SamplerBuilder = Callable[[CfgNode, ImageSet], Sampler]
 SAMPLERS: Registry[SamplerBuilder] = Registry("sampler")

@@ -22,11 +22,8 @@ def check_sampling(cfg: CfgNode) -> None:
     kind = f"TRAIN.SAMPLER.TYPE is {chosen.kind!r}"
     if cfg.TRAIN.TWO_STAGE.DRS and chosen.kind != "weighted sampler":
         raise UserError(f"TRAIN.TWO_STAGE.DRS is True and {kind}; only 'weighted sampler' can be deferred")
-    paired, method = chosen.kind == "bbn sampler", method_name(cfg)
-    if paired and method not in TAKE_PARTNERS:
+    if chosen.kind == "bbn sampler" and method_name(cfg) not in TAKE_PARTNERS:
         raise UserError(
             f"{kind}, which gives pairs of batches; TRAIN.COMBINER.TYPE must be default or bbn_mix, "
             f"not {cfg.TRAIN.COMBINER.TYPE}"
         )
-    if method == "bbn_mixup" and not paired:
-        raise UserError(f"{kind}; TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} needs 'bbn sampler'")

@@ -23,3 +23,6 @@ class Deferred(Sampler):
     def indices(self, epoch: int) -> Tensor:
         """Return the order of the one whose turn it is, see `Sampler.indices`."""
         return (self.after if epoch > self.start_epoch else self.before).indices(epoch)
+
+    def __str__(self) -> str:
+        return f"{self.before}, after epoch {self.start_epoch} {self.after}"

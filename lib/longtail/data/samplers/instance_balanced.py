@@ -29,6 +29,9 @@ class InstanceBalanced(Sampler):
             return torch.arange(self.length)
         return torch.randperm(self.length, generator=generator(self.seed, ORDER, epoch))
 
+    def __str__(self) -> str:
+        return "every image once per epoch"
+
 
 @SAMPLERS.register("default")
 def default(cfg: CfgNode, images: ImageSet) -> InstanceBalanced:

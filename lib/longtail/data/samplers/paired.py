@@ -26,6 +26,9 @@ class Paired(Sampler):
         """Return the order of the first, see `Sampler.indices`."""
         return self.first.indices(epoch)
 
+    def __str__(self) -> str:
+        return f"{self.first}, beside it {self.partner}"
+
 
 @SAMPLERS.register("bbn sampler")
 def reverse(cfg: CfgNode, images: ImageSet) -> Paired:

@@ -25,6 +25,9 @@ class PowerWeighted(ClassWeighted):
         """Return n_c^q, see `ClassWeighted.weights`."""
         return self.counts**self.exponent
 
+    def __str__(self) -> str:
+        return f"classes as n_c^{self.exponent:g}" if self.exponent else "all classes alike"
+
 
 @WEIGHTINGS.register("balance")
 def balance(cfg: CfgNode, images: ImageSet) -> PowerWeighted:

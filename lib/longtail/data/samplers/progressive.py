@@ -25,6 +25,9 @@ class Progressive(ClassWeighted):
         share = epoch / self.epochs
         return share / len(self.counts) + (1 - share) * self.counts / self.counts.sum()
 
+    def __str__(self) -> str:
+        return f"classes from n_c to all alike over {self.epochs} epochs"
+
 
 @WEIGHTINGS.register("progressive")
 def progressive(cfg: CfgNode, images: ImageSet) -> Progressive:
