@@ -20,7 +20,6 @@ from longtail.models import BACKBONES, HEADS
 NOT_AVAILABLE = {
     "DATASET.GENERATE_CAM_BASED_DATASET": False,
     "DATASET.USE_CAM_BASED_DATASET": False,
-    "TRAIN.SYNCBN": False,
     "TEST.TAU_NORM.USE_TAU_NORM": False,
 }
 
