@@ -1,5 +1,7 @@
 """What samplers draw, as it arrives in batches: shards, epochs entered in their middle, repeated and paired images."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -130,6 +132,13 @@ def test_partners_are_images_of_their_own(loader):
 def test_a_method_without_partners_sees_the_same_batches_beside_them(loader):
     plain = list(loader().epoch(1))
     assert same([batch._replace(partner=None) for batch in loader(*SAMPLERS["reverse"]).epoch(1)], plain)
+
+
+def test_partners_have_random_numbers_of_their_own(loader, monkeypatch):
+    alike = pixels()[:1].expand(N + sum(GENERATED), -1, -1, -1)
+    monkeypatch.setattr(sys.modules[__name__], "pixels", lambda: alike)
+    for batch in loader(*SAMPLERS["reverse"], "DATASET.VIEWS", ["simclr"]).epoch(1):
+        assert not any(map(torch.equal, batch.images[0], batch.partner.images[0]))
 
 
 def test_partners_have_as_many_views(loader):
