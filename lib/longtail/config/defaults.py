@@ -179,15 +179,20 @@ def defaults() -> CfgNode:
     _C.TRAIN.COMBINER.DIVE.TEACHER_MODEL = ""  # checkpoint of the teacher
     _C.TRAIN.TWO_STAGE = CfgNode()
     _C.TRAIN.TWO_STAGE.DRW = False  # deferred re-weighting: class weights act after START_EPOCH only
-    _C.TRAIN.TWO_STAGE.DRS = False  # deferred re-sampling: the sampler acts after START_EPOCH only
-    _C.TRAIN.TWO_STAGE.START_EPOCH = 1
+    _C.TRAIN.TWO_STAGE.DRS = False  # deferred re-sampling: the weighted sampler acts after START_EPOCH only
+    _C.TRAIN.TWO_STAGE.START_EPOCH = 1  # last epoch without them
     _C.TRAIN.SAMPLER = CfgNode()
-    _C.TRAIN.SAMPLER.TYPE = "default"  # default | weighted sampler | bbn sampler
+    _C.TRAIN.SAMPLER.TYPE = "default"  # default: every image once per epoch | weighted sampler: draw a class, then one
+    #                                    of its images | bbn sampler: default, and a partner for each batch
     _C.TRAIN.SAMPLER.WEIGHTED_SAMPLER = CfgNode()
-    _C.TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE = "balance"  # balance | square | progressive
+    _C.TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE = "balance"  # balance: all classes alike | square: as n_c^EXPONENT |
+    #                                                     progressive: from n_c to balance over MAX_EPOCH
+    _C.TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT = 0.5  # [ours] of square; n_c: training images of class c
     _C.TRAIN.SAMPLER.BBN_SAMPLER = CfgNode()
-    _C.TRAIN.SAMPLER.BBN_SAMPLER.TYPE = "reverse"
-    _C.TRAIN.SAMPLER.MULTI_NETWORK_TYPE = ["default"]  # NCL: the first one counts
+    _C.TRAIN.SAMPLER.BBN_SAMPLER.TYPE = "reverse"  # the partners' classes come as 1 / n_c
+    _C.TRAIN.SAMPLER.MULTI_NETWORK_TYPE = ["default"]  # NCL, the first one counts: default (what TYPE says) |
+    #                                                    weighted_balance | weighted_square (as n_c^0.25, which is what
+    #                                                    its code computes) | weighted_progressive
     _C.TRAIN.OPTIMIZER = CfgNode()
     _C.TRAIN.OPTIMIZER.TYPE = "SGD"  # SGD (Nesterov) | ADAM
     _C.TRAIN.OPTIMIZER.BASE_LR = 0.001

@@ -19,8 +19,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TRAIN.AMP": ("off", "auto", "bf16", "fp16"),
     "TRAIN.OPTIMIZER.TYPE": ("SGD", "ADAM"),
     "TRAIN.LR_SCHEDULER.TYPE": ("multistep", "warmup", "cosine"),
-    "TRAIN.SAMPLER.TYPE": ("default", "weighted sampler", "bbn sampler"),
-    "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE": ("balance", "square", "progressive"),
     "TRAIN.SAMPLER.BBN_SAMPLER.TYPE": ("reverse",),
     "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION": ("layer1", "layer2", "layer3", "layer4", "pool", "fc"),
 }
@@ -54,6 +52,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "TRAIN.NUM_WORKERS": (0, None),
     "TRAIN.CHECKPOINT_MINUTES": (0, None),
     "TRAIN.TWO_STAGE.START_EPOCH": (1, None),
+    "TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT": (0, 1),
     "TRAIN.OPTIMIZER.MOMENTUM": (0, 1),
     "TRAIN.OPTIMIZER.WEIGHT_DECAY": (0, None),
     "TRAIN.OPTIMIZER.CLIP_NORM": (0, None),

@@ -5,9 +5,10 @@ from yacs.config import CfgNode
 from longtail.config import dataset_parts, expert_backbones, method_name
 from longtail.config.released import RELEASED_DATASETS, RELEASED_METHODS
 from longtail.config.validation import value_of
-from longtail.data import SAMPLERS, SOURCES
+from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
 from longtail.data.normalization import NORMALIZATIONS
+from longtail.data.samplers import check_sampling
 from longtail.engine.run_directory import check_writable
 from longtail.errors import UserError
 from longtail.losses import LOSSES
@@ -19,9 +20,7 @@ from longtail.models import BACKBONES, HEADS
 NOT_AVAILABLE = {
     "DATASET.GENERATE_CAM_BASED_DATASET": False,
     "DATASET.USE_CAM_BASED_DATASET": False,
-    "TRAIN.TWO_STAGE.DRS": False,
     "TEST.TAU_NORM.USE_TAU_NORM": False,
-    "TRAIN.SAMPLER.MULTI_NETWORK_TYPE": ["default"],
 }
 
 
@@ -42,7 +41,6 @@ def check_names(cfg: CfgNode) -> None:
     for view in parts.views:
         POLICIES.get(view)
     NORMALIZATIONS.get(parts.normalization)
-    SAMPLERS.get(cfg.TRAIN.SAMPLER.TYPE)
     for backbone in expert_backbones(cfg):
         BACKBONES.get(backbone)
     HEADS.get(cfg.CLASSIFIER.TYPE)
@@ -51,6 +49,7 @@ def check_names(cfg: CfgNode) -> None:
     for key, off in NOT_AVAILABLE.items():
         if value_of(cfg, key) != off:
             raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
+    check_sampling(cfg)
     check_contrastive(cfg)
 
 

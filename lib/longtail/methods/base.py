@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
@@ -57,6 +58,18 @@ def stacked_views(batch: Batch) -> tuple[Tensor, Tensor]:
     """Return all views of a batch as rows, view by view: images (V*B, 3, H, W) and targets (V*B,)."""
     views = len(batch.images)
     return batch.images.flatten(0, 1), batch.labels.repeat(views)
+
+
+def joined(batch: Batch) -> Batch:
+    """Return a batch and its partner as one batch, the partner's samples behind; without a partner, the batch."""
+    if batch.partner is None:
+        return batch
+    partner = batch.partner
+    return Batch(
+        torch.cat([batch.images, partner.images], dim=1),
+        torch.cat([batch.labels, partner.labels]),
+        torch.cat([batch.indices, partner.indices]),
+    )
 
 
 METHODS: Registry[Callable[[CfgNode, nn.Module, Loss], Method]] = Registry("training method")

@@ -7,15 +7,15 @@ from yacs.config import CfgNode
 from longtail.data import Batch
 from longtail.errors import UserError
 from longtail.losses import Loss
-from longtail.methods.base import METHODS, Method, Step, stacked_views
+from longtail.methods.base import METHODS, Method, Step, joined, stacked_views
 
 
 class Plain(Method):
     """The sum over the experts of a loss that looks at one expert; with one expert, ordinary training."""
 
     def training_step(self, batch: Batch) -> Step:
-        """Return the step, see `Method.training_step`."""
-        images, targets = stacked_views(batch)
+        """Return the step for a batch and its partner, if it has one, as one; see `Method.training_step`."""
+        images, targets = stacked_views(joined(batch))
         output = self.network(images)
         each = [
             self.loss.terms(logits, targets, features)
