@@ -21,7 +21,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TRAIN.SAMPLER.TYPE": ("default", "weighted sampler", "bbn sampler"),
     "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE": ("balance", "square", "progressive"),
     "TRAIN.SAMPLER.BBN_SAMPLER.TYPE": ("reverse",),
-    "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION": ("layer1", "layer2", "layer3", "layer4", "pool", "fc"),
 }
 
 # Smallest and largest value, both allowed; None: no bound on that side.
@@ -51,6 +50,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "TRAIN.MAX_EPOCH": (1, None),
     "TRAIN.NUM_WORKERS": (0, None),
     "TRAIN.CHECKPOINT_MINUTES": (0, None),
+    "TRAIN.COMBINER.REMIX.TAU": (0, 1),
     "TRAIN.TWO_STAGE.START_EPOCH": (1, None),
     "TRAIN.OPTIMIZER.MOMENTUM": (0, 1),
     "TRAIN.OPTIMIZER.WEIGHT_DECAY": (0, None),
@@ -65,6 +65,8 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
 }
 
 POSITIVE = (
+    "TRAIN.COMBINER.ALPHA",
+    "TRAIN.COMBINER.REMIX.KAPPA",
     "TRAIN.OPTIMIZER.BASE_LR",
     "TRAIN.LR_SCHEDULER.LR_FACTOR",
     "DATASET.IMBALANCECIFAR.RATIO",

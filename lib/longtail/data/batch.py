@@ -1,5 +1,6 @@
 """What a training or evaluation step gets."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,11 @@ class Batch(NamedTuple):
             self.indices.to(device, non_blocking=True),
             self.partner.to(device) if self.partner else None,
         )
+
+    def with_images(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with its images changed, those of the partner too."""
+        partner = self.partner.with_images(change) if self.partner else None
+        return self._replace(images=change(self.images), partner=partner)
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory."""

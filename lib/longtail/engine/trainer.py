@@ -165,8 +165,7 @@ class Trainer:
             raise
 
     def _step(self, batch: Batch) -> Step:
-        batch = batch.to(self.device)
-        batch = batch._replace(images=self.loaders.normalize(batch.images))
+        batch = batch.to(self.device).with_images(self.loaders.normalize)
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             step = self.method.training_step(batch)
