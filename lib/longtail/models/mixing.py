@@ -52,8 +52,9 @@ class HiddenMixing:
             is called once and puts out a tensor (B, ...).
 
     Raises:
-        UserError: a backbone has no such module; what may be named instead. When the network is called: the module is
-            not called once, or puts out something else.
+        UserError: a backbone has no such module; what may be named instead. At the end of the context: the network
+            does not call the module once, or it puts out something else. Not earlier, for an error that leaves a
+            thread of DataParallel comes with that thread's traceback in its text.
     """
 
     def __init__(self, network: Network, location: str) -> None:
@@ -61,6 +62,7 @@ class HiddenMixing:
         self.location = location
         self._here = threading.local()  # .share, .partners, .waiting: the experts that have not mixed yet
         self._entered = ExitStack()
+        self._faults: list[str] = []
         for expert in network.experts:
             assert isinstance(expert, Expert)
             _check(expert, location)
@@ -75,8 +77,11 @@ class HiddenMixing:
             self._entered.callback(handle.remove)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._entered.close()
+        faults, self._faults = self._faults, []
+        if faults and kind is None:
+            raise UserError(f"{KEY} is {self.location!r}, which {faults[0]}; name another module")
 
     def _register(self, number: int, expert: Any) -> RemovableHandle:
         if self.location == "pool":  # the features have no module of their own; dropout is what they enter
@@ -91,26 +96,28 @@ class HiddenMixing:
         self._here.waiting = set(range(len(self.network.experts)))
         return inputs, more
 
-    def _mix(self, number: int, rows: Any) -> Tensor:
+    def _mix(self, number: int, rows: Any) -> Any:
         partners = self._here.partners
         if number not in self._here.waiting:
-            raise UserError(f"{KEY} is {self.location!r}, which the network calls more than once; name another module")
-        if not isinstance(rows, Tensor) or len(rows) != len(partners):
-            raise UserError(f"{KEY} is {self.location!r}, which does not put out one tensor with a row per image")
+            self._faults.append("the network calls more than once")
+            return rows
         self._here.waiting.remove(number)
+        if not isinstance(rows, Tensor) or len(rows) != len(partners):
+            self._faults.append("does not put out one tensor with a row per image")
+            return rows
         return mix(rows, rows[partners], self._here.share)
 
     def _end(self, network: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if self._here.waiting:
-            raise UserError(f"{KEY} is {self.location!r}, which the network never calls; name another module")
+            self._faults.append("the network never calls")
 
 
 def _check(expert: Expert, location: str) -> None:
     modules = dict(expert.backbone.named_modules())
     if location in ("pool", "fc") or (location and location in modules):
         return
-    parts = ["pool", "fc", *(name for name, _ in expert.backbone.named_children())]
+    parts = list(dict.fromkeys(["pool", "fc", *(name for name, _ in expert.backbone.named_children())]))
     raise UserError(
-        f"{KEY} is {location!r}, which the backbone does not have; there is: {', '.join(parts)}, and the modules inside "
-        f"these by their dotted names{nearest(location, parts)}"
+        f"{KEY} is {location!r}, which the backbone does not have; there is: {', '.join(parts)}, and the modules "
+        f"inside these by their dotted names{nearest(location, parts)}"
     )
