@@ -2,7 +2,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from mixing_parts import Devices, batch, build, by_hand, check, fix_share
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from longtail.data import Batch
@@ -162,7 +161,7 @@ def test_outside_of_a_step_the_network_is_as_ever():
     before = network(batch().images[0])
     method.training_step(batch())
     assert torch.equal(network(batch().images[0]).logits, before.logits)
-    assert method.state_dict() == {} and list(method.parameters()) == [] and any(method.children()) is not None
+    assert method.state_dict() == {} and list(method.parameters()) == []
     with pytest.raises(TypeError, match="share"):
         network(batch().images[0], share=torch.ones(7))
 
@@ -189,15 +188,26 @@ def test_the_backbone_of_cifar_has_the_released_places(location):
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("shared", "calls more than once"),
-        ("never", "never calls"),
+        ("shared", "the network calls more than once"),
+        ("never", "the network never calls"),
         ("pair", "does not put out one tensor with a row per image"),
         ("folded", "does not put out one tensor with a row per image"),
     ],
 )
-def test_modules_behind_which_nothing_can_be_mixed_are_told_in_the_first_step(location, message):
-    method, network, _ = build("manifold_mixup", KEY, location)
-    with pytest.raises(UserError, match=f"^{KEY} is '{location}', which .*{message}"):
+@pytest.mark.parametrize("wrap", [lambda network: network, lambda network: Devices(network, 2)], ids=["one", "two"])
+def test_modules_behind_which_nothing_can_be_mixed_are_told_in_the_first_step(location, message, wrap):
+    method, network, _ = build("manifold_mixup", KEY, location, wrap=wrap)
+    for _ in range(2):
+        with pytest.raises(UserError) as error:
+            method.training_step(batch())
+        assert str(error.value) == f"{KEY} is '{location}', which {message}; name another module"
+        assert not handles(network)
+    assert network(batch().images[0]).logits.shape == (2, 7, 4)
+
+
+def test_another_error_goes_before(monkeypatch):
+    method, network, _ = build("manifold_mixup", KEY, "layer2")
+    monkeypatch.setattr(network.experts[1].head, "forward", lambda features: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         method.training_step(batch())
     assert not handles(network)
-    assert nn.Module.__call__(network, batch().images[0]).logits.shape == (2, 7, 4)
