@@ -46,9 +46,23 @@ def test_worked_example(share, average, expected):
     assert step.loss.item() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("kappa", [1.0, 3.0, 15.0, 0.5])
-@pytest.mark.parametrize("tau", [0.5, 0.9, 0.0])
+@pytest.mark.parametrize("kappa", [0.2, 1.0, 3.0, 15.0])  # 0.2: both rules may hold; 15: reached exactly
+@pytest.mark.parametrize("tau", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.6, 0.95])
+def test_every_pair_of_classes_is_labelled_as_by_hand(share, tau, kappa):
+    method = Remix(torch.nn.Identity(), CrossEntropy(), 1.0, COUNTS, kappa, tau)
+    first, second = torch.cartesian_prod(torch.arange(4), torch.arange(4)).T
+    logits = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
+    step = method.step(Output(logits[None], logits[None]), first, second, torch.tensor(share))
+    log_p = logits.log_softmax(1)
+    shares = shares_of_labels(first, second, share, COUNTS, kappa, tau)
+    rows = [one * log_p[i, first[i]] + (1 - one) * log_p[i, second[i]] for i, one in enumerate(shares)]
+    torch.testing.assert_close(step.loss, -sum(rows) / 16)
+
+
+@pytest.mark.parametrize("kappa", [1.0, 3.0])
+@pytest.mark.parametrize("tau", [0.5, 0.9])
+@pytest.mark.parametrize("share", [0.2, 0.6])
 def test_labels_are_mixed_row_by_row_as_by_hand(share, tau, kappa, monkeypatch):
     method, network, loss = build("remix", "TRAIN.COMBINER.REMIX.KAPPA", kappa, "TRAIN.COMBINER.REMIX.TAU", tau)
     fix_share(method, monkeypatch, share)
