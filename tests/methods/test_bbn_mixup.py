@@ -36,7 +36,9 @@ def test_each_image_is_mixed_with_its_partner_as_by_hand(name, views):
     check(step, network, expected, logits, first, second, share)
 
 
-@pytest.mark.parametrize(("share", "alone"), [(1.0, lambda pair: pair), (0.0, lambda pair: pair.partner)])
+@pytest.mark.parametrize(
+    ("share", "alone"), [(1.0, lambda pair: pair._replace(partner=None)), (0.0, lambda pair: pair.partner)]
+)
 def test_at_the_ends_it_is_plain_training_on_one_of_the_two(share, alone, monkeypatch):
     method, _, _ = build("bbn_mixup", *SAMPLER)
     fix_share(method, monkeypatch, share)
