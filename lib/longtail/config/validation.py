@@ -20,7 +20,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TRAIN.OPTIMIZER.TYPE": ("SGD", "ADAM"),
     "TRAIN.LR_SCHEDULER.TYPE": ("multistep", "warmup", "cosine"),
     "TRAIN.SAMPLER.BBN_SAMPLER.TYPE": ("reverse",),
-    "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION": ("layer1", "layer2", "layer3", "layer4", "pool", "fc"),
 }
 
 # Smallest and largest value, both allowed; None: no bound on that side.
@@ -51,6 +50,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "TRAIN.MAX_EPOCH": (1, None),
     "TRAIN.NUM_WORKERS": (0, None),
     "TRAIN.CHECKPOINT_MINUTES": (0, None),
+    "TRAIN.COMBINER.REMIX.TAU": (0, 1),
     "TRAIN.TWO_STAGE.START_EPOCH": (1, None),
     "TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT": (0, 1),
     "TRAIN.OPTIMIZER.MOMENTUM": (0, 1),
@@ -67,6 +67,8 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
 }
 
 POSITIVE = (
+    "TRAIN.COMBINER.ALPHA",
+    "TRAIN.COMBINER.REMIX.KAPPA",
     "TRAIN.OPTIMIZER.BASE_LR",
     "TRAIN.LR_SCHEDULER.LR_FACTOR",
     "DATASET.IMBALANCECIFAR.RATIO",

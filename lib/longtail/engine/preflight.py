@@ -13,7 +13,9 @@ from longtail.engine.run_directory import check_writable
 from longtail.errors import UserError
 from longtail.losses import LOSSES
 from longtail.methods import METHODS
+from longtail.methods.bbn_mixup import check_partner
 from longtail.methods.contrastive import check_contrastive
+from longtail.methods.distillation import check_teacher
 from longtail.models import BACKBONES, HEADS
 
 # Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
@@ -51,6 +53,8 @@ def check_names(cfg: CfgNode) -> None:
             raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
     check_sampling(cfg)
     check_contrastive(cfg)
+    check_partner(cfg)
+    check_teacher(cfg)
 
 
 def preflight(cfg: CfgNode) -> None:

@@ -14,6 +14,18 @@ from longtail.models import Output
 from longtail.registry import Registry
 
 
+class Mixed(NamedTuple):
+    """The second targets of rows that are mixtures of two images.
+
+    Attributes:
+        targets: class ids, (N,).
+        share: of the first targets in loss and accuracy, scalar; the second have the rest.
+    """
+
+    targets: Tensor
+    share: Tensor
+
+
 class Step(NamedTuple):
     """What a method makes of one batch.
 
@@ -22,12 +34,14 @@ class Step(NamedTuple):
         logits: (E, N, C), N = V*B rows ordered view by view; without gradients, for the training accuracy.
         targets: class ids of the rows, (N,).
         parts: the terms of the loss, detached scalars.
+        mixed: for rows that are mixtures; `targets` are then the first ones.
     """
 
     loss: Tensor
     logits: Tensor
     targets: Tensor
     parts: dict[str, Tensor]
+    mixed: Mixed | None = None
 
 
 class Method(nn.Module):
@@ -70,6 +84,25 @@ def joined(batch: Batch) -> Batch:
         torch.cat([batch.labels, partner.labels]),
         torch.cat([batch.indices, partner.indices]),
     )
+
+
+def expert_terms(
+    loss: Loss, output: Output, targets: Tensor, teacher_logits: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Return the terms of a loss that looks at one expert, each summed over the experts.
+
+    Args:
+        loss: of one expert.
+        output: of the network.
+        targets: class ids of the rows, (N,).
+        teacher_logits: for each expert, (E, N, C); for distillation.
+    """
+    teachers = [None] * len(output.logits) if teacher_logits is None else teacher_logits
+    each = [
+        loss.terms(logits, targets, features, teacher)
+        for logits, features, teacher in zip(output.logits, output.features, teachers, strict=True)
+    ]
+    return {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
 
 
 METHODS: Registry[Callable[[CfgNode, nn.Module, Loss], Method]] = Registry("training method")

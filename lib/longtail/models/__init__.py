@@ -4,6 +4,7 @@ from longtail.models import resnet_cifar, resnet_imagenet, timm_models  # noqa: 
 from longtail.models.backbones import BACKBONES
 from longtail.models.experts import Expert, Network, Output, build_model
 from longtail.models.heads import HEADS
+from longtail.models.mixing import HiddenMixing, chunks_of, mix
 from longtail.models.moco import KeyEncoder, KeyQueue
 from longtail.models.projections import PROJECTIONS
 from longtail.models.weights import (
@@ -21,15 +22,18 @@ __all__ = [
     "HEADS",
     "PROJECTIONS",
     "Expert",
+    "HiddenMixing",
     "KeyEncoder",
     "KeyQueue",
     "LoadReport",
     "Network",
     "Output",
     "build_model",
+    "chunks_of",
     "load_backbone_weights",
     "load_momentum_branch",
     "load_released_weights",
+    "mix",
     "momentum_branch",
     "read_checkpoint",
     "read_weights",
