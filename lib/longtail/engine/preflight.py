@@ -7,6 +7,7 @@ from longtail.config.released import RELEASED_DATASETS, RELEASED_METHODS
 from longtail.config.validation import value_of
 from longtail.data import SAMPLERS, SOURCES
 from longtail.data.augment import POLICIES
+from longtail.data.generated import check_generated
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.engine.run_directory import check_writable
 from longtail.errors import UserError
@@ -17,8 +18,6 @@ from longtail.models import BACKBONES, HEADS
 
 # Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
 NOT_AVAILABLE = {
-    "DATASET.GENERATE_CAM_BASED_DATASET": False,
-    "DATASET.USE_CAM_BASED_DATASET": False,
     "TRAIN.TWO_STAGE.DRS": False,
     "TEST.TAU_NORM.USE_TAU_NORM": False,
     "TRAIN.SAMPLER.MULTI_NETWORK_TYPE": ["default"],
@@ -52,6 +51,7 @@ def check_names(cfg: CfgNode) -> None:
         if value_of(cfg, key) != off:
             raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
     check_contrastive(cfg)
+    check_generated(cfg)
 
 
 def preflight(cfg: CfgNode) -> None:
