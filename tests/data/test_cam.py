@@ -82,6 +82,17 @@ def test_shifting_keeps_the_object_in_the_image(down, right):
     assert torch.equal(new_image(image, cam, Change("shift", down=down, right=right)), expected)
 
 
+def test_a_foreground_without_room_is_turned_instead_of_shifted():
+    image, cam = picture((12, 12)), torch.ones(12, 12)
+    cam[5:7, 5:7] = 0
+    change = Change("shift", 20, 1.1, 0.5, 0.5)
+    assert torch.equal(new_image(image, cam, change), new_image(image, cam, change._replace(operation="turn")))
+    cam[11] = 0
+    expected = image.clone()
+    expected[:, 1:] = torch.where(cam[:11] > 0, image[:, :11], image[:, 1:])
+    assert torch.equal(new_image(image, cam, change._replace(down=0.99)), expected)
+
+
 def test_as_released_shifting_pushes_the_object_out():
     image, cam = picture(), cam_of((10, 20), (8, 24))
     made = new_image(image, cam, Change("shift", down=0.999, right=0.999), released=True)

@@ -160,6 +160,20 @@ def test_one_that_was_killed_goes_on(cam_cfg, monkeypatch, tmp_path, released):
     assert {Path(k).name: v for k, v in files(path).items()} == {Path(k).name: v for k, v in files(whole).items()}
 
 
+def test_images_that_were_lost_are_made_again(cam_cfg):
+    path = generate(cam_cfg(), "cpu")
+    before = files(path)
+    lost = sorted(before)[5]
+    (path.parent / lost).unlink()
+    assert files(generate(cam_cfg(), "cpu")) == before
+
+
+def test_of_several_processes_the_first_makes_the_images(cam_cfg, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not generate(cam_cfg(), "cpu").exists()
+
+
 def test_a_signal_ends_it_in_good_order(cam_cfg, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         original = cam_generation._Work._chunk

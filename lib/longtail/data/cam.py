@@ -2,7 +2,9 @@
 
 Zhang et al., "Bag of Tricks for Long-Tailed Visual Recognition", AAAI 2021. Where the class activation map (Zhou et
 al., arXiv 1512.04150) of the image's own class reaches three quarters of its mean is foreground; it is turned and
-scaled, shifted or mirrored, and pasted over the original, whose own object stays where it is not covered.
+scaled, shifted or mirrored, and pasted over the original, whose own object stays where it is not covered. A foreground
+that reaches from edge to edge in both directions, as many do, cannot be shifted and is turned instead: a copy of the
+original would teach nothing new.
 """
 
 import math
@@ -60,7 +62,8 @@ def new_image(image: Tensor, cam: Tensor, change: Change, released: bool = False
     pixels = image.permute(1, 2, 0).numpy()
     mask = foreground(cam.numpy())
     box = box_of(mask, released)
-    move = OPERATIONS[change.operation]
+    fills = box == Box(0, mask.shape[0] - 1, 0, mask.shape[1] - 1)
+    move = OPERATIONS["turn" if change.operation == "shift" and fills and not released else change.operation]
     moved = move(pixels, box, change)
     moved_mask = move(mask.astype(np.uint8) * 255, box, change)
     if released:

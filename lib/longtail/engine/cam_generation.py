@@ -74,7 +74,7 @@ def generate(cfg: CfgNode, gpus: str | None = None) -> Path:
     folder = GenerationFolder(
         Path(cfg.DATASET.CAM_DATA_SAVE_PATH), target, _inputs(cfg, images, plan), ".png" if lossless else ".jpg"
     )
-    if folder.finished():
+    if folder.finished(len(plan)):
         logger.info("%s lists all %s images; nothing is left to do", target, f"{len(plan):,}")
         return target
     expert = _expert(cfg, images.num_classes).to(device).eval()
@@ -125,6 +125,7 @@ class _Work:
         todo = [chunk for chunk in chunks if any(self.folder.file(k).name not in there for k in chunk)]
         done = f" ({len(chunks) - len(todo)} of {len(chunks)} chunks are there)" if len(todo) < len(chunks) else ""
         logger.info("making %s images in %s%s", f"{total:,}", self.folder.path, done)
+        logger.info("per class: %s", _spell(self.plan.per_class))
         progress = Progress("CAM-based images", len(chunks), len(chunks) - len(todo))
         threads = min(8, len(os.sched_getaffinity(0)))
         with Interrupts() as interrupts, ThreadPoolExecutor(threads) as pool:
@@ -181,14 +182,13 @@ def _per_class(cfg: CfgNode, images: ImageSet, small: bool) -> list[int]:
     """Return how many images each class gets."""
     threshold = None if small else cfg.DATASET.CAM_NUMBER_THRES
     if small and cfg.DATASET.CAM_NUMBER_THRES:
-        logger.info("DATASET.CAM_NUMBER_THRES is not used for small images: every class is filled up")
+        logger.warning("DATASET.CAM_NUMBER_THRES is not used for small images: every class is filled up")
     numbers = new_images_per_class(images.class_counts(), threshold)
     if sum(numbers) == 0:
         raise UserError(
             f"DATASET.CAM_NUMBER_THRES is {threshold}: no class of {images.name} has fewer images, none would be made; "
             "set it above the size of the classes that are to grow"
         )
-    logger.info("images to make per class: %s", _spell(numbers))
     return numbers
 
 

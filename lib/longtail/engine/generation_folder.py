@@ -33,7 +33,7 @@ class GenerationFolder:
         self.target = target
         self.inputs = json.loads(json.dumps(inputs))  # as it will be read again
         self.suffix = suffix
-        self._lock = RunDirectory(path)
+        self._folder = RunDirectory(path)
         canonical = json.dumps(self.inputs, sort_keys=True)
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
@@ -41,8 +41,8 @@ class GenerationFolder:
         """Return the file of image k."""
         return self.path / f"{self.digest}_{k:06d}{self.suffix}"
 
-    def finished(self) -> bool:
-        """Return whether all is done; False where there is no annotation file.
+    def finished(self, total: int) -> bool:
+        """Return whether the annotation file and all images are there.
 
         Raises:
             UserError: the annotation file is of other inputs.
@@ -50,7 +50,7 @@ class GenerationFolder:
         if not self.target.exists():
             return False
         self._compare(self.target, _generation(self.target))
-        return True
+        return self.path.is_dir() and self.present() >= {self.file(k).name for k in range(total)}
 
     def claim(self, tree: str) -> None:
         """Make the folder, or go on in it.
@@ -71,17 +71,17 @@ class GenerationFolder:
                 raise UserError(
                     f"DATASET.CAM_DATA_SAVE_PATH {self.path} holds files of no generation; name an empty folder"
                 )
-            if not self._lock.lock():
+            if not self._folder.lock():
                 raise UserError(f"another process is writing to DATASET.CAM_DATA_SAVE_PATH {self.path}")
             if not head.exists():
-                self._lock.config.write_text(tree)
-                _write_json(head, {"generation": self.inputs})
+                self._folder.config.write_text(tree)
+                self._folder.write_json(INPUTS, {"generation": self.inputs})
         except OSError as error:
             raise UserError(f"{error.filename or self.path} cannot be written: {error.strerror}") from None
 
     def release(self) -> None:
         """Let other processes write again."""
-        self._lock.unlock()
+        self._folder.unlock()
 
     def present(self) -> set[str]:
         """Return the names of the images that are there."""
@@ -107,7 +107,10 @@ class GenerationFolder:
             for k, (label, (height, width)) in enumerate(zip(labels, sizes, strict=True))
         ]
         os.sync()  # the images reach the disk before the list that vouches for them
-        _write_json(self.target, {"annotations": annotations, "num_classes": num_classes, "generation": self.inputs})
+        lines = ",\n".join(map(json.dumps, annotations))
+        rest = json.dumps({"num_classes": num_classes, "generation": self.inputs})
+        with atomic_write(self.target, "w") as file:
+            file.write(f'{{"annotations": [\n{lines}\n],\n{rest[1:]}\n')
 
     def _compare(self, path: Path, found: dict[str, Any] | None) -> None:
         """Refuse files of other inputs."""
@@ -138,9 +141,3 @@ def _generation(path: Path) -> dict[str, Any] | None:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with atomic_write(path, "w") as file:
-        json.dump(content, file, indent=1)
-        file.write("\n")
