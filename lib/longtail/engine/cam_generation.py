@@ -123,8 +123,8 @@ class _Work:
         there, total = self.folder.present(), len(self.plan)
         chunks = [range(first, min(first + CHUNK, total)) for first in range(0, total, CHUNK)]
         todo = [chunk for chunk in chunks if any(self.folder.file(k).name not in there for k in chunk)]
-        done = f" ({len(chunks) - len(todo)} of {len(chunks)} chunks are there)" if len(todo) < len(chunks) else ""
-        logger.info("making %s images in %s%s", f"{total:,}", self.folder.path, done)
+        going_on = f", of which {len(there):,} are there" if there else ""
+        logger.info("making %s images in %s%s", f"{total:,}", self.folder.path, going_on)
         logger.info("per class: %s", _spell(self.plan.per_class))
         progress = Progress("CAM-based images", len(chunks), len(chunks) - len(todo))
         threads = min(8, len(os.sched_getaffinity(0)))
@@ -136,7 +136,7 @@ class _Work:
                     missing = [k for k in chunk if self.folder.file(k).name not in there]
                     self._chunk(chunk, missing, pixels, pool)
                     progress.advance(len(missing))
-                    if progress.bar is None and (number + 1) % max(len(todo) // 10, 1) == 0:
+                    if progress.bar is None and (number + 1) % -(-len(todo) // 10) == 0:
                         left = (len(todo) - number - 1) * progress.seconds() / (number + 1)
                         logger.info("  %.0f images/s, ETA %s", progress.rate(), clock(left))
             finally:
