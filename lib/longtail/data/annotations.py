@@ -42,36 +42,11 @@ def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
     num_classes = content.get("num_classes")
     if type(num_classes) is not int or num_classes < 1:
         raise UserError(f"annotation file {path}: num_classes is {num_classes!r}; it must be a whole number from 1")
-    base = Path(root) if root else Path(path).parent
-    return _checked(path, content["annotations"], num_classes, base)
-
-
-def read_generated(path: str | Path, num_classes: int) -> Annotations:
-    """Read and check the list of images that CAM-based sampling made.
-
-    Args:
-        path: an annotation file, or a plain list of annotations as Bag of Tricks wrote it; the paths in such a list
-            start at the working directory, or, where nothing is there, at the folder of the file.
-        num_classes: C of the images that they were made from.
-
-    Raises:
-        UserError: as `read_annotations`, and where the file has another number of classes.
-    """
-    content = _read_json(Path(path))
-    if isinstance(content, list):
-        first = content[0].get("fpath") if content and isinstance(content[0], dict) else None
-        here = isinstance(first, str) and Path(first).is_file()
-        return _checked(path, content, num_classes, Path() if here else Path(path).parent)
-    listed = read_annotations(path)
-    if listed.num_classes != num_classes:
-        raise UserError(f"{path} has {listed.num_classes} classes, the training images have {num_classes}")
-    return listed
-
-
-def _checked(path: str | Path, entries: list[Any], num_classes: int, base: Path) -> Annotations:
-    """Check the entries of a file and put `base` before their relative paths."""
+    entries = content["annotations"]
     if not entries:
         raise UserError(f"annotation file {path} lists no images")
+
+    base = Path(root) if root else Path(path).parent
     paths: list[str] = []
     labels: list[int] = []
     faults: list[str] = []
@@ -86,6 +61,34 @@ def _checked(path: str | Path, entries: list[Any], num_classes: int, base: Path)
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise UserError(f"annotation file {path}: {faults[0]}{more}")
     return Annotations(paths, labels, num_classes)
+
+
+def read_generated(path: str | Path, num_classes: int) -> Annotations:
+    """Read and check the list of images that CAM-based sampling made.
+
+    Args:
+        path: an annotation file, or a plain list of annotations as Bag of Tricks wrote it; the paths in such a list
+            start at the working directory, or, where its first image is not there, at the folder of the file.
+        num_classes: C of the images that they were made from.
+
+    Raises:
+        UserError: as `read_annotations`, and where the file has another number of classes.
+    """
+    content = _read_json(Path(path))
+    if not isinstance(content, list):
+        listed = read_annotations(path)
+        if listed.num_classes != num_classes:
+            raise UserError(f"{path} has {listed.num_classes} classes, the training images have {num_classes}")
+        return listed
+    if not content:
+        raise UserError(f"annotation file {path} lists no images")
+    for position, entry in enumerate(content):
+        fault = _fault(entry, num_classes)
+        if fault:
+            raise UserError(f"annotation file {path}: annotation {position} {fault}")
+    base = Path() if Path(content[0]["fpath"]).is_file() else Path(path).parent
+    paths = [str(base / entry["fpath"]) for entry in content]
+    return Annotations(paths, [entry["category_id"] for entry in content], num_classes)
 
 
 def _read_json(path: Path) -> Any:
