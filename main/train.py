@@ -31,10 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.config import load_config
         from longtail.engine.console import log_to_terminal
         from longtail.engine.distributed import launched_world
-        from longtail.engine.training import train
+        from longtail.engine.stage import run_stage
 
         log_to_terminal(quiet=not launched_world().main)
-        train(load_config(options.cfg, options.overrides), options.cfg, options.gpus, options.resume)
+        run_stage(load_config(options.cfg, options.overrides), options.cfg, options.gpus, options.resume)
 
     return run_program(program)
 

@@ -48,7 +48,7 @@ def validate(cfg: CfgNode, folder: Path, gpus: str | None = None) -> Path:
     check_names(cfg)
     run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
     checkpoint = _checkpoint(cfg, run)
-    splits = build_splits(cfg)
+    splits = build_splits(cfg, generated=False)
     class_counts = splits.train.class_counts()
     network = build_network(cfg, len(class_counts)).to(device)
     report = load_released_weights(network, read_weights(checkpoint))

@@ -7,6 +7,7 @@ from longtail.config.released import RELEASED_DATASETS, RELEASED_METHODS
 from longtail.config.validation import value_of
 from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
+from longtail.data.generated import check_generated
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.data.samplers import check_sampling
 from longtail.engine.run_directory import check_writable
@@ -20,8 +21,6 @@ from longtail.models import BACKBONES, HEADS
 
 # Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
 NOT_AVAILABLE = {
-    "DATASET.GENERATE_CAM_BASED_DATASET": False,
-    "DATASET.USE_CAM_BASED_DATASET": False,
     "TEST.TAU_NORM.USE_TAU_NORM": False,
 }
 
@@ -55,6 +54,7 @@ def check_names(cfg: CfgNode) -> None:
     check_contrastive(cfg)
     check_partner(cfg)
     check_teacher(cfg)
+    check_generated(cfg)
 
 
 def preflight(cfg: CfgNode) -> None:
