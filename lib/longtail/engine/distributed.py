@@ -1,7 +1,8 @@
 """The processes of a run: one, or those that torchrun started."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -46,6 +47,19 @@ def disconnect() -> None:
     """Leave the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextmanager
+def connected(world: World, device: torch.device) -> Iterator[None]:
+    """Within the block, be in the process group; whoever joined it first leaves it."""
+    if dist.is_initialized():
+        yield
+        return
+    connect(world, device)
+    try:
+        yield
+    finally:
+        disconnect()
 
 
 def sum_over_processes(tensors: Sequence[Tensor]) -> None:

@@ -8,12 +8,13 @@ from longtail.config.validation import value_of
 from longtail.data import SAMPLERS, SOURCES
 from longtail.data.augment import POLICIES
 from longtail.data.normalization import NORMALIZATIONS
+from longtail.engine.inputs import check_input_files
 from longtail.engine.run_directory import check_writable
 from longtail.errors import UserError
 from longtail.losses import LOSSES
 from longtail.methods import METHODS
 from longtail.methods.contrastive import check_contrastive
-from longtail.models import BACKBONES, HEADS
+from longtail.models import BACKBONES, HEADS, needs_first_stage
 
 # Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
 NOT_AVAILABLE = {
@@ -21,7 +22,6 @@ NOT_AVAILABLE = {
     "DATASET.USE_CAM_BASED_DATASET": False,
     "TRAIN.TWO_STAGE.DRS": False,
     "TRAIN.SYNCBN": False,
-    "TEST.TAU_NORM.USE_TAU_NORM": False,
     "TRAIN.SAMPLER.MULTI_NETWORK_TYPE": ["default"],
 }
 
@@ -56,6 +56,21 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def preflight(cfg: CfgNode) -> None:
-    """Check names and that the run directory can be written."""
+    """Check names, that what the training starts from is there, and that the run directory can be written."""
     check_names(cfg)
+    check_start(cfg)
+    check_input_files(cfg)
     check_writable(cfg)
+
+
+def check_start(cfg: CfgNode) -> None:
+    """Refuse a second stage that starts from no first one.
+
+    Raises:
+        UserError: says which head needs it.
+    """
+    if needs_first_stage(cfg) and not cfg.NETWORK.PRETRAINED:
+        raise UserError(
+            f"CLASSIFIER.TYPE {cfg.CLASSIFIER.TYPE} is trained on a finished backbone; set NETWORK.PRETRAINED True and "
+            "NETWORK.PRETRAINED_MODEL to a checkpoint of the first stage"
+        )

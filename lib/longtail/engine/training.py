@@ -14,7 +14,7 @@ from longtail.engine.checkpoint import seed_everything
 from longtail.engine.console import log_to_file
 from longtail.engine.continuation import Continuation, find_continuation, read_fitting
 from longtail.engine.devices import own_device, parse_devices, usable_precision, wrap
-from longtail.engine.distributed import World, connect, disconnect, from_main, launched_world
+from longtail.engine.distributed import World, connected, from_main, launched_world
 from longtail.engine.environment import describe
 from longtail.engine.optim import build_optimizer
 from longtail.engine.preflight import preflight
@@ -51,8 +51,7 @@ def train(cfg: CfgNode, source: str, gpus: str | None = None, resume: str = "aut
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with ExitStack() as stack:
-        connect(world, device)
-        stack.callback(disconnect)
+        stack.enter_context(connected(world, device))
         return _train(cfg, source, devices, device, world, resume, stack)
 
 
