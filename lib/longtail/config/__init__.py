@@ -1,6 +1,6 @@
 """The tree of settings: its defaults, how a YAML file becomes one, and the names of the released systems."""
 
-from longtail.config.loading import load_config
+from longtail.config.loading import load_config, read_yaml
 from longtail.config.released import DatasetParts, dataset_parts, expert_backbones, method_name, precision
 
-__all__ = ["DatasetParts", "dataset_parts", "expert_backbones", "load_config", "method_name", "precision"]
+__all__ = ["DatasetParts", "dataset_parts", "expert_backbones", "load_config", "method_name", "precision", "read_yaml"]

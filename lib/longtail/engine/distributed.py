@@ -1,13 +1,16 @@
 """The processes of a run: one, or those that torchrun started."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 class World(NamedTuple):
@@ -91,6 +94,17 @@ def from_main(value: Any) -> Any:
         return value
     box = [value]
     dist.broadcast_object_list(box)
+    return box[0]
+
+
+def main_alone(work: Callable[[], T]) -> T:
+    """Let process 0 work while the others wait, for as long as that takes, and return its result in all of them."""
+    if not dist.is_initialized():
+        return work()
+    group = dist.new_group(backend="gloo", timeout=timedelta(days=30))
+    box: list[Any] = [work() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(box, group=group)
+    dist.destroy_process_group(group)
     return box[0]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from yacs.config import CfgNode
 
@@ -10,12 +11,30 @@ from longtail.config import method_name
 from longtail.config.validation import value_of
 from longtail.errors import UserError
 
-# Key of the tree that names the file -> whether the tree makes use of it.
-INPUTS: dict[str, Callable[[CfgNode], bool]] = {
-    "NETWORK.PRETRAINED_MODEL": lambda cfg: bool(cfg.NETWORK.PRETRAINED),
-    "BACKBONE.PRETRAINED_MODEL": lambda cfg: bool(cfg.BACKBONE.PRETRAINED_MODEL),
-    "TRAIN.COMBINER.DIVE.TEACHER_MODEL": lambda cfg: method_name(cfg) == "distillation",
-    "DATASET.CAM_DATA_JSON_SAVE_PATH": lambda cfg: bool(cfg.DATASET.USE_CAM_BASED_DATASET),
+
+class Input(NamedTuple):
+    """A key that names a file.
+
+    Attributes:
+        used: whether a tree makes use of it.
+        switch: what makes it do so.
+        data: the file lists generated images; False: it holds weights.
+    """
+
+    used: Callable[[CfgNode], bool]
+    switch: str
+    data: bool = False
+
+
+INPUTS = {
+    "NETWORK.PRETRAINED_MODEL": Input(lambda cfg: bool(cfg.NETWORK.PRETRAINED), "NETWORK.PRETRAINED True"),
+    "BACKBONE.PRETRAINED_MODEL": Input(lambda cfg: bool(cfg.BACKBONE.PRETRAINED_MODEL), "the key itself"),
+    "TRAIN.COMBINER.DIVE.TEACHER_MODEL": Input(
+        lambda cfg: method_name(cfg) == "distillation", "TRAIN.COMBINER.TYPE distillation"
+    ),
+    "DATASET.CAM_DATA_JSON_SAVE_PATH": Input(
+        lambda cfg: bool(cfg.DATASET.USE_CAM_BASED_DATASET), "DATASET.USE_CAM_BASED_DATASET True", data=True
+    ),
 }
 
 
@@ -26,8 +45,8 @@ def input_files(cfg: CfgNode) -> dict[str, Path]:
         UserError: a key that must name one is empty.
     """
     files = {}
-    for key, used in INPUTS.items():
-        if used(cfg):
+    for key, each in INPUTS.items():
+        if each.used(cfg):
             if not value_of(cfg, key):
                 raise UserError(f"{key} is empty; it must name the file that this training starts from")
             files[key] = Path(value_of(cfg, key))
@@ -45,13 +64,17 @@ def check_input_files(cfg: CfgNode) -> None:
             raise UserError(f"{key}: file {path} does not exist")
 
 
-def input_fingerprints(cfg: CfgNode) -> dict[str, str]:
-    """Return the SHA-256 of each file that a tree makes use of, by its key; of what is not there, "absent"."""
-    return {key: fingerprint(path) for key, path in input_files(cfg).items()}
+def input_records(cfg: CfgNode) -> dict[str, dict[str, str]]:
+    """Return path and SHA-256 of each file that a tree makes use of, by its key."""
+    return {key: record(path) for key, path in input_files(cfg).items()}
 
 
-def fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file, "absent" where there is none."""
+def record(path: Path) -> dict[str, str]:
+    """Return {"file", "sha256"} of a file; the latter is "absent" where there is none."""
+    return {"file": str(path), "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
     try:
         with open(path, "rb") as file:
             digest = hashlib.sha256()

@@ -11,7 +11,7 @@ from typing import IO, Any
 from yacs.config import CfgNode
 
 from longtail.config import load_config
-from longtail.engine.inputs import input_fingerprints
+from longtail.engine.inputs import input_records
 from longtail.errors import UserError
 from longtail.files import atomic_write
 
@@ -76,7 +76,7 @@ class RunDirectory:
 
     @property
     def inputs(self) -> Path:
-        """The fingerprints of the files that the training started from."""
+        """The files that the run began from, each with its SHA-256."""
         return self.path / "inputs.json"
 
     @property
@@ -93,12 +93,11 @@ class RunDirectory:
             return False
 
     def input(self, key: str) -> str | None:
-        """Return the fingerprint of the file that a key named when the run began; None: not recorded."""
+        """Return the SHA-256 of the file that a key named when the run began; None: not recorded."""
         try:
-            value = json.loads(self.inputs.read_text())[key]
+            return str(json.loads(self.inputs.read_text())[key]["sha256"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return str(value)
 
     def lock(self) -> bool:
         """Take the lock; False when another process has it."""
@@ -165,7 +164,7 @@ def create_run(cfg: CfgNode) -> RunDirectory:
         run.figures.mkdir()
         run.lock()
         run.config.write_text(cfg.dump())
-        run.write_json(run.inputs.name, input_fingerprints(cfg))
+        run.write_json(run.inputs.name, input_records(cfg))
     except OSError as error:
         raise UserError(f"run directory {error.filename} cannot be written: {error.strerror}") from None
     return run
@@ -182,17 +181,17 @@ def _candidates(path: Path) -> Iterator[Path]:
 def unfinished_run(cfg: CfgNode) -> RunDirectory | None:
     """Return the newest run of the same tree that can go on and that no other process is training, locked."""
     for run in runs_of(cfg):
-        if not run.finished() and run.lock():
+        if run.last.is_file() and not run.finished() and run.lock():
             return run
     return None
 
 
 def runs_of(cfg: CfgNode) -> Iterator[RunDirectory]:
-    """Yield the runs of the same tree, started from the same files, that have saved something; the newest first."""
+    """Yield the run directories of the same tree that began from the same files, the newest first."""
     folder = parent_of_runs(cfg)
     for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
         run = RunDirectory(path)
-        if run.last.is_file() and not differing_keys(cfg, run):
+        if run.config.is_file() and not differing_keys(cfg, run):
             yield run
 
 
@@ -206,7 +205,7 @@ def differing_keys(cfg: CfgNode, run: RunDirectory) -> list[str]:
     except UserError:
         return ["(its config.yaml cannot be read)"]
     keys = [key for key, value in _leaves(cfg) if key not in IRRELEVANT and other.get(key) != value]
-    return keys or [f"{key} (the file)" for key, value in input_fingerprints(cfg).items() if value != run.input(key)]
+    return keys or [f"{key} (the file)" for key, file in input_records(cfg).items() if file["sha256"] != run.input(key)]
 
 
 def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -58,14 +58,18 @@ def plot_sweep(
     figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     for key, colour in (("top1", INK), *SHOT_COLOURS.items()):
-        points = [(x, 100 * one["ensemble"][key]) for x, one in zip(values, results, strict=True) if key in one["ensemble"]]
+        points = [
+            (x, 100 * one["ensemble"][key]) for x, one in zip(values, results, strict=True) if key in one["ensemble"]
+        ]
         if not points:
             continue
         best = max(points, key=lambda point: point[1])
         name = "all" if key == "top1" else key
         label = f"{name} (best {best[1]:.1f} % at {best[0]:g})"
         across, up = zip(*points, strict=True)
-        axes.plot(across, up, color=colour, linewidth=2.2 if key == "top1" else 1.4, marker="o", markersize=3, label=label)
+        axes.plot(
+            across, up, color=colour, linewidth=2.2 if key == "top1" else 1.4, marker="o", markersize=3, label=label
+        )
         if key == "top1":
             axes.axvline(best[0], color=FAINT, linewidth=0.8, linestyle="--", zorder=0)
     dress(axes, title, "strength", "top-1 accuracy (%)")
