@@ -101,7 +101,7 @@ def main_alone(work: Callable[[], T]) -> T:
     """Let process 0 work while the others wait, for as long as that takes, and return its result in all of them."""
     if not dist.is_initialized():
         return work()
-    group = dist.new_group(backend="gloo", timeout=timedelta(days=30))
+    group: Any = dist.new_group(backend="gloo", timeout=timedelta(days=30))
     box: list[Any] = [work() if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(box, group=group)
     dist.destroy_process_group(group)

@@ -220,6 +220,11 @@ def _stage(folder: Path, entry: Any, earlier: Mapping[str, Stage]) -> Stage:
         return Stage(name, base.config, (*base.settings, *pairs), base.takes, judged)
     if not isinstance(entry["config"], str):
         raise UserError(f"{name}: config must be the path of a YAML file, not {entry['config']!r}")
+    for key in takes:
+        if key not in INPUTS:
+            raise UserError(
+                f"nothing can be taken into {key}; there is: {', '.join(INPUTS)}{nearest(str(key), INPUTS)}"
+            )
     taken = {key: _taken(value, earlier) for key, value in takes.items()}
     return Stage(name, folder / entry["config"], pairs, taken)
 
@@ -242,6 +247,8 @@ def _taken(text: Any, earlier: Mapping[str, Stage]) -> Taken:
 def _set(stage: Stage, overrides: Mapping[str, Any]) -> Stage:
     """Return a stage with more settings over its own."""
     for key in overrides:
+        if key == "NAME":
+            raise UserError("NAME of a stage cannot be set: it is the recipe's and the stage's")
         if key in stage.takes:
             raise UserError(f"{stage.name} takes {key} from {stage.takes[key].stage}; it cannot be set")
     return replace(stage, settings=(*stage.settings, *(part for pair in overrides.items() for part in pair)))
@@ -258,8 +265,6 @@ def _check(recipe: Recipe, earlier: Mapping[str, CfgNode]) -> CfgNode:
         return cfg
     check_start(cfg)
     for key, taken in stage.takes.items():
-        if key not in INPUTS:
-            raise UserError(f"nothing can be taken into {key}; there is: {', '.join(INPUTS)}{nearest(key, INPUTS)}")
         if not INPUTS[key].used(cfg):
             raise UserError(f"{key} is taken but not used; that needs {INPUTS[key].switch}")
         _check_source(taken, earlier[taken.stage], INPUTS[key].data)
