@@ -17,10 +17,10 @@ from typing import Any
 from yacs.config import CfgNode
 
 from longtail.engine.devices import own_device, parse_devices
-from longtail.engine.distributed import World, connected, from_main, launched_world, main_alone
+from longtail.engine.distributed import World, connected, from_main, launched_world, lost_processes_told, main_alone
 from longtail.engine.inputs import input_records, record
 from longtail.engine.judging import validate
-from longtail.engine.recipe_file import Recipe, Stage, Taken, load_recipe
+from longtail.engine.recipe_file import Recipe, Stage, Taken, generating_into, load_recipe
 from longtail.engine.run_directory import RunDirectory, create_run, runs_of
 from longtail.engine.training import train
 from longtail.errors import UserError
@@ -50,7 +50,7 @@ def run_recipe(path: str, gpus: str | None = None, resume: str = "auto", overrid
     world = launched_world()
     recipe = load_recipe(path, overrides)
     device = own_device(parse_devices(gpus), world)
-    with connected(world, device), _locked(recipe, world):
+    with lost_processes_told(world), connected(world, device), _locked(recipe, world):
         runs: dict[str, Path] = {}
         for number, stage in enumerate(recipe.stages, start=1):
             logger.info("stage %d of %d: %s", number, len(recipe.stages), stage.name)
@@ -151,12 +151,7 @@ def _generate(cfg: CfgNode, stage: Stage, gpus: str | None, resume: str) -> str:
         logger.info("finished in %s", run.path)
         return str(run.path)
     began = time.monotonic()
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.DATASET.CAM_DATA_SAVE_PATH = str(run.path / "images")
-    cfg.DATASET.CAM_DATA_JSON_SAVE_PATH = str(run.path / "generated.json")
-    cfg.freeze()
-    data = generate_data(cfg, gpus)
+    data = generate_data(generating_into(run.path, cfg), gpus)
     head = {"config": str(stage.config), "seed": cfg.RAND_SEED, "data": str(data), "epochs": 0}
     run.write_json("results.json", {**head, "seconds": round(time.monotonic() - began, 1)})
     return str(run.path)

@@ -257,8 +257,8 @@ def _set(stage: Stage, overrides: Mapping[str, Any]) -> Stage:
 def _check(recipe: Recipe, earlier: Mapping[str, CfgNode]) -> CfgNode:
     """Return the tree of a recipe's only stage, or refuse it; `earlier` are the trees of the stages before it."""
     (stage,) = recipe.stages
-    cfg = recipe.load(stage, dict.fromkeys(stage.takes, "(an earlier stage's)"))
-    check_names(cfg)
+    cfg = recipe.load(stage, dict.fromkeys(stage.takes, str(recipe.path)))  # a file that is there, for those to come
+    check_names(generating_into(recipe.folder, cfg))
     check_writable(cfg)
     if stage.judged:
         _check_source(stage.judged, earlier[stage.judged.stage], data=False)
@@ -271,6 +271,18 @@ def _check(recipe: Recipe, earlier: Mapping[str, CfgNode]) -> CfgNode:
     for key, file in input_files(cfg).items():
         if key not in stage.takes and not file.is_file():
             raise UserError(f"{key}: file {file} does not exist, and the stage does not take it from another")
+    return cfg
+
+
+def generating_into(folder: Path, cfg: CfgNode) -> CfgNode:
+    """Return a tree that generates into a folder; one that generates nothing stays as it is."""
+    if not cfg.DATASET.GENERATE_CAM_BASED_DATASET:
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATASET.CAM_DATA_SAVE_PATH = str(folder / "images")
+    cfg.DATASET.CAM_DATA_JSON_SAVE_PATH = str(folder / "generated.json")
+    cfg.freeze()
     return cfg
 
 
