@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Train in several processes (DistributedDataParallel), one per GPU, or on the CPU through gloo.
+# CONFIG may be a recipe: its stages are trained one after the other.
 #
 #   bash distributed_data_parallel_train.sh CONFIG NUM_PROCESSES GPUS [--resume auto|never|PATH] [KEY VALUE ...]
 #   bash distributed_data_parallel_train.sh configs/cifar10_lt/im100/ncl.yaml 4 0,1,2,3
@@ -8,12 +9,14 @@
 # TORCHRUN_ARGS goes to torchrun as it is, for several machines: "--nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST:29500".
 set -euo pipefail
 if [ $# -lt 3 ]; then
-    sed -n '4,6s/^# *//p' "$0" >&2
+    sed -n '5,7s/^# *//p' "$0" >&2
     exit 2
 fi
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/.venv/bin/python}
 [ -z "${VIRTUAL_ENV:-}" ] && [ -x "$python" ] || python=${PYTHON:-python3}
 where=${TORCHRUN_ARGS:---standalone}
+kind=--cfg
+grep -qs '^stages:' "$1" && kind=--recipe
 # shellcheck disable=SC2086  (several words on purpose)
-exec "$python" -m torch.distributed.run $where --nproc-per-node "$2" "$here/main/train.py" --cfg "$1" --gpus "$3" "${@:4}"
+exec "$python" -m torch.distributed.run $where --nproc-per-node "$2" "$here/main/train.py" "$kind" "$1" --gpus "$3" "${@:4}"

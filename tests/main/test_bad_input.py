@@ -143,7 +143,7 @@ def test_annotation_file_that_would_not_be_read(refused):
         ("TRAIN.TWO_STAGE.DRS", "True", "TRAIN.SAMPLER.TYPE is 'default'; only 'weighted sampler' can be deferred"),
         ("TRAIN.SAMPLER.TYPE", "weigted sampler", "did you mean weighted sampler?"),
         ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "balanced", "did you mean balance?"),
-        ("DATASET.USE_CAM_BASED_DATASET", "True", "USE_CAM_BASED_DATASET is True; this is not available yet"),
+        ("DATASET.USE_CAM_BASED_DATASET", "True", "CAM_DATA_JSON_SAVE_PATH must name their list"),
     ],
 )
 def test_names_and_pairs_that_do_not_exist(refused, key, value, message):
@@ -197,3 +197,23 @@ def test_judging_without_a_checkpoint(tmp_path, capsys):
     config = ROOT / "configs/digits_lt/ce.yaml"
     assert program("valid")(["--cfg", str(config), "--gpus", "cpu"]) == 2
     assert "checkpoint best_ensemble.pth is neither in" in capsys.readouterr().err
+
+
+def test_a_recipe_or_a_configuration_but_not_both(tmp_path, capsys):
+    for arguments in ([], ["--cfg", "a.yaml", "--recipe", "b.yaml"]):
+        with pytest.raises(SystemExit) as end:
+            program("train")(arguments)
+        assert end.value.code == 2
+        assert "--recipe" in capsys.readouterr().err
+
+
+def test_a_recipe_that_is_not_there(capsys):
+    assert program("train")(["--recipe", "nowhere.yaml"]) == 2
+    assert capsys.readouterr().err == "error: recipe nowhere.yaml does not exist\n"
+
+
+def test_a_sweep_without_a_checkpoint(capsys):
+    config = ROOT / "configs/digits_lt/ce.yaml"
+    arguments = ["--cfg", str(config), "--gpus", "cpu", "--tau-sweep", "0", "0.5", "TEST.MODEL_FILE", "nowhere.pth"]
+    assert program("valid")(arguments) == 2
+    assert "checkpoint nowhere.pth is neither in" in capsys.readouterr().err  # what follows the numbers are overrides

@@ -105,5 +105,41 @@ def test_half_precision_features_are_normalised_in_float32(kind, features):
 
 
 def test_an_unknown_head_is_told_with_the_nearest():
-    with pytest.raises(UserError, match="unknown head 'FCNrom'; there is: FC, FCNorm, cos; did you mean FCNorm"):
+    with pytest.raises(
+        UserError, match="unknown head 'FCNrom'; there is: FC, FCNorm, LWS, cRT, cos; did you mean FCNorm"
+    ):
         build("FCNrom")
+
+
+def test_the_retrained_head_is_linear(features):
+    head = build("cRT")
+    torch.testing.assert_close(head(features), features @ head.weight.T + head.bias)
+    assert list(head.state_dict()) == ["weight", "bias"]
+    assert build("cRT", "CLASSIFIER.BIAS", False).bias is None
+
+
+def test_the_scaled_head_multiplies_weight_and_bias(features):
+    head = build("LWS")
+    torch.testing.assert_close(head(features), features @ head.fc.weight.T + head.fc.bias)  # scales begin at 1
+    with torch.no_grad():
+        head.scales.copy_(torch.arange(C))
+    expected = [[c * (f @ head.fc.weight[c] + head.fc.bias[c]) for c in range(C)] for f in features]
+    torch.testing.assert_close(head(features), torch.tensor(expected))
+    assert sorted(head.state_dict()) == ["fc.bias", "fc.weight", "scales"]  # the released names
+    assert build("LWS", "CLASSIFIER.BIAS", False).fc.bias is None
+
+
+def test_only_the_scales_of_the_scaled_head_are_trained(features):
+    head = build("LWS")
+    head(features).square().sum().backward()
+    assert [name for name, parameter in head.named_parameters() if parameter.requires_grad] == ["scales"]
+    assert head.scales.grad.abs().max() > 0 and head.fc.weight.grad is None
+
+
+def test_a_scale_acts_on_its_own_class_only(features):
+    head = build("LWS", "CLASSIFIER.BIAS", False)
+    before = head(features)
+    with torch.no_grad():
+        head.scales[2] = 3
+    changed = (head(features) / before).mean(0)
+    torch.testing.assert_close(changed, torch.tensor([1.0, 1, 3, 1, 1]))

@@ -1,6 +1,6 @@
 """The tree of settings: its defaults, how a YAML file becomes one, and the names of the released systems."""
 
-from longtail.config.loading import load_config
+from longtail.config.loading import load_config, read_yaml
 from longtail.config.released import (
     DatasetParts,
     Sampling,
@@ -19,5 +19,6 @@ __all__ = [
     "load_config",
     "method_name",
     "precision",
+    "read_yaml",
     "sampling",
 ]

@@ -77,15 +77,18 @@ def defaults() -> CfgNode:
     #                          resnext50 | timm/<name of a model of timm>
     _C.BACKBONE.MULTI_NETWORK_TYPE = []  # backbone of each expert; empty: one expert with BACKBONE.TYPE (NCL's default
     #                                      was ['res32_cifar'], which would have changed every Bag of Tricks file)
-    _C.BACKBONE.FREEZE = False  # keep the parameters of the backbones fixed
+    _C.BACKBONE.FREEZE = False  # keep the parameters of the backbones fixed, as the heads cRT and LWS always do
+    _C.BACKBONE.FROZEN_STATISTICS = "still"  # [ours] batch norm of a frozen backbone: still (statistics stay, and it
+    #                                          normalises by them) | moving (as released: by each batch's)
     _C.BACKBONE.PRETRAINED_MODEL = ""  # weights file for every backbone (torchvision names); must exist
 
     _C.MODULE = CfgNode()
     _C.MODULE.TYPE = "GAP"  # GAP: average over the feature map, where there is one | Identity: vectors already
 
     _C.CLASSIFIER = CfgNode()
-    _C.CLASSIFIER.TYPE = "FC"  # FC | FCNorm (cosine) | cos (scaled cosine plus bias)
-    _C.CLASSIFIER.BIAS = True  # whether FC has a bias, and whether the bias of cos is trained
+    _C.CLASSIFIER.TYPE = "FC"  # FC | FCNorm (cosine) | cos (scaled cosine plus bias); second stages, which start from
+    #                            NETWORK.PRETRAINED_MODEL: cRT (FC trained anew) | LWS (FC whose scales are trained)
+    _C.CLASSIFIER.BIAS = True  # whether FC, cRT and LWS have a bias, and whether the bias of cos is trained
     _C.CLASSIFIER.COS_SCALE = 16.0  # scale of the cos head
     _C.CLASSIFIER.SEMI_TYPE = "mlp"  # projection head of the contrastive branch: mlp | FC | FCNorm | cos
     _C.CLASSIFIER.MULTI_NETWORK_TYPE = ["FC"]  # not used, as in the release
@@ -223,7 +226,9 @@ def defaults() -> CfgNode:
     _C.TEST.MODEL_FILE = ""  # checkpoint to judge: a path, or a file in RUN/models; empty: best_ensemble.pth
     _C.TEST.MANY_SHOT = 100  # [ours] classes with at least so many training images are "many"
     _C.TEST.FEW_SHOT = 20  # [ours] classes with at most so many are "few"
-    _C.TEST.TAU_NORM = CfgNode()
+    _C.TEST.TAU_NORM = CfgNode()  # acts in main/valid.py; a training judges its network as it is
     _C.TEST.TAU_NORM.USE_TAU_NORM = False  # divide the class weights by their norm^TAU before judging
     _C.TEST.TAU_NORM.TAU = 1.0
+    _C.TEST.TAU_NORM.KEEP_BIAS = True  # [ours] True, as released; False, as in the paper: the bias is dropped
+    _C.TEST.LOGIT_ADJUSTMENT = 0.0  # [ours] post-hoc logit adjustment in main/valid.py: z_c - this * log(n_c / N)
     return _C

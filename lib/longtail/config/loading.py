@@ -46,7 +46,7 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
     resolved = path.resolve()
     if resolved in children:
         raise UserError(f"{path}: {BASE} leads back to this file")
-    content = _read(path)
+    content = read_yaml(path)
     bases = content.pop(BASE, [])
     listed = bases if isinstance(bases, list) else [bases]
     if not all(isinstance(base, str) for base in listed):
@@ -68,22 +68,31 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
+    """Read a YAML file of KEY: VALUE lines, in which no key may stand twice.
+
+    Args:
+        path: the file.
+        kind: what an error calls it.
+
+    Raises:
+        UserError: it is missing or malformed.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
     except FileNotFoundError:
-        raise UserError(f"config file {path} does not exist") from None
+        raise UserError(f"{kind} {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config file {path} cannot be read: {error}") from None
+        raise UserError(f"{kind} {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise UserError(f"config file {path}{line}: {reason}") from None
+        raise UserError(f"{kind} {path}{line}: {reason}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UserError(f"config file {path} holds a {type(content).__name__}; it must hold KEY: VALUE lines")
+        raise UserError(f"{kind} {path} holds a {type(content).__name__}; it must hold KEY: VALUE lines")
     return content
 
 

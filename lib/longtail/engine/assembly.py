@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.config import expert_backbones
@@ -21,6 +22,7 @@ from longtail.models import (
     load_backbone_weights,
     load_released_weights,
     read_weights,
+    start_from,
 )
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def build_network(cfg: CfgNode, num_classes: int) -> Network:
-    """Build the network and fill it with the weights that the tree names.
+    """Build the network of a training and fill it with the weights that the tree lets it start from.
 
     Raises:
         UserError: a weights file is missing, damaged or does not fit.
@@ -41,19 +43,21 @@ def build_network(cfg: CfgNode, num_classes: int) -> Network:
             assert isinstance(expert, Expert)
             _report(cfg.BACKBONE.PRETRAINED_MODEL, load_backbone_weights(expert.backbone, weights))
     if cfg.NETWORK.PRETRAINED:
-        if not cfg.NETWORK.PRETRAINED_MODEL:
-            raise UserError("NETWORK.PRETRAINED is True; NETWORK.PRETRAINED_MODEL must name a checkpoint")
-        _load(network, cfg.NETWORK.PRETRAINED_MODEL)
+        _load(network, cfg.NETWORK.PRETRAINED_MODEL, start_from)
     if cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict":
-        _load(network, cfg.RESUME_MODEL)
-    if cfg.TRAIN.CHANNELS_LAST:
-        network = network.to(memory_format=torch.channels_last)
-    return network
+        _load(network, cfg.RESUME_MODEL, load_released_weights)
+    return in_layout(cfg, network)
 
 
-def _load(network: Network, path: str) -> None:
+def in_layout(cfg: CfgNode, network: Network) -> Network:
+    """Return the network in the memory layout that the tree wants."""
+    return network.to(memory_format=torch.channels_last) if cfg.TRAIN.CHANNELS_LAST else network
+
+
+def _load(network: Network, path: str, load: Callable[[Network, dict[str, Tensor]], LoadReport]) -> None:
+    weights = read_weights(path)
     try:
-        _report(path, load_released_weights(network, read_weights(path)))
+        _report(path, load(network, weights))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

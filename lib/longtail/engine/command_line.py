@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from longtail.engine.interrupts import Interrupted
@@ -30,6 +30,16 @@ def run_program(program: Callable[[], object]) -> int:
     finally:
         signal.signal(signal.SIGINT, previous)
     return 0
+
+
+def leading_numbers(words: Sequence[str]) -> tuple[list[float], list[str]]:
+    """Split what follows an option into the numbers that it takes and the KEY VALUE pairs behind them."""
+    for place, word in enumerate(words):
+        try:
+            float(word)
+        except ValueError:
+            return [float(number) for number in words[:place]], list(words[place:])
+    return [float(number) for number in words], []
 
 
 def _end_at_once(signum: int, frame: FrameType | None) -> None:

@@ -2,14 +2,17 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from longtail.errors import ProcessLost, UserError
+
+T = TypeVar("T")
 
 
 class World(NamedTuple):
@@ -69,6 +72,19 @@ def disconnect() -> None:
         dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def connected(world: World, device: torch.device) -> Iterator[None]:
+    """Within the block, be in the process group; whoever joined it first leaves it."""
+    if dist.is_initialized():
+        yield
+        return
+    connect(world, device)
+    try:
+        yield
+    finally:
+        disconnect()
+
+
 def sum_over_processes(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its sum over all processes, in place."""
     if dist.is_initialized():
@@ -120,6 +136,17 @@ def from_main(value: Any) -> Any:
         return value
     box = [value]
     dist.broadcast_object_list(box)
+    return box[0]
+
+
+def main_alone(work: Callable[[], T]) -> T:
+    """Let process 0 work while the others wait, for as long as that takes, and return its result in all of them."""
+    if not dist.is_initialized():
+        return work()
+    group: Any = dist.new_group(backend="gloo", timeout=timedelta(days=30))
+    box: list[Any] = [work() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(box, group=group)
+    dist.destroy_process_group(group)
     return box[0]
 
 

@@ -1,16 +1,21 @@
 """Judging a trained network and writing down what it does well and badly."""
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from longtail.config import precision
-from longtail.data import build_normalize, build_splits, build_valid_loader
-from longtail.engine.assembly import autocast, build_network, judge_maker
-from longtail.engine.devices import parse_devices, usable_precision
+from longtail.data import Loader, Shard, Splits, build_normalize, build_splits, build_valid_loader
+from longtail.engine.assembly import autocast, in_layout, judge_maker
+from longtail.engine.devices import own_device, parse_devices, usable_precision
+from longtail.engine.distributed import connected, from_main, launched_world
 from longtail.engine.evaluator import evaluate
 from longtail.engine.preflight import check_names
 from longtail.engine.run_directory import RunDirectory, parent_of_runs
@@ -23,9 +28,67 @@ from longtail.evaluation import (
     write_confusion_npz,
     write_per_class,
 )
-from longtail.models import load_released_weights, read_weights
+from longtail.models import (
+    Network,
+    Reread,
+    build_model,
+    build_readout,
+    load_released_weights,
+    read_weights,
+    reads_anew,
+)
 
 logger = logging.getLogger(__name__)
+
+
+class Subject(NamedTuple):
+    """What is judged, on what, and by whom.
+
+    Attributes:
+        cfg: the tree.
+        run: the folder that results go to.
+        checkpoint: the file of the weights.
+        splits: the images.
+        network: in the device's memory, with these weights.
+        loader: of this process's share of the validation images.
+        device: of the network.
+        context: gives the mixed-precision context.
+    """
+
+    cfg: CfgNode
+    run: RunDirectory
+    checkpoint: Path
+    splits: Splits
+    network: Network
+    loader: Loader
+    device: torch.device
+    context: Callable[[], torch.autocast]
+
+    def new_judge(self) -> Judge:
+        """Return an empty judge."""
+        return judge_maker(self.cfg, self.splits.train.class_counts(), len(self.network.experts), self.device)()
+
+
+@contextmanager
+def subject(cfg: CfgNode, folder: Path, gpus: str | None) -> Iterator[Subject]:
+    """Load what is to be judged, see `validate`; within the block the processes are connected."""
+    world = launched_world()
+    device = own_device(parse_devices(gpus), world)
+    check_names(cfg)
+    run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
+    checkpoint = _checkpoint(cfg, run)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    with connected(world, device):
+        splits = build_splits(cfg, generated=False)
+        network = in_layout(cfg, build_model(cfg, splits.train.num_classes)).to(device)
+        report = load_released_weights(network, read_weights(checkpoint))
+        missing = [name for name in report.missing if ".projection." not in name]  # judging does not use those
+        if missing:
+            raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, as {missing[0]}")
+        loader = build_valid_loader(cfg, splits.valid, Shard(world.rank, world.size))
+        context = autocast(usable_precision(precision(cfg), device), device)
+        yield Subject(cfg, run, checkpoint, splits, network, loader, device, context)
 
 
 def validate(cfg: CfgNode, folder: Path, gpus: str | None = None) -> Path:
@@ -35,7 +98,8 @@ def validate(cfg: CfgNode, folder: Path, gpus: str | None = None) -> Path:
         cfg: the tree, usually the run's own.
         folder: the run directory, whose best_ensemble.pth is judged unless TEST.MODEL_FILE names another file. Where
             it is no run directory, results go to OUTPUT_DIR/NAME and TEST.MODEL_FILE must be a path.
-        gpus: "cpu" or the number of a GPU; None: the first GPU, or the CPU where there is none.
+        gpus: "cpu" or the number of a GPU; None: the first GPU, or the CPU where there is none. Several processes
+            share the images, and the first writes.
 
     Returns:
         a new folder in the run directory with results.json and, per expert and for the ensemble, a table of the
@@ -44,31 +108,38 @@ def validate(cfg: CfgNode, folder: Path, gpus: str | None = None) -> Path:
     Raises:
         UserError: the checkpoint or the data are missing or do not fit together.
     """
-    device = parse_devices(gpus)[0]
-    check_names(cfg)
-    run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
-    checkpoint = _checkpoint(cfg, run)
-    splits = build_splits(cfg, generated=False)
-    class_counts = splits.train.class_counts()
-    network = build_network(cfg, len(class_counts)).to(device)
-    report = load_released_weights(network, read_weights(checkpoint))
-    missing = [name for name in report.missing if ".projection." not in name]  # judging does not use those
-    if missing:
-        raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, as {missing[0]}")
-    loader = build_valid_loader(cfg, splits.valid)
-    context = autocast(usable_precision(precision(cfg), device), device)
-    judge = judge_maker(cfg, class_counts, len(network.experts), device)()
-    evaluate(network, loader, build_normalize(cfg), judge, device, context)
+    with subject(cfg, folder, gpus) as it:
+        class_counts = it.splits.train.class_counts()
+        network: nn.Module = it.network
+        if reads_anew(cfg):
+            network = Reread(network, build_readout(cfg, it.network, class_counts))
+        judge = evaluate(network, it.loader, build_normalize(cfg), it.new_judge(), it.device, it.context)
+        return write_on_main(it.run, lambda output: _write(it, judge, output))
 
-    results = judge.results()
-    logger.info("%s on %s (%d images)", checkpoint, splits.valid.name, len(splits.valid))
+
+def _write(it: Subject, judge: Judge, output: Path) -> None:
+    """Say and write down what came out."""
+    results, norm = judge.results(), it.cfg.TEST.TAU_NORM
+    logger.info("%s on %s (%d images)", it.checkpoint, it.splits.valid.name, len(it.splits.valid))
     for line in summary(results):
         logger.info("  %s", line)
-    output = _new_folder(run)
-    RunDirectory(output).write_json("results.json", {"checkpoint": str(checkpoint), **results})
-    _write_details(cfg, output, judge, class_counts)
+    head = {"checkpoint": str(it.checkpoint)}
+    if norm.USE_TAU_NORM:
+        head["tau_norm"] = norm.TAU
+    if it.cfg.TEST.LOGIT_ADJUSTMENT:
+        head["logit_adjustment"] = it.cfg.TEST.LOGIT_ADJUSTMENT
+    RunDirectory(output).write_json("results.json", {**head, **results})
+    _write_details(it.cfg, output, judge, it.splits.train.class_counts())
     logger.info("tables and pictures in %s", output)
-    return output
+
+
+def write_on_main(run: RunDirectory, write: Callable[[Path], None]) -> Path:
+    """Let the first process write into a new folder of a run, and return the folder in all of them."""
+    output = None
+    if launched_world().main:
+        output = _new_folder(run)
+        write(output)
+    return Path(from_main(output))
 
 
 def _checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:

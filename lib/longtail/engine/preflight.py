@@ -4,12 +4,12 @@ from yacs.config import CfgNode
 
 from longtail.config import dataset_parts, expert_backbones, method_name
 from longtail.config.released import RELEASED_DATASETS, RELEASED_METHODS
-from longtail.config.validation import value_of
 from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
 from longtail.data.generated import check_generated
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.data.samplers import check_sampling
+from longtail.engine.inputs import check_input_files
 from longtail.engine.run_directory import check_writable
 from longtail.errors import UserError
 from longtail.losses import LOSSES
@@ -17,16 +17,11 @@ from longtail.methods import METHODS
 from longtail.methods.bbn_mixup import check_partner
 from longtail.methods.contrastive import check_contrastive
 from longtail.methods.distillation import check_teacher
-from longtail.models import BACKBONES, HEADS
-
-# Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
-NOT_AVAILABLE = {
-    "TEST.TAU_NORM.USE_TAU_NORM": False,
-}
+from longtail.models import BACKBONES, HEADS, needs_first_stage
 
 
 def check_names(cfg: CfgNode) -> None:
-    """Refuse names that stand for nothing and keys that nothing reads.
+    """Refuse names that stand for nothing, and keys that do not go together.
 
     Raises:
         UserError: says which, what there is, and the nearest match.
@@ -47,9 +42,6 @@ def check_names(cfg: CfgNode) -> None:
     HEADS.get(cfg.CLASSIFIER.TYPE)
     LOSSES.get(cfg.LOSS.LOSS_TYPE)
     METHODS.get(method_name(cfg), RELEASED_METHODS)
-    for key, off in NOT_AVAILABLE.items():
-        if value_of(cfg, key) != off:
-            raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
     check_sampling(cfg)
     check_contrastive(cfg)
     check_partner(cfg)
@@ -58,6 +50,21 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def preflight(cfg: CfgNode) -> None:
-    """Check names and that the run directory can be written."""
+    """Check names, that what the training starts from is there, and that the run directory can be written."""
     check_names(cfg)
+    check_start(cfg)
+    check_input_files(cfg)
     check_writable(cfg)
+
+
+def check_start(cfg: CfgNode) -> None:
+    """Refuse a second stage that starts from no first one.
+
+    Raises:
+        UserError: says which head needs it.
+    """
+    if needs_first_stage(cfg) and not cfg.NETWORK.PRETRAINED:
+        raise UserError(
+            f"CLASSIFIER.TYPE {cfg.CLASSIFIER.TYPE} is trained on a finished backbone; set NETWORK.PRETRAINED True and "
+            "NETWORK.PRETRAINED_MODEL to a checkpoint of the first stage"
+        )

@@ -11,6 +11,7 @@ from typing import IO, Any
 from yacs.config import CfgNode
 
 from longtail.config import load_config
+from longtail.engine.inputs import input_records
 from longtail.errors import UserError
 from longtail.files import atomic_write
 
@@ -74,6 +75,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def inputs(self) -> Path:
+        """The files that the run began from, each with its SHA-256."""
+        return self.path / "inputs.json"
+
+    @property
     def results(self) -> Path:
         """The outcome, as JSON."""
         return self.path / "results.json"
@@ -85,6 +91,13 @@ class RunDirectory:
             return bool(results["last"]["epoch"] >= results["epochs"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+    def input(self, key: str) -> str | None:
+        """Return the SHA-256 of the file that a key named when the run began; None: not recorded."""
+        try:
+            return str(json.loads(self.inputs.read_text())[key]["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def lock(self) -> bool:
         """Take the lock; False when another process has it."""
@@ -151,6 +164,7 @@ def create_run(cfg: CfgNode) -> RunDirectory:
         run.figures.mkdir()
         run.lock()
         run.config.write_text(cfg.dump())
+        run.write_json(run.inputs.name, input_records(cfg))
     except OSError as error:
         raise UserError(f"run directory {error.filename} cannot be written: {error.strerror}") from None
     return run
@@ -166,21 +180,32 @@ def _candidates(path: Path) -> Iterator[Path]:
 
 def unfinished_run(cfg: CfgNode) -> RunDirectory | None:
     """Return the newest run of the same tree that can go on and that no other process is training, locked."""
-    folder = parent_of_runs(cfg)
-    for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
-        run = RunDirectory(path)
-        if run.last.is_file() and not run.finished() and not differing_keys(cfg, run) and run.lock():
+    for run in runs_of(cfg):
+        if run.last.is_file() and not run.finished() and run.lock():
             return run
     return None
 
 
+def runs_of(cfg: CfgNode) -> Iterator[RunDirectory]:
+    """Yield the run directories of the same tree that began from the same files, the newest first."""
+    folder = parent_of_runs(cfg)
+    for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
+        run = RunDirectory(path)
+        if run.config.is_file() and not differing_keys(cfg, run):
+            yield run
+
+
 def differing_keys(cfg: CfgNode, run: RunDirectory) -> list[str]:
-    """Return the keys, among those that change what is computed, in which a run's tree differs from `cfg`."""
+    """Return the keys, among those that change what is computed, in which a run's tree differs from `cfg`.
+
+    A key that names a file to start from counts as differing too when the file is another one than it was.
+    """
     try:
         other = dict(_leaves(load_config(run.config)))
     except UserError:
         return ["(its config.yaml cannot be read)"]
-    return [key for key, value in _leaves(cfg) if key not in IRRELEVANT and other.get(key) != value]
+    keys = [key for key, value in _leaves(cfg) if key not in IRRELEVANT and other.get(key) != value]
+    return keys or [f"{key} (the file)" for key, file in input_records(cfg).items() if file["sha256"] != run.input(key)]
 
 
 def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:

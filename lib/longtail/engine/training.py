@@ -17,8 +17,7 @@ from longtail.engine.devices import own_device, parse_devices, usable_precision,
 from longtail.engine.distributed import (
     World,
     check_synchronised,
-    connect,
-    disconnect,
+    connected,
     from_main,
     launched_world,
     lost_processes_told,
@@ -63,8 +62,7 @@ def train(cfg: CfgNode, source: str, gpus: str | None = None, resume: str = "aut
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with lost_processes_told(world), ExitStack() as stack:
-        connect(world, device)
-        stack.callback(disconnect)
+        stack.enter_context(connected(world, device))
         return _train(cfg, source, devices, device, world, resume, stack)
 
 

@@ -13,6 +13,7 @@ from longtail.evaluation.figures import (
 from longtail.evaluation.metrics import TOP_K, Judge, topk_correct
 from longtail.evaluation.report import results_table, summary, write_confusion_npz, write_per_class
 from longtail.evaluation.shots import FEW, GROUPS, MANY, shot_accuracy, shot_groups
+from longtail.evaluation.sweeps import plot_sweep, sweep_rows, write_sweep
 
 __all__ = [
     "FEW",
@@ -25,11 +26,14 @@ __all__ = [
     "plot_confusion",
     "plot_curves",
     "plot_per_class_accuracy",
+    "plot_sweep",
     "results_table",
     "shot_accuracy",
     "shot_groups",
     "summary",
+    "sweep_rows",
     "topk_correct",
     "write_confusion_npz",
     "write_per_class",
+    "write_sweep",
 ]

@@ -3,9 +3,10 @@
 from longtail.models import resnet_cifar, resnet_imagenet, timm_models  # noqa: F401  (enter backbones in the registry)
 from longtail.models.backbones import BACKBONES
 from longtail.models.experts import Expert, Network, Output, build_model
-from longtail.models.heads import HEADS
+from longtail.models.heads import HEADS, needs_first_stage
 from longtail.models.mixing import HiddenMixing, chunks_of, mix
 from longtail.models.moco import KeyEncoder, KeyQueue
+from longtail.models.post_hoc import Readout, Reread, build_readout, reads_anew
 from longtail.models.projections import PROJECTIONS
 from longtail.models.weights import (
     LoadReport,
@@ -15,6 +16,7 @@ from longtail.models.weights import (
     momentum_branch,
     read_checkpoint,
     read_weights,
+    start_from,
 )
 
 __all__ = [
@@ -28,13 +30,19 @@ __all__ = [
     "LoadReport",
     "Network",
     "Output",
+    "Readout",
+    "Reread",
     "build_model",
+    "build_readout",
     "chunks_of",
     "load_backbone_weights",
     "load_momentum_branch",
     "load_released_weights",
     "mix",
     "momentum_branch",
+    "needs_first_stage",
     "read_checkpoint",
     "read_weights",
+    "reads_anew",
+    "start_from",
 ]

@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 from longtail.config import expert_backbones
 from longtail.errors import UserError
 from longtail.models.backbones import BACKBONES
-from longtail.models.heads import HEADS
+from longtail.models.heads import HEADS, SecondStageHead
 from longtail.models.projections import PROJECTIONS
 
 
@@ -52,6 +52,23 @@ class Expert(nn.Module):
         self.pool = pool
         self.dropout = nn.Dropout(dropout)
         self.projection = projection
+        self.still = False  # the backbone keeps its batch-norm statistics
+
+    def freeze_backbone(self, still: bool = True) -> None:
+        """Train the backbone no more.
+
+        Args:
+            still: also keep its batch-norm statistics, and normalise by them in training; False: its parameters only.
+        """
+        self.backbone.requires_grad_(False)
+        self.still = still
+
+    def train(self, mode: bool = True) -> "Expert":
+        """Set training or evaluation mode; a still backbone is always in evaluation mode."""
+        super().train(mode)
+        if self.still:
+            self.backbone.eval()
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, C) and features (B, D) of images (B, 3, H, W)."""
@@ -93,6 +110,8 @@ class Network(nn.Module):
 def build_model(cfg: CfgNode, num_classes: int) -> Network:
     """Build the network of BACKBONE, MODULE and CLASSIFIER; with NETWORK.MOCO its experts have projection heads.
 
+    Backbones are frozen by BACKBONE.FREEZE and under the heads of a second stage.
+
     Args:
         cfg: the configuration tree.
         num_classes: C.
@@ -103,11 +122,12 @@ def build_model(cfg: CfgNode, num_classes: int) -> Network:
     experts, widths = [], []
     for name in expert_backbones(cfg):
         backbone = BACKBONES.get(name)()
-        if cfg.BACKBONE.FREEZE:
-            backbone.requires_grad_(False)
         widths.append(backbone.out_features)
         head = HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, backbone.out_features, num_classes)
-        experts.append(Expert(backbone, head, cfg.MODULE.TYPE == "GAP", 0.5 if cfg.DROPOUT else 0.0))
+        expert = Expert(backbone, head, cfg.MODULE.TYPE == "GAP", 0.5 if cfg.DROPOUT else 0.0)
+        if cfg.BACKBONE.FREEZE or isinstance(head, SecondStageHead):
+            expert.freeze_backbone(cfg.BACKBONE.FROZEN_STATISTICS == "still")
+        experts.append(expert)
     if len(set(widths)) > 1:
         raise UserError(f"BACKBONE.MULTI_NETWORK_TYPE: features of all experts must have one width, not {widths}")
     if cfg.NETWORK.MOCO:  # after all experts, so that these start from the same weights with and without

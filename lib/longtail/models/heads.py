@@ -1,7 +1,8 @@
 """Heads: features (B, D) to logits (B, C)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,52 @@ class CosineHead(nn.Module):
         return self.scale * cosines(features, self.weight) + self.bias
 
 
+class SecondStageHead(nn.Module):
+    """A head that is trained while the backbone below it, trained in a first stage, is frozen.
+
+    It says how it takes over the head of that first stage.
+
+    Attributes:
+        renamed: parameter of a linear head -> the parameter of this one that starts from it.
+        inherits: False: this head starts anew, whatever the file of the first stage holds.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    inherits: ClassVar[bool] = True
+
+
+class RetrainedHead(nn.Linear, SecondStageHead):
+    """A linear head trained anew on the features of a first stage (`cRT`).
+
+    Classifier re-training, Kang et al., ICLR 2020, arXiv 1910.09217, section 4.
+    """
+
+    inherits = False
+
+
+class ScaledHead(SecondStageHead):
+    """Learnable weight scaling (`LWS`): s * (W x + b), where only the scale s of each class is trained.
+
+    Kang et al., ICLR 2020, arXiv 1910.09217, section 4 (w_c <- s_c w_c); the release scales the bias too.
+
+    Args:
+        in_features: D.
+        num_classes: C.
+        bias: whether there is a b.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {"weight": "fc.weight", "bias": "fc.bias"}
+
+    def __init__(self, in_features: int, num_classes: int, bias: bool = True) -> None:
+        super().__init__()
+        self.fc = nn.Linear(in_features, num_classes, bias).requires_grad_(False)
+        self.scales = nn.Parameter(torch.ones(num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, C) of features (B, D)."""
+        return self.fc(features) * self.scales
+
+
 @HEADS.register("FC")
 def linear(cfg: CfgNode, in_features: int, num_classes: int) -> nn.Linear:
     """Build a linear head."""
@@ -83,3 +130,21 @@ def norm(cfg: CfgNode, in_features: int, num_classes: int) -> NormHead:
 def cosine(cfg: CfgNode, in_features: int, num_classes: int) -> CosineHead:
     """Build a head of scaled cosines."""
     return CosineHead(in_features, num_classes, cfg.CLASSIFIER.COS_SCALE, cfg.CLASSIFIER.BIAS)
+
+
+@HEADS.register("cRT")
+def retrained(cfg: CfgNode, in_features: int, num_classes: int) -> RetrainedHead:
+    """Build a linear head that starts anew."""
+    return RetrainedHead(in_features, num_classes, bias=cfg.CLASSIFIER.BIAS)
+
+
+@HEADS.register("LWS")
+def scaled(cfg: CfgNode, in_features: int, num_classes: int) -> ScaledHead:
+    """Build a linear head of which only the scales are trained."""
+    return ScaledHead(in_features, num_classes, cfg.CLASSIFIER.BIAS)
+
+
+def needs_first_stage(cfg: CfgNode) -> bool:
+    """Return whether the head of CLASSIFIER.TYPE is trained on the backbone of an earlier training."""
+    with torch.device("meta"):  # costs neither memory nor random numbers
+        return isinstance(HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, 1, 1), SecondStageHead)

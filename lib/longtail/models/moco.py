@@ -62,9 +62,10 @@ class KeyEncoder(nn.Module):
 def _copy(expert: nn.Module) -> Expert:
     """Return an expert with copies of backbone and projection head, and no classifier."""
     assert isinstance(expert, Expert)
-    return Expert(
-        copy.deepcopy(expert.backbone), nn.Identity(), expert.pool, projection=copy.deepcopy(expert.projection)
-    )
+    projection = copy.deepcopy(expert.projection)
+    twin = Expert(copy.deepcopy(expert.backbone), nn.Identity(), expert.pool, projection=projection)
+    twin.still = expert.still
+    return twin
 
 
 def independent_experts(cfg: CfgNode, network: Network) -> list[Expert]:

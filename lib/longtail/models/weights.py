@@ -16,11 +16,12 @@ The momentum branch is the training method's (`momentum_branch`):
 | queue.keys (E, K, P)                 | MOCO.k.queue (P, K), one per expert      |
 | queue.pointer ()                     | MOCO.k.queue_ptr (1,), all the same      |
 
-All may carry a leading `module.`, left by DataParallel.
+All may carry a leading `module.`, left by DataParallel. The head of a second stage (cRT, LWS) says under which names it
+takes over a linear head.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import UserError
+from longtail.models.heads import SecondStageHead
 
 
 class LoadReport(NamedTuple):
@@ -83,13 +85,59 @@ def load_released_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) ->
     Raises:
         UserError: a shape differs (another number of classes or architecture), or no name is known.
     """
+    found, unexpected = _own(model, state_dict)
+    model.load_state_dict(found, strict=False)
+    return LoadReport(list(found), [name for name in model.state_dict() if name not in found], unexpected)
+
+
+def start_from(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
+    """Start a training from the weights of an earlier one; the head of a second stage says what it takes over.
+
+    Args:
+        model: a `Network`.
+        state_dict: as for `load_released_weights`.
+
+    Returns:
+        as `load_released_weights`; what such a head starts anew is not missing, what it leaves is not unexpected.
+
+    Raises:
+        UserError: as `load_released_weights`, or there is no linear head for one that starts from it.
+    """
+    heads = dict(_second_stage_heads(model))
+    found, unexpected = _own(model, state_dict, [path for path, head in heads.items() if not head.inherits])
+    missing = [name for name in model.state_dict() if name not in found]
+    starts = {f"{path}.{part}" for path, head in heads.items() for part in head.renamed.values()}
+    for name in missing:
+        if name in starts:
+            raise UserError(f"the weights hold no linear head that fills the network's {name}")
+    model.load_state_dict(found, strict=False)
+    anew = tuple(f"{path}." for path in heads)
+    return LoadReport(list(found), [name for name in missing if not name.startswith(anew)], unexpected)
+
+
+def _own(
+    model: nn.Module, state_dict: Mapping[str, Tensor], without: Iterable[str] = ()
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return what a model can take from a file, by the model's names, and the names it does not know.
+
+    Args:
+        model: a `Network`.
+        state_dict: parameters under any known names.
+        without: paths of modules whose parameters are left aside.
+    """
     names = {name: re.sub(r"^(module\.)+", "", name) for name in state_dict}
     moco = any(name.startswith("classifier_ce.") for name in names.values())
     wanted = model.state_dict()
+    heads = _second_stage_heads(model)
+    renamed = {f"{path}.{old}": f"{path}.{new}" for path, head in heads for old, new in head.renamed.items()}
+    aside = tuple(f"{path}." for path in without)
     found: dict[str, Tensor] = {}
     unexpected = []
     for name, stripped in names.items():
         own = own_name(stripped, moco)
+        own = renamed.get(own, own) if own else None
+        if own and own.startswith(aside):
+            continue
         if own is None or own not in wanted:
             unexpected.append(name)
             continue
@@ -98,8 +146,12 @@ def load_released_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) ->
     if not found:
         known = "backbone.*, classifier.* (NCL, Bag of Tricks) or experts.*"
         raise UserError(f"none of the {len(names)} names in the weights is known; expected {known}")
-    model.load_state_dict(found, strict=False)
-    return LoadReport(list(found), [name for name in wanted if name not in found], unexpected)
+    return found, unexpected
+
+
+def _second_stage_heads(model: nn.Module) -> Iterator[tuple[str, SecondStageHead]]:
+    """Yield the heads of a second stage with their paths in a model."""
+    return ((path, module) for path, module in model.named_modules() if isinstance(module, SecondStageHead))
 
 
 def _check_shape(name: str, value: Tensor, own: str, wanted: Tensor) -> None:

@@ -1,0 +1,77 @@
+"""What came out of judging one network under many strengths of a correction: a table and a picture."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from longtail.evaluation.shots import GROUPS
+from longtail.evaluation.style import FAINT, INK, SHOT_COLOURS, dress, legend, new_figure, save
+from longtail.files import atomic_write
+
+SHOWN = ("top1", *GROUPS)
+
+
+def sweep_rows(parameter: str, values: Sequence[float], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per value for the ensemble, then, where there are several, one per value for each expert.
+
+    Args:
+        parameter: name of the column of the values.
+        values: strengths.
+        results: what `Judge.results` says under each of them.
+
+    Returns:
+        rows with the value (a text), "of", and "top1", "many", "medium", "few" as far as they exist.
+    """
+    experts = len(results[0]["experts"]) if results else 0
+    judged = [("ensemble", [one["ensemble"] for one in results])]
+    if experts > 1:
+        judged += [(f"expert {number + 1}", [one["experts"][number] for one in results]) for number in range(experts)]
+    return [
+        {parameter: f"{value:g}", "of": name, **{key: one[key] for key in SHOWN if key in one}}
+        for name, accuracies in judged
+        for value, one in zip(values, accuracies, strict=True)
+    ]
+
+
+def write_sweep(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows of a sweep as a CSV file; accuracies are fractions, what does not exist is empty."""
+    with atomic_write(path, "w") as file:
+        table = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+        table.writeheader()
+        table.writerows(
+            {key: f"{cell:.6f}" if isinstance(cell, float) else cell for key, cell in row.items()} for row in rows
+        )
+
+
+def plot_sweep(
+    path: str | os.PathLike[str], title: str, values: Sequence[float], results: Sequence[Mapping[str, Any]]
+) -> None:
+    """Draw the ensemble's accuracy, over all images and by shot group, over the strength.
+
+    Args:
+        path: the PNG file to write.
+        title: name of the correction.
+        values: strengths, rising.
+        results: what `Judge.results` says under each of them.
+    """
+    figure = new_figure(7, 4.2)
+    axes = figure.add_subplot()
+    for key, colour in (("top1", INK), *SHOT_COLOURS.items()):
+        points = [
+            (x, 100 * one["ensemble"][key]) for x, one in zip(values, results, strict=True) if key in one["ensemble"]
+        ]
+        if not points:
+            continue
+        best = max(points, key=lambda point: point[1])
+        name = "all" if key == "top1" else key
+        label = f"{name} (best {best[1]:.1f} % at {best[0]:g})"
+        across, up = zip(*points, strict=True)
+        axes.plot(
+            across, up, color=colour, linewidth=2.2 if key == "top1" else 1.4, marker="o", markersize=3, label=label
+        )
+        if key == "top1":
+            axes.axvline(best[0], color=FAINT, linewidth=0.8, linestyle="--", zorder=0)
+    dress(axes, title, "strength", "top-1 accuracy (%)")
+    legend(axes, loc="best")
+    save(figure, path)
