@@ -1,4 +1,4 @@
-"""Long-tailed CIFAR as image files, from the official archives, by the published rule (Cao et al., arXiv 1906.07413)."""
+"""Long-tailed CIFAR as image files, from the official archives (Cao et al., arXiv 1906.07413)."""
 
 import os
 from collections.abc import Sequence

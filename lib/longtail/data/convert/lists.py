@@ -91,5 +91,6 @@ def convert_lists(
     for split, content in contents.items():
         write_split(outputs[split], content)
         tell(outputs[split], content, f"{name} {split}")
-    for split in sources.keys() - there.keys():
-        logger.info("%s is not there: no %s", sources[split], OUTPUTS[split])
+    for split, source in sources.items():
+        if split not in there:
+            logger.info("%s is not there: no %s", source, OUTPUTS[split])

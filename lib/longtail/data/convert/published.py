@@ -14,10 +14,11 @@ class Published(NamedTuple):
 
     def difference(self, counts: Sequence[int]) -> str:
         """Return how class counts (C,) differ from the published ones; empty where they do not."""
-        found = Published(sum(counts), len(counts), max(counts), min(counts))
+        found = (sum(counts), len(counts), max(counts), min(counts))
+        parts = ("images", "classes", "images in the largest class", "images in the smallest class")
         return ", ".join(
-            f"{part.replace('largest', 'largest class').replace('smallest', 'smallest class')} {here:,} instead of {there:,}"
-            for part, here, there in zip(self._fields, found, self, strict=True)
+            f"{here:,} {part} instead of {there:,}"
+            for part, here, there in zip(parts, found, self, strict=True)
             if there is not None and here != there
         )
 

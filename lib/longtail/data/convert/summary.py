@@ -14,12 +14,12 @@ logger = logging.getLogger(__name__)
 def describe(counts: Sequence[int]) -> str:
     """Return class counts (C,) in one line: images, classes, largest and smallest class, imbalance factor, groups."""
     largest, smallest = max(counts), min(counts)
-    line = f"{sum(counts):,} images, {len(counts):,} classes, {largest:,} to {smallest:,} images per class"
+    size = f"{sum(counts):,} images, {len(counts):,} classes"
     if smallest == largest:
-        return f"{line} (balanced)"
+        return f"{size}, {largest:,} images per class (balanced)"
     factor = f"{largest / smallest:.4g}" if smallest else "infinite"
     groups = " / ".join(f"{len(members)} {name}" for name, members in shot_groups(counts).items())
-    return f"{line}, imbalance factor {factor}, {groups}-shot classes"
+    return f"{size}, {largest:,} to {smallest:,} images per class, imbalance factor {factor}, {groups}-shot classes"
 
 
 def tell(path: str | Path, split: Split, *names: str) -> None:

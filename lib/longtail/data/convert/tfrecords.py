@@ -135,6 +135,7 @@ def read_records(path: Path, num_classes: int) -> Iterator[tuple[np.ndarray, int
 def _tensorflow() -> Any:
     """Import TensorFlow, which nothing else needs, without its notes and its hold on a GPU."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # only to be spared the note that they are on
     try:
         import tensorflow as tf
     except ImportError:
