@@ -106,6 +106,11 @@ def read_records(path: Path, num_classes: int) -> Iterator[tuple[np.ndarray, int
             the byte where it begins.
     """
     tf = _tensorflow()
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     records = iter(tf.data.TFRecordDataset(str(path)))
     number = start = 0
     while True:
@@ -113,19 +118,19 @@ def read_records(path: Path, num_classes: int) -> Iterator[tuple[np.ndarray, int
         try:
             raw = next(records).numpy()
         except StopIteration:
-            return
-        except (tf.errors.DataLossError, tf.errors.OutOfRangeError):
+            if start == size:  # TensorFlow takes a cut inside a length for the end
+                return
+            raise UserError(f"{where} is damaged: the file ends inside it") from None
+        except tf.errors.DataLossError:
             raise UserError(f"{where} is damaged: its checksum is wrong or the file ends inside it") from None
-        except tf.errors.OpError as error:
-            raise UserError(f"{path} cannot be read: {error.message}") from None
         try:
             features = tf.train.Example.FromString(raw).features.feature
             image, label = list(features["image"].bytes_list.value), list(features["label"].int64_list.value)
         except Exception as error:  # protobuf's own class, which has moved between its versions
             raise UserError(f"{where} holds no tf.train.Example: {' '.join(str(error).split())}") from None
         if len(image) != 1 or len(image[0]) != 3 * SIDE * SIDE:
-            size = f"{len(image[0]):,} bytes" if image else "none"
-            raise UserError(f"{where}: feature `image` is {size}; it must be {3 * SIDE * SIDE:,} bytes")
+            found = f"{len(image[0]):,} bytes" if image else "none"
+            raise UserError(f"{where}: feature `image` is {found}; it must be {3 * SIDE * SIDE:,} bytes")
         if len(label) != 1 or label[0] not in range(num_classes):
             raise UserError(f"{where}: feature `label` is {label}; it must be one number from 0 to {num_classes - 1}")
         yield np.frombuffer(image[0], np.uint8).reshape(3, SIDE, SIDE).transpose(1, 2, 0), int(label[0])
