@@ -98,7 +98,7 @@ def test_the_example_of_the_page_follows_the_schema(tmp_path):
 
 def test_links_between_the_pages_of_the_data_sets_lead_somewhere():
     pages = [DOCS / "annotation_format.md", *(DOCS / "datasets").glob("*.md")]
-    assert len(pages) == 6
+    assert len(pages) >= 6
     for page in pages:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"

@@ -81,7 +81,7 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"annotation file {path} does not exist") from None
+        raise UserError(f"annotation file {path} does not exist; docs/datasets tells how to make it") from None
     except json.JSONDecodeError as error:
         what = "is empty" if path.stat().st_size == 0 else f"line {error.lineno} column {error.colno}: {error.msg}"
         raise UserError(f"annotation file {path} {what}; it must hold JSON") from None

@@ -87,6 +87,10 @@ def test_sizes_and_names_may_be_absent(run, content, coco, arguments, tmp_path):
             "image 3 (train_val2018/Fungi/0/b.jpg) has category_id 2; allowed: 0 to 1",
         ),
         (
+            lambda coco: coco["images"][1].update(file_name=3),
+            "image 3 has file_name 3; it must be the path of an image",
+        ),
+        (
             lambda coco: coco["annotations"].append({"image_id": 99, "category_id": 0}),
             "annotated image 99 is not among the images",
         ),
@@ -97,6 +101,16 @@ def test_a_wrong_file_is_refused(refused, coco, arguments, tmp_path, change, mes
     told = refused("convert_from_iNat", *arguments(coco))
     assert told.startswith(f"{tmp_path}/train2018.json") and message in told and "\n" not in told
     assert not (tmp_path / "out").exists()
+
+
+def test_several_faults_are_listed(refused, coco, arguments, tmp_path):
+    coco["images"][1]["id"] = 7
+    assert refused("convert_from_iNat", *arguments(coco)).splitlines() == [
+        f"{tmp_path}/train2018.json: 3 faults:",
+        "  annotated image 3 is not among the images",
+        "  image 7 is listed 2 times",
+        "  image 7 is listed 2 times",
+    ]
 
 
 @pytest.mark.parametrize(

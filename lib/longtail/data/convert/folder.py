@@ -67,7 +67,10 @@ def read_tree(root: str | Path, classes: Sequence[str] | None = None) -> Split:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"folder {root} does not exist")
-    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    try:
+        folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"folder {root} cannot be read: {error.strerror or error}") from None
     if not folders:
         raise UserError(f"{root} holds no folders; each class needs one, with its images in it")
     if classes is not None and folders != list(classes):

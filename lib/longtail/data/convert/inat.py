@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,15 @@ def read_coco(path: str | Path, image_path: str | Path) -> Split:
     if ids != list(range(num_classes)):
         raise UserError(f"{path}: category ids run from {ids[0]} to {ids[-1]}; they must be 0 to {num_classes - 1}")
 
-    known = {identity for identity, _ in images}
+    known = Counter(identity for identity, _ in images)
     faults = [f"annotated image {identity} is not among the images" for identity in labels if identity not in known]
     for identity, name in images:
         found = labels.get(identity, [])
-        if len(found) != 1:
+        if known[identity] != 1:
+            faults.append(f"image {identity} is listed {known[identity]} times")
+        elif not isinstance(name, str) or not name:
+            faults.append(f"image {identity} has file_name {name!r}; it must be the path of an image")
+        elif len(found) != 1:
             faults.append(f"image {identity} ({name}) has {len(found)} annotations; it must have one")
         elif found[0] not in range(num_classes):
             faults.append(f"image {identity} ({name}) has category_id {found[0]!r}; allowed: 0 to {num_classes - 1}")
