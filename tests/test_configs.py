@@ -1,4 +1,4 @@
-"""Every configuration that ships: it loads, its names exist, its network and loss can be built, CIFAR's train."""
+"""Every configuration that ships: it loads, its names exist, its parts fit together, it trains and judges."""
 
 import re
 from dataclasses import replace
@@ -13,15 +13,18 @@ from longtail.config import dataset_parts, expert_backbones, load_config
 from longtail.data import Splits, build_loaders
 from longtail.data.image_set import ImageSet
 from longtail.data.long_tail import class_counts
+from longtail.engine.assembly import autocast
+from longtail.engine.evaluator import evaluate
 from longtail.engine.optim import build_optimizer, learning_rates
 from longtail.engine.preflight import check_names
+from longtail.evaluation import Judge
 from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import build_model
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
-    path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "_base_"
+    path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml") if "_base_" not in path.parts
 )
 CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10, "imagenet": 1000, "inat18": 8142, "places": 365}
 RATIOS = {"im100": 0.01, "im50": 0.02, "im10": 0.1}
@@ -45,17 +48,11 @@ def counts_of(cfg: CfgNode, file: str) -> list[int]:
 
 
 def test_the_configurations_that_were_promised_are_there():
-    methods = product((10, 100), RATIOS, ("ce", "ncl", "ncl_plus"))
-    cifar = {f"configs/cifar{classes}_lt/{factor}/{method}.yaml" for classes, factor, method in methods}
-    large = {
-        "imagenet_lt/ncl_r50",
-        "imagenet_lt/ncl_x50",
-        "inat18/ncl",
-        "places_lt/ncl",
-        "places_lt/ce",
-        "places_lt/ncl_contrastive",
-    }
-    assert cifar | {f"configs/{name}.yaml" for name in large} <= set(FILES)
+    methods = ("", "_contrastive", "_plus")
+    small = {f"cifar{classes}_lt/{factor}/ncl" for classes, factor in product((10, 100), RATIOS)}
+    large = {"imagenet_lt/ncl_r50", "imagenet_lt/ncl_x50", "inat18/ncl", "places_lt/ncl"}
+    assert {f"configs/{name}{method}.yaml" for name, method in product(small | large, methods)} <= set(FILES)
+    assert {f"configs/{name.removesuffix('ncl')}ce.yaml" for name in small} <= set(FILES)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -74,7 +71,7 @@ def test_names_are_told_apart():
 
 @pytest.mark.parametrize("file", [file for file in FILES if "/cifar" in file])
 def test_folders_say_what_the_data_are(file):
-    cfg, (_, folder, factor, _) = load(file), file.split("/")
+    cfg, (_, folder, factor, *_) = load(file), file.split("/")
     name = folder.removesuffix("_lt")
     assert dataset_parts(cfg).source == "annotations"
     assert f"dataset/{folder}/{name}_{factor}_train.json" == cfg.DATASET.TRAIN_JSON
@@ -103,31 +100,42 @@ def test_names_stand_for_parts_and_the_parts_fit(file):
         assert cfg.LOSS.HCM_N / classes == pytest.approx(share, abs=1e-3)
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if "/cifar" in file])
-def test_two_steps_of_cifar(file):
-    cfg, classes = load(file, "TRAIN.BATCH_SIZE", 4), classes_of(file)
+@pytest.mark.parametrize("file", FILES)
+def test_two_steps_and_a_judgement(file):
+    """On noise of 32 pixels; large sets with batches of two and short queues, their networks as they are."""
+    small = "/cifar" in file or "/digits" in file
+    sizes = ["TRAIN.BATCH_SIZE", 4] if small else ["TRAIN.BATCH_SIZE", 2, "INPUT_SIZE", [32, 32], "NETWORK.MOCO_K", 16]
+    cfg, classes = load(file, *sizes), classes_of(file)
+    batch_size = cfg.TRAIN.BATCH_SIZE
     random = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8, generator=random)
-    labels = torch.randint(classes, (9,), generator=random).tolist()
+    pixels = torch.randint(0, 256, (2 * batch_size + 1, 3, 32, 32), dtype=torch.uint8, generator=random)
+    labels = torch.randint(classes, (len(pixels),), generator=random).tolist()
     images = ImageSet.in_memory(file, pixels, labels, classes)
     loaders = build_loaders(cfg, Splits(images, images))
     torch.manual_seed(0)
     network = build_model(cfg, classes)
     method = build_method(cfg, network, build_loss(cfg, counts_of(cfg, file)))
     optimizer = build_optimizer(cfg, network, fused=False)
-    before = [parameter.detach().clone() for parameter in network.parameters()]
+    first = next(network.experts[-1].parameters())
+    before = first.detach().clone()
     batches = list(loaders.train.epoch(1))
     assert len(batches) == 2
-    views, classified = {"ncl_plus": (4, 16), "ncl_contrastive": (2, 4)}.get(Path(file).stem, (1, 4))
+    views, classified = {"plus": (cfg.DATASET.INTRA_N,) * 2, "contrastive": (2, 1)}.get(
+        file[:-5].split("_")[-1], (1, 1)
+    )
     for batch in batches:
-        assert batch.images.shape == (views, 4, 3, 32, 32)
+        assert batch.images.shape == (views, batch_size, 3, 32, 32)
         step = method.training_step(batch._replace(images=loaders.normalize(batch.images)))
         optimizer.zero_grad()
         step.loss.backward()
         optimizer.step()
         assert step.loss.isfinite()
-        assert step.logits.shape == (len(network.experts), classified, classes)
+        assert step.logits.shape == (len(network.experts), classified * batch_size, classes)
     if "plus" in file:
         assert list(step.parts) == ["ce", "hard_ce", "intra", "inter"]
-    assert not any(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
-    assert all(parameter.isfinite().all() for parameter in network.parameters())
+    assert not torch.equal(first, before)
+
+    cpu = torch.device("cpu")
+    judge = Judge(classes, len(network.experts), counts_of(cfg, file), device=cpu)
+    evaluate(network, loaders.valid, loaders.normalize, judge, cpu, autocast("off", cpu))
+    assert int(judge.confusion("ensemble").matrix.sum()) == len(pixels)

@@ -4,11 +4,16 @@ import pytest
 import torch
 from torch import nn
 
+from longtail.engine.gradients import Gradients
 from longtail.engine.guard import FiniteGuard, NotFinite
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import train
 from longtail.methods import Step
 from longtail.models import read_checkpoint
+
+
+def unbounded(optimizer: torch.optim.Optimizer) -> Gradients:
+    return Gradients(optimizer, torch.amp.GradScaler("cpu", enabled=False))
 
 
 def run_steps(immediate: bool, poison: int, steps: int = 4) -> tuple[nn.Linear, torch.Tensor, FiniteGuard]:
@@ -26,7 +31,7 @@ def run_steps(immediate: bool, poison: int, steps: int = 4) -> tuple[nn.Linear, 
             loss = loss * torch.inf
         loss.backward()
         step = Step(loss, torch.empty(0), torch.empty(0), {"ce": loss.detach()})
-        guard.check(2, number, step, torch.arange(10, 15))
+        guard.check(2, number, step, torch.arange(10, 15), unbounded(optimizer).bound())
         optimizer.step()
     return model, good, guard
 
@@ -54,9 +59,10 @@ def test_a_gradient_that_overflows_under_a_finite_loss_is_found():
     optimizer = torch.optim.SGD([weight], lr=0.1, fused=True)
     step = Step(torch.tensor(1.0), torch.empty(0), torch.empty(0), {})
     weight.grad = torch.tensor([0.0, torch.nan])
-    FiniteGuard(optimizer, immediate=True, gradients=False).check(1, 1, step, torch.empty(0))  # a scaler's business
+    guard = FiniteGuard(optimizer, immediate=True)
+    guard.check(1, 1, step, torch.empty(0), None)  # under a scaler, whose business it is
     with pytest.raises(NotFinite):
-        FiniteGuard(optimizer, immediate=True).check(1, 1, step, torch.empty(0))
+        guard.check(1, 1, step, torch.empty(0), unbounded(optimizer).bound())
 
 
 def test_training_stops_before_the_bad_step_and_keeps_the_last_state(tiny_cfg, monkeypatch, capsys):

@@ -15,7 +15,7 @@ MODES = ["zero", "exclude"]
 
 
 def build(mode, number=3, per_expert=True):
-    return NestedLoss(COUNTS, number, mode, hard_per_expert=per_expert, **FACTORS)
+    return NestedLoss(COUNTS, number, hard_mode=mode, hard_per_expert=per_expert, **FACTORS)
 
 
 def draw(experts=3, samples=4):

@@ -17,7 +17,7 @@ FACTORS = {"ce_ratio": 0.7, "hard_ratio": 0.4, "distillation_factor": 0.47, "har
 
 
 def build(mode, number=3, **settings):
-    return NestedLoss(COUNTS, number, mode, **(FACTORS | settings))
+    return NestedLoss(COUNTS, number, hard_mode=mode, **(FACTORS | settings))
 
 
 def draw(experts=3, samples=5, scale=3.0, seed=0):

@@ -18,7 +18,7 @@ MODES = ["zero", "exclude"]
 
 
 def build(views, mode="zero", number=3, per_expert=False, **settings):
-    return NestedPlusLoss(COUNTS, number, views, mode, hard_per_expert=per_expert, **(FACTORS | settings))
+    return NestedPlusLoss(COUNTS, number, views, hard_mode=mode, hard_per_expert=per_expert, **(FACTORS | settings))
 
 
 def draw(experts=2, views=3, images=4, scale=3.0):

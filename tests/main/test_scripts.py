@@ -20,9 +20,9 @@ def start(tmp_path):
     """Return a starter of shell scripts that train two short epochs of Digits-LT."""
     started = []
 
-    def run(*command: str, name: str = "run", epochs: int = 2) -> subprocess.Popen:
+    def run(*command: str, name: str = "run", epochs: int = 2, torchrun: str = "--standalone") -> subprocess.Popen:
         overrides = ["OUTPUT_DIR", str(tmp_path), "NAME", name, "TRAIN.MAX_EPOCH", str(epochs), "SHOW_STEP", "1"]
-        environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "TORCHRUN_ARGS": torchrun}
         process = subprocess.Popen(
             ["bash", *command, *overrides, "TRAIN.AMP", "off", "TRAIN.CHECKPOINT_MINUTES", "0"],
             cwd=ROOT,
@@ -128,3 +128,24 @@ def test_two_processes_train_one_run(start, tmp_path):
     assert subprocess.run(judge, cwd=ROOT, capture_output=True).returncode == 0
     (folder,) = (run / "evaluation").iterdir()
     assert json.loads((folder / "results.json").read_text())["ensemble"] == results["last"]["ensemble"]
+
+
+def children(process: subprocess.Popen) -> list[int]:
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes of torchrun in /proc")
+def test_when_a_process_dies_the_others_say_so_and_a_restart_goes_on(start, tmp_path):
+    script = ["distributed_data_parallel_train.sh", CONFIG, "2", "cpu", "TRAIN.BATCH_SIZE", "16"]
+    finish(start(*script, name="whole", epochs=1))
+
+    process = start(*script, name="broken", epochs=1, torchrun="--standalone --max-restarts 1")
+    wait_for(process, "epoch 1/1 batch 3/8")
+    os.kill(children(process)[-1], signal.SIGKILL)
+    output = finish(process)
+    assert output.count("error: process ") == 1
+    assert "of 2 stopped: another process of the run is gone" in output
+    assert "going on from" in output
+    for name, value in weights(only_run(tmp_path / "whole")).items():
+        assert torch.equal(value, weights(only_run(tmp_path / "broken"))[name]), name

@@ -139,12 +139,16 @@ def defaults() -> CfgNode:
     #                            softmax (exclude, as in the paper)
     _C.LOSS.HCM_PER_EXPERT = False  # [ours] True: each expert (NCL++: on each view) chooses its own hard classes, as in
     #                                 the papers; False: the first expert chooses for all, as released
+    _C.LOSS.HCM_PRIOR = "counts"  # [ours] what nested losses add to the logits: log n_c (counts, as released) or
+    #                               log(n_c / N) (frequencies); it matters for HCM_MODE zero only
     _C.LOSS.CE_RATIO = 0.0  # nested losses: weight of the cross-entropy over all classes
     _C.LOSS.HCM_RATIO = 0.0  # weight of the cross-entropy over the hard classes
     _C.LOSS.CON_RATIO = 0.0  # weight of the contrastive loss
     _C.LOSS.MULTI_CLASIIFIER_LOSS = CfgNode()  # misspelt in the release; its files are to load
     _C.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR = 0.0  # weight of the distillation over all classes
     _C.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM = 0.0  # weight of the distillation over the hard classes
+    _C.LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS = 0  # [ours] epochs over which the distillation grows from nothing to its
+    #                                                full weight; 0: full at once, as released
 
     # ------------------------------------------------------------------ training
     _C.TRAIN = CfgNode()
@@ -153,7 +157,7 @@ def defaults() -> CfgNode:
     _C.TRAIN.SHUFFLE = True  # a new order of the images every epoch
     _C.TRAIN.NUM_WORKERS = 8  # processes that decode image files; small images need none
     _C.TRAIN.DISTRIBUTED = False  # not used: the launcher (torchrun) says whether there are several processes
-    _C.TRAIN.SYNCBN = False  # one batch norm over all processes
+    _C.TRAIN.SYNCBN = False  # batch-norm statistics of all processes together, on GPUs (the releases: always)
     _C.TRAIN.APEX = False  # True in a Bag of Tricks file: fp16 through torch.amp (its default was True)
     _C.TRAIN.AMP = (
         "off"  # [ours] mixed precision: off | bf16 | fp16 | auto (bf16 where the hardware computes in it, else off)
@@ -189,6 +193,7 @@ def defaults() -> CfgNode:
     _C.TRAIN.OPTIMIZER.BASE_LR = 0.001
     _C.TRAIN.OPTIMIZER.MOMENTUM = 0.9
     _C.TRAIN.OPTIMIZER.WEIGHT_DECAY = 1e-4  # on every parameter, batch norm and biases included
+    _C.TRAIN.OPTIMIZER.CLIP_NORM = 0.0  # [ours] largest norm of the gradient, all parameters together; 0: no bound
     _C.TRAIN.LR_SCHEDULER = CfgNode()
     _C.TRAIN.LR_SCHEDULER.TYPE = "multistep"  # multistep | warmup (linear, then multistep) | cosine
     _C.TRAIN.LR_SCHEDULER.LR_STEP = [40, 50]  # epochs from which the rate is multiplied by LR_FACTOR

@@ -97,6 +97,7 @@ def schedule(cfg: CfgNode) -> Schedule:
         cfg.SHOW_STEP,
         cfg.TRAIN.CHECKPOINT_MINUTES * 60,
         cfg.EVAL_MODE,
+        cfg.TRAIN.OPTIMIZER.CLIP_NORM,
     )
 
 

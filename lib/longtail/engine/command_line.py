@@ -7,11 +7,11 @@ from collections.abc import Callable
 from types import FrameType
 
 from longtail.engine.interrupts import Interrupted
-from longtail.errors import UserError
+from longtail.errors import ProcessLost, UserError
 
 
 def run_program(program: Callable[[], object]) -> int:
-    """Run a program and return its exit code: 0; 2 after a `UserError`; 128 + number after a signal.
+    """Run a program and return its exit code: 0; 1 after a `ProcessLost`, 2 after a `UserError`, 128 + signal number.
 
     A mistake of the user is told in one line on standard error; a fault of the software keeps its traceback.
     """
@@ -21,6 +21,9 @@ def run_program(program: Callable[[], object]) -> int:
     except UserError as error:
         _tell(f"error: {error}")
         return 2
+    except ProcessLost as error:
+        _tell(f"error: {error}")
+        return 1
     except Interrupted as interruption:
         _tell(str(interruption))
         return 128 + interruption.signum

@@ -24,7 +24,7 @@ class Continuation(NamedTuple):
     why_new: str = ""
 
 
-def find_continuation(cfg: CfgNode, resume: str) -> Continuation:
+def find_continuation(cfg: CfgNode, resume: str, restarted: bool = False) -> Continuation:
     """Decide what a run goes on from.
 
     Args:
@@ -32,16 +32,18 @@ def find_continuation(cfg: CfgNode, resume: str) -> Continuation:
         resume: "auto": the newest unfinished run of the same tree, or RESUME_MODEL; "never"; or the path of a run
             directory or checkpoint. A run goes on in its own folder when its newest checkpoint is continued under the
             same tree; otherwise its state goes on in a new folder and nothing of it is overwritten.
+        restarted: this launch has begun a run and then lost a process: whatever `resume` says, that run goes on.
 
     Raises:
         UserError: there is nothing at that path, or the run is being trained by another process.
     """
-    if resume == "never":
-        return Continuation()
-    if resume == "auto":
+    if resume == "auto" or restarted:
         run = unfinished_run(cfg)
         if run:
             return Continuation(run.last, run)
+    if resume == "never":
+        return Continuation()
+    if resume == "auto":
         if not cfg.RESUME_MODEL or cfg.RESUME_MODE == "state_dict":
             return Continuation()
         resume = cfg.RESUME_MODEL

@@ -79,7 +79,10 @@ def wrap(network: nn.Module, devices: list[torch.device], device: torch.device, 
     """Wrap a network for the devices of this process: nothing, DataParallel or DistributedDataParallel."""
     if world.size > 1:
         ids = [device.index] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(network, device_ids=ids, gradient_as_bucket_view=True)
+        # Batch-norm statistics of training stay with their process; process 0's are shared before judging.
+        return nn.parallel.DistributedDataParallel(
+            network, device_ids=ids, gradient_as_bucket_view=True, broadcast_buffers=False
+        )
     if len(devices) > 1:
         return _ParallelExperts(network, [each.index for each in devices])
     return network

@@ -1,12 +1,15 @@
 """The processes of a run: one, or those that torchrun started."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from longtail.errors import ProcessLost, UserError
 
 
 class World(NamedTuple):
@@ -16,11 +19,13 @@ class World(NamedTuple):
         rank: number of this process, from 0; process 0 writes the files.
         local_rank: its number on this machine.
         size: processes in all.
+        restarts: how often torchrun has started the processes anew after one of them had died (`--max-restarts`).
     """
 
     rank: int = 0
     local_rank: int = 0
     size: int = 1
+    restarts: int = 0
 
     @property
     def main(self) -> bool:
@@ -30,10 +35,26 @@ class World(NamedTuple):
 
 def launched_world() -> World:
     """Return the place that torchrun gave this process; a world of one when it was started alone."""
-    environment = os.environ
-    return World(
-        int(environment.get("RANK", 0)), int(environment.get("LOCAL_RANK", 0)), int(environment.get("WORLD_SIZE", 1))
-    )
+    names = (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1), ("TORCHELASTIC_RESTART_COUNT", 0))
+    return World(*(int(os.environ.get(name, default)) for name, default in names))
+
+
+@contextlib.contextmanager
+def lost_processes_told(world: World) -> Iterator[None]:
+    """Turn the failure of an exchange between processes into a message that says what to do.
+
+    Raises:
+        ProcessLost: another process is gone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if world.size == 1 or not (isinstance(error, dist.DistError) or "peer" in str(error)):
+            raise
+        raise ProcessLost(
+            f"process {world.rank} of {world.size} stopped: another process of the run is gone, see its own message; "
+            "the newest checkpoint is safe, the same command goes on from it"
+        ) from None
 
 
 def connect(world: World, device: torch.device) -> None:
@@ -53,6 +74,28 @@ def sum_over_processes(tensors: Sequence[Tensor]) -> None:
     if dist.is_initialized():
         for tensor in tensors:
             dist.all_reduce(tensor)
+
+
+def check_synchronised(device: torch.device, world: World) -> None:
+    """Refuse TRAIN.SYNCBN where there is no such batch norm.
+
+    Raises:
+        UserError: there are several processes on CPUs.
+    """
+    if world.size > 1 and device.type == "cpu":
+        raise UserError(
+            f"TRAIN.SYNCBN is True, for {world.size} processes on CPUs; batch norms can be synchronised on GPUs only, "
+            "False lets each process normalise by itself"
+        )
+
+
+def synchronise_norms(module: nn.Module, world: World) -> None:
+    """Give the batch norms inside a module the statistics of all processes together (SyncBN), in place.
+
+    Parameters stay the same objects under the same names. In one process there is nothing to synchronise.
+    """
+    if world.size > 1:
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)
 
 
 def share_buffers(network: nn.Module) -> None:

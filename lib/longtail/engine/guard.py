@@ -31,17 +31,15 @@ class FiniteGuard:
     Args:
         optimizer: a fused one where `immediate` is False.
         immediate: read each verdict at once.
-        gradients: also check the gradients; False under a gradient scaler, for which an overflow is ordinary.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, immediate: bool, gradients: bool = True) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, immediate: bool) -> None:
         self.optimizer = optimizer
         self.immediate = immediate
-        self.gradients = gradients
         self._bad: Tensor | None = None
         self._seen: list[_Seen] = []
 
-    def check(self, epoch: int, number: int, step: Step, indices: Tensor) -> None:
+    def check(self, epoch: int, number: int, step: Step, indices: Tensor, norm: Tensor | None) -> None:
         """Judge a step whose gradients are computed and not yet applied.
 
         Args:
@@ -49,19 +47,14 @@ class FiniteGuard:
             number: of the batch in the epoch, from 1.
             step: of the method.
             indices: positions of the samples in the data set, (B,).
+            norm: of the gradients, a scalar; None leaves them unchecked.
 
         Raises:
             NotFinite: the step is bad, and verdicts are read at once.
         """
         finite = torch.isfinite(step.loss.detach())
-        if self.gradients:
-            gradients = [
-                parameter.grad
-                for group in self.optimizer.param_groups
-                for parameter in group["params"]
-                if parameter.grad is not None
-            ]
-            finite = finite & torch.isfinite(torch.nn.utils.get_total_norm(gradients))
+        if norm is not None:
+            finite = finite & torch.isfinite(norm)
         self._seen.append(_Seen(epoch, number, finite, step.parts, indices))
         if self.immediate:
             self.report()

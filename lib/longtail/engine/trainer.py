@@ -14,6 +14,7 @@ from longtail.data import Batch, Loaders
 from longtail.engine.checkpoint import random_state, restore_random_state, save_checkpoint
 from longtail.engine.distributed import World, gather_to_all, highest, share_buffers
 from longtail.engine.evaluator import Stopped, evaluate
+from longtail.engine.gradients import Gradients
 from longtail.engine.guard import FiniteGuard
 from longtail.engine.interrupts import Interrupted, Interrupts
 from longtail.engine.meter import Meter
@@ -39,6 +40,7 @@ class Schedule:
         show_step: report every so many batches.
         checkpoint_seconds: write last.pth inside an epoch when the newest is older than this.
         frozen_statistics: keep the network in evaluation mode while training.
+        clip_norm: bound of the norm of the gradients; 0: none.
     """
 
     rates: list[float]
@@ -47,6 +49,7 @@ class Schedule:
     show_step: int = 20
     checkpoint_seconds: float = 600.0
     frozen_statistics: bool = False
+    clip_norm: float = 0.0
 
 
 class Trainer:
@@ -103,7 +106,8 @@ class Trainer:
         self.meter = Meter()
         self.results = Results()
         self.judge: Judge | None = None  # of the newest judgement
-        self.guard = FiniteGuard(optimizer, immediate=device.type == "cpu", gradients=not scaler.is_enabled())
+        self.gradients = Gradients(optimizer, scaler, schedule.clip_norm)
+        self.guard = FiniteGuard(optimizer, immediate=device.type == "cpu")
         self.interrupts = Interrupts()
         self._seconds_before = 0.0
         self._began = self._saved = time.monotonic()
@@ -171,7 +175,7 @@ class Trainer:
         with self.autocast():
             step = self.method.training_step(batch)
         self.scaler.scale(step.loss).backward()
-        self.guard.check(self.epoch, self.batch + 1, step, batch.indices)
+        self.guard.check(self.epoch, self.batch + 1, step, batch.indices, self.gradients.bound())
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return step

@@ -14,7 +14,16 @@ from longtail.engine.checkpoint import seed_everything
 from longtail.engine.console import log_to_file
 from longtail.engine.continuation import Continuation, find_continuation, read_fitting
 from longtail.engine.devices import own_device, parse_devices, usable_precision, wrap
-from longtail.engine.distributed import World, connect, disconnect, from_main, launched_world
+from longtail.engine.distributed import (
+    World,
+    check_synchronised,
+    connect,
+    disconnect,
+    from_main,
+    launched_world,
+    lost_processes_told,
+    synchronise_norms,
+)
 from longtail.engine.environment import describe
 from longtail.engine.optim import build_optimizer
 from longtail.engine.preflight import preflight
@@ -43,14 +52,17 @@ def train(cfg: CfgNode, source: str, gpus: str | None = None, resume: str = "aut
     Raises:
         UserError: something in the tree, the data or the checkpoint is wrong; nothing has been written.
         Interrupted: a signal stopped the training; it can be continued.
+        ProcessLost: another process of the run has ended; it can be continued.
     """
     world = launched_world()
     devices = parse_devices(gpus)
     device = own_device(devices, world)
     preflight(cfg)
+    if cfg.TRAIN.SYNCBN:
+        check_synchronised(device, world)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with ExitStack() as stack:
+    with lost_processes_told(world), ExitStack() as stack:
         connect(world, device)
         stack.callback(disconnect)
         return _train(cfg, source, devices, device, world, resume, stack)
@@ -70,8 +82,12 @@ def _train(
 
     seed_everything(cfg.RAND_SEED, cfg.TRAIN.DETERMINISTIC)
     network = build_network(cfg, len(class_counts)).to(device)
+    if cfg.TRAIN.SYNCBN:
+        synchronise_norms(network, world)
     loss = build_loss(cfg, class_counts)
     method = build_method(cfg, wrap(network, devices, device, world), loss).to(device)
+    if cfg.TRAIN.SYNCBN:  # what the method holds for itself
+        synchronise_norms(method, world)
     facts = {
         "config": source,
         "seed": cfg.RAND_SEED,
@@ -84,7 +100,7 @@ def _train(
         "precision": usable_precision(precision(cfg), device),
     }
 
-    start = find_continuation(cfg, resume) if world.main else Continuation()
+    start = find_continuation(cfg, resume, world.restarts > 0) if world.main else Continuation()
     if start.run:
         stack.callback(start.run.unlock)
     checkpoint = from_main(start.checkpoint)

@@ -68,9 +68,15 @@ def in_float32(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def log_prior(class_counts: Sequence[int]) -> Tensor:
-    """Return log n_c for each class, (C,) float32: raw counts, as both releases add them."""
-    return torch.tensor(class_counts, dtype=torch.float64).log().float()
+def log_prior(class_counts: Sequence[int], of: str = "counts") -> Tensor:
+    """Return log n_c for each class, (C,) float32: raw counts, as both releases add them.
+
+    Args:
+        class_counts: n_c, (C,).
+        of: "counts", or "frequencies" for log(n_c / N). In a softmax over all classes both are the same.
+    """
+    counts = torch.tensor(class_counts, dtype=torch.float64)
+    return (counts / counts.sum() if of == "frequencies" else counts).log().float()
 
 
 def is_target(targets: Tensor, classes: int) -> Tensor:

@@ -15,6 +15,7 @@ What the released code computes, and what the paper says:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,7 +104,7 @@ def own_distillation(log_probabilities: Tensor) -> Tensor:
 
 
 class HardClassLoss(Loss):
-    """What NCL and NCL++ share: cross-entropy over all and over the hard classes.
+    """What NCL and NCL++ share: cross-entropy over all and over the hard classes, and when distillation begins.
 
     Args:
         class_counts: training images of each class, (C,).
@@ -112,6 +113,12 @@ class HardClassLoss(Loss):
         ce_ratio: weight of the cross-entropy over all classes.
         hard_ratio: weight of the cross-entropy over the hard classes.
         hard_per_expert: each expert chooses its own hard classes; False: the first one chooses for all.
+        prior: what is added to the logits, log n_c ("counts") or log(n_c / N) ("frequencies"). It makes a difference
+            for `zero` only, where the classes that are not hard keep a logit of 0.
+        ramp: epochs over which the distillation grows from nothing (epoch 1) to its full weight; 0: full at once.
+
+    Attributes:
+        share: of the distillation's weight in the present epoch, in [0, 1].
     """
 
     nested = True
@@ -125,6 +132,8 @@ class HardClassLoss(Loss):
         ce_ratio: float = 1.0,
         hard_ratio: float = 1.0,
         hard_per_expert: bool = False,
+        prior: str = "counts",
+        ramp: int = 0,
     ) -> None:
         super().__init__()
         if hard_number > len(class_counts):
@@ -133,12 +142,19 @@ class HardClassLoss(Loss):
             )
         if hard_mode not in ("zero", "exclude"):
             raise UserError(f"LOSS.HCM_MODE is {hard_mode!r}; allowed: 'zero', 'exclude'")
-        self.register_buffer("prior", log_prior(class_counts), persistent=False)
+        self.register_buffer("prior", log_prior(class_counts, prior), persistent=False)
         self.hard_number = hard_number
         self.hard_mode = hard_mode
         self.hard_per_expert = hard_per_expert
         self.ce_ratio = ce_ratio
         self.hard_ratio = hard_ratio
+        self.ramp = ramp
+        self.share = 1.0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the loss which epoch (counted from 1) is trained; the distillation grows here."""
+        super().set_epoch(epoch)
+        self.share = min((epoch - 1) / self.ramp, 1.0) if self.ramp else 1.0
 
     def hard_classes(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return hard classes (E, B, K), or (1, B, K) where the first expert chooses; logits raw, (E, B, C)."""
@@ -159,26 +175,20 @@ class NestedLoss(HardClassLoss):
     Args:
         class_counts: training images of each class, (C,).
         hard_number: K, hard classes per sample, its own included; at most C.
-        hard_mode: "zero" or "exclude", see the module.
-        ce_ratio: weight of the cross-entropy over all classes.
-        hard_ratio: weight of the cross-entropy over the hard classes.
         distillation_factor: weight of the distillation over all classes.
         hard_distillation_factor: weight of the distillation over the hard classes.
-        hard_per_expert: each expert chooses its own hard classes; False: the first one chooses for all.
+        **settings: of `HardClassLoss`.
     """
 
     def __init__(
         self,
         class_counts: Sequence[int],
         hard_number: int,
-        hard_mode: str = "zero",
-        ce_ratio: float = 1.0,
-        hard_ratio: float = 1.0,
         distillation_factor: float = 0.6,
         hard_distillation_factor: float = 0.6,
-        hard_per_expert: bool = False,
+        **settings: Any,
     ) -> None:
-        super().__init__(class_counts, hard_number, hard_mode, ce_ratio, hard_ratio, hard_per_expert)
+        super().__init__(class_counts, hard_number, **settings)
         self.distillation_factor = distillation_factor
         self.hard_distillation_factor = hard_distillation_factor
 
@@ -202,9 +212,22 @@ class NestedLoss(HardClassLoss):
                 between = own_distillation(hard_log_softmax(adjusted, chosen[:, None], self.hard_mode))
             else:
                 between = distillation(hard)
-            terms["nbod"] = self.distillation_factor / pairs * distillation(full)
-            terms["hard_nbod"] = self.hard_distillation_factor / pairs * between
+            terms["nbod"] = self.share * self.distillation_factor / pairs * distillation(full)
+            terms["hard_nbod"] = self.share * self.hard_distillation_factor / pairs * between
         return terms
+
+
+def settings_of(cfg: CfgNode) -> dict[str, Any]:
+    """Return the arguments of `HardClassLoss` that LOSS.* sets."""
+    return {
+        "hard_number": cfg.LOSS.HCM_N,
+        "hard_mode": cfg.LOSS.HCM_MODE,
+        "ce_ratio": cfg.LOSS.CE_RATIO,
+        "hard_ratio": cfg.LOSS.HCM_RATIO,
+        "hard_per_expert": cfg.LOSS.HCM_PER_EXPERT,
+        "prior": cfg.LOSS.HCM_PRIOR,
+        "ramp": cfg.LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS,
+    }
 
 
 @LOSSES.register("NIL_NBOD")
@@ -212,11 +235,7 @@ def build(cfg: CfgNode, class_counts: list[int]) -> NestedLoss:
     """Build it from LOSS.*."""
     return NestedLoss(
         class_counts,
-        hard_number=cfg.LOSS.HCM_N,
-        hard_mode=cfg.LOSS.HCM_MODE,
-        ce_ratio=cfg.LOSS.CE_RATIO,
-        hard_ratio=cfg.LOSS.HCM_RATIO,
         distillation_factor=cfg.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR,
         hard_distillation_factor=cfg.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM,
-        hard_per_expert=cfg.LOSS.HCM_PER_EXPERT,
+        **settings_of(cfg),
     )

@@ -23,6 +23,7 @@ the hard classes only, in the logarithm: the value is the same, the gradient fin
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 from yacs.config import CfgNode
@@ -30,7 +31,14 @@ from yacs.config import CfgNode
 from longtail.config import dataset_parts
 from longtail.errors import UserError
 from longtail.losses.base import LOSSES, in_float32
-from longtail.losses.nested import HardClassLoss, distillation, gather_hard, hard_log_softmax, own_distillation
+from longtail.losses.nested import (
+    HardClassLoss,
+    distillation,
+    gather_hard,
+    hard_log_softmax,
+    own_distillation,
+    settings_of,
+)
 
 
 class NestedPlusLoss(HardClassLoss):
@@ -40,11 +48,8 @@ class NestedPlusLoss(HardClassLoss):
         class_counts: training images of each class, (C,).
         hard_number: K, hard classes per sample, its own included; at most C.
         views: V, augmented copies of each image.
-        hard_mode: "zero" or "exclude", see the module.
-        ce_ratio: weight of the cross-entropy over all classes.
-        hard_ratio: weight of the cross-entropy over the hard classes.
         distillation_factor: weight of both distillations.
-        hard_per_expert: each expert chooses its own hard classes on each view; False: see the module.
+        **settings: of `HardClassLoss`; `hard_mode` and `hard_per_expert` as the module says.
     """
 
     def __init__(
@@ -52,13 +57,10 @@ class NestedPlusLoss(HardClassLoss):
         class_counts: Sequence[int],
         hard_number: int,
         views: int = 1,
-        hard_mode: str = "zero",
-        ce_ratio: float = 1.0,
-        hard_ratio: float = 1.0,
         distillation_factor: float = 0.6,
-        hard_per_expert: bool = False,
+        **settings: Any,
     ) -> None:
-        super().__init__(class_counts, hard_number, hard_mode, ce_ratio, hard_ratio, hard_per_expert)
+        super().__init__(class_counts, hard_number, **settings)
         self.views = views
         self.distillation_factor = distillation_factor
 
@@ -74,7 +76,8 @@ class NestedPlusLoss(HardClassLoss):
         if self.hard_mode == "exclude":
             partial = partial.log_softmax(-1)
         between = own_distillation(partial) if self.hard_per_expert else distillation(partial[0])
-        return 2 * self.distillation_factor / (members * (members - 1)) * (distillation(log_probabilities) + between)
+        factor = 2 * self.share * self.distillation_factor / (members * (members - 1))
+        return factor * (distillation(log_probabilities) + between)
 
     def by_view(self, values: Tensor) -> Tensor:
         """Return (E, V*B, N) as (V, E*B, N): the views become the members of a group."""
@@ -127,11 +130,7 @@ def build(cfg: CfgNode, class_counts: list[int]) -> NestedPlusLoss:
         )
     return NestedPlusLoss(
         class_counts,
-        hard_number=cfg.LOSS.HCM_N,
         views=views,
-        hard_mode=cfg.LOSS.HCM_MODE,
-        ce_ratio=cfg.LOSS.CE_RATIO,
-        hard_ratio=cfg.LOSS.HCM_RATIO,
         distillation_factor=cfg.LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR,
-        hard_per_expert=cfg.LOSS.HCM_PER_EXPERT,
+        **settings_of(cfg),
     )
