@@ -87,13 +87,44 @@ def test_a_malformed_file_is_told_in_one_line(write, content, message):
 def test_a_wrong_entry_is_named(write, entry, message):
     told = refusal(write({"annotations": [GOOD, entry], "num_classes": 3}))
     assert message in told
-    assert "more faults" not in told
 
 
-def test_further_faults_are_counted(write):
+def test_the_first_ten_faults_are_listed_with_their_positions(write):
     wrong = {"fpath": "x.jpg", "category_id": 9}
-    told = refusal(write({"annotations": [wrong, GOOD, wrong, wrong], "num_classes": 3}))
-    assert told.endswith("annotation 0 (x.jpg) has category_id 9; allowed: 0 to 2 (and 2 more faults)")
+    path = write({"annotations": [wrong, GOOD, *[wrong] * 11, {}], "num_classes": 3})
+    with pytest.raises(UserError) as error:
+        read_annotations(path)
+    told = str(error.value).splitlines()
+    assert told[0] == f"annotation file {path}: 13 faults, the first 10:"
+    expected = "annotation {} (x.jpg) has category_id 9; allowed: 0 to 2"
+    assert told[1:] == [f"  {expected.format(position)}" for position in (0, *range(2, 11))]
+
+
+def test_a_few_faults_are_all_listed(write):
+    path = write({"annotations": [{"fpath": "", "category_id": 0}, GOOD, 7], "num_classes": 1})
+    with pytest.raises(UserError) as error:
+        read_annotations(path)
+    assert str(error.value).splitlines() == [
+        f"annotation file {path}: 2 faults:",
+        "  annotation 0 has fpath ''; it must be the path of an image",
+        "  annotation 2 is 7; it must be an object with fpath and category_id",
+    ]
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", 1.0, True, None])
+def test_another_version_is_refused(write, version):
+    told = refusal(write({"version": version, "annotations": [GOOD], "num_classes": 1}))
+    assert f"version is {version!r}; this software reads version 1" in told
+
+
+def test_the_version_may_be_given(write):
+    assert read_annotations(write({"version": 1, "annotations": [GOOD], "num_classes": 1})).labels == [0]
+
+
+def test_paths_beside_a_file_in_the_working_directory_stay_short(write, tmp_path, monkeypatch):
+    write({"annotations": [GOOD], "num_classes": 1})
+    monkeypatch.chdir(tmp_path)
+    assert read_annotations("train.json").paths == ["a/0.jpg"]
 
 
 def test_files_that_cannot_be_read_are_told(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_resume import assert_same, stop_after, values
 
-from longtail.engine import cam_generation, judging
+from longtail.engine import cam_generation, judging, recipe
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.recipe import run_recipe
 from longtail.engine.run_directory import RunDirectory

@@ -1,14 +1,17 @@
-"""Annotation files: which images there are, and of which class.
+"""Annotation files: which images there are, and of which class; docs/annotation_format.md describes them.
 
-{"annotations": [{"image_id", "fpath", "im_height", "im_width", "category_id"}, ...], "num_classes": C}; `fpath` and
-`category_id` (from 0) are needed, the rest may be absent.
+{"version": 1, "annotations": [{"image_id", "fpath", "im_height", "im_width", "category_id"}, ...], "num_classes": C};
+`fpath` and `category_id` (from 0) are needed, as are the list and `num_classes`; the rest may be absent.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.errors import UserError
+from longtail.errors import UserError, faults_in
+
+VERSION = 1  # of the format; files of the released systems have no version and are read as this one
 
 
 class Annotations(NamedTuple):
@@ -33,34 +36,45 @@ def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
         root: folder that relative image paths start from; empty: the folder of the annotation file.
 
     Raises:
-        UserError: the file is missing, malformed or empty, or an entry is wrong; names the first such entry and how
-            many there are.
+        UserError: see `load_annotations`.
+    """
+    content = load_annotations(path)
+    base = str(Path(root) if root else Path(path).parent)
+    prefix = "" if base == "." else base
+    entries = content["annotations"]
+    return Annotations(
+        [os.path.join(prefix, entry["fpath"]) for entry in entries],
+        [entry["category_id"] for entry in entries],
+        content["num_classes"],
+    )
+
+
+def load_annotations(path: str | Path) -> dict[str, Any]:
+    """Return the whole content of an annotation file, checked.
+
+    Raises:
+        UserError: the file is missing, malformed, empty or of another version, or entries are wrong; names the first
+            ten such entries and how many there are.
     """
     content = _read_json(Path(path))
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise UserError(f'annotation file {path} must hold {{"annotations": [...], "num_classes": C}}')
+    version = content.get("version", VERSION)
+    if type(version) is not int or version != VERSION:
+        raise UserError(f"annotation file {path}: version is {version!r}; this software reads version {VERSION}")
     num_classes = content.get("num_classes")
     if type(num_classes) is not int or num_classes < 1:
         raise UserError(f"annotation file {path}: num_classes is {num_classes!r}; it must be a whole number from 1")
-    entries = content["annotations"]
-    if not entries:
+    if not content["annotations"]:
         raise UserError(f"annotation file {path} lists no images")
-
-    base = Path(root) if root else Path(path).parent
-    paths: list[str] = []
-    labels: list[int] = []
-    faults: list[str] = []
-    for position, entry in enumerate(entries):
-        fault = _fault(entry, num_classes)
-        if fault:
-            faults.append(f"annotation {position} {fault}")
-        else:
-            paths.append(str(base / entry["fpath"]))
-            labels.append(entry["category_id"])
+    faults = [
+        f"annotation {position} {fault}"
+        for position, entry in enumerate(content["annotations"])
+        if (fault := _fault(entry, num_classes))
+    ]
     if faults:
-        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise UserError(f"annotation file {path}: {faults[0]}{more}")
-    return Annotations(paths, labels, num_classes)
+        raise faults_in(f"annotation file {path}", faults)
+    return content
 
 
 def read_generated(path: str | Path, num_classes: int) -> Annotations:
@@ -95,7 +109,7 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"annotation file {path} does not exist") from None
+        raise UserError(f"annotation file {path} does not exist; docs/datasets tells how to make it") from None
     except json.JSONDecodeError as error:
         what = "is empty" if path.stat().st_size == 0 else f"line {error.lineno} column {error.colno}: {error.msg}"
         raise UserError(f"annotation file {path} {what}; it must hold JSON") from None

@@ -1,0 +1,1 @@
+"""From what users download to annotation files: one small file per source."""

@@ -1,0 +1,63 @@
+"""Another root for the image paths of an annotation file, when the images have moved."""
+
+import logging
+import os
+from pathlib import Path
+
+from longtail.data.annotations import load_annotations
+from longtail.data.convert.presence import check_images
+from longtail.data.convert.split import write_content
+from longtail.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def replace_path(json_file: str | Path, find_root: str, replaces_to: str, check: bool = True) -> int:
+    """Replace how image paths begin, in the file itself; everything else in it stays.
+
+    A path matches when it lies below `find_root`: /data/a matches /data/a/1.jpg, not /data/ab/1.jpg.
+
+    Args:
+        json_file: annotation file.
+        find_root: folder that the paths begin with now.
+        replaces_to: folder that they begin with afterwards; empty: paths become relative.
+        check: whether to look for the images of the changed paths.
+
+    Returns:
+        how many paths matched.
+
+    Raises:
+        UserError: the file is wrong, no path matches, or images do not exist; the file is then as it was.
+    """
+    if not find_root:
+        raise UserError("-f/--find_root is empty; it must be the folder that paths begin with")
+    content = load_annotations(json_file)
+    entries = content["annotations"]
+    old = os.path.join(find_root, "")
+    new = os.path.join(replaces_to, "") if replaces_to else ""
+    matching = [entry for entry in entries if entry["fpath"].startswith(old)]
+    others = [entry["fpath"] for entry in entries if not entry["fpath"].startswith(old)]
+    if not matching:
+        raise UserError(f"{json_file}: none of {len(entries):,} paths begins with {old}; {_roots(entries)}")
+    for entry in matching:
+        entry["fpath"] = new + entry["fpath"][len(old) :]
+    if check:
+        folder = Path(json_file).parent
+        check_images([os.path.join(folder, entry["fpath"]) for entry in matching], str(json_file))
+    write_content(json_file, content)
+    logger.info(
+        "%s: %s of %s paths now begin with %s", json_file, f"{len(matching):,}", f"{len(entries):,}", new or "."
+    )
+    if others:
+        logger.warning("  WARNING: %s paths did not match, the first is %s", f"{len(others):,}", others[0])
+    return len(matching)
+
+
+def _roots(entries: list[dict[str, str]]) -> str:
+    """Return what the paths do begin with."""
+    paths = [entry["fpath"] for entry in entries]
+    try:
+        common = os.path.commonpath([os.path.dirname(path) for path in paths])
+    except ValueError:  # absolute and relative ones
+        common = ""
+    return f"all begin with {common}/" if common else f"the first is {paths[0]}"

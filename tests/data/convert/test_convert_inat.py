@@ -1,0 +1,172 @@
+"""iNaturalist's COCO-style files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from longtail.data.annotations import read_annotations
+from longtail.data.convert.published import compare
+from longtail.data.convert.summary import describe
+
+
+@pytest.fixture
+def coco():
+    """Three images of two classes; images and annotations stand in different orders."""
+    return {
+        "images": [
+            {"id": 7, "file_name": "train_val2018/Aves/1/a.jpg", "height": 600, "width": 800},
+            {"id": 3, "file_name": "train_val2018/Fungi/0/b.jpg", "height": 500, "width": 400},
+            {"id": 5, "file_name": "train_val2018/Aves/1/c.jpg", "height": 10, "width": 20},
+        ],
+        "annotations": [
+            {"id": 0, "image_id": 3, "category_id": 0},
+            {"id": 1, "image_id": 5, "category_id": 1},
+            {"id": 2, "image_id": 7, "category_id": 1},
+        ],
+        "categories": [{"id": 1, "name": "Aves sp."}, {"id": 0, "name": "Fungi sp."}],
+    }
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """Return the arguments for a file with this content."""
+
+    def arguments(content, *more):
+        source = tmp_path / "train2018.json"
+        source.write_text(content if isinstance(content, str) else json.dumps(content))
+        output = tmp_path / "out" / "train.json"
+        return "--input_json_file", source, "--image_path", "/data", "--output_json_file", output, "--no-check", *more
+
+    return arguments
+
+
+def test_images_and_annotations_are_matched_by_id(run, content, coco, arguments, tmp_path):
+    told = run("convert_from_iNat", *arguments(coco))
+    assert content(tmp_path / "out/train.json") == {
+        "version": 1,
+        "num_classes": 2,
+        "classes": ["Fungi sp.", "Aves sp."],
+        "annotations": [
+            {"image_id": 0, "fpath": f"/data/{coco['images'][0]['file_name']}", "im_height": 600, "im_width": 800,
+             "category_id": 1},
+            {"image_id": 1, "fpath": f"/data/{coco['images'][1]['file_name']}", "im_height": 500, "im_width": 400,
+             "category_id": 0},
+            {"image_id": 2, "fpath": f"/data/{coco['images'][2]['file_name']}", "im_height": 10, "im_width": 20,
+             "category_id": 1},
+        ],
+    }  # fmt: skip
+    assert "3 images, 2 classes, 2 to 1 images per class, imbalance factor 2, 0 many / 0 medium / 2 few-shot" in told
+    assert "WARNING" not in told  # no iNaturalist has two classes: there is nothing to compare with
+
+
+def test_sizes_and_names_may_be_absent(run, content, coco, arguments, tmp_path):
+    del coco["images"][1]["width"], coco["categories"][0]["name"]
+    run("convert_from_iNat", *arguments(coco))
+    written = content(tmp_path / "out/train.json")
+    assert "classes" not in written and "im_height" not in written["annotations"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda coco: coco.pop("annotations"), "has no annotations; a file of training or validation images is needed"),
+        (lambda coco: coco.update(images=[], categories=None), "has no images and no categories"),
+        (lambda coco: coco["images"][0].pop("file_name"), "is no COCO-style file: an entry lacks 'file_name'"),
+        (lambda coco: coco["categories"][0].update(id=2), "category ids run from 0 to 2; they must be 0 to 1"),
+        (
+            lambda coco: coco["annotations"].pop(1),
+            "image 5 (train_val2018/Aves/1/c.jpg) has 0 annotations; it must have one",
+        ),
+        (
+            lambda coco: coco["annotations"].append(coco["annotations"][0]),
+            "image 3 (train_val2018/Fungi/0/b.jpg) has 2 annotations; it must have one",
+        ),
+        (
+            lambda coco: coco["annotations"][0].update(category_id=2),
+            "image 3 (train_val2018/Fungi/0/b.jpg) has category_id 2; allowed: 0 to 1",
+        ),
+        (
+            lambda coco: coco["images"][1].update(file_name=3),
+            "image 3 has file_name 3; it must be the path of an image",
+        ),
+        (
+            lambda coco: coco["annotations"].append({"image_id": 99, "category_id": 0}),
+            "annotated image 99 is not among the images",
+        ),
+    ],
+)
+def test_a_wrong_file_is_refused(refused, coco, arguments, tmp_path, change, message):
+    change(coco)
+    told = refused("convert_from_iNat", *arguments(coco))
+    assert told.startswith(f"{tmp_path}/train2018.json") and message in told and "\n" not in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_faults_are_listed(refused, coco, arguments, tmp_path):
+    coco["images"][1]["id"] = 7
+    assert refused("convert_from_iNat", *arguments(coco)).splitlines() == [
+        f"{tmp_path}/train2018.json: 3 faults:",
+        "  annotated image 3 is not among the images",
+        "  image 7 is listed 2 times",
+        "  image 7 is listed 2 times",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images": [', "line 1 column 13: Expecting value; it must"),
+        ("[]", "must hold an object with images"),
+    ],
+)
+def test_a_file_that_is_no_json_object_is_refused(refused, arguments, text, message):
+    assert message in refused("convert_from_iNat", *arguments(text))
+
+
+def test_missing_files_are_told(refused, coco, arguments, tmp_path):
+    told = refused("convert_from_iNat", *arguments(coco)[:-1])
+    assert "3 of 3 images do not exist" in told
+    given = arguments(coco)
+    (tmp_path / "train2018.json").unlink()
+    assert refused("convert_from_iNat", *given) == f"{tmp_path}/train2018.json does not exist"
+
+
+@pytest.mark.parametrize("existing", ["file", "folder"])
+def test_the_output_must_be_new(run, refused, coco, arguments, tmp_path, existing):
+    output = tmp_path / "out" / "train.json"
+    output.parent.mkdir()
+    if existing == "folder":
+        output.mkdir()
+        told = refused("convert_from_iNat", *arguments(coco, "--force"))
+        assert told == f"{output} is a folder; the name of a JSON file is needed"
+    else:
+        output.touch()
+        assert refused("convert_from_iNat", *arguments(coco)) == f"{output} exists; --force replaces it"
+        run("convert_from_iNat", *arguments(coco, "--force"))
+        assert read_annotations(output).labels == [1, 0, 1]
+
+
+# ------------------------------------------------------------------ the published numbers
+
+
+def test_the_validation_list_has_the_published_numbers(run, splits, tmp_path):
+    source, output = splits / "iNaturalist18_val.txt", tmp_path / "valid.json"
+    arguments = ("--image_path", "/data", "--output_json_file", output, "--no-check")
+    told = run("convert_from_iNat", "--input_json_file", source, *arguments)
+    assert "24,426 images, 8,142 classes, 3 images per class (balanced)" in told
+    assert "these are the published numbers of iNaturalist 2018 val" in told
+    assert read_annotations(output).paths[0].startswith("/data/train_val2018/Plantae/7291/")
+
+
+def test_the_training_images_have_the_published_numbers(splits):
+    shots = np.load(splits / "iNaturalist18_num_shots.npz")["num_per_class"].astype(int).tolist()
+    assert describe(shots).startswith(
+        "437,513 images, 8,142 classes, 1,000 to 2 images per class, imbalance factor 500, 845 many / "
+    )
+    names = [f"iNaturalist 2018 {split}" for split in ("train", "val")]
+    assert compare(shots, names) == ("iNaturalist 2018 train", "")
+    shots[0] -= 1
+    name, difference = compare(shots, names)
+    assert name is None
+    assert difference.startswith("iNaturalist 2018 train: 437,512 images instead of 437,513; iNaturalist 2018 val: ")

@@ -1,0 +1,54 @@
+"""What the documentation tells users to type."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TOOLS = sorted(
+    [*(ROOT / "tools").glob("convert_*.py"), ROOT / "tools/make_cifar_lt.py", ROOT / "tools/replace_path.py"]
+)
+TEXTS = [*TOOLS, ROOT / "README.md", ROOT / "docs/annotation_format.md", *(ROOT / "docs/datasets").glob("*.md")]
+COMMAND = re.compile(r"^ *python (tools/(?:convert_|make_|replace_)\w+\.py .*(?:(?<=\\)\n.*)*)$", re.MULTILINE)
+COMMANDS = sorted({match[1].replace("\\\n", " ") for text in TEXTS for match in COMMAND.finditer(text.read_text())})
+
+
+def main(tool: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return the entry point of a tool that does nothing once it has understood its arguments."""
+    spec = importlib.util.spec_from_file_location("tool", tool)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "run_program", lambda program: 0)
+    return module.main
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_documented_commands_are_understood(monkeypatch, command):
+    tool, *arguments = shlex.split(command)
+    assert main(ROOT / tool, monkeypatch)(arguments) == 0
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.name)
+def test_every_tool_shows_a_command_in_its_help(monkeypatch, capsys, tool):
+    with pytest.raises(SystemExit) as ended:
+        main(tool, monkeypatch)(["--help"])
+    assert ended.value.code == 0
+    assert f"    python tools/{tool.name} --" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("convert_from_tfrecords", "--input_path a --output_path b"),
+        ("convert_from_tfrecords", "--input_path a"),
+        ("convert_from_ImageNet", "--input_path a --image_path b --output_path c"),
+        ("convert_from_iNat", "--input_json_file a --image_path b --output_json_file c"),
+        ("replace_path", "--json_file a -f b -r c"),
+        ("replace_path", "--json_file a --find_root b --replaces_to c"),
+    ],
+)
+def test_the_released_arguments_are_understood(monkeypatch, tool, arguments):
+    assert main(ROOT / "tools" / f"{tool}.py", monkeypatch)(arguments.split()) == 0

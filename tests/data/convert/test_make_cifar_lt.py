@@ -1,0 +1,129 @@
+"""Long-tailed CIFAR as image files."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from longtail.config import load_config
+from longtail.data import build_splits
+from longtail.data.annotations import read_annotations
+from longtail.data.convert import cifar as cifar_module
+from longtail.data.long_tail import class_counts, select_indices
+
+
+def arguments(tmp_path, *more):
+    paths = ("--input_path", tmp_path, "--output_path", tmp_path / "out")
+    return "--dataset", "cifar10", "--imbalance_factor", 10, *paths, "--no-download", *more
+
+
+def test_the_files_hold_the_images_that_the_trainer_makes_from_the_archive(run, cifar, tmp_path):
+    cifar("CIFAR10", 20)
+    told = run("make_cifar_lt", *arguments(tmp_path))
+    made = build_splits(
+        load_config(
+            None,
+            ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", str(tmp_path / "out/cifar10_im10_train.json"),
+             "DATASET.VALID_JSON", str(tmp_path / "out/cifar10_valid.json")],
+        )
+    )  # fmt: skip
+    archive = build_splits(
+        load_config(
+            None,
+            ["DATASET.DATASET", "cifar10_lt", "DATASET.ROOT", str(tmp_path), "DATASET.IMBALANCECIFAR.RATIO", 0.1],
+        )
+    )
+    for ours, theirs in zip(made, archive, strict=True):
+        assert torch.equal(ours.load(), theirs.load())
+        assert torch.equal(ours.labels, theirs.labels)
+    assert "78 images, 10 classes, 20 to 2 images per class, imbalance factor 10, " in told
+    assert "WARNING: not the published numbers. CIFAR-10-LT 10 train: 78 images instead of 20,431" in told
+
+
+def test_factors_share_images_and_the_validation_file(run, refused, cifar, tmp_path):
+    cifar("CIFAR10", 20)
+    run("make_cifar_lt", *arguments(tmp_path))
+    run("make_cifar_lt", *arguments(tmp_path, "--imbalance_factor", 5, "--kind", "step", "--seed", 3))
+    step = read_annotations(tmp_path / "out/cifar10_im5_step_seed3_train.json")
+    assert Counter(step.labels) == {label: 20 if label < 5 else 4 for label in range(10)}
+    told = refused("make_cifar_lt", *arguments(tmp_path))
+    assert told == f"{tmp_path}/out/cifar10_im10_train.json exists; --force replaces it"
+
+
+def test_a_validation_file_of_another_origin_is_not_overwritten(run, refused, cifar, tmp_path):
+    cifar("CIFAR10", 20)
+    other = tmp_path / "out/cifar10_valid.json"
+    other.parent.mkdir()
+    other.write_text(json.dumps({"annotations": [{"fpath": "a.jpg", "category_id": 0}], "num_classes": 10}))
+    assert refused("make_cifar_lt", *arguments(tmp_path)) == f"{other} exists; --force replaces it"
+    assert [path.name for path in other.parent.iterdir()] == [other.name]
+    run("make_cifar_lt", *arguments(tmp_path, "--force"))
+    assert len(read_annotations(other).labels) == 20
+
+
+def test_a_run_that_did_not_end_is_completed(run, cifar, tmp_path):
+    cifar("CIFAR10", 20)
+    run("make_cifar_lt", *arguments(tmp_path))
+    file = tmp_path / "out/cifar10_im10_train.json"
+    whole, image = file.read_bytes(), Path(read_annotations(file).paths[0])
+    pixels = image.read_bytes()
+    file.unlink()
+    image.unlink()
+    image.with_name(f"{image.name}.tmp").write_bytes(pixels[:50])
+    run("make_cifar_lt", *arguments(tmp_path))
+    assert (file.read_bytes(), image.read_bytes()) == (whole, pixels)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_force_writes_images_anew(run, cifar, tmp_path):
+    cifar("CIFAR10", 20)
+    run("make_cifar_lt", *arguments(tmp_path))
+    image = Path(read_annotations(tmp_path / "out/cifar10_valid.json").paths[0])
+    pixels = image.read_bytes()
+    image.write_bytes(b"")
+    run("make_cifar_lt", *arguments(tmp_path, "--force"))
+    assert image.read_bytes() == pixels
+
+
+def test_mistakes_are_told(refused, cifar, tmp_path):
+    told = refused("make_cifar_lt", *arguments(tmp_path))
+    assert told.startswith(f"the archive of cifar10 is not whole under {tmp_path} and was not to be fetched")
+    told = refused("make_cifar_lt", *arguments(tmp_path, "--imbalance_factor", 0.5))
+    assert told == "the imbalance factor is 0.5; it must be 1 or more"
+    cifar("CIFAR10", 20)
+    told = refused("make_cifar_lt", *arguments(tmp_path, "--imbalance_factor", 30))
+    assert told == "the imbalance factor 30 leaves 2 classes no image"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "classes", "factor", "images"),
+    [("cifar10", 10, 100, 12_406), ("cifar10", 10, 50, 13_996), ("cifar10", 10, 10, 20_431),
+     ("cifar100", 100, 100, 10_847), ("cifar100", 100, 50, 12_608), ("cifar100", 100, 10, 19_573)],
+)  # fmt: skip
+def test_the_published_numbers_are_reached(run, tmp_path, monkeypatch, dataset, classes, factor, images):
+    """With labels in the numbers of the official archives; images are not written."""
+    random = np.random.default_rng(0)
+
+    def archive(name, root, train, download):
+        labels = random.permutation(np.repeat(np.arange(classes), (50_000 if train else 10_000) // classes))
+        data = np.zeros((len(labels), 32, 32, 0), np.uint8)
+        return SimpleNamespace(data=data, targets=labels.tolist(), classes=[str(label) for label in range(classes)])
+
+    monkeypatch.setattr(cifar_module, "read_archive", archive)
+    monkeypatch.setattr(cifar_module, "write_images", lambda *_: None)
+    paths = ("--output_path", tmp_path, "--dataset", dataset)
+    told = run("make_cifar_lt", *paths, "--imbalance_factor", factor)
+    name = f"CIFAR-{classes}"
+    assert f"{images:,} images, {classes} classes, " in told
+    assert f"these are the published numbers of {name}-LT {factor} train" in told
+    assert f"these are the published numbers of {name} test" in told
+    random = np.random.default_rng(0)
+    labels = archive(dataset, "", True, False).targets
+    kept = select_indices(labels, class_counts(50_000 // classes, classes, 1 / factor), 0)
+    listed = read_annotations(tmp_path / f"{dataset}_im{factor}_train.json")
+    assert listed.paths == [str(tmp_path / dataset / "train" / f"{position:05d}.png") for position in kept]
+    assert listed.labels == [labels[position] for position in kept]
