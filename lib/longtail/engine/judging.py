@@ -65,7 +65,8 @@ def validate(cfg: CfgNode, folder: Path, gpus: str | None = None) -> Path:
     for line in summary(results):
         logger.info("  %s", line)
     output = _new_folder(run)
-    RunDirectory(output).write_json("results.json", {"checkpoint": str(checkpoint), **results})
+    bad = splits.valid.bad_images.summary() if splits.valid.bad_images else {}
+    RunDirectory(output).write_json("results.json", {"checkpoint": str(checkpoint), **results, **bad})
     _write_details(cfg, output, judge, class_counts)
     logger.info("tables and pictures in %s", output)
     return output
