@@ -63,8 +63,8 @@ class BadImages:
         self.files.update(files)
         if len(self.files) > self.limit:
             raise UserError(
-                f"{len(self.files)} image files cannot be read, DATASET.BAD_IMAGE_LIMIT allows {self.limit}; the first: "
-                f"{min(self.files)}"
+                f"{len(self.files)} image files cannot be read, DATASET.BAD_IMAGE_LIMIT allows {self.limit}; one of "
+                f"them: {min(self.files)}"
             )
 
     def summary(self) -> dict[str, Any]:

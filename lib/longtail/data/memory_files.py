@@ -1,8 +1,8 @@
 """Image files whose bytes are kept in memory: for slow disks, and for machines with more memory than the set needs.
 
 The encoded bytes are kept, not the pixels: at ImageNet's mean of 110 KB a file, the 115,846 training images of
-ImageNet-LT take 13 GB so; decoded, at its mean of 469 x 387 pixels, they would take 63 GB. Decoding stays with the worker
-processes, which share the one copy.
+ImageNet-LT take 13 GB so; decoded, at its mean of 469 x 387 pixels, they would take 63 GB. Decoding stays with the
+worker processes, which share the one copy.
 """
 
 import logging
@@ -42,7 +42,7 @@ class MemoryFiles(ImageFiles):
             self.ends = list(accumulate(sizes))
             # One block, not a list of objects: workers would copy those page by page as they count references.
             self.block = torch.empty(needed, dtype=torch.uint8)
-            view = memoryview(self.block.numpy())
+            view = self.block.numpy().data
             self.kept = list(
                 pool.map(
                     lambda i: _fill(self.paths[i], view[self.ends[i] - sizes[i] : self.ends[i]]), range(len(self.paths))
