@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
                 sample.part,
                 sample.label,
                 sample.name,
-                sample.index,
+                sample.position,
                 [image.permute(1, 2, 0).numpy() for image in (sample.original, *sample.views)],
             )
             for sample in sheet.samples

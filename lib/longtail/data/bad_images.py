@@ -46,21 +46,24 @@ class BadImages:
         for path, message in faults:
             if path in self.files:
                 continue
-            self.files.add(path)
-            if len(self.files) > self.limit:
+            if len(self.files) == self.limit:
                 raise UserError(
                     f"more image files cannot be read than DATASET.BAD_IMAGE_LIMIT ({self.limit}) allows; the last: "
                     f"{message}"
                 )
+            self.files.add(path)
             logger.warning("%s; the next image of its class takes its place", message)
 
     def merge(self, files: Iterable[str]) -> None:
-        """Take in files that other processes, or an earlier part of this run, have named.
+        """Take in files that other processes, or an earlier part of this run, have named."""
+        self.files.update(files)
+
+    def check(self) -> None:
+        """Refuse to go on when the processes together have skipped too many files.
 
         Raises:
             UserError: there are more than the limit.
         """
-        self.files.update(files)
         if len(self.files) > self.limit:
             raise UserError(
                 f"{len(self.files)} image files cannot be read, DATASET.BAD_IMAGE_LIMIT allows {self.limit}; one of "

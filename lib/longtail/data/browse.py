@@ -9,7 +9,8 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.config import dataset_parts
-from longtail.data.loaders import Loader, MemoryLoader, build_loaders
+from longtail.data.image_files import ImageFiles
+from longtail.data.loaders import FileLoader, Loader, build_loaders
 from longtail.data.sources import Splits, build_splits
 
 PARTS = ("head", "middle", "tail")
@@ -22,8 +23,8 @@ class Sample(NamedTuple):
         part: head, middle or tail: the third of the classes, ordered by size, that its class is in.
         label: class id.
         name: of the class; empty where the files do not tell.
-        count: training images of the class.
-        index: position in the training set.
+        class_count: training images of the class.
+        position: in the training set.
         original: (3, H, W) uint8.
         views: as the method gets them before normalisation, (V, 3, S, S) uint8.
     """
@@ -31,8 +32,8 @@ class Sample(NamedTuple):
     part: str
     label: int
     name: str
-    count: int
-    index: int
+    class_count: int
+    position: int
     original: Tensor
     views: Tensor
 
@@ -68,7 +69,7 @@ def browse(cfg: CfgNode, per_part: int = 4) -> Sheet:
     train = replace(train, load=lambda: pixels)
     # The validation images are not looked at, and need not be decoded.
     loader = build_loaders(cfg, Splits(train, train)).train
-    if not isinstance(loader, MemoryLoader):
+    if isinstance(loader, FileLoader):
         loader.workers = 0  # a batch here and there; workers would read on
     counts = train.class_counts()
     batches = loader.positions(1)
@@ -85,7 +86,7 @@ def browse(cfg: CfgNode, per_part: int = 4) -> Sheet:
     samples = []
     for part, index in chosen:
         label = int(train.labels[index])
-        original = pixels[index]
+        original = pixels.read(index)[0] if isinstance(pixels, ImageFiles) else pixels[index]
         samples.append(Sample(part, label, names.get(label, ""), counts[label], index, original, views[index]))
     return Sheet(train.name, samples, list(dataset_parts(cfg).views), counts)
 

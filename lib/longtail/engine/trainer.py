@@ -213,6 +213,8 @@ class Trainer:
             self._log_epoch(record, judged)
         keep = self.schedule.save_step > 0 and epoch % self.schedule.save_step == 0
         self.save(also=f"epoch_{epoch}.pth" if keep else None)
+        if self.loaders.bad_images is not None:
+            self.loaders.bad_images.check()
         if self.run and judged:  # after the checkpoint: a run is not called finished before its weights are safe
             self.run.write_json("results.json", self.outcome())
 

@@ -28,14 +28,14 @@ class Row(NamedTuple):
         part: heading under which the row stands.
         label: class id.
         name: of the class; may be empty.
-        index: position in the data set.
+        position: in the data set.
         images: the original, then each view, (H, W, 3) uint8, of any sizes.
     """
 
     part: str
     label: int
     name: str
-    index: int
+    position: int
     images: Sequence[np.ndarray]
 
 
@@ -87,8 +87,9 @@ def plot_sheet(
             _words(figure, left, top + cell / 2, (width, height), row, counts[row.label], colour)
             for column, image in enumerate(row.images):
                 shift = LABEL + column * cell + (0.08 if column else 0)
-                box = [(left + shift) / width, 1 - (top + cell) / height, (cell - 0.06) / width, (cell - 0.06) / height]
-                _show(figure.add_axes(box), image, colour if column == 0 else None)  # type: ignore[arg-type]
+                side = cell - 0.06
+                box = ((left + shift) / width, 1 - (top + cell) / height, side / width, side / height)
+                _show(figure.add_axes(box), image, None if column else colour)
     curve = figure.add_axes((0.75 / width, 0.55 / height, 1 - 0.95 / width, (CURVE - 1.0) / height))
     draw_class_counts(curve, counts, many, few)
     save(figure, path)
@@ -124,7 +125,7 @@ def _words(
         (f"class {row.label}", 9.5, "bold", colour),
         *([(name, 8.5, "normal", INK)] if name else []),
         (f"{count:,} image{'' if count == 1 else 's'}", 8.5, "normal", INK),
-        (f"index {row.index:,}", 7.5, "normal", FAINT),
+        (f"index {row.position:,}", 7.5, "normal", FAINT),
     ]
     step = 0.165
     y = middle - step * (len(lines) - 1) / 2
