@@ -121,7 +121,9 @@ def _opened(path: str | Path, content: bytes | None, read: Callable[[Image.Image
     except Image.DecompressionBombError:
         raise UserError(f"image {path} cannot be read: {_too_large(path, content)}") from None
     except UnidentifiedImageError:
-        raise UserError(f"image {path} cannot be read: it is no image file of a known format") from None
+        empty = content == b"" if content is not None else Path(path).stat().st_size == 0
+        what = "it is empty" if empty else "it is no image file of a known format"
+        raise UserError(f"image {path} cannot be read: {what}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"image {path} cannot be read: {_one_line(error)}") from None
 
