@@ -40,6 +40,16 @@ def defaults() -> CfgNode:
     _C.DATASET.TEST_VIEW = ""  # [ours] none | transforms (TRANSFORMS.TEST_TRANSFORMS); empty: implied
     _C.DATASET.NORMALIZATION = ""  # [ours] channel means and deviations: cifar | imagenet | inaturalist | digits;
     #                                empty: implied
+    _C.DATASET.ON_BAD_IMAGE = (
+        "raise"  # [ours] an image file that cannot be read ends the run (raise), or the next image
+    )
+    #                                    of its class takes its place and the file is named and counted (skip)
+    _C.DATASET.BAD_IMAGE_LIMIT = (
+        10  # [ours] most files that skip may pass over: a few are accidents of a download, more
+    )
+    #                                  are a wrong ROOT or a failing disk
+    _C.DATASET.CACHE = "none"  # [ours] image files larger than 64 pixels: decode from the disk each time (none), or
+    #                            from their bytes, which are read into memory first (ram)
     _C.DATASET.INTRA_N = 1  # NCL++: how many times an image is augmented, each time anew
     _C.DATASET.IMBALANCECIFAR = CfgNode()  # the rule that makes CIFAR and the digits long-tailed
     _C.DATASET.IMBALANCECIFAR.RATIO = 0.01  # smallest class / largest class = 1 / imbalance factor

@@ -9,7 +9,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.data.annotations import read_generated
-from longtail.data.image_set import ImageFiles, ImageSet
+from longtail.data.image_set import ImageSet
 from longtail.data.images import read_images
 from longtail.errors import UserError
 
@@ -30,29 +30,23 @@ def append_generated(images: ImageSet, path: str) -> ImageSet:
             "and writes it when all images are there"
         )
     made = read_generated(path, images.num_classes)
+    labels = torch.cat((images.labels, torch.tensor(made.labels)))
+    if images.paths:
+        files = (*images.paths, *made.paths)
+        joined = ImageSet.of_files(images.name, files, labels.tolist(), images.num_classes, images.reading)
+        return replace(joined, generated=len(made.paths))
 
     @functools.cache  # asked by the fingerprint and by the loader
-    def load() -> Tensor | ImageFiles:
+    def load() -> Tensor:
         return _join(images, made.paths, path)
 
-    return replace(
-        images,
-        labels=torch.cat((images.labels, torch.tensor(made.labels))),
-        load=load,
-        paths=(*images.paths, *made.paths) if images.paths else (),
-        generated=len(made.paths),
-    )
+    return replace(images, labels=labels, load=load, generated=len(made.paths))
 
 
-def _join(images: ImageSet, paths: list[str], path: str) -> Tensor | ImageFiles:
-    """Return the images of a set and those of files, in memory where the set's are."""
-    own = images.load()
-    if isinstance(own, ImageFiles):
-        absent = [file for file in paths if not Path(file).is_file()]
-        if absent:
-            raise UserError(f"{path}: {len(absent)} of {len(paths)} image files do not exist, the first is {absent[0]}")
-        return ImageFiles([*own.paths, *paths])
-    made = read_images(paths)
+def _join(images: ImageSet, paths: list[str], path: str) -> Tensor:
+    """Return the images of a set that lives in memory and those of files, together."""
+    own, made = images.load(), read_images(paths)
+    assert isinstance(own, Tensor)
     if made is None or made.shape[1:] != own.shape[1:]:
         height, width = own.shape[2:]
         raise UserError(f"{path}: images must have the size of the training images, {height}x{width}")

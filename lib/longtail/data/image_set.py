@@ -8,21 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from longtail.data.images import SMALL_SIDE, image_size, read_image, read_images
+from longtail.data.bad_images import BadImages, Fault, stand_ins
+from longtail.data.image_files import ImageFiles, Reading, nothing_left
+from longtail.data.images import SMALL_SIDE, first_size, read_images
+from longtail.data.memory_files import MemoryFiles
 from longtail.errors import UserError
 
-
-class ImageFiles:
-    """Images that stay on disk; `files[i]` decodes one to (3, H, W) uint8."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.paths = list(paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, position: int) -> Tensor:
-        return read_image(self.paths[position])
+FROM_DISK = Reading()
 
 
 @dataclass(frozen=True)
@@ -37,6 +29,7 @@ class ImageSet:
         paths: image files; empty where the images do not come from files.
         generated: how many images at the end of the set were generated from the others; samplers may draw them, but
             they count neither as images of their class nor in the length of an epoch.
+        reading: how image files are read.
     """
 
     name: str
@@ -45,11 +38,27 @@ class ImageSet:
     load: Callable[[], Tensor | ImageFiles]
     paths: Sequence[str] = ()
     generated: int = 0
+    reading: Reading = FROM_DISK
 
     @classmethod
-    def of_files(cls, name: str, paths: Sequence[str], labels: Sequence[int], num_classes: int) -> "ImageSet":
+    def of_files(
+        cls,
+        name: str,
+        paths: Sequence[str],
+        labels: Sequence[int],
+        num_classes: int,
+        reading: Reading = FROM_DISK,
+    ) -> "ImageSet":
         """Make a set of image files; small images of one size are decoded once and held in memory."""
-        return cls(name, torch.tensor(labels), num_classes, lambda: _load_files(name, paths), paths)
+        ids = torch.tensor(labels)
+        return cls(
+            name,
+            ids,
+            num_classes,
+            lambda: _load_files(name, paths, ids, reading),
+            paths,
+            reading=reading,
+        )
 
     @classmethod
     def in_memory(cls, name: str, images: Tensor, labels: Sequence[int], num_classes: int) -> "ImageSet":
@@ -58,6 +67,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def bad_images(self) -> BadImages | None:
+        """Files that could not be read and were skipped; None where a bad file ends the run."""
+        return self.reading.bad_images
 
     @property
     def originals(self) -> int:
@@ -85,13 +99,33 @@ class ImageSet:
         return digest.hexdigest()[:16]
 
 
-def _load_files(name: str, paths: Sequence[str]) -> Tensor | ImageFiles:
+def _load_files(name: str, paths: Sequence[str], labels: Tensor, reading: Reading) -> Tensor | ImageFiles:
     """Decode all files where they are small, else check that they are there."""
-    if max(image_size(paths[0])) <= SMALL_SIDE:
-        images = read_images(paths)
+    bad = reading.bad_images
+    if max(first_size(paths, skip=bad is not None)) <= SMALL_SIDE:
+        unreadable: dict[int, UserError] = {}
+        images = read_images(paths, unreadable if bad else None)
         if images is not None:
-            return images
-    absent = [path for path in paths if not Path(path).is_file()]
-    if absent:
-        raise UserError(f"{name}: {len(absent)} of {len(paths)} image files do not exist, the first is {absent[0]}")
-    return ImageFiles(paths)
+            if bad:
+                bad.add(Fault(paths[position], str(error)) for position, error in sorted(unreadable.items()))
+            return _replace(images, labels, unreadable, paths)
+    limit = bad.limit if bad else 0
+    files = MemoryFiles(name, paths, labels, limit) if reading.in_memory else ImageFiles(paths, labels, limit)
+    absent = files.absent()
+    if bad:
+        bad.add(absent)
+    elif absent:
+        raise UserError(
+            f"{name}: {len(absent)} of {len(paths)} image files do not exist, the first is {absent[0].path}"
+        )
+    return files
+
+
+def _replace(images: Tensor, labels: Tensor, unreadable: dict[int, UserError], paths: Sequence[str]) -> Tensor:
+    """Fill the places of images that could not be read with what takes their place; in place."""
+    for position, error in unreadable.items():
+        other = next((other for other in stand_ins(labels, position) if other not in unreadable), None)
+        if other is None:
+            raise nothing_left([Fault(paths[position], str(error))], int(labels[position]))
+        images[position] = images[other]
+    return images

@@ -16,6 +16,7 @@ from yacs.config import CfgNode
 
 from longtail.config import dataset_parts
 from longtail.data.augment import build_policy, evaluation_transforms
+from longtail.data.bad_images import BadImages, Fault
 from longtail.data.batch import Batch
 from longtail.data.image_set import ImageFiles, ImageSet
 from longtail.data.normalization import NORMALIZATIONS, Normalize
@@ -139,6 +140,7 @@ class FileLoader(Loader):
         workers: processes, no more than there are processors; 0 decodes in this one.
         pin_memory: give batches in page-locked memory.
         purpose: what its random numbers are for, see `seeding`.
+        bad_images: takes in the files that the workers passed over; None where they pass over none.
     """
 
     def __init__(
@@ -149,18 +151,20 @@ class FileLoader(Loader):
         workers: int,
         pin_memory: bool = False,
         purpose: int = AUGMENTATION,
+        bad_images: BadImages | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.samples = _Samples(files, self.labels, policies, seed, purpose)
         self.workers = min(workers, len(os.sched_getaffinity(0)))
         self.pin_memory = pin_memory
+        self.bad_images = bad_images
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, see `Loader.epoch`.
 
         Raises:
-            UserError: an image is missing or damaged, or the images of a batch differ in size.
+            UserError: an image is missing or damaged, too many are, or the images of a batch differ in size.
         """
         order = self.sampler.indices(epoch)
         draws = zip(self.share(order)[start:], self.share(_times_before(order))[start:], strict=True)
@@ -176,10 +180,12 @@ class FileLoader(Loader):
             pin_memory=self.pin_memory,
             generator=torch.Generator(),  # keeps its hands off the global random state
         )
-        for batch in loader:
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
+        for loaded in loader:
+            if isinstance(loaded, UserError):
+                raise loaded
+            if self.bad_images is not None:
+                self.bad_images.add(loaded.faults)
+            yield loaded.batch
 
 
 class PairedLoader(Loader):
@@ -217,6 +223,22 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
         signal.signal(signum, signal.SIG_IGN)
 
 
+class _Sample(NamedTuple):
+    """One image as a worker gives it: views (V, 3, S, S), and the files that were passed over on the way."""
+
+    views: Tensor
+    label: Tensor
+    position: int
+    faults: list[Fault]
+
+
+class _Loaded(NamedTuple):
+    """One batch as a worker gives it."""
+
+    batch: Batch
+    faults: list[Fault]
+
+
 class _Samples(Dataset):
     """What a worker process does: (epoch, position, times it came before in the epoch) to the views of one image."""
 
@@ -227,37 +249,40 @@ class _Samples(Dataset):
         self.seed = seed
         self.purpose = purpose
 
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, Tensor, int] | UserError:
+    def __getitem__(self, key: tuple[int, int, int]) -> _Sample | UserError:
         epoch, position, before = key
         again = (before,) if before else ()  # the first time counts for nothing: most samplers show an image once
         random = generator(self.seed, self.purpose, epoch, position, *again)
         try:
-            image = self.files[position][None]
+            image, faults = self.files.read(position)
         except UserError as error:  # raised in a worker it would come out as a traceback
             return error
-        return torch.cat([policy(image, random) for policy in self.policies]), self.labels[position], position
+        views = torch.cat([policy(image[None], random) for policy in self.policies])
+        return _Sample(views, self.labels[position], position, faults)
 
 
-def _collate(samples: list[tuple[Tensor, Tensor, int] | UserError]) -> Batch | UserError:
+def _collate(samples: list[_Sample | UserError]) -> _Loaded | UserError:
     good = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
         good.append(sample)
-    views, labels, positions = zip(*good, strict=True)
+    views, labels, positions, faults = zip(*good, strict=True)
     sizes = {tuple(view.shape[2:]) for view in views}
     if len(sizes) > 1:
         shown = " and ".join(f"{height}x{width}" for height, width in sorted(sizes)[:2])
         return UserError(f"images of one batch differ in size ({shown}); DATASET.VIEWS [transforms] brings them to one")
-    return Batch(torch.stack(views, dim=1), torch.stack(labels), torch.tensor(positions))
+    batch = Batch(torch.stack(views, dim=1), torch.stack(labels), torch.tensor(positions))
+    return _Loaded(batch, [fault for found in faults for fault in found])
 
 
 class Loaders(NamedTuple):
-    """Everything about the data that training needs."""
+    """Everything about the data that training needs; `bad_images` is None where a bad image ends the run."""
 
     train: Loader
     valid: Loader
     normalize: Normalize
+    bad_images: BadImages | None = None
 
 
 def build_loaders(cfg: CfgNode, splits: Splits | None = None, shard: Shard = SINGLE) -> Loaders:
@@ -281,7 +306,8 @@ def build_loaders(cfg: CfgNode, splits: Splits | None = None, shard: Shard = SIN
             f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} x {shard.world} processes)"
         )
     train = _train_loader(cfg, splits.train, policies, shard)
-    return Loaders(train, build_valid_loader(cfg, splits.valid, shard), build_normalize(cfg))
+    valid = build_valid_loader(cfg, splits.valid, shard)
+    return Loaders(train, valid, build_normalize(cfg), splits.train.bad_images)
 
 
 def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = SINGLE) -> Loader:
@@ -294,6 +320,7 @@ def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = SINGLE) ->
         "batch_size": cfg.TEST.BATCH_SIZE,
         "shard": shard,
         "drop_last": False,
+        "bad_images": images.bad_images,
     }
     return _loader(cfg, images.load(), [policy], cfg.TEST.NUM_WORKERS, AUGMENTATION, **settings)
 
@@ -308,7 +335,13 @@ def _train_loader(cfg: CfgNode, images: ImageSet, policies: Sequence[Policy], sh
     """Build the loader of the sampler; one that draws partners too gets two loaders of the same pixels."""
     sampler = build_sampler(cfg, images)
     pixels = images.load()
-    settings = {"labels": images.labels, "batch_size": cfg.TRAIN.BATCH_SIZE, "shard": shard, "drop_last": True}
+    settings = {
+        "labels": images.labels,
+        "batch_size": cfg.TRAIN.BATCH_SIZE,
+        "shard": shard,
+        "drop_last": True,
+        "bad_images": images.bad_images,
+    }
     workers = cfg.TRAIN.NUM_WORKERS
     if sampler.partner is None:
         return _loader(cfg, pixels, policies, workers, AUGMENTATION, sampler=sampler, **settings)
@@ -325,9 +358,10 @@ def _loader(
     policies: Sequence[Policy],
     workers: int,
     purpose: int,
+    bad_images: BadImages | None,
     **settings: Any,
 ) -> Loader:
     if isinstance(pixels, Tensor):
         return MemoryLoader(pixels, policies, cfg.RAND_SEED, purpose, **settings)
     pin = cfg.PIN_MEMORY and torch.cuda.is_available()
-    return FileLoader(pixels, policies, cfg.RAND_SEED, workers, pin, purpose, **settings)
+    return FileLoader(pixels, policies, cfg.RAND_SEED, workers, pin, purpose, bad_images, **settings)

@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 from longtail.config import dataset_parts
 from longtail.data.annotations import read_annotations
 from longtail.data.generated import append_generated
+from longtail.data.image_files import build_reading
 from longtail.data.image_set import ImageSet
 from longtail.data.long_tail import class_counts, select_indices
 from longtail.errors import UserError
@@ -59,12 +60,13 @@ def build_splits(cfg: CfgNode, generated: bool = True) -> Splits:
 def annotations(cfg: CfgNode) -> Splits:
     """Images listed by DATASET.TRAIN_JSON and DATASET.VALID_JSON."""
     splits = []
+    reading = build_reading(cfg)  # of both splits: bad images are counted together
     for key in ("TRAIN_JSON", "VALID_JSON"):
         path = cfg.DATASET[key]
         if not path:
             raise UserError(f"DATASET.{key} is empty; data set {cfg.DATASET.DATASET!r} needs an annotation file there")
         listed = read_annotations(path, cfg.DATASET.ROOT)
-        splits.append(ImageSet.of_files(path, listed.paths, listed.labels, listed.num_classes))
+        splits.append(ImageSet.of_files(path, listed.paths, listed.labels, listed.num_classes, reading))
     return Splits(*splits)
 
 

@@ -128,7 +128,8 @@ def _write(it: Subject, judge: Judge, output: Path) -> None:
         head["tau_norm"] = norm.TAU
     if it.cfg.TEST.LOGIT_ADJUSTMENT:
         head["logit_adjustment"] = it.cfg.TEST.LOGIT_ADJUSTMENT
-    RunDirectory(output).write_json("results.json", {**head, **results})
+    bad = it.splits.valid.bad_images.summary() if it.splits.valid.bad_images else {}
+    RunDirectory(output).write_json("results.json", {**head, **results, **bad})
     _write_details(it.cfg, output, judge, it.splits.train.class_counts())
     logger.info("tables and pictures in %s", output)
 

@@ -216,6 +216,8 @@ class Trainer:
             self._log_epoch(record, judged)
         keep = self.schedule.save_step > 0 and epoch % self.schedule.save_step == 0
         self.save(also=f"epoch_{epoch}.pth" if keep else None)
+        if self.loaders.bad_images is not None:
+            self.loaders.bad_images.check()
         if self.run and judged:  # after the checkpoint: a run is not called finished before its weights are safe
             self.run.write_json("results.json", self.outcome())
 
@@ -266,11 +268,13 @@ class Trainer:
             **{key: value for key, value in self.facts.items() if key not in ("architecture", "fingerprint")},
             "seconds": round(self.seconds(), 1),
             **self.results.state_dict(),
+            **(self.loaders.bad_images.summary() if self.loaders.bad_images else {}),
         }
 
     def save(self, also: str | None = None) -> None:
         """Write last.pth, and the same under another name where one is given; every process takes part."""
         randoms = gather_to_all(random_state())
+        bad_files = self._bad_files()
         self._saved = time.monotonic()
         if not self.run:
             return
@@ -286,10 +290,20 @@ class Trainer:
             "results": self.results.state_dict(),
             "random": randoms,
             "seconds": self.seconds(),
+            **({"bad_files": bad_files} if bad_files else {}),
         }
         names: list[str] = ["last.pth", *([also] if also else [])]
         for name in names:
             save_checkpoint(Path(self.run.models) / name, content)
+
+    def _bad_files(self) -> list[str]:
+        """Return the image files that any process has skipped, and let every process know of them."""
+        bad = self.loaders.bad_images
+        if bad is None:
+            return []
+        for files in gather_to_all(sorted(bad.files)):
+            bad.merge(files)
+        return sorted(bad.files)
 
     def load(self, content: dict[str, Any]) -> None:
         """Go on from a checkpoint that fits (see `continuation`)."""
@@ -301,6 +315,8 @@ class Trainer:
         self.results.load_state_dict(content["results"])
         self.epoch, self.batch = content["epoch"], content["batch"]
         self._seconds_before = content["seconds"]
+        if self.loaders.bad_images is not None:
+            self.loaders.bad_images.merge(content.get("bad_files", []))
         if len(content["random"]) == self.world.size:
             restore_random_state(content["random"][self.world.rank])
         else:

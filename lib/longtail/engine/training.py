@@ -114,6 +114,8 @@ def _train(
         stack.enter_context(log_to_file(run.log))
         _begin(cfg, run, start, splits, facts, devices, world)
         logger.info("sampling: %s", loaders.train.sampler)
+        if loaders.bad_images is not None and loaders.bad_images.files:  # met before there was a log to name them in
+            logger.warning("passed over so far: %s", ", ".join(sorted(loaders.bad_images.files)))
     half = facts["precision"] == "fp16"
     if half and device.type == "cpu":
         logger.warning("fp16 on a CPU is slow; TRAIN.AMP auto takes what it is fast at")

@@ -43,6 +43,13 @@ def plot_class_counts(path: str | os.PathLike[str], class_counts: Integers, many
     Raises:
         ValueError: there are no classes, or the thresholds overlap.
     """
+    figure = new_figure(8, 4)
+    draw_class_counts(figure.add_subplot(), class_counts, many, few)
+    save(figure, path)
+
+
+def draw_class_counts(axes: "Axes", class_counts: Integers, many: int = MANY, few: int = FEW) -> None:
+    """Draw into axes what `plot_class_counts` writes to a file."""
     counts = counts_list(class_counts)
     if not counts:
         raise ValueError("no classes to draw")
@@ -50,8 +57,6 @@ def plot_class_counts(path: str | os.PathLike[str], class_counts: Integers, many
     sizes = [counts[index] for index in order]
     rank = {index: position for position, index in enumerate(order)}
 
-    figure = new_figure(8, 4)
-    axes = figure.add_subplot()
     # Beyond the factor of ten the tail would be a line on the floor.
     logarithmic = sizes[0] > 10 * max(1, sizes[-1])
     floor = 0.7 if logarithmic else 0.0
@@ -85,7 +90,6 @@ def plot_class_counts(path: str | os.PathLike[str], class_counts: Integers, many
     dress(axes, title, where, "training images")
     axes.grid(False, axis="x")
     legend(axes, loc="upper right")
-    save(figure, path)
 
 
 def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None:

@@ -1,0 +1,61 @@
+"""The command: a picture, the same for the same seed, and one line for every mistake."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def command(capsys):
+    """Return a caller of tools/browse_dataset.py for Digits-LT: (exit code, standard output, standard error)."""
+    spec = importlib.util.spec_from_file_location("browse_dataset", ROOT / "tools" / "browse_dataset.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def call(*arguments):
+        config = str(ROOT / "configs/digits_lt/ncl.yaml")
+        code = module.main(["--cfg", config, "--samples", "1", *[str(argument) for argument in arguments]])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+def test_the_seed_decides_the_picture(command, tmp_path):
+    pictures = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        path = tmp_path / f"{name}.png"
+        code, out, err = command("--output", path, "RAND_SEED", seed)
+        assert (code, out, err) == (0, f"{path}: 3 images, each with 1 view\n", "")
+        pictures[name] = path.read_bytes()
+    assert pictures["a"] == pictures["b"] != pictures["c"]
+    with Image.open(tmp_path / "a.png") as picture:
+        assert min(picture.size) > 500
+
+
+def test_the_picture_is_called_like_the_run(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command("NAME", "mine")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--samples", "0"], "--samples is 0; it must be at least 1"),
+        (["--output", "nowhere/a.png"], "--output nowhere/a.png must be a .png file in a folder that exists"),
+        (["--output", "a.jpg"], "--output a.jpg must be a .png file in a folder that exists"),
+        (["DATASET.VIEWS", "['corp']"], "unknown augmentation policy 'corp'"),
+        (["TRAIN.BATCH_SIZE", "1000"], "digits_lt train has 276 images, fewer than one step takes"),
+    ],
+)
+def test_mistakes_end_with_two_and_one_line(command, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert err.startswith(f"error: {message}") and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

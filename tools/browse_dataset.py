@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Draw what the trainer really feeds: images of head, middle and tail classes, each beside its augmented views.
+
+    python tools/browse_dataset.py --cfg configs/digits_lt/ncl.yaml
+    python tools/browse_dataset.py --cfg configs/cifar10_lt/im100/ncl_plus.yaml --output sheet.png RAND_SEED 7
+    python tools/browse_dataset.py --cfg configs/imagenet_lt/ncl_r50.yaml --samples 6 DATASET.ROOT /data/imagenet
+
+The images come out of the batches of the first epoch, through the same samplers, loaders and policies as in training;
+they are shown before normalisation. The same seed (RAND_SEED) gives the same sheet. Below the images: how many training
+images each class has.
+
+Exit code: 0 drawn, 2 a mistake in the command, configuration or data.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from longtail.engine.command_line import run_program
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and draw the sheet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cfg", required=True, metavar="YAML", help="configuration file")
+    parser.add_argument("--output", metavar="FILE.png", help="picture to write; default: NAME.png of the configuration")
+    parser.add_argument("--samples", type=int, default=4, metavar="N", help="of each of head, middle and tail")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the configuration to set")
+    options = parser.parse_intermixed_args(arguments)
+
+    def program() -> None:
+        from longtail.config import load_config
+        from longtail.data.browse import browse
+        from longtail.engine.console import log_to_terminal
+        from longtail.engine.preflight import check_names
+        from longtail.errors import UserError
+        from longtail.evaluation.sheet_figure import Row, plot_sheet
+
+        log_to_terminal()
+        cfg = load_config(options.cfg, options.overrides)
+        check_names(cfg)
+        if options.samples < 1:
+            raise UserError(f"--samples is {options.samples}; it must be at least 1")
+        output = Path(options.output or f"{cfg.NAME}.png")
+        if output.suffix.lower() != ".png" or not output.parent.is_dir():
+            raise UserError(f"--output {output} must be a .png file in a folder that exists")
+        sheet = browse(cfg, options.samples)
+        rows = [
+            Row(
+                sample.part,
+                sample.label,
+                sample.name,
+                sample.position,
+                [image.permute(1, 2, 0).numpy() for image in (sample.original, *sample.views)],
+            )
+            for sample in sheet.samples
+        ]
+        title = f"{cfg.NAME}: {sheet.name}"
+        plot_sheet(output, title, rows, sheet.views, sheet.counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
+        print(f"{output}: {len(rows)} images, each with {len(sheet.views)} view{'s' if len(sheet.views) > 1 else ''}")
+
+    return run_program(program)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
