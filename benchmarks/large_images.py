@@ -1,0 +1,78 @@
+"""A step of NCL with three ResNet-50 on images of 224 x 224, on a GPU: speed, share of the matrix rate, memory.
+
+Ours is the training step itself in bf16; the baseline is `reference.py` in float32 (without TF32, as it was released).
+Batches are made once and lie on the device.
+"""
+
+from collections.abc import Callable
+
+import torch
+from epoch import CLASSES, build_trainer, tree
+from measuring import Row, forward_operations, in_turns, matrix_rate
+from pictures import long_tailed_labels, smooth_images
+from reference import reference_optimizer, reference_step
+from torch import Tensor
+
+from longtail.data import Batch
+from longtail.engine.assembly import build_network
+
+
+def our_steps(
+    experts: list[str], images: Tensor, labels: Tensor, device: torch.device, steps: int
+) -> Callable[[], None]:
+    """Return what trains a number of steps on one batch, uint8 (B, 3, H, W)."""
+    overrides = ["BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.AMP", "auto", "TRAIN.BATCH_SIZE", len(images)]
+    trainer = build_trainer(tree(*overrides), images.cpu(), labels.cpu(), device)
+    trainer.network.train()
+    batch = Batch(images[None], labels, torch.arange(len(labels), device=device))
+
+    def run() -> None:
+        for _ in range(steps):
+            trainer._step(batch)
+
+    return run
+
+
+def baseline_steps(
+    experts: list[str], images: Tensor, labels: Tensor, device: torch.device, steps: int
+) -> Callable[[], None]:
+    """Return what trains as many in the released way, on the normalised batch."""
+    settings = ["BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.CHANNELS_LAST", False]
+    network = build_network(tree(*settings), CLASSES).to(device).train()
+    optimizer = reference_optimizer(network, 0.01)
+    normalised = images.float().div_(127.5).sub_(1)
+    counts = torch.bincount(labels, minlength=CLASSES).tolist()
+
+    def run() -> None:
+        for _ in range(steps):
+            reference_step(list(network.experts), optimizer, normalised, labels, counts)
+
+    return run
+
+
+def measure(
+    device: torch.device, batch: int = 64, size: int = 224, steps: int = 10, rounds: int = 5, backbone: str = "res50"
+) -> list[Row]:
+    """Return the row; see the module."""
+    images, labels = smooth_images(batch, size, size).to(device), long_tailed_labels(batch).to(device)
+    experts = [backbone] * 3
+    contestants = {
+        "ours": our_steps(experts, images, labels, device, steps),
+        "baseline": baseline_steps(experts, images, labels, device, steps),
+    }
+    times = in_turns(contestants, rounds, device)
+    network = build_network(tree("BACKBONE.MULTI_NETWORK_TYPE", experts), CLASSES).to(device).eval()
+    operations = 3 * forward_operations(network, images[:1].float())
+    seconds = times["ours"].median / steps / batch  # of one image
+    return [
+        Row(
+            f"NCL step, 3 x {backbone}, {size} x {size}, batch {batch}, {device.type}",
+            "images/s",
+            1 / seconds,
+            batch * steps / times["baseline"].median,
+            of_matrix_rate=operations / seconds / matrix_rate(torch.bfloat16, device),
+            peak_mb=times["ours"].peak_mb,
+            baseline_peak_mb=times["baseline"].peak_mb,
+            note=f"bf16 against float32; {steps} steps a round, median of {rounds} rounds; both networks lie in memory",
+        )
+    ]
