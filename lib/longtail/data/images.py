@@ -25,6 +25,9 @@ T = TypeVar("T")
 def read_image(path: str | Path, content: bytes | None = None) -> Tensor:
     """Decode one image file: RGB, (3, H, W) uint8, by the rules of `decoding`.
 
+    The three values of a pixel lie side by side in memory, as they were decoded: copying a large image into planes takes
+    half as long as decoding it, and PyTorch resizes it faster as it is.
+
     Args:
         path: the file.
         content: its bytes, where they have been read already.
@@ -32,7 +35,7 @@ def read_image(path: str | Path, content: bytes | None = None) -> Tensor:
     Raises:
         UserError: the file is missing, truncated, no image, or larger than Pillow's limit.
     """
-    return torch.from_numpy(read_pixels(path, content)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(read_pixels(path, content)).permute(2, 0, 1)
 
 
 def read_pixels(path: str | Path, content: bytes | None = None) -> np.ndarray:

@@ -176,14 +176,14 @@ def _begin(
         world.size,
         "" if world.size == 1 else "es",
     )
-    counts = splits.train.class_counts()
-    plot_class_counts(run.figures / "class_counts.png", counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
 
 
 def _end(cfg: CfgNode, run: RunDirectory, trainer: Trainer, class_counts: list[int]) -> None:
     """Draw the figures of a finished run and say how it went."""
     many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
     assert trainer.records
+    # All at the end: loading matplotlib would delay the first step.
+    plot_class_counts(run.figures / "class_counts.png", class_counts, many, few)
     plot_curves(run.figures / "curves.png", trainer.records.history)
     if trainer.judge:
         cm = trainer.judge.confusion("ensemble")

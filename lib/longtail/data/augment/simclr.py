@@ -119,6 +119,11 @@ class ColorJitter:
         amounts = torch.stack([uniform((count,), generator, *bounds) for bounds in self._bounds], 1).cpu()
         orders = uniform((count, kinds), generator).argsort(1).cpu()
         orders[~chosen] = kinds
+        if count == 1:  # an image from a file: nothing to bring side by side
+            for kind in orders[0].tolist():
+                if kind < kinds:
+                    images = self._changes[kind](images, amounts[:, kind])
+            return images
         origin = torch.arange(count)
         # As in AutoAugment: images due for the same change are brought side by side.
         for turn in range(kinds):
