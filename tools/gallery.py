@@ -24,8 +24,8 @@ PAGE = ROOT / "docs" / "gallery.md"
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the page, or check it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="+", default=[], metavar="DIR", help="folders of run directories; default: none")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the file to write or to check; default: docs/gallery.md")
+    parser.add_argument("--runs", nargs="+", default=[], metavar="DIR", help="folders of run directories")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the file to write or check; default: docs/gallery.md")
     parser.add_argument("--check", action="store_true", help="write nothing; say whether the page is up to date")
     options = parser.parse_args(arguments)
     stale = False

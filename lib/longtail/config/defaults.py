@@ -32,8 +32,8 @@ def defaults() -> CfgNode:
     _C.DATASET.DATASET = "IMBALANCEDCIFAR10"  # annotations | cifar10_lt | cifar100_lt | digits_lt, or a released name
     _C.DATASET.ROOT = ""  # where relative fpath start, and the archives of CIFAR lie; empty: beside the annotation
     #                       file, and dataset/cifar
-    _C.DATASET.TRAIN_JSON = ""  # annotation file of the training images; with cifar10_lt and cifar100_lt it may be empty
-    #                             (the archive is used) or not (it goes before the archive)
+    _C.DATASET.TRAIN_JSON = ""  # annotation file of the training images; with cifar10_lt and cifar100_lt it may be
+    #                             empty (the archive is used) or not (it goes before the archive)
     _C.DATASET.VALID_JSON = ""  # annotation file of the validation images
     _C.DATASET.DOWNLOAD = True  # [ours] fetch the archives of CIFAR when they are not under ROOT
     _C.DATASET.VIEWS = []  # [ours] augmentation policy of each view: crop | crop_flip | autoaugment | simclr |

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from longtail.config import read_yaml
 from longtail.gallery.comparing import departures, images_of, trees_of
 from longtail.gallery.runs import Outcome
 from longtail.gallery.source import DataSet, Gallery, Group, Row
@@ -23,9 +24,9 @@ one run with seed 42. Two lines that compute the same differ by 0.1 to 1.2 point
 *Cao*: images by the rule of Cao et al., the newest tables. *Cui*: the files of Cui et al., the older tables and all
 combinations; their images were normalised with ImageNet's constants.
 
-**Here**: `best / last` epoch and, in parentheses, the number of seeds; ± is the standard deviation over them. Empty: not
-run yet. `python tools/gallery.py --runs output` fills them in from run directories, never by hand. A run counts only if
-all its settings are those of the file; others are listed at the end. Several seeds of a recipe need an `OUTPUT_DIR` each.
+**Here**: `best / last` epoch and, in parentheses, the number of seeds; ± is the standard deviation over them. Empty:
+not run yet. `python tools/gallery.py --runs output` fills them in from run directories. A run counts only if all its
+settings are those of the file; others are listed at the end. Several seeds of a recipe need an `OUTPUT_DIR` each.
 
 The CIFAR configurations make their images from the official archive (Cao). On annotation files, Cui's or others:
 
@@ -48,9 +49,9 @@ def write_page(gallery: Gallery, outcomes: Iterable[Outcome] = ()) -> str:
         gallery: what it shows.
         outcomes: of finished runs; those of no configuration of the gallery are left out.
     """
-    by_name: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    by_name: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
-        by_name[outcome.name, outcome.stage].append(outcome)
+        by_name[outcome.name].append(outcome)
     others: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     lines = [HEAD]
     for group in gallery.groups:
@@ -90,7 +91,7 @@ def _about(gallery: Gallery, row: Row, group: Group) -> str:
 def _table(
     gallery: Gallery,
     group: Group,
-    by_name: dict[tuple[str, str], list[Outcome]],
+    by_name: dict[str, list[Outcome]],
     others: dict[tuple[str, str], list[Outcome]],
 ) -> Iterator[str]:
     """Yield the lines of a group's table, and put runs with other settings into `others`."""
@@ -119,19 +120,22 @@ def _results(
     path: Path,
     stage: str,
     data: DataSet,
-    by_name: dict[tuple[str, str], list[Outcome]],
+    by_name: dict[str, list[Outcome]],
     others: dict[tuple[str, str], list[Outcome]],
     file: str,
 ) -> dict[str, str]:
     """Return the cells of one trick on one data set by the images that runs were on."""
-    if not by_name:
+    content = read_yaml(path)
+    name = content.get("NAME") or content["name"]
+    if name not in by_name:
         return {}
     trees = trees_of(path)
     stage = stage or list(trees)[-1]
     asked = trees[stage]
-    name = asked.NAME.split("/")[0]
     counted: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in by_name.get((name, stage), []):
+    for outcome in by_name[name]:
+        if outcome.stage != stage:
+            continue
         images = images_of(outcome.cfg, asked)
         differs = departures(outcome, trees, data)
         if differs:
