@@ -13,6 +13,7 @@ from longtail.gallery import read_gallery, read_runs, same_but_for_results, writ
 ROOT = Path(__file__).parents[2]
 TRICK = "configs/cifar10_lt/im100/tricks/re_weighting/bsce.yaml"
 RECIPE = "configs/cifar10_lt/im100/recipes/bag_of_tricks.yaml"
+FILES = ("DATASET.TRAIN_JSON", "train.json", "DATASET.VALID_JSON", "valid.json")
 GALLERY = read_gallery(ROOT)
 
 
@@ -104,7 +105,7 @@ def test_images_are_told_apart(run, tmp_path, name, whose):
         "2026-01-01",
         22.0,
         22.5,
-        overrides=["DATASET.DATASET", name, "DATASET.TRAIN_JSON", "a", "DATASET.VALID_JSON", "b"],
+        overrides=["DATASET.DATASET", name, *FILES],
     )
     run("2026-01-02", 21.0, 21.5)
     lines = sorted(["| | here, Cao | 21.00 / 21.50 (1) | | | |", f"| | here, {whose} | 22.00 / 22.50 (1) | | | |"])
@@ -126,6 +127,11 @@ def test_where_it_ran_does_not_matter(run, tmp_path):
     [
         (["TRAIN.MAX_EPOCH", 20], {"epochs": 20}, "`TRAIN.MAX_EPOCH=20`"),
         ([], {"images": 1236}, "1,236 training images"),
+        (
+            [*FILES, "TRAIN.MAX_EPOCH", 20],
+            {"images": None, "epochs": 20},
+            "`TRAIN.MAX_EPOCH=20`, number of training images unknown",
+        ),
         (["VALID_STEP", 5, "DATASET.VIEWS", ["autoaugment"]], {}, "`VALID_STEP=5`, `DATASET.VIEWS=['autoaugment']`"),
     ],
 )
@@ -133,7 +139,8 @@ def test_a_run_with_other_settings_is_listed_apart(run, tmp_path, overrides, mor
     run("2026-01-01", 22.0, 22.5, overrides=overrides, **more)
     heading, *_, line = own_lines(tmp_path)
     assert heading == "## Runs with other settings"
-    assert line == f"| `{TRICK}`, Cao | {told} | 22.00 / 22.50 (1) |"
+    whose = "annotation files" if "DATASET.TRAIN_JSON" in overrides else "Cao"
+    assert line == f"| `{TRICK}`, {whose} | {told} | 22.00 / 22.50 (1) |"
 
 
 @pytest.fixture

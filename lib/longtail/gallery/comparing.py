@@ -70,6 +70,8 @@ def departures(outcome: Outcome, asked: dict[str, CfgNode], data: DataSet) -> li
         for stage, tree in outcome.trees.items()
         for key, value in (_changed(tree, asked[stage]) if stage in asked else [("NAME", tree.NAME)])
     ]
+    if outcome.images is None and dataset_parts(outcome.cfg).source == "annotations":
+        found.append("number of training images unknown")
     if outcome.images not in (data.images, None):
         found.append(f"{outcome.images:,} training images")
     return found
