@@ -4,8 +4,9 @@ import pytest
 import yaml
 from released_files import bag_of_tricks_files, ncl_files
 
-from longtail.config import dataset_parts, expert_backbones, load_config, method_name, precision
+from longtail.config import dataset_parts, expert_backbones, load_config, method_name, precision, sampling
 from longtail.config.defaults import defaults
+from longtail.data.samplers import check_sampling
 
 FILES = dict([*bag_of_tricks_files(), *ncl_files()])
 
@@ -84,3 +85,23 @@ def test_apex_as_old_files_write_it_is_read(tmp_path):
     content = FILES["baseline/cifar10_im100"]
     cfg = load(content | {"TRAIN": content["TRAIN"] | {"APEX": True}}, tmp_path)
     assert precision(cfg) == "fp16"
+
+
+def test_every_published_file_asks_for_a_sampler_that_is_there(tmp_path):
+    kinds = {}
+    for name, content in FILES.items():
+        if "/cifar" in name and not name.endswith("cifar10_im100"):
+            continue  # the four data sets have the same files
+        cfg = load(content, tmp_path)
+        check_sampling(cfg)
+        chosen = sampling(cfg)
+        weighting = chosen.weighting if chosen.kind == "weighted sampler" else ""
+        kinds.setdefault((chosen.kind, weighting, cfg.TRAIN.TWO_STAGE.DRS), set()).add(name.split("/")[-2:][0])
+    assert kinds.pop(("default", "", False)) >= {"baseline", "ldam", "input_mixup", "generate", "cifar100_im100_NCL"}
+    assert kinds == {
+        ("weighted sampler", "balance", False): {"balance", "second_stage_balance", "cRT", "LWS", "combinations"},
+        ("weighted sampler", "square", False): {"square", "second_stage_square"},
+        ("weighted sampler", "progressive", False): {"progressive", "second_stage_progressive"},
+        **{("weighted sampler", kind, True): {kind} for kind in ("balance", "square", "progressive")},
+        ("bbn sampler", "", False): {"bbn"},
+    }

@@ -11,7 +11,7 @@ from longtail.data import Batch, ImageSet, Shard, Splits, build_loaders
 from longtail.data import loaders as module
 from longtail.data.image_set import ImageFiles
 from longtail.data.loaders import SINGLE, FileLoader, MemoryLoader
-from longtail.data.samplers import Sampler
+from longtail.data.samplers import InstanceBalanced
 from longtail.errors import UserError
 
 N, CLASSES = 37, 5
@@ -221,7 +221,7 @@ def noise(images, generator):
 
 def make(kind, workers=0, shard=SINGLE, seed=0):
     settings = {
-        "order": Sampler(N, seed).indices, "labels": torch.arange(N) % CLASSES,
+        "sampler": InstanceBalanced(N, seed), "labels": torch.arange(N) % CLASSES,
         "batch_size": 4, "shard": shard, "drop_last": True,
     }  # fmt: skip
     if kind == "memory":

@@ -9,6 +9,7 @@ from torch import nn
 
 from longtail.data.loaders import MemoryLoader, Shard
 from longtail.data.normalization import Normalize
+from longtail.data.samplers import InstanceBalanced
 from longtail.engine.assembly import autocast
 from longtail.engine.distributed import World, connect, disconnect, from_main, gather_to_all, highest
 from longtail.engine.evaluator import evaluate
@@ -29,7 +30,7 @@ def judge_shard(rank: int, world: int, port: int, queue) -> None:
         images,
         [lambda images, generator: images],
         0,
-        order=lambda epoch: torch.arange(53),
+        sampler=InstanceBalanced(53, seed=0, shuffle=False),
         labels=labels,
         batch_size=7,
         shard=Shard(rank, world),

@@ -81,6 +81,41 @@ def test_a_stopped_run_goes_on_bit_by_bit(tiny_cfg, monkeypatch, method, steps):
     assert_same(values(whole), values(resumed))
 
 
+WEIGHTED = ["TRAIN.SAMPLER.TYPE", "weighted sampler", "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE"]
+SAMPLERS = {
+    "balance": [*CE, *WEIGHTED, "balance"],
+    "square": [*CE, *WEIGHTED, "square"],
+    "progressive, deferred": [*CE, *WEIGHTED, "progressive", "TRAIN.TWO_STAGE.DRS", True],
+    "reverse": [*CE, "TRAIN.SAMPLER.TYPE", "bbn sampler"],
+    "NCL square": [*NCL, "TRAIN.SAMPLER.MULTI_NETWORK_TYPE", ["weighted_square"]],
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_goes_on_in_the_middle_of_an_epoch(tiny_cfg, monkeypatch, name):
+    whole = train(tiny_cfg("NAME", "whole", method=SAMPLERS[name]), "x.yaml", "cpu")
+    cfg = tiny_cfg(method=SAMPLERS[name])
+    with monkeypatch.context() as patch:
+        stop_after(BATCHES + 2, patch)  # of the second epoch, the first after START_EPOCH 1
+        with pytest.raises(Interrupted):
+            train(cfg, "x.yaml", "cpu")
+    assert_same(values(whole), values(train(cfg, "x.yaml", "cpu")))
+
+
+def test_deferred_re_sampling_changes_nothing_before_its_epoch(tiny_cfg):
+    plain = train(tiny_cfg(), "x.yaml", "cpu")
+    deferred = train(tiny_cfg(*SAMPLERS["progressive, deferred"]), "x.yaml", "cpu")
+    losses = [
+        [
+            record["loss"]
+            for record in map(json.loads, run.metrics.read_text().splitlines())
+            if record["split"] == "train"
+        ]
+        for run in (plain, deferred)
+    ]
+    assert [one == other for one, other in zip(*losses, strict=True)] == [True, False, False]
+
+
 def test_a_run_stopped_while_it_judges_goes_on(tiny_cfg, monkeypatch):
     whole = train(tiny_cfg("NAME", "whole"), "x.yaml", "cpu")
     with monkeypatch.context() as patch:

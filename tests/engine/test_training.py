@@ -13,6 +13,7 @@ from tiny import NCL
 from longtail.engine.judging import validate
 from longtail.engine.training import train
 from longtail.errors import UserError
+from longtail.methods import Plain
 from longtail.models import build_model, load_released_weights, read_weights
 
 
@@ -149,3 +150,20 @@ def test_adam_trains(tiny_cfg):
 def test_without_validation_steps_the_last_epoch_is_judged(tiny_cfg):
     results = json.loads(train(tiny_cfg("VALID_STEP", -1, "SAVE_STEP", -1), "x.yaml", "cpu").results.read_text())
     assert results["best"]["epoch"] == results["last"]["epoch"] == 3
+
+
+def test_a_partner_reaches_the_method_normalised_like_its_batch(tiny_cfg, monkeypatch):
+    seen = []
+    original = Plain.training_step
+
+    def training_step(self, batch):
+        seen.append(batch)
+        return original(self, batch)
+
+    monkeypatch.setattr(Plain, "training_step", training_step)
+    run = train(tiny_cfg("TRAIN.SAMPLER.TYPE", "bbn sampler", "TRAIN.MAX_EPOCH", 1), "x.yaml", "cpu")
+    assert len(seen) == 4
+    for one in (one for batch in seen for one in (batch, batch.partner)):
+        assert one.images.dtype == torch.float32
+        assert one.images.min() < 0 < one.images.max() < 10  # mean 0, deviation about 1
+    assert "sampling: every image once per epoch, beside it classes as n_c^-1" in run.log.read_text()

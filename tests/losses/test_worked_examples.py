@@ -125,3 +125,10 @@ def test_worked_example_with_classes_left_out():
     terms = nested(**{"LOSS.HCM_MODE": "exclude"}).terms(z, TARGETS)
     assert terms["hard_ce"].item() == pytest.approx(4.533595, abs=2e-6)
     assert terms["ce"].item() == pytest.approx(5.374891, abs=2e-6)
+
+
+def test_worked_example_with_the_prior_of_frequencies():
+    z = torch.stack([logits(k) for k in range(3)])
+    terms = nested(**{"LOSS.HCM_PRIOR": "frequencies"}).terms(z, TARGETS)
+    assert terms["hard_ce"].item() == pytest.approx(7.918753, abs=2e-6)
+    assert terms["ce"].item() == pytest.approx(5.374891, abs=2e-6)

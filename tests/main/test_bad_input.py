@@ -140,7 +140,10 @@ def test_annotation_file_that_would_not_be_read(refused):
         ("DATASET.DATASET", "IMBALANCEDCIFAR10", "did you mean IMBALANCECIFAR10?"),
         ("TRAIN.COMBINER.TYPE", "nested", "TRAIN.COMBINER.TYPE must be plain"),
         ("LOSS.LOSS_TYPE", "NIL_NBOD", "TRAIN.COMBINER.TYPE must be nested"),
-        ("TRAIN.TWO_STAGE.DRS", "True", "TRAIN.TWO_STAGE.DRS is True; this is not available yet"),
+        ("TRAIN.TWO_STAGE.DRS", "True", "TRAIN.SAMPLER.TYPE is 'default'; only 'weighted sampler' can be deferred"),
+        ("TRAIN.SAMPLER.TYPE", "weigted sampler", "did you mean weighted sampler?"),
+        ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "balanced", "did you mean balance?"),
+        ("DATASET.USE_CAM_BASED_DATASET", "True", "USE_CAM_BASED_DATASET is True; this is not available yet"),
     ],
 )
 def test_names_and_pairs_that_do_not_exist(refused, key, value, message):

@@ -6,7 +6,7 @@ from longtail.config import load_config
 from longtail.data import Batch
 from longtail.errors import UserError
 from longtail.losses import build_loss
-from longtail.methods import Nested, Plain, build_method, stacked_views
+from longtail.methods import Nested, Plain, build_method, joined, stacked_views
 from longtail.models import Output
 
 COUNTS = [20, 9, 4, 2]
@@ -91,6 +91,27 @@ def test_views_are_stacked_view_by_view():
     rows, targets = stacked_views(Batch(images, torch.tensor([5, 6, 7]), torch.arange(3)))
     assert torch.equal(rows, torch.cat([images[0], images[1]]))
     assert targets.tolist() == [5, 6, 7, 5, 6, 7]
+
+
+def test_plain_training_takes_a_batch_and_its_partner_as_one(batch):
+    partner = Batch(torch.randn_like(batch.images), torch.tensor([1, 1, 2, 3, 3]), torch.tensor([9, 9, 8, 7, 6]))
+    method, network, loss = build("plain", "LOSS.LOSS_TYPE", "BalancedSoftmaxCE")
+    step = method.training_step(batch._replace(partner=partner))
+    both = torch.cat([batch.images, partner.images], dim=1)  # view by view, the partner's samples behind in each
+    logits, targets = by_hand(Batch(both, torch.cat([batch.labels, partner.labels]), torch.empty(0)), network)
+    check(step, sum(loss(one, targets) for one in logits), logits, targets)
+
+
+def test_a_batch_and_its_partner_are_joined_sample_by_sample(batch):
+    partner = Batch(torch.randn_like(batch.images), torch.tensor([1, 1, 2, 3, 3]), torch.tensor([9, 9, 8, 7, 6]))
+    both = joined(batch._replace(partner=partner))
+    assert torch.equal(both.images[:, :5], batch.images)
+    assert torch.equal(both.images[:, 5:], partner.images)
+    assert both.labels.tolist() == [0, 3, 1, 2, 0, 1, 1, 2, 3, 3]
+    assert both.indices.tolist() == batch._replace(partner=partner).samples.tolist() == [0, 1, 2, 3, 4, 9, 9, 8, 7, 6]
+    assert both.partner is None
+    assert joined(batch) is batch
+    assert batch.samples is batch.indices
 
 
 def test_the_network_is_called_once_for_all_views(batch):

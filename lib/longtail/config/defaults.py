@@ -171,26 +171,35 @@ def defaults() -> CfgNode:
     _C.TRAIN.TENSORBOARD = CfgNode()
     _C.TRAIN.TENSORBOARD.ENABLE = True  # curves for TensorBoard in the run directory
     _C.TRAIN.COMBINER = CfgNode()
-    _C.TRAIN.COMBINER.TYPE = "default"  # training method: plain | nested | contrastive, or a released name
-    _C.TRAIN.COMBINER.ALPHA = 1.0  # mixup: Beta(ALPHA, ALPHA)
+    _C.TRAIN.COMBINER.TYPE = "default"  # training method: plain | nested | contrastive | mixup | manifold_mixup | remix
+    #                                     | bbn_mixup | distillation, or a released name
+    _C.TRAIN.COMBINER.ALPHA = 1.0  # mixups: an image's share of its mixture is drawn from Beta(ALPHA, ALPHA)
     _C.TRAIN.COMBINER.MANIFOLD_MIX_UP = CfgNode()
-    _C.TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION = "pool"  # layer1 | layer2 | layer3 | layer4 | pool | fc
+    _C.TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION = "pool"  # what is mixed: pool (the features) | fc (the logits) | the
+    #                                                      outputs of a module of the backbone: layer1, ..., layer2.0
     _C.TRAIN.COMBINER.REMIX = CfgNode()
-    _C.TRAIN.COMBINER.REMIX.KAPPA = 3.0
-    _C.TRAIN.COMBINER.REMIX.TAU = 0.5
+    _C.TRAIN.COMBINER.REMIX.KAPPA = 3.0  # a class so many times smaller than the other may take the whole label
+    _C.TRAIN.COMBINER.REMIX.TAU = 0.5  # the larger class loses its label only if its image's share is below
+    _C.TRAIN.COMBINER.REMIX.RELEASED = False  # [ours] True, as released: the shares of the labels are averaged over the
+    #                                           batch; False: each mixture has its own, as in the paper
     _C.TRAIN.COMBINER.DIVE = CfgNode()
-    _C.TRAIN.COMBINER.DIVE.TEACHER_MODEL = ""  # checkpoint of the teacher
+    _C.TRAIN.COMBINER.DIVE.TEACHER_MODEL = ""  # checkpoint of the teacher, a network of the student's form; must exist
     _C.TRAIN.TWO_STAGE = CfgNode()
     _C.TRAIN.TWO_STAGE.DRW = False  # deferred re-weighting: class weights act after START_EPOCH only
-    _C.TRAIN.TWO_STAGE.DRS = False  # deferred re-sampling: the sampler acts after START_EPOCH only
-    _C.TRAIN.TWO_STAGE.START_EPOCH = 1
+    _C.TRAIN.TWO_STAGE.DRS = False  # deferred re-sampling: the weighted sampler acts after START_EPOCH only
+    _C.TRAIN.TWO_STAGE.START_EPOCH = 1  # last epoch without them
     _C.TRAIN.SAMPLER = CfgNode()
-    _C.TRAIN.SAMPLER.TYPE = "default"  # default | weighted sampler | bbn sampler
+    _C.TRAIN.SAMPLER.TYPE = "default"  # default: every image once per epoch | weighted sampler: draw a class, then one
+    #                                    of its images | bbn sampler: default, and a partner for each batch
     _C.TRAIN.SAMPLER.WEIGHTED_SAMPLER = CfgNode()
-    _C.TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE = "balance"  # balance | square | progressive
+    _C.TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE = "balance"  # balance: all classes alike | square: as n_c^EXPONENT |
+    #                                                     progressive: from n_c to balance over MAX_EPOCH
+    _C.TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT = 0.5  # [ours] of square; n_c: training images of class c
     _C.TRAIN.SAMPLER.BBN_SAMPLER = CfgNode()
-    _C.TRAIN.SAMPLER.BBN_SAMPLER.TYPE = "reverse"
-    _C.TRAIN.SAMPLER.MULTI_NETWORK_TYPE = ["default"]  # NCL: the first one counts
+    _C.TRAIN.SAMPLER.BBN_SAMPLER.TYPE = "reverse"  # the partners' classes come as 1 / n_c
+    _C.TRAIN.SAMPLER.MULTI_NETWORK_TYPE = ["default"]  # NCL, the first one counts: default (what TYPE says) |
+    #                                                    weighted_balance | weighted_square (as n_c^0.25, which is what
+    #                                                    its code computes) | weighted_progressive
     _C.TRAIN.OPTIMIZER = CfgNode()
     _C.TRAIN.OPTIMIZER.TYPE = "SGD"  # SGD (Nesterov) | ADAM
     _C.TRAIN.OPTIMIZER.BASE_LR = 0.001

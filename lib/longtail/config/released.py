@@ -1,8 +1,12 @@
 """The names used by the released systems, mapped to this project's own parts."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from yacs.config import CfgNode
+
+from longtail.errors import UserError
+from longtail.registry import nearest
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,13 @@ METHODS = {
     "multi_network_default_CON": "contrastive",
 }
 
+# NCL's samplers: weighting, and exponent of `square`. Its code takes the square root of the class counts twice.
+NCL_SAMPLERS = {
+    "weighted_balance": ("balance", 0.5),
+    "weighted_square": ("square", 0.25),
+    "weighted_progressive": ("progressive", 0.5),
+}
+
 
 RELEASED_DATASETS = (*BAG_OF_TRICKS, *NCL)
 RELEASED_METHODS = tuple(METHODS)
@@ -76,6 +87,49 @@ def dataset_parts(cfg: CfgNode) -> DatasetParts:
 def method_name(cfg: CfgNode) -> str:
     """Return this project's name of the training method in TRAIN.COMBINER.TYPE."""
     return METHODS.get(cfg.TRAIN.COMBINER.TYPE, cfg.TRAIN.COMBINER.TYPE)
+
+
+class Sampling(NamedTuple):
+    """Which sampler draws the training images.
+
+    Attributes:
+        kind: a name in the sampler registry.
+        weighting: of a weighted sampler, a name in its registry.
+        exponent: of the weighting `square`.
+    """
+
+    kind: str
+    weighting: str
+    exponent: float
+
+
+def sampling(cfg: CfgNode) -> Sampling:
+    """Return the sampler that TRAIN.SAMPLER stands for; NCL's own key goes before the others.
+
+    Raises:
+        UserError: NCL's key names no sampler, or another key asks for another one.
+    """
+    keys = cfg.TRAIN.SAMPLER
+    own = Sampling(keys.TYPE, keys.WEIGHTED_SAMPLER.TYPE, keys.WEIGHTED_SAMPLER.EXPONENT)
+    name = (*keys.MULTI_NETWORK_TYPE, "default")[0]
+    if name == "default":
+        return own
+    where = f"TRAIN.SAMPLER.MULTI_NETWORK_TYPE is {list(keys.MULTI_NETWORK_TYPE)}"
+    if name not in NCL_SAMPLERS:
+        known = ("default", *NCL_SAMPLERS)
+        raise UserError(f"{where}; its first name must be one of {', '.join(known)}{nearest(name, known)}")
+    weighting, exponent = NCL_SAMPLERS[name]
+    # What may stand beside it: the keys' defaults, and what says the same.
+    if own.kind not in ("default", "weighted sampler") or own.weighting not in ("balance", weighting):
+        raise UserError(
+            f"{where}, but TRAIN.SAMPLER.TYPE is {own.kind!r} and its WEIGHTED_SAMPLER.TYPE {own.weighting!r}; "
+            "only one of them can choose the sampler"
+        )
+    if own.exponent not in (0.5, exponent):
+        raise UserError(
+            f"{where}, but TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT is {own.exponent}; set TRAIN.SAMPLER.TYPE instead"
+        )
+    return Sampling("weighted sampler", weighting, exponent)
 
 
 def expert_backbones(cfg: CfgNode) -> list[str]:

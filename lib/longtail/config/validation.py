@@ -20,10 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TRAIN.AMP": ("off", "auto", "bf16", "fp16"),
     "TRAIN.OPTIMIZER.TYPE": ("SGD", "ADAM"),
     "TRAIN.LR_SCHEDULER.TYPE": ("multistep", "warmup", "cosine"),
-    "TRAIN.SAMPLER.TYPE": ("default", "weighted sampler", "bbn sampler"),
-    "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE": ("balance", "square", "progressive"),
     "TRAIN.SAMPLER.BBN_SAMPLER.TYPE": ("reverse",),
-    "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION": ("layer1", "layer2", "layer3", "layer4", "pool", "fc"),
 }
 
 # Smallest and largest value, both allowed; None: no bound on that side.
@@ -54,7 +51,9 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "TRAIN.MAX_EPOCH": (1, None),
     "TRAIN.NUM_WORKERS": (0, None),
     "TRAIN.CHECKPOINT_MINUTES": (0, None),
+    "TRAIN.COMBINER.REMIX.TAU": (0, 1),
     "TRAIN.TWO_STAGE.START_EPOCH": (1, None),
+    "TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT": (0, 1),
     "TRAIN.OPTIMIZER.MOMENTUM": (0, 1),
     "TRAIN.OPTIMIZER.WEIGHT_DECAY": (0, None),
     "TRAIN.OPTIMIZER.CLIP_NORM": (0, None),
@@ -71,6 +70,8 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
 }
 
 POSITIVE = (
+    "TRAIN.COMBINER.ALPHA",
+    "TRAIN.COMBINER.REMIX.KAPPA",
     "TRAIN.OPTIMIZER.BASE_LR",
     "TRAIN.LR_SCHEDULER.LR_FACTOR",
     "DATASET.IMBALANCECIFAR.RATIO",

@@ -4,7 +4,7 @@ from longtail.data.batch import Batch
 from longtail.data.image_set import ImageSet
 from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
 from longtail.data.normalization import Normalize
-from longtail.data.samplers import SAMPLERS
+from longtail.data.samplers import SAMPLERS, Sampler, build_sampler
 from longtail.data.sources import SOURCES, Splits, build_splits
 
 __all__ = [
@@ -15,10 +15,12 @@ __all__ = [
     "Loader",
     "Loaders",
     "Normalize",
+    "Sampler",
     "Shard",
     "Splits",
     "build_loaders",
     "build_normalize",
+    "build_sampler",
     "build_splits",
     "build_valid_loader",
 ]

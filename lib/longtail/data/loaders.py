@@ -19,8 +19,8 @@ from longtail.data.augment import build_policy, evaluation_transforms
 from longtail.data.batch import Batch
 from longtail.data.image_set import ImageFiles, ImageSet
 from longtail.data.normalization import NORMALIZATIONS, Normalize
-from longtail.data.samplers import SAMPLERS
-from longtail.data.seeding import AUGMENTATION, generator
+from longtail.data.samplers import InstanceBalanced, Sampler, build_sampler
+from longtail.data.seeding import AUGMENTATION, PARTNER_AUGMENTATION, generator
 from longtail.data.sources import Splits, build_splits
 from longtail.errors import UserError
 
@@ -42,8 +42,8 @@ class Loader:
     """Gives the batches of an epoch; a subclass turns positions into images.
 
     Args:
-        order: epoch -> positions in the data set, (N,).
-        labels: class ids of the whole set, (N,).
+        sampler: the positions of an epoch, (N,), in their order.
+        labels: class ids of the whole set.
         batch_size: samples per batch and process.
         shard: which of the batches are this process's.
         drop_last: leave out the samples that do not fill a batch on every process; otherwise no sample is left out and
@@ -52,13 +52,13 @@ class Loader:
 
     def __init__(
         self,
-        order: Callable[[int], Tensor],
+        sampler: Sampler,
         labels: Tensor,
         batch_size: int,
         shard: Shard,
         drop_last: bool,
     ) -> None:
-        self.order = order
+        self.sampler = sampler
         self.labels = labels
         self.batch_size = batch_size
         self.shard = shard
@@ -67,13 +67,16 @@ class Loader:
     def __len__(self) -> int:
         """Return the batches per epoch of this process."""
         if self.drop_last:
-            return len(self.labels) // (self.batch_size * self.shard.world)
-        own = len(range(self.shard.rank, len(self.labels), self.shard.world))
+            return self.sampler.length // (self.batch_size * self.shard.world)
+        own = len(range(self.shard.rank, self.sampler.length, self.shard.world))
         return -(-own // self.batch_size)
 
     def positions(self, epoch: int) -> list[Tensor]:
         """Return the positions of each batch of this process."""
-        order = self.order(epoch)
+        return self.share(self.sampler.indices(epoch))
+
+    def share(self, order: Tensor) -> list[Tensor]:
+        """Return what is this process's of something that an epoch has in its order, (N,), batch by batch."""
         if self.drop_last:
             steps = order[: len(self) * self.shard.world * self.batch_size].view(-1, self.shard.world, self.batch_size)
             return list(steps[:, self.shard.rank])
@@ -92,13 +95,17 @@ class MemoryLoader(Loader):
         images: (N, 3, H, W) uint8.
         policies: one per view.
         seed: of the run; each chunk of each epoch has random numbers of its own.
+        purpose: what its random numbers are for, see `seeding`.
     """
 
-    def __init__(self, images: Tensor, policies: Sequence[Policy], seed: int, **settings: Any) -> None:
+    def __init__(
+        self, images: Tensor, policies: Sequence[Policy], seed: int, purpose: int = AUGMENTATION, **settings: Any
+    ) -> None:
         super().__init__(**settings)
         self.images = images
         self.policies = policies
         self.seed = seed
+        self.purpose = purpose
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, see `Loader.epoch`."""
@@ -112,7 +119,7 @@ class MemoryLoader(Loader):
 
     def _augment(self, chunk: list[Tensor], epoch: int, first: int) -> Iterator[Batch]:
         positions = torch.cat(chunk)
-        random = generator(self.seed, AUGMENTATION, epoch, self.shard.rank, first)
+        random = generator(self.seed, self.purpose, epoch, self.shard.rank, first)
         images = self.images[positions]
         views = torch.stack([policy(images, random) for policy in self.policies])
         labels = self.labels[positions]
@@ -127,9 +134,11 @@ class FileLoader(Loader):
     Args:
         files: the images.
         policies: one per view.
-        seed: of the run; each sample of each epoch has random numbers of its own, whichever worker serves it.
+        seed: of the run; each sample of each epoch has random numbers of its own, whichever worker serves it, and
+            others when it comes again in the epoch.
         workers: processes, no more than there are processors; 0 decodes in this one.
         pin_memory: give batches in page-locked memory.
+        purpose: what its random numbers are for, see `seeding`.
     """
 
     def __init__(
@@ -139,10 +148,11 @@ class FileLoader(Loader):
         seed: int,
         workers: int,
         pin_memory: bool = False,
+        purpose: int = AUGMENTATION,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.samples = _Samples(files, self.labels, policies, seed)
+        self.samples = _Samples(files, self.labels, policies, seed, purpose)
         self.workers = min(workers, len(os.sched_getaffinity(0)))
         self.pin_memory = pin_memory
 
@@ -152,10 +162,14 @@ class FileLoader(Loader):
         Raises:
             UserError: an image is missing or damaged, or the images of a batch differ in size.
         """
-        batches = self.positions(epoch)[start:]
+        order = self.sampler.indices(epoch)
+        draws = zip(self.share(order)[start:], self.share(_times_before(order))[start:], strict=True)
         loader = DataLoader(
             self.samples,
-            batch_sampler=[[(epoch, position) for position in batch.tolist()] for batch in batches],
+            batch_sampler=[
+                [(epoch, *draw) for draw in zip(batch.tolist(), before.tolist(), strict=True)]
+                for batch, before in draws
+            ],
             num_workers=self.workers,
             worker_init_fn=_leave_signals_to_the_main_process,
             collate_fn=_collate,
@@ -168,6 +182,35 @@ class FileLoader(Loader):
             yield batch
 
 
+class PairedLoader(Loader):
+    """The batches of one loader, each with its partner from another.
+
+    Args:
+        first: gives the batches.
+        second: gives their partners; as many.
+    """
+
+    def __init__(self, first: Loader, second: Loader) -> None:
+        super().__init__(first.sampler, first.labels, first.batch_size, first.shard, first.drop_last)
+        self.first = first
+        self.second = second
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, see `Loader.epoch`."""
+        for batch, partner in zip(self.first.epoch(epoch, start), self.second.epoch(epoch, start), strict=True):
+            yield batch._replace(partner=partner)
+
+
+def _times_before(order: Tensor) -> Tensor:
+    """Return how often each entry of an order has come before in it, (N,)."""
+    values, places = order.sort(stable=True)
+    number = torch.arange(len(order))
+    first = torch.cat([values.new_ones(1, dtype=torch.bool), values[1:] != values[:-1]])
+    times = torch.empty_like(number)
+    times[places] = number - torch.where(first, number, 0).cummax(0).values
+    return times
+
+
 def _leave_signals_to_the_main_process(worker: int) -> None:
     """Let a worker live on when the whole process group is asked to stop: the main process saves first."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -175,17 +218,19 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
 
 
 class _Samples(Dataset):
-    """What a worker process does: (epoch, position) to the views of one image."""
+    """What a worker process does: (epoch, position, times it came before in the epoch) to the views of one image."""
 
-    def __init__(self, files: ImageFiles, labels: Tensor, policies: Sequence[Policy], seed: int) -> None:
+    def __init__(self, files: ImageFiles, labels: Tensor, policies: Sequence[Policy], seed: int, purpose: int) -> None:
         self.files = files
         self.labels = labels
         self.policies = policies
         self.seed = seed
+        self.purpose = purpose
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int] | UserError:
-        epoch, position = key
-        random = generator(self.seed, AUGMENTATION, epoch, position)
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, Tensor, int] | UserError:
+        epoch, position, before = key
+        again = (before,) if before else ()  # the first time counts for nothing: most samplers show an image once
+        random = generator(self.seed, self.purpose, epoch, position, *again)
         try:
             image = self.files[position][None]
         except UserError as error:  # raised in a worker it would come out as a traceback
@@ -230,25 +275,27 @@ def build_loaders(cfg: CfgNode, splits: Splits | None = None, shard: Shard = SIN
     parts = dataset_parts(cfg)
     policies = [build_policy(name, cfg) for name in parts.views]
     needed = cfg.TRAIN.BATCH_SIZE * shard.world
-    if len(splits.train) < needed:
+    if splits.train.originals < needed:
         raise UserError(
-            f"{splits.train.name} has {len(splits.train)} images, fewer than one step takes "
+            f"{splits.train.name} has {splits.train.originals} images, fewer than one step takes "
             f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} x {shard.world} processes)"
         )
-    sampler = SAMPLERS.get(cfg.TRAIN.SAMPLER.TYPE)(cfg, splits.train)
-    train = _loader(
-        cfg, splits.train, policies, cfg.TRAIN.NUM_WORKERS, sampler.indices, cfg.TRAIN.BATCH_SIZE, shard, drop_last=True
-    )
+    train = _train_loader(cfg, splits.train, policies, shard)
     return Loaders(train, build_valid_loader(cfg, splits.valid, shard), build_normalize(cfg))
 
 
 def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = SINGLE) -> Loader:
     """Build the loader of the images to judge on: every sample once, in order, for any number of processes."""
     policy = evaluation_transforms(cfg) if dataset_parts(cfg).test_view == "transforms" else build_policy("none", cfg)
-    order = torch.arange(len(images))
-    return _loader(
-        cfg, images, [policy], cfg.TEST.NUM_WORKERS, lambda _: order, cfg.TEST.BATCH_SIZE, shard, drop_last=False
-    )
+    sampler = InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False)
+    settings = {
+        "sampler": sampler,
+        "labels": images.labels,
+        "batch_size": cfg.TEST.BATCH_SIZE,
+        "shard": shard,
+        "drop_last": False,
+    }
+    return _loader(cfg, images.load(), [policy], cfg.TEST.NUM_WORKERS, AUGMENTATION, **settings)
 
 
 def build_normalize(cfg: CfgNode) -> Normalize:
@@ -257,25 +304,30 @@ def build_normalize(cfg: CfgNode) -> Normalize:
     return Normalize(mean, deviation, cfg.TRAIN.CHANNELS_LAST, cfg.COLOR_SPACE == "BGR")
 
 
+def _train_loader(cfg: CfgNode, images: ImageSet, policies: Sequence[Policy], shard: Shard) -> Loader:
+    """Build the loader of the sampler; one that draws partners too gets two loaders of the same pixels."""
+    sampler = build_sampler(cfg, images)
+    pixels = images.load()
+    settings = {"labels": images.labels, "batch_size": cfg.TRAIN.BATCH_SIZE, "shard": shard, "drop_last": True}
+    workers = cfg.TRAIN.NUM_WORKERS
+    if sampler.partner is None:
+        return _loader(cfg, pixels, policies, workers, AUGMENTATION, sampler=sampler, **settings)
+    half = workers - workers // 2  # none of them decodes in the main process unless NUM_WORKERS is 0
+    return PairedLoader(
+        _loader(cfg, pixels, policies, half, AUGMENTATION, sampler=sampler, **settings),
+        _loader(cfg, pixels, policies, half, PARTNER_AUGMENTATION, sampler=sampler.partner, **settings),
+    )
+
+
 def _loader(
     cfg: CfgNode,
-    images: ImageSet,
+    pixels: Tensor | ImageFiles,
     policies: Sequence[Policy],
     workers: int,
-    order: Callable[[int], Tensor],
-    batch_size: int,
-    shard: Shard,
-    drop_last: bool,
+    purpose: int,
+    **settings: Any,
 ) -> Loader:
-    pixels = images.load()
-    settings = {
-        "order": order,
-        "labels": images.labels,
-        "batch_size": batch_size,
-        "shard": shard,
-        "drop_last": drop_last,
-    }
     if isinstance(pixels, Tensor):
-        return MemoryLoader(pixels, policies, cfg.RAND_SEED, **settings)
+        return MemoryLoader(pixels, policies, cfg.RAND_SEED, purpose, **settings)
     pin = cfg.PIN_MEMORY and torch.cuda.is_available()
-    return FileLoader(pixels, policies, cfg.RAND_SEED, workers, pin, **settings)
+    return FileLoader(pixels, policies, cfg.RAND_SEED, workers, pin, purpose, **settings)

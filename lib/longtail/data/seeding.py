@@ -7,7 +7,7 @@ between epochs or workers, the number of workers does not matter, and an epoch c
 import numpy as np
 import torch
 
-ORDER, AUGMENTATION = 0, 1  # purposes
+ORDER, AUGMENTATION, DRAW, PARTNER_AUGMENTATION = 0, 1, 2, 3  # purposes
 
 
 def generator(*key: int) -> torch.Generator:

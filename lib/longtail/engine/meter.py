@@ -17,7 +17,10 @@ class Meter:
         """Add one step; nothing waits for the device."""
         rows = len(step.targets)
         with torch.no_grad():
-            correct = (step.logits.float().mean(0).argmax(1) == step.targets).sum()
+            predicted = step.logits.float().mean(0).argmax(1)
+            correct = (predicted == step.targets).sum()
+            if step.mixed:
+                correct = torch.lerp((predicted == step.mixed.targets).sum().float(), correct.float(), step.mixed.share)
             values = {"loss": step.loss.detach() * rows, "top1": correct}
             values |= {f"loss/{name}": part * rows for name, part in step.parts.items()}
             for name, value in values.items():

@@ -5,23 +5,24 @@ from yacs.config import CfgNode
 from longtail.config import dataset_parts, expert_backbones, method_name
 from longtail.config.released import RELEASED_DATASETS, RELEASED_METHODS
 from longtail.config.validation import value_of
-from longtail.data import SAMPLERS, SOURCES
+from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
 from longtail.data.normalization import NORMALIZATIONS
+from longtail.data.samplers import check_sampling
 from longtail.engine.inputs import check_input_files
 from longtail.engine.run_directory import check_writable
 from longtail.errors import UserError
 from longtail.losses import LOSSES
 from longtail.methods import METHODS
+from longtail.methods.bbn_mixup import check_partner
 from longtail.methods.contrastive import check_contrastive
+from longtail.methods.distillation import check_teacher
 from longtail.models import BACKBONES, HEADS, needs_first_stage
 
 # Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
 NOT_AVAILABLE = {
     "DATASET.GENERATE_CAM_BASED_DATASET": False,
     "DATASET.USE_CAM_BASED_DATASET": False,
-    "TRAIN.TWO_STAGE.DRS": False,
-    "TRAIN.SAMPLER.MULTI_NETWORK_TYPE": ["default"],
 }
 
 
@@ -42,7 +43,6 @@ def check_names(cfg: CfgNode) -> None:
     for view in parts.views:
         POLICIES.get(view)
     NORMALIZATIONS.get(parts.normalization)
-    SAMPLERS.get(cfg.TRAIN.SAMPLER.TYPE)
     for backbone in expert_backbones(cfg):
         BACKBONES.get(backbone)
     HEADS.get(cfg.CLASSIFIER.TYPE)
@@ -51,7 +51,10 @@ def check_names(cfg: CfgNode) -> None:
     for key, off in NOT_AVAILABLE.items():
         if value_of(cfg, key) != off:
             raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
+    check_sampling(cfg)
     check_contrastive(cfg)
+    check_partner(cfg)
+    check_teacher(cfg)
 
 
 def preflight(cfg: CfgNode) -> None:

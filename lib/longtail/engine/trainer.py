@@ -142,7 +142,7 @@ class Trainer:
                 step = self._step(batch)
                 self.meter.update(step)
                 self.batch += 1
-                progress.advance(len(batch.labels) * self.world.size)
+                progress.advance(len(batch.samples) * self.world.size)
                 if self.batch % self.schedule.show_step == 0 and self.batch < len(loader):
                     self.guard.report()
                     progress.show(self.meter.means())
@@ -169,13 +169,12 @@ class Trainer:
             raise
 
     def _step(self, batch: Batch) -> Step:
-        batch = batch.to(self.device)
-        batch = batch._replace(images=self.loaders.normalize(batch.images))
+        batch = batch.to(self.device).with_images(self.loaders.normalize)
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             step = self.method.training_step(batch)
         self.scaler.scale(step.loss).backward()
-        self.guard.check(self.epoch, self.batch + 1, step, batch.indices, self.gradients.bound())
+        self.guard.check(self.epoch, self.batch + 1, step, batch.samples, self.gradients.bound())
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return step

@@ -113,6 +113,7 @@ def _train(
         stack.callback(run.unlock)
         stack.enter_context(log_to_file(run.log))
         _begin(cfg, run, start, splits, facts, devices, world)
+        logger.info("sampling: %s", loaders.train.sampler)
     half = facts["precision"] == "fp16"
     if half and device.type == "cpu":
         logger.warning("fp16 on a CPU is slow; TRAIN.AMP auto takes what it is fast at")

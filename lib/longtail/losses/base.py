@@ -22,10 +22,17 @@ class Loss(nn.Module):
 
     Attributes:
         nested: whether the loss compares experts, and so takes the logits of all of them.
+        needs_features: whether it cannot do without `features`.
+        needs_teacher: whether it cannot be trained without `teacher_logits`.
+        class_counts: training images of each class, (C,), as `build_loss` was told; for training methods that go by
+            them too.
         deferral: tells, in `deferral.on`, whether what a loss does about the tail is in force.
     """
 
     nested = False
+    needs_features = False
+    needs_teacher = False
+    class_counts: Sequence[int] = ()
 
     def __init__(self, start_epoch: int | None = None) -> None:
         super().__init__()
@@ -113,4 +120,6 @@ def build_loss(cfg: CfgNode, class_counts: Sequence[int]) -> Loss:
     if empty:
         shown = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
         raise UserError(f"{len(empty)} of {len(counts)} classes have no training images: {shown}")
-    return LOSSES.get(cfg.LOSS.LOSS_TYPE)(cfg, counts)
+    loss = LOSSES.get(cfg.LOSS.LOSS_TYPE)(cfg, counts)
+    loss.class_counts = counts
+    return loss

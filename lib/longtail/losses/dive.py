@@ -21,11 +21,14 @@ class DiVE(Loss):
         power: flattens the teacher's output below 1; 1 leaves it.
     """
 
+    needs_teacher = True
+
     def __init__(self, base: Loss, temperature: float = 3.0, alpha: float = 0.5, power: float = 1.0) -> None:
         super().__init__()
         if base.nested:
             raise UserError("LOSS.DiVEKLD.BASELOSS compares experts; DiVEKLD needs a loss of one expert")
         self.base = base
+        self.needs_features = base.needs_features
         self.temperature = temperature
         self.alpha = alpha
         self.power = power

@@ -36,6 +36,7 @@ class InfluenceBalanced(Loss):
         start_epoch: plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
     """
 
+    needs_features = True
     weights: Tensor
 
     def __init__(self, class_counts: Sequence[int], alpha: float = 1000.0, start_epoch: int | None = None) -> None:

@@ -7,31 +7,41 @@ from yacs.config import CfgNode
 from longtail.data import Batch
 from longtail.errors import UserError
 from longtail.losses import Loss
-from longtail.methods.base import METHODS, Method, Step, stacked_views
+from longtail.methods.base import METHODS, Method, Step, expert_terms, joined, stacked_views
 
 
 class Plain(Method):
     """The sum over the experts of a loss that looks at one expert; with one expert, ordinary training."""
 
     def training_step(self, batch: Batch) -> Step:
-        """Return the step, see `Method.training_step`."""
-        images, targets = stacked_views(batch)
+        """Return the step for a batch and its partner, if it has one, as one; see `Method.training_step`."""
+        images, targets = stacked_views(joined(batch))
         output = self.network(images)
-        each = [
-            self.loss.terms(logits, targets, features)
-            for logits, features in zip(output.logits, output.features, strict=True)
-        ]
-        terms = {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
+        terms = expert_terms(self.loss, output, targets)
         loss = torch.stack(list(terms.values())).sum()
         return Step(loss, output.logits.detach(), targets, {name: term.detach() for name, term in terms.items()})
+
+
+def require_single(cfg: CfgNode, loss: Loss) -> None:
+    """Refuse a loss that needs more than the outputs of one expert.
+
+    Raises:
+        UserError: names the loss and the method that goes with it.
+    """
+    name, method = cfg.LOSS.LOSS_TYPE, cfg.TRAIN.COMBINER.TYPE
+    if loss.nested:
+        raise UserError(
+            f"LOSS.LOSS_TYPE {name} compares experts; TRAIN.COMBINER.TYPE must be nested (multi_network_default), "
+            f"not {method}"
+        )
+    if loss.needs_teacher:
+        raise UserError(
+            f"LOSS.LOSS_TYPE {name} needs a teacher; TRAIN.COMBINER.TYPE must be distillation (dive), not {method}"
+        )
 
 
 @METHODS.register("plain")
 def build(cfg: CfgNode, network: nn.Module, loss: Loss) -> Plain:
     """Build it, for losses of one expert."""
-    if loss.nested:
-        raise UserError(
-            f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} compares experts; TRAIN.COMBINER.TYPE must be nested "
-            f"(multi_network_default), not {cfg.TRAIN.COMBINER.TYPE}"
-        )
+    require_single(cfg, loss)
     return Plain(network, loss)

@@ -4,6 +4,7 @@ from longtail.models import resnet_cifar, resnet_imagenet, timm_models  # noqa: 
 from longtail.models.backbones import BACKBONES
 from longtail.models.experts import Expert, Network, Output, build_model
 from longtail.models.heads import HEADS, needs_first_stage
+from longtail.models.mixing import HiddenMixing, chunks_of, mix
 from longtail.models.moco import KeyEncoder, KeyQueue
 from longtail.models.post_hoc import Readout, Reread, build_readout, reads_anew
 from longtail.models.projections import PROJECTIONS
@@ -23,6 +24,7 @@ __all__ = [
     "HEADS",
     "PROJECTIONS",
     "Expert",
+    "HiddenMixing",
     "KeyEncoder",
     "KeyQueue",
     "LoadReport",
@@ -32,9 +34,11 @@ __all__ = [
     "Reread",
     "build_model",
     "build_readout",
+    "chunks_of",
     "load_backbone_weights",
     "load_momentum_branch",
     "load_released_weights",
+    "mix",
     "momentum_branch",
     "needs_first_stage",
     "read_checkpoint",

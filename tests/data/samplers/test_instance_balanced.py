@@ -2,34 +2,34 @@ import pytest
 import torch
 
 from longtail.config import load_config
-from longtail.data import SAMPLERS, ImageSet
-from longtail.data.samplers import Sampler
+from longtail.data import ImageSet, build_sampler
+from longtail.data.samplers import InstanceBalanced
 from longtail.data.seeding import AUGMENTATION, ORDER, generator
 
 
 def test_an_epoch_shows_every_sample_once():
-    order = Sampler(50, seed=0).indices(1)
+    order = InstanceBalanced(50, seed=0).indices(1)
     assert order.dtype == torch.int64
     assert sorted(order.tolist()) == list(range(50))
     assert order.tolist() != list(range(50))
 
 
 def test_the_order_depends_on_seed_and_epoch_alone():
-    assert torch.equal(Sampler(50, 0).indices(3), Sampler(50, 0).indices(3))
-    orders = {tuple(Sampler(50, seed).indices(epoch).tolist()) for seed in (0, 1) for epoch in (1, 2, 3)}
+    assert torch.equal(InstanceBalanced(50, 0).indices(3), InstanceBalanced(50, 0).indices(3))
+    orders = {tuple(InstanceBalanced(50, seed).indices(epoch).tolist()) for seed in (0, 1) for epoch in (1, 2, 3)}
     assert len(orders) == 6
 
 
 def test_without_shuffling_the_order_is_that_of_the_data_set():
-    assert Sampler(5, 0, shuffle=False).indices(3).tolist() == [0, 1, 2, 3, 4]
+    assert InstanceBalanced(5, 0, shuffle=False).indices(3).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_the_default_sampler_follows_the_tree(shuffle):
     cfg = load_config(None, ["RAND_SEED", 7, "TRAIN.SHUFFLE", shuffle])
     images = ImageSet.in_memory("set", torch.zeros(9, 3, 1, 1, dtype=torch.uint8), [0] * 9, 1)
-    expected = Sampler(9, 7, shuffle).indices(2)
-    assert torch.equal(SAMPLERS.get("default")(cfg, images).indices(2), expected)
+    expected = InstanceBalanced(9, 7, shuffle).indices(2)
+    assert torch.equal(build_sampler(cfg, images).indices(2), expected)
 
 
 def test_generators_are_functions_of_their_whole_key():
@@ -42,5 +42,5 @@ def test_generators_are_functions_of_their_whole_key():
 def test_generators_leave_the_global_random_state_alone():
     before = torch.get_rng_state()
     generator(0, ORDER, 1)
-    Sampler(50, 0).indices(1)
+    InstanceBalanced(50, 0).indices(1)
     assert torch.equal(before, torch.get_rng_state())

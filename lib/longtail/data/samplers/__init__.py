@@ -1,0 +1,24 @@
+"""Samplers: which images an epoch shows, and in which order."""
+
+from longtail.data.samplers.base import SAMPLERS, Sampler, build_sampler
+from longtail.data.samplers.check import check_sampling
+from longtail.data.samplers.class_weighted import WEIGHTINGS, ClassWeighted
+from longtail.data.samplers.deferred import Deferred
+from longtail.data.samplers.instance_balanced import InstanceBalanced
+from longtail.data.samplers.paired import Paired
+from longtail.data.samplers.power import PowerWeighted
+from longtail.data.samplers.progressive import Progressive
+
+__all__ = [
+    "SAMPLERS",
+    "WEIGHTINGS",
+    "ClassWeighted",
+    "Deferred",
+    "InstanceBalanced",
+    "Paired",
+    "PowerWeighted",
+    "Progressive",
+    "Sampler",
+    "build_sampler",
+    "check_sampling",
+]

@@ -1,0 +1,39 @@
+"""Instance-balanced sampling: every image once per epoch, so a class as often as it has images."""
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from longtail.data.image_set import ImageSet
+from longtail.data.samplers.base import SAMPLERS, Sampler
+from longtail.data.seeding import ORDER, generator
+
+
+class InstanceBalanced(Sampler):
+    """Every one of the first N images once per epoch, in a new order each time.
+
+    Args:
+        length: N.
+        seed: of the run.
+        shuffle: False keeps the order of the data set.
+    """
+
+    def __init__(self, length: int, seed: int, shuffle: bool = True) -> None:
+        super().__init__(length)
+        self.seed = seed
+        self.shuffle = shuffle
+
+    def indices(self, epoch: int) -> Tensor:
+        """Return the order of an epoch, see `Sampler.indices`."""
+        if not self.shuffle:
+            return torch.arange(self.length)
+        return torch.randperm(self.length, generator=generator(self.seed, ORDER, epoch))
+
+    def __str__(self) -> str:
+        return "every image once per epoch"
+
+
+@SAMPLERS.register("default")
+def default(cfg: CfgNode, images: ImageSet) -> InstanceBalanced:
+    """Build it over the original images: generated ones are never shown."""
+    return InstanceBalanced(images.originals, cfg.RAND_SEED, cfg.TRAIN.SHUFFLE)

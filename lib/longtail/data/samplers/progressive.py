@@ -1,0 +1,35 @@
+"""Progressively balanced sampling: from instance-balanced to class-balanced over the training."""
+
+from torch import Tensor
+from yacs.config import CfgNode
+
+from longtail.data.image_set import ImageSet
+from longtail.data.samplers.class_weighted import WEIGHTINGS, ClassWeighted
+
+
+class Progressive(ClassWeighted):
+    """p_c(e) = (e/T) / C + (1 - e/T) n_c / N in epoch e (Kang et al., arXiv 1910.09217, eq. 2).
+
+    Args:
+        images: the set.
+        seed: of the run.
+        epochs: T.
+    """
+
+    def __init__(self, images: ImageSet, seed: int, epochs: int) -> None:
+        super().__init__(images, seed)
+        self.epochs = epochs
+
+    def weights(self, epoch: int) -> Tensor:
+        """Return p_c(e), see `ClassWeighted.weights`."""
+        share = epoch / self.epochs
+        return share / len(self.counts) + (1 - share) * self.counts / self.counts.sum()
+
+    def __str__(self) -> str:
+        return f"classes from n_c to all alike over {self.epochs} epochs"
+
+
+@WEIGHTINGS.register("progressive")
+def progressive(cfg: CfgNode, images: ImageSet) -> Progressive:
+    """Build it; e counts from the beginning of the training, also where it is deferred."""
+    return Progressive(images, cfg.RAND_SEED, cfg.TRAIN.MAX_EPOCH)

@@ -1,0 +1,156 @@
+"""How often classes and images are drawn: against the published rules, worked examples and the chi-square test."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from long_tailed_sets import COUNTS, REVERSE, TREES, long_tailed, sampler_of
+from scipy.stats import chisquare
+
+from longtail.data.samplers import PowerWeighted, Progressive
+
+EXPONENT = "TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT"
+MANY = [572 * count for count in COUNTS]  # an epoch of 100,100 draws
+ALL = TREES | {"reverse": REVERSE}
+
+
+def published(name, counts, epoch, epochs):
+    """The probabilities of the classes, from the rules as the papers and the releases have them, class by class."""
+    if name.endswith("progressive"):
+        share = epoch / epochs
+        return [share / len(counts) + (1 - share) * count / sum(counts) for count in counts]
+    weight = {
+        "balance": lambda count: 1,
+        "NCL balance": lambda count: 1,
+        "square": lambda count: count**0.5,
+        "NCL square": lambda count: (count**0.5) ** 0.5,
+        "reverse": lambda count: max(counts) / count,
+    }[name]
+    total = sum(weight(count) for count in counts)
+    return [weight(count) / total for count in counts]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("balance", [0.2, 0.2, 0.2, 0.2, 0.2]),
+        ("square", [0.3818, 0.2414, 0.1707, 0.1207, 0.0854]),
+        ("NCL square", [0.2858, 0.2273, 0.1911, 0.1607, 0.1351]),
+        ("reverse", [0.0260, 0.0649, 0.1299, 0.2597, 0.5195]),
+    ],
+)
+def test_worked_examples_of_the_releases(name, expected):
+    assert sampler_of(*ALL[name]).probabilities(1).tolist() == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("epoch", [1, 5, 10])
+def test_probabilities_are_those_of_the_rule(name, epoch):
+    expected = published(name, COUNTS, epoch, 10)
+    assert sampler_of(*ALL[name]).probabilities(epoch).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("epoch", [1, 4, 10])
+def test_classes_of_100k_draws_follow_the_rule(name, epoch):
+    images = long_tailed(MANY)
+    drawn = torch.bincount(images.labels[sampler_of(*ALL[name], images=images).indices(epoch)]).numpy()
+    expected = np.array(published(name, MANY, epoch, 10)) * sum(MANY)
+    assert drawn.sum() == 100_100
+    assert chisquare(drawn, expected).pvalue > 1e-3
+
+
+def test_the_chi_square_test_tells_one_rule_from_another():
+    images = long_tailed(MANY)
+    drawn = torch.bincount(images.labels[sampler_of(*TREES["square"], images=images).indices(1)]).numpy()
+    for other in ("NCL square", "balance"):
+        expected = np.array(published(other, MANY, 1, 10)) * sum(MANY)
+        assert chisquare(drawn, expected).pvalue < 1e-9
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_images_of_a_class_come_alike_over_100k_draws_of_many_epochs(name):
+    images = long_tailed()
+    sampler = sampler_of("TRAIN.MAX_EPOCH", 572, *ALL[name], images=images)
+    draws = torch.cat([sampler.indices(epoch) for epoch in range(1, 573)])
+    assert len(draws) == 100_100
+    seen = torch.bincount(draws, minlength=len(images))
+    for label, count in enumerate(COUNTS):
+        of_class = seen[images.labels == label]
+        assert len(of_class) == count
+        assert chisquare(of_class.numpy()).pvalue > 1e-3
+
+
+def test_instance_balanced_sampling_shows_classes_as_often_as_they_have_images():
+    images = long_tailed()
+    order = sampler_of(images=images).indices(1)
+    assert torch.bincount(images.labels[order]).tolist() == COUNTS
+
+
+def test_progressive_sampling_goes_from_the_images_to_the_classes_in_even_steps():
+    sampler = Progressive(long_tailed(), seed=0, epochs=10)
+    steps = [sampler.probabilities(epoch) for epoch in range(11)]
+    assert steps[0].tolist() == pytest.approx([count / sum(COUNTS) for count in COUNTS])
+    assert steps[10].tolist() == pytest.approx([0.2] * 5)
+    for before, after in pairwise(steps):
+        assert (after - before).tolist() == pytest.approx(((steps[10] - steps[0]) / 10).tolist())
+
+
+def test_an_exponent_of_one_and_of_zero_are_the_ends_of_square():
+    images = long_tailed()
+    ends = [sampler_of(*TREES["square"], EXPONENT, end, images=images) for end in (1.0, 0.0)]
+    assert ends[0].probabilities(1).tolist() == pytest.approx([count / sum(COUNTS) for count in COUNTS])
+    assert torch.equal(ends[1].indices(1), sampler_of(*TREES["balance"], images=images).indices(1))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_epoch_depends_on_seed_and_epoch_alone(name):
+    def draw(seed, epoch):
+        return sampler_of(*ALL[name], "RAND_SEED", seed).indices(epoch)
+
+    assert torch.equal(draw(0, 3), draw(0, 3))
+    assert len({tuple(draw(seed, epoch).tolist()) for seed in (0, 1) for epoch in (1, 2, 3)}) == 6
+    before = torch.get_rng_state()
+    draw(0, 1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_draws_are_positions_and_as_many_as_there_are_originals(name):
+    images = long_tailed(generated=[0, 0, 5, 10, 20])
+    sampler = sampler_of(*ALL[name], images=images)
+    order = sampler.indices(2)
+    assert sampler.length == len(order) == sum(COUNTS)
+    assert order.dtype == torch.int64
+    assert order.min() >= 0 and order.max() < len(images)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_generated_images_are_drawn_like_the_others_of_their_class_and_do_not_change_the_classes(name):
+    generated = [0, 60, 80, 90, 95]
+    images = long_tailed(generated=generated)
+    sampler = sampler_of("TRAIN.MAX_EPOCH", 572, *ALL[name], images=images)
+    plain = sampler_of("TRAIN.MAX_EPOCH", 572, *ALL[name])
+    assert torch.equal(sampler.probabilities(7), plain.probabilities(7))
+    draws = torch.cat([sampler.indices(epoch) for epoch in range(1, 573)])
+    seen = torch.bincount(draws, minlength=len(images))
+    for label in range(len(COUNTS)):
+        of_class = seen[images.labels == label]
+        assert len(of_class) == COUNTS[label] + generated[label]
+        assert chisquare(of_class.numpy()).pvalue > 1e-3
+
+
+def test_instance_balanced_sampling_never_shows_generated_images():
+    images = long_tailed(generated=[0, 0, 5, 10, 20])
+    assert sorted(sampler_of(images=images).indices(1).tolist()) == list(range(sum(COUNTS)))
+
+
+@pytest.mark.parametrize("exponent", [-1.0, 0.0, 0.5])
+def test_a_class_without_images_is_never_drawn(exponent):
+    images = long_tailed([6, 0, 3, 0])
+    sampler = PowerWeighted(images, 0, exponent)
+    assert sampler.probabilities(1)[[1, 3]].tolist() == [0, 0]
+    drawn = torch.cat([sampler.indices(epoch) for epoch in range(200)])
+    assert set(images.labels[drawn].tolist()) == {0, 2}
+    assert set(drawn.tolist()) == set(range(9))

@@ -1,0 +1,39 @@
+import pytest
+from long_tailed_sets import REVERSE, TREES
+
+from longtail.config import load_config
+from longtail.data.samplers import check_sampling
+from longtail.errors import UserError
+
+DRS = ("TRAIN.TWO_STAGE.DRS", True)
+
+
+@pytest.mark.parametrize("method", ["default", "mix_up", "multi_network_default"])
+@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("deferral", [(), DRS])
+def test_weighted_samplers_go_with_every_method_and_can_be_deferred(method, name, deferral):
+    check_sampling(load_config(None, ["TRAIN.COMBINER.TYPE", method, *TREES[name], *deferral]))
+
+
+@pytest.mark.parametrize("method", ["default", "plain", "bbn_mix", "bbn_mixup"])
+def test_pairs_go_with_the_methods_that_take_them(method):
+    check_sampling(load_config(None, ["TRAIN.COMBINER.TYPE", method, *REVERSE]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (DRS, r"^TRAIN.TWO_STAGE.DRS is True and TRAIN.SAMPLER.TYPE is 'default'; only 'weighted sampler' can be"),
+        ((*REVERSE, *DRS), r"DRS is True and TRAIN.SAMPLER.TYPE is 'bbn sampler'; only 'weighted sampler'"),
+        ((*REVERSE, "TRAIN.COMBINER.TYPE", "mix_up"), r"pairs of batches; .* must be default or bbn_mix, not mix_up$"),
+        ((*REVERSE, "TRAIN.COMBINER.TYPE", "nested"), r"pairs of batches; .* must be default or bbn_mix, not nested$"),
+        (("TRAIN.SAMPLER.TYPE", "weighted"), r"^unknown sampler 'weighted'; there is: bbn sampler, default, weighted"),
+        (
+            ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "squared"),
+            r"^unknown weighted sampler 'squared'; there is: balance, progressive, square; did you mean square\?$",
+        ),
+    ],
+)
+def test_samplers_that_would_be_ignored_are_refused(overrides, message):
+    with pytest.raises(UserError, match=message):
+        check_sampling(load_config(None, overrides))

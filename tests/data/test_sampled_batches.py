@@ -1,0 +1,154 @@
+"""What samplers draw, as it arrives in batches: shards, epochs entered in their middle, repeated and paired images."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from longtail.config import load_config
+from longtail.data import ImageSet, Shard, Splits, build_loaders
+from longtail.data import loaders as module
+from longtail.data.image_set import ImageFiles
+
+COUNTS, GENERATED = (40, 12, 6, 3), (0, 2, 4, 6)
+N, B = sum(COUNTS), 4
+WEIGHTED = ("TRAIN.SAMPLER.TYPE", "weighted sampler", "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE")
+SAMPLERS = {
+    "default": (),
+    "balance": (*WEIGHTED, "balance"),
+    "square": (*WEIGHTED, "square"),
+    "progressive": (*WEIGHTED, "progressive"),
+    "deferred": (*WEIGHTED, "balance", "TRAIN.TWO_STAGE.DRS", True),
+    "reverse": ("TRAIN.SAMPLER.TYPE", "bbn sampler"),
+    "NCL square": ("TRAIN.SAMPLER.MULTI_NETWORK_TYPE", ["weighted_square"]),
+}
+
+
+class Files(ImageFiles):
+    """Stands for image files: what is decoded comes from memory."""
+
+    def __init__(self, images):
+        super().__init__([f"{number}.png" for number in range(len(images))])
+        self.images = images
+
+    def __getitem__(self, position):
+        return self.images[position]
+
+
+def pixels():
+    random = np.random.default_rng(0)
+    return torch.from_numpy(random.integers(0, 256, (N + sum(GENERATED), 3, 8, 8), dtype=np.uint8))
+
+
+def labels():
+    classes = torch.arange(len(COUNTS))
+    return torch.cat([classes.repeat_interleave(torch.tensor(counts)) for counts in (COUNTS, GENERATED)])
+
+
+@pytest.fixture(params=["memory", "files"])
+def loader(request, monkeypatch):
+    """Build the training loader of a set of 61 images and 12 generated ones."""
+    monkeypatch.setattr(module, "CHUNK", 8)
+
+    def loader(*overrides, shard=Shard(), workers=0):  # noqa: B008  (immutable)
+        images = pixels()
+        load = (lambda: images) if request.param == "memory" else (lambda: Files(images))
+        train = ImageSet("train", labels(), len(COUNTS), load, generated=sum(GENERATED))
+        settings = ["TRAIN.BATCH_SIZE", B, "TRAIN.NUM_WORKERS", workers, "DATASET.VIEWS", ["crop_flip"], *overrides]
+        return build_loaders(load_config(None, settings), Splits(train, train), shard).train
+
+    return loader
+
+
+def with_partners(batches):
+    """The batches and, where there are any, their partners."""
+    return [one for batch in batches for one in (batch, batch.partner) if one is not None]
+
+
+def same(first, second):
+    return len(first) == len(second) and all(
+        torch.equal(one.images, two.images) and torch.equal(one.labels, two.labels)
+        and torch.equal(one.indices, two.indices) for one, two in zip(first, second, strict=True)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_an_epoch_is_as_long_as_there_are_original_images(loader, name):
+    train = loader(*SAMPLERS[name])
+    batches = list(train.epoch(2))
+    assert len(train) == len(batches) == N // B
+    for batch in with_partners(batches):
+        assert batch.images.shape == (1, B, 3, 8, 8)
+        assert torch.equal(batch.labels, labels()[batch.indices])
+    drawn = torch.cat([batch.indices for batch in with_partners(batches)])
+    assert (drawn.max() >= N) == (name != "default")  # generated images
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_an_epoch_entered_in_its_middle_is_the_rest_of_the_whole(loader, name):
+    whole = with_partners(loader(*SAMPLERS[name]).epoch(2))
+    per_step = len(whole) // (N // B)
+    for start in (1, 4, 7, N // B):
+        assert same(with_partners(loader(*SAMPLERS[name]).epoch(2, start)), whole[start * per_step :])
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_processes_share_one_order_without_overlap(loader, name, world):
+    """Dealt out step by step, the parts of all processes are the order of one process, each draw once."""
+    alone = loader(*SAMPLERS[name])
+    shards = [loader(*SAMPLERS[name], shard=Shard(rank, world)) for rank in range(world)]
+    for partner in (False, True) if name == "reverse" else (False,):
+        sampler = alone.sampler.partner if partner else alone.sampler
+        steps = [[batch.partner if partner else batch for batch in shard.epoch(2)] for shard in shards]
+        together = torch.cat([part.indices for step in zip(*steps, strict=True) for part in step])
+        assert len(together) == N // (B * world) * B * world
+        assert torch.equal(together, sampler.indices(2)[: len(together)])
+
+
+@pytest.mark.parametrize("name", ["balance", "reverse"])
+def test_an_image_that_comes_again_in_an_epoch_is_augmented_anew(loader, name):
+    batches = with_partners(loader(*SAMPLERS[name], "DATASET.VIEWS", ["simclr"]).epoch(2))
+    views = {}
+    for batch in batches:
+        for index, image in zip(batch.indices.tolist(), batch.images[0], strict=True):
+            views.setdefault(index, []).append(image.numpy().tobytes())
+    repeated = [shown for shown in views.values() if len(shown) > 1]
+    assert len(repeated) > 5
+    assert all(len(set(shown)) == len(shown) for shown in repeated)
+
+
+def test_partners_are_images_of_their_own(loader):
+    batches = list(loader(*SAMPLERS["reverse"], "DATASET.VIEWS", ["none"]).epoch(1))
+    for batch in with_partners(batches):
+        assert torch.equal(batch.images[0], pixels()[batch.indices])
+    first = torch.cat([batch.labels for batch in batches])
+    second = torch.cat([batch.partner.labels for batch in batches])
+    assert torch.bincount(first)[0] > 30  # as the data are
+    assert torch.bincount(second, minlength=4)[0] < 15  # reversed
+
+
+def test_a_method_without_partners_sees_the_same_batches_beside_them(loader):
+    plain = list(loader().epoch(1))
+    assert same([batch._replace(partner=None) for batch in loader(*SAMPLERS["reverse"]).epoch(1)], plain)
+
+
+def test_partners_have_random_numbers_of_their_own(loader, monkeypatch):
+    alike = pixels()[:1].expand(N + sum(GENERATED), -1, -1, -1)
+    monkeypatch.setattr(sys.modules[__name__], "pixels", lambda: alike)
+    for batch in loader(*SAMPLERS["reverse"], "DATASET.VIEWS", ["simclr"]).epoch(1):
+        assert not any(map(torch.equal, batch.images[0], batch.partner.images[0]))
+
+
+def test_partners_have_as_many_views(loader):
+    batch = next(loader(*SAMPLERS["reverse"], "DATASET.INTRA_N", 2).epoch(1))
+    assert batch.images.shape == batch.partner.images.shape == (2, B, 3, 8, 8)
+    assert not torch.equal(batch.partner.images[0], batch.partner.images[1])
+
+
+@pytest.mark.parametrize("loader", ["files"], indirect=True)
+@pytest.mark.parametrize("name", ["balance", "reverse"])
+def test_batches_do_not_depend_on_the_worker_processes(loader, name):
+    alone = with_partners(loader(*SAMPLERS[name]).epoch(2))
+    assert same(with_partners(loader(*SAMPLERS[name], workers=2).epoch(2)), alone)
