@@ -36,13 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.engine.console import log_to_terminal
         from longtail.engine.distributed import launched_world
         from longtail.engine.recipe import run_recipe
-        from longtail.engine.training import train
+        from longtail.engine.stage import run_stage
 
         log_to_terminal(quiet=not launched_world().main)
         if options.recipe:
             run_recipe(options.recipe, options.gpus, options.resume, options.overrides)
             return
-        train(load_config(options.cfg, options.overrides), options.cfg, options.gpus, options.resume)
+        run_stage(load_config(options.cfg, options.overrides), options.cfg, options.gpus, options.resume)
 
     return run_program(program)
 

@@ -1,15 +1,13 @@
 """Whole recipes on Digits-LT: run, stopped, continued, run again, and with an earlier stage changed."""
 
 import json
-import sys
-import types
 from pathlib import Path
 
 import pytest
 import torch
 from test_resume import assert_same, stop_after, values
 
-from longtail.engine import judging, preflight, recipe
+from longtail.engine import judging, recipe
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.recipe import run_recipe
 from longtail.engine.run_directory import RunDirectory
@@ -170,28 +168,7 @@ def test_every_kind_of_checkpoint_can_be_taken(start, taken):
     assert stages["tau_norm"]["last"]["epoch"] == epochs[taken]
 
 
-def test_generated_images_are_made_once_and_taken(start, tmp_path, monkeypatch):
-    """What generates them and what trains on them are stand-ins: this is about the recipe alone."""
-    monkeypatch.setattr(preflight, "NOT_AVAILABLE", {})
-    made, trained = [], []
-
-    def generate(cfg, gpus):
-        made.append(cfg.DATASET.CAM_DATA_SAVE_PATH)
-        if len(made) == 1:
-            raise Interrupted(15, "stopped")
-        path = Path(cfg.DATASET.CAM_DATA_JSON_SAVE_PATH)
-        path.write_text("[]")
-        return path
-
-    def train(cfg, *args):
-        trained.append(cfg.DATASET.CAM_DATA_JSON_SAVE_PATH if cfg.DATASET.USE_CAM_BASED_DATASET else "")
-        return original(cfg, *args)
-
-    original = recipe.train
-    generation = types.SimpleNamespace(generate=generate)
-    monkeypatch.setitem(sys.modules, "longtail.engine.cam_generation", generation)
-    monkeypatch.setattr(recipe, "train", train)
-    text = """
+CAM = """
 name: cam
 stages:
   - {name: first, config: first.yaml}
@@ -199,11 +176,33 @@ stages:
     config: first.yaml
     set: {DATASET.GENERATE_CAM_BASED_DATASET: True, NETWORK.PRETRAINED: True}
     take: {NETWORK.PRETRAINED_MODEL: best of first}
+  - name: second
+    config: second.yaml
+    set: {DATASET.USE_CAM_BASED_DATASET: True, TRAIN.SAMPLER.TYPE: weighted sampler, CLASSIFIER.TYPE: FC}
+    take:
+      NETWORK.PRETRAINED_MODEL: last of first
+      DATASET.CAM_DATA_JSON_SAVE_PATH: data of images
 """
+
+
+def test_generated_images_are_made_once_and_trained_on(start, monkeypatch):
+    made = []
+    original = recipe.generate
+
+    def generate(cfg, gpus):
+        made.append(Path(cfg.DATASET.CAM_DATA_SAVE_PATH).parent)
+        if len(made) == 1:
+            raise Interrupted(15, "stopped")
+        return original(cfg, gpus)
+
+    monkeypatch.setattr(recipe, "generate", generate)
     with pytest.raises(Interrupted):
-        start(text=text)
-    stages = start(text=text)
-    assert len(set(made)) == 1  # the half-made folder goes on
-    assert Path(made[0]).parent == Path(stages["images"]["run"])
-    assert stages["images"]["data"] == str(Path(stages["images"]["run"]) / "generated.json")
-    assert start(text=text) == stages and len(made) == 2 and len(trained) == 1
+        start(text=CAM)
+    stages = start(text=CAM)
+    images = run_of(stages["images"]).path
+    assert made == [images, images]  # the folder that was begun goes on
+    assert stages["images"]["data"] == str(images / "generated.json")
+    listed = len(json.loads((images / "generated.json").read_text())["annotations"])
+    assert f"276 training images and {listed} generated ones" in run_of(stages["second"]).log.read_text()
+    assert list(stages["second"]["inputs"]) == ["NETWORK.PRETRAINED_MODEL", "DATASET.CAM_DATA_JSON_SAVE_PATH"]
+    assert start(text=CAM) == stages and len(made) == 2

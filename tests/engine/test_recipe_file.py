@@ -4,7 +4,6 @@ import textwrap
 
 import pytest
 
-from longtail.engine import preflight
 from longtail.engine.recipe import run_recipe
 from longtail.engine.recipe_file import load_recipe
 from longtail.errors import UserError
@@ -28,13 +27,14 @@ stages:
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def write(tmp_path):
     """Return a writer of recipe files beside the YAML files of two stages."""
-    monkeypatch.delitem(preflight.NOT_AVAILABLE, "DATASET.GENERATE_CAM_BASED_DATASET", raising=False)
     base = f"DATASET: {{DATASET: digits_lt}}\nBACKBONE: {{TYPE: tiny}}\nOUTPUT_DIR: {tmp_path / 'output'}\n"
     (tmp_path / "first.yaml").write_text(base + "TRAIN: {MAX_EPOCH: 3}\nSAVE_STEP: 2\n")
     (tmp_path / "second.yaml").write_text("_BASE_: first.yaml\nNETWORK: {PRETRAINED: True}\nCLASSIFIER: {TYPE: cRT}\n")
-    (tmp_path / "images.yaml").write_text("_BASE_: first.yaml\nDATASET: {GENERATE_CAM_BASED_DATASET: True}\n")
+    (tmp_path / "images.yaml").write_text(
+        "_BASE_: first.yaml\nDATASET: {GENERATE_CAM_BASED_DATASET: True}\nNETWORK: {PRETRAINED: True}\n"
+    )
 
     def make(text):
         path = tmp_path / "recipe.yaml"
@@ -69,7 +69,7 @@ def stage(text):
 
 
 FIRST = "- {name: first, config: first.yaml}\n"
-IMAGES = "- {name: images, config: images.yaml}\n"
+IMAGES = FIRST + "- {name: images, config: images.yaml, take: {NETWORK.PRETRAINED_MODEL: last of first}}\n"
 
 
 @pytest.mark.parametrize(

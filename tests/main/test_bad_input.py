@@ -143,7 +143,7 @@ def test_annotation_file_that_would_not_be_read(refused):
         ("TRAIN.TWO_STAGE.DRS", "True", "TRAIN.SAMPLER.TYPE is 'default'; only 'weighted sampler' can be deferred"),
         ("TRAIN.SAMPLER.TYPE", "weigted sampler", "did you mean weighted sampler?"),
         ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "balanced", "did you mean balance?"),
-        ("DATASET.USE_CAM_BASED_DATASET", "True", "USE_CAM_BASED_DATASET is True; this is not available yet"),
+        ("DATASET.USE_CAM_BASED_DATASET", "True", "CAM_DATA_JSON_SAVE_PATH must name their list"),
     ],
 )
 def test_names_and_pairs_that_do_not_exist(refused, key, value, message):

@@ -46,10 +46,16 @@ def defaults() -> CfgNode:
     _C.DATASET.IMBALANCECIFAR.RANDOM_SEED = 0  # which images are kept
     _C.DATASET.IMBALANCECIFAR.KIND = "exp"  # [ours] shape of the tail: exp | step
     _C.DATASET.GENERATE_CAM_BASED_DATASET = False  # CAM-based sampling: make the images, then end
-    _C.DATASET.USE_CAM_BASED_DATASET = False  # CAM-based sampling: train on them too
+    _C.DATASET.USE_CAM_BASED_DATASET = False  # CAM-based sampling: let the weighted samplers draw them too
     _C.DATASET.CAM_DATA_JSON_SAVE_PATH = ""  # annotation file of the CAM images
     _C.DATASET.CAM_DATA_SAVE_PATH = ""  # folder of the CAM images
-    _C.DATASET.CAM_NUMBER_THRES = 0  # classes at least this large get no CAM images (other sets than CIFAR)
+    _C.DATASET.CAM_NUMBER_THRES = 0  # classes at least this large get no CAM images, the others at most so many; not
+    #                                  used for small images (CIFAR, digits), whose classes are all filled up
+    _C.DATASET.CAM_RELEASED = (
+        False  # [ours] True, as released: the map is of an augmented view, which does not lie over
+    )
+    #                                  the image, and the box ends at the object's second row and column; False: the
+    #                                  map is the image's own, and the box holds the whole object
 
     _C.TRANSFORMS = CfgNode()  # the `transforms` policy (Bag of Tricks)
     _C.TRANSFORMS.TRAIN_TRANSFORMS = ("random_resized_crop", "random_horizontal_flip")  # in this order

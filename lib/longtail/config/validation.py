@@ -28,6 +28,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "RAND_SEED": (0, 2**32 - 1),
     "SHOW_STEP": (1, None),
     "DATASET.INTRA_N": (1, None),
+    "DATASET.CAM_NUMBER_THRES": (0, None),
     "DATASET.IMBALANCECIFAR.RANDOM_SEED": (0, 2**32 - 1),
     "TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING": (0, None),
     "LOSS.ClassBalanceCE.BETA": (0, 1),

@@ -63,6 +63,34 @@ def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
     return Annotations(paths, labels, num_classes)
 
 
+def read_generated(path: str | Path, num_classes: int) -> Annotations:
+    """Read and check the list of images that CAM-based sampling made.
+
+    Args:
+        path: an annotation file, or a plain list of annotations as Bag of Tricks wrote it; the paths in such a list
+            start at the working directory, or, where its first image is not there, at the folder of the file.
+        num_classes: C of the images that they were made from.
+
+    Raises:
+        UserError: as `read_annotations`, and where the file has another number of classes.
+    """
+    content = _read_json(Path(path))
+    if not isinstance(content, list):
+        listed = read_annotations(path)
+        if listed.num_classes != num_classes:
+            raise UserError(f"{path} has {listed.num_classes} classes, the training images have {num_classes}")
+        return listed
+    if not content:
+        raise UserError(f"annotation file {path} lists no images")
+    for position, entry in enumerate(content):
+        fault = _fault(entry, num_classes)
+        if fault:
+            raise UserError(f"annotation file {path}: annotation {position} {fault}")
+    base = Path() if Path(content[0]["fpath"]).is_file() else Path(path).parent
+    paths = [str(base / entry["fpath"]) for entry in content]
+    return Annotations(paths, [entry["category_id"] for entry in content], num_classes)
+
+
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

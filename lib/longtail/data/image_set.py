@@ -77,6 +77,8 @@ class ImageSet:
         digest = hashlib.sha256(f"{self.num_classes} {len(self)} ".encode())
         digest.update(self.labels.numpy().tobytes())
         digest.update("\n".join(Path(path).name for path in self.paths).encode())
+        if self.generated:
+            digest.update(f"{self.generated} generated".encode())
         pixels = None if self.paths else self.load()
         if isinstance(pixels, Tensor):
             digest.update(pixels.numpy().data)

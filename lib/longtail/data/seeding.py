@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 ORDER, AUGMENTATION, DRAW, PARTNER_AUGMENTATION = 0, 1, 2, 3  # purposes
+GENERATION = 10  # purpose: the images of CAM-based sampling
 
 
 def generator(*key: int) -> torch.Generator:

@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from longtail.config import dataset_parts
 from longtail.data.annotations import read_annotations
+from longtail.data.generated import append_generated
 from longtail.data.image_set import ImageSet
 from longtail.data.long_tail import class_counts, select_indices
 from longtail.errors import UserError
@@ -27,8 +28,12 @@ class Splits(NamedTuple):
 SOURCES: Registry[Callable[[CfgNode], Splits]] = Registry("data set")
 
 
-def build_splits(cfg: CfgNode) -> Splits:
+def build_splits(cfg: CfgNode, generated: bool = True) -> Splits:
     """Read labels and file names of the data set called DATASET.DATASET; images are not decoded yet.
+
+    Args:
+        cfg: the configuration tree.
+        generated: append the images of CAM-based sampling to the training images where the tree asks for them.
 
     Raises:
         UserError: there is no such data set, its files are missing or wrong, a class has no training images, or the
@@ -45,6 +50,8 @@ def build_splits(cfg: CfgNode) -> Splits:
             f"{train.name}: {len(empty)} of {train.num_classes} classes have no training images: {shown}; "
             "every class needs at least one"
         )
+    if generated and cfg.DATASET.USE_CAM_BASED_DATASET:
+        return Splits(append_generated(train, cfg.DATASET.CAM_DATA_JSON_SAVE_PATH), valid)
     return splits
 
 

@@ -80,7 +80,7 @@ def subject(cfg: CfgNode, folder: Path, gpus: str | None) -> Iterator[Subject]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with connected(world, device):
-        splits = build_splits(cfg)
+        splits = build_splits(cfg, generated=False)
         network = in_layout(cfg, build_model(cfg, splits.train.num_classes)).to(device)
         report = load_released_weights(network, read_weights(checkpoint))
         missing = [name for name in report.missing if ".projection." not in name]  # judging does not use those

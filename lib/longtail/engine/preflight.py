@@ -4,9 +4,9 @@ from yacs.config import CfgNode
 
 from longtail.config import dataset_parts, expert_backbones, method_name
 from longtail.config.released import RELEASED_DATASETS, RELEASED_METHODS
-from longtail.config.validation import value_of
 from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
+from longtail.data.generated import check_generated
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.data.samplers import check_sampling
 from longtail.engine.inputs import check_input_files
@@ -19,15 +19,9 @@ from longtail.methods.contrastive import check_contrastive
 from longtail.methods.distillation import check_teacher
 from longtail.models import BACKBONES, HEADS, needs_first_stage
 
-# Keys of the released systems that nothing here reads yet; refused rather than ignored when set.
-NOT_AVAILABLE = {
-    "DATASET.GENERATE_CAM_BASED_DATASET": False,
-    "DATASET.USE_CAM_BASED_DATASET": False,
-}
-
 
 def check_names(cfg: CfgNode) -> None:
-    """Refuse names that stand for nothing and keys that nothing reads.
+    """Refuse names that stand for nothing and keys that do not go together.
 
     Raises:
         UserError: says which, what there is, and the nearest match.
@@ -48,13 +42,11 @@ def check_names(cfg: CfgNode) -> None:
     HEADS.get(cfg.CLASSIFIER.TYPE)
     LOSSES.get(cfg.LOSS.LOSS_TYPE)
     METHODS.get(method_name(cfg), RELEASED_METHODS)
-    for key, off in NOT_AVAILABLE.items():
-        if value_of(cfg, key) != off:
-            raise UserError(f"{key} is {value_of(cfg, key)!r}; this is not available yet, only {off!r} is")
     check_sampling(cfg)
     check_contrastive(cfg)
     check_partner(cfg)
     check_teacher(cfg)
+    check_generated(cfg)
 
 
 def preflight(cfg: CfgNode) -> None:

@@ -5,7 +5,6 @@ began from the same files, byte for byte (inputs.json). Another checkpoint of an
 begin anew.
 """
 
-import importlib
 import json
 import logging
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from longtail.engine.cam_generation import generate
 from longtail.engine.devices import own_device, parse_devices
 from longtail.engine.distributed import World, connected, from_main, launched_world, lost_processes_told, main_alone
 from longtail.engine.inputs import input_records, record
@@ -151,16 +151,10 @@ def _generate(cfg: CfgNode, stage: Stage, gpus: str | None, resume: str) -> str:
         logger.info("finished in %s", run.path)
         return str(run.path)
     began = time.monotonic()
-    data = generate_data(generating_into(run.path, cfg), gpus)
+    data = generate(generating_into(run.path, cfg), gpus)
     head = {"config": str(stage.config), "seed": cfg.RAND_SEED, "data": str(data), "epochs": 0}
     run.write_json("results.json", {**head, "seconds": round(time.monotonic() - began, 1)})
     return str(run.path)
-
-
-def generate_data(cfg: CfgNode, gpus: str | None) -> Path:
-    """Make the images that a tree with DATASET.GENERATE_CAM_BASED_DATASET describes and return their JSON file."""
-    generation: Any = importlib.import_module("longtail.engine.cam_generation")
-    return Path(generation.generate(cfg, gpus))
 
 
 def _claim(cfg: CfgNode, resume: str, more: dict[str, dict[str, str]]) -> RunDirectory:

@@ -75,9 +75,13 @@ class ResizeShorter:
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return resized images, uint8 (N, 3, h, w) with min(h, w) = length."""
         height, width = images.shape[2:]
+        return resize(images, self.size_of(height, width))
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of the result."""
         if height <= width:
-            return resize(images, (self.length, int(self.length * width / height)))
-        return resize(images, (int(self.length * height / width), self.length))
+            return self.length, int(self.length * width / height)
+        return int(self.length * height / width), self.length
 
 
 class CenterCrop:
@@ -92,13 +96,18 @@ class CenterCrop:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return centres, uint8 (N, 3, *size)."""
-        corner = [_centre(have, want) for have, want in zip(images.shape[2:], self.size, strict=True)]
+        height, width = images.shape[2:]
+        corner = self.corner(height, width)
         missing = [max(want - have, 0) for have, want in zip(images.shape[2:], self.size, strict=True)]
         if not any(missing):
             top, left = corner
             return images[:, :, top : top + self.size[0], left : left + self.size[1]].contiguous()
         tops, lefts = (torch.full((len(images),), start) for start in corner)
         return window(images, tops, lefts, self.size, (missing[0], missing[1]))
+
+    def corner(self, height: int, width: int) -> tuple[int, int]:
+        """Return the row and column of the image that the result begins with; negative where there is padding."""
+        return _centre(height, self.size[0]), _centre(width, self.size[1])
 
 
 def _centre(have: int, want: int) -> int:

@@ -1,0 +1,155 @@
+"""Generated images behind the original ones: in memory and on disk, from our lists and from released ones."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from longtail.config import load_config
+from longtail.data import build_splits
+from longtail.data.generated import append_generated, check_generated
+from longtail.data.image_set import ImageFiles, ImageSet
+from longtail.errors import UserError
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Write images of one colour, and a list of them."""
+
+    def write(colours, labels, size=(8, 8), num_classes=3, name="made"):
+        folder = tmp_path / name
+        folder.mkdir()
+        entries = []
+        for colour, label in zip(colours, labels, strict=True):
+            Image.new("RGB", size[::-1], (colour, 0, 0)).save(folder / f"{colour}.png")
+            entries.append({"fpath": f"{name}/{colour}.png", "category_id": label})
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"annotations": entries, "num_classes": num_classes}))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def originals():
+    return ImageSet.in_memory("set", torch.zeros(4, 3, 8, 8, dtype=torch.uint8), [0, 0, 1, 2], 3)
+
+
+def test_they_come_last_and_are_no_images_of_their_class(originals, listed):
+    images = append_generated(originals, listed([10, 20], [2, 1]))
+    assert (len(images), images.originals, images.generated) == (6, 4, 2)
+    assert images.labels.tolist() == [0, 0, 1, 2, 2, 1]
+    assert images.class_counts() == [2, 1, 1]
+    assert images.load()[:, 0, 0, 0].tolist() == [0, 0, 0, 0, 10, 20]
+
+
+def test_they_stay_on_disk_where_the_originals_do(listed, tmp_path):
+    Image.new("RGB", (70, 70), (5, 0, 0)).save(tmp_path / "own.png")
+    own = ImageSet.of_files("set", [str(tmp_path / "own.png")] * 2, [0, 1], 2)
+    images = append_generated(own, listed([10], [1], (9, 12), 2))
+    files = images.load()
+    assert isinstance(files, ImageFiles)
+    assert len(files) == 3 and files[2].shape == (3, 9, 12) and files[2][0, 0, 0] == 10
+    assert len(images.paths) == 3
+    (tmp_path / "made" / "10.png").unlink()
+    with pytest.raises(UserError, match=r"made\.json: 1 of 1 image files do not exist, the first is .*10\.png"):
+        append_generated(own, str(tmp_path / "made.json")).load()
+
+
+def test_the_fingerprint_covers_them(originals, listed, tmp_path):
+    one = append_generated(originals, listed([10, 20], [2, 1], name="one"))
+    other = append_generated(originals, listed([10, 21], [2, 1], name="other"))
+    prints = {originals.fingerprint(), one.fingerprint(), other.fingerprint()}
+    files = ImageSet.of_files("set", ["a.png", "b.png", "c.png", "d.png"], [0, 0, 1, 2], 3)
+    prints |= {files.fingerprint(), append_generated(files, str(tmp_path / "one.json")).fingerprint()}
+    names = ["a.png", "b.png", "c.png", "d.png", "10.png", "20.png"]
+    prints.add(ImageSet.of_files("set", names, [0, 0, 1, 2, 2, 1], 3).fingerprint())  # the same files, all original
+    assert len(prints) == 6
+
+
+@pytest.mark.parametrize("base", ["working directory", "folder of the list", "absolute"])
+def test_released_lists_are_read(originals, listed, tmp_path, monkeypatch, base):
+    entries = json.loads(Path(listed([10, 20], [2, 1])).read_text())["annotations"]
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    if base == "working directory":
+        monkeypatch.chdir(tmp_path)
+        path = folder / "list.json"
+    else:
+        path = tmp_path / "list.json"
+    prefix = f"{tmp_path}{os.sep}" if base == "absolute" else ""
+    released = [
+        {"fpath": prefix + entry["fpath"], "im_height": 8, "im_width": 8, "im_shape": [8, 8, 3]}
+        | {"category_id": entry["category_id"]}
+        for entry in entries
+    ]
+    path.write_text(json.dumps(released))
+    images = append_generated(originals, str(path))
+    assert images.labels.tolist()[-2:] == [2, 1]
+    assert images.load()[-2:, 0, 0, 0].tolist() == [10, 20]
+
+
+def test_faulty_lists_are_refused(originals, listed, tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.json does not exist; DATASET\.GENERATE_CAM_BASED_DATASET True"):
+        append_generated(originals, str(tmp_path / "nowhere.json"))
+    with pytest.raises(UserError, match=r"has 4 classes, the training images have 3"):
+        append_generated(originals, listed([1], [0], num_classes=4, name="four"))
+    with pytest.raises(UserError, match=r"images must have the size of the training images, 8x8"):
+        append_generated(originals, listed([1], [0], (8, 9), name="wide")).load()
+    path = tmp_path / "list.json"
+    for content, message in (("[]", "lists no images"), ('[{"fpath": "a", "category_id": 3}]', "allowed: 0 to 2")):
+        path.write_text(content)
+        with pytest.raises(UserError, match=message):
+            append_generated(originals, str(path))
+
+
+def used(path, *overrides):
+    return ["DATASET.USE_CAM_BASED_DATASET", True, "DATASET.CAM_DATA_JSON_SAVE_PATH", path, *overrides]
+
+
+@pytest.mark.parametrize("dataset", ["annotations", "digits_lt"])
+def test_every_source_takes_them(listed, image_folder, dataset):
+    size, classes = ((32, 32), 10) if dataset == "digits_lt" else ((8, 8), 3)
+    keys = ["DATASET.DATASET", dataset]
+    if dataset == "annotations":
+        keys += ["DATASET.TRAIN_JSON", image_folder("train", [0, 1, 2], 3)]
+        keys += ["DATASET.VALID_JSON", image_folder("valid", [0], 3)]
+    cfg = load_config(
+        None,
+        [
+            *(*keys, *used(listed([10, 20], [2, 1], size, classes)), "TRAIN.SAMPLER.TYPE", "weighted sampler"),
+        ],
+    )
+    splits = build_splits(cfg)
+    assert splits.train.generated == 2 and splits.valid.generated == 0
+    assert build_splits(cfg, generated=False).train.generated == 0
+
+    assert splits.train.labels[-2:].tolist() == [2, 1]
+    assert splits.train.load()[-2:, 0, 0, 0].tolist() == [10, 20]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (used("x.json"), "TRAIN.SAMPLER.TYPE 'default' shows original images only; 'weighted sampler' draws"),
+        (used(""), "DATASET.CAM_DATA_JSON_SAVE_PATH must name their list"),
+        (used("x.json", "DATASET.GENERATE_CAM_BASED_DATASET", True), "NETWORK.PRETRAINED must be True"),
+        (
+            [
+                *used("x.json", "DATASET.GENERATE_CAM_BASED_DATASET", True, "DATASET.CAM_DATA_SAVE_PATH", "x"),
+                *("NETWORK.PRETRAINED", True, "NETWORK.PRETRAINED_MODEL", "x.pth"),
+            ],
+            "are both True",
+        ),
+    ],
+)
+def test_trees_that_contradict_themselves_are_refused(overrides, message):
+    with pytest.raises(UserError, match=message):
+        check_generated(load_config(None, overrides))
+
+
+def test_samplers_of_ncl_may_use_them_too():
+    check_generated(load_config(None, used("x.json", "TRAIN.SAMPLER.MULTI_NETWORK_TYPE", ["weighted_balance"])))
