@@ -36,8 +36,8 @@ def defaults() -> CfgNode:
     _C.DATASET.VALID_JSON = ""  # annotation file of the validation images
     _C.DATASET.DOWNLOAD = True  # [ours] fetch the archives of CIFAR when they are not under ROOT
     _C.DATASET.VIEWS = []  # [ours] augmentation policy of each view: crop | crop_flip | autoaugment | simclr |
-    #                        randaugment | regular | simclr_imagenet | transforms | none; empty: what the data set's name
-    #                        implies
+    #                        randaugment | regular | simclr_imagenet | transforms | none; empty: what the name of the
+    #                        data set implies
     _C.DATASET.TEST_VIEW = ""  # [ours] none | transforms (TRANSFORMS.TEST_TRANSFORMS); empty: implied
     _C.DATASET.NORMALIZATION = ""  # [ours] channel means and deviations: cifar | imagenet | inaturalist | digits;
     #                                empty: implied
