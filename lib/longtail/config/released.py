@@ -41,6 +41,12 @@ NCL = {
     "ImageNet_LT_NCL_PLUS": DatasetParts("annotations", ("randaugment",), "imagenet", "transforms"),
     "iNaturalist": DatasetParts("annotations", ("randaugment",), "inaturalist", "transforms"),
     "Places_LT_MOCO": DatasetParts("annotations", ("simclr_imagenet", "simclr_imagenet"), "imagenet", "transforms"),
+    # Not released, by the same pattern: the pipeline of each large set with one view, with a key's view, for NCL++.
+    "ImageNet_LT_MOCO": DatasetParts("annotations", ("randaugment", "simclr_imagenet"), "imagenet", "transforms"),
+    "iNaturalist_MOCO": DatasetParts("annotations", ("randaugment", "simclr_imagenet"), "inaturalist", "transforms"),
+    "iNaturalist_NCL_PLUS": DatasetParts("annotations", ("randaugment",), "inaturalist", "transforms"),
+    "Places_LT": DatasetParts("annotations", ("simclr_imagenet",), "imagenet", "transforms"),
+    "Places_LT_NCL_PLUS": DatasetParts("annotations", ("simclr_imagenet",), "imagenet", "transforms"),
 }
 METHODS = {
     "default": "plain",
