@@ -48,6 +48,12 @@ RANDAUGMENT_VIEW = ("randaugment",)
             "multi_network_default_CON",
             DatasetParts("annotations", ("simclr_imagenet", "simclr_imagenet"), "imagenet", "transforms"),
         ),
+        ("Places_LT", "nested", DatasetParts("annotations", ("simclr_imagenet",), "imagenet", "transforms")),
+        (
+            "iNaturalist_MOCO",
+            "contrastive",
+            DatasetParts("annotations", ("randaugment", "simclr_imagenet"), "inaturalist", "transforms"),
+        ),
         ("digits_lt", "plain", DatasetParts("digits_lt", ("crop_flip",), "cifar", "none")),
     ],
 )

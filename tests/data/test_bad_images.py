@@ -80,7 +80,7 @@ def test_a_bad_image_is_replaced_and_nothing_else_changes(build, sizes, damage, 
 def test_memory_and_files_follow_the_same_rule(build, tmp_path):
     memory = build("DATASET.VIEWS", ["none"], bad=[10, 0, 11]).train
     paths = [str(tmp_path / "train" / f"{number}.png") for number in range(len(LABELS))]
-    settings = {"order": memory.order, "labels": memory.labels, "batch_size": 4, "shard": SINGLE, "drop_last": True}
+    settings = {"sampler": memory.sampler, "labels": memory.labels, "batch_size": 4, "shard": SINGLE, "drop_last": True}
     files = FileLoader(ImageFiles(paths, memory.labels, limit=3), memory.policies, 42, 0, **settings)
     assert same(list(memory.epoch(1)), list(files.epoch(1)))
 

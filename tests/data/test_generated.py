@@ -55,7 +55,7 @@ def test_they_stay_on_disk_where_the_originals_do(listed, tmp_path):
     assert len(files) == 3 and files[2].shape == (3, 9, 12) and files[2][0, 0, 0] == 10
     assert len(images.paths) == 3
     (tmp_path / "made" / "10.png").unlink()
-    with pytest.raises(UserError, match=r"made\.json: 1 of 1 image files do not exist, the first is .*10\.png"):
+    with pytest.raises(UserError, match=r"set: 1 of 3 image files do not exist, the first is .*10\.png"):
         append_generated(own, str(tmp_path / "made.json")).load()
 
 

@@ -32,7 +32,9 @@ def write(tmp_path):
     base = f"DATASET: {{DATASET: digits_lt}}\nBACKBONE: {{TYPE: tiny}}\nOUTPUT_DIR: {tmp_path / 'output'}\n"
     (tmp_path / "first.yaml").write_text(base + "TRAIN: {MAX_EPOCH: 3}\nSAVE_STEP: 2\n")
     (tmp_path / "second.yaml").write_text("_BASE_: first.yaml\nNETWORK: {PRETRAINED: True}\nCLASSIFIER: {TYPE: cRT}\n")
-    (tmp_path / "images.yaml").write_text("_BASE_: first.yaml\nDATASET: {GENERATE_CAM_BASED_DATASET: True}\n")
+    (tmp_path / "images.yaml").write_text(
+        "_BASE_: first.yaml\nDATASET: {GENERATE_CAM_BASED_DATASET: True}\nNETWORK: {PRETRAINED: True}\n"
+    )
 
     def make(text):
         path = tmp_path / "recipe.yaml"
@@ -67,7 +69,7 @@ def stage(text):
 
 
 FIRST = "- {name: first, config: first.yaml}\n"
-IMAGES = "- {name: images, config: images.yaml}\n"
+IMAGES = FIRST + "- {name: images, config: images.yaml, take: {NETWORK.PRETRAINED_MODEL: last of first}}\n"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ def test_a_run_directory_holds_what_the_design_promises(tiny_cfg):
     assert [(record["epoch"], record["split"]) for record in records] == [
         (epoch, split) for epoch in (1, 2, 3) for split in ("train", "valid")
     ]
-    assert {"loss/ce", "loss/hard_ce", "loss/nbod", "loss/hard_nbod", "lr", "top1"} <= records[0].keys()
+    assert {"loss/ce", "loss/hard_ce", "loss/nbod", "loss/hard_nbod", "lr", "top1", "gradient_norm"} <= records[
+        0
+    ].keys()
     assert tensorboard_tags(run.path / "tensorboard") == {
         "scalar/acc/train_acc",
         "scalar/acc/valid_acc",

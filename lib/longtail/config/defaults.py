@@ -19,7 +19,7 @@ def defaults() -> CfgNode:
     _C.SAVE_STEP = 5  # keep models/epoch_N.pth every so many epochs; -1: never. last.pth is written every epoch
     _C.SHOW_STEP = 20  # report every so many iterations
     _C.PIN_MEMORY = True  # page-locked batches, for faster copies to a GPU
-    _C.INPUT_SIZE = (224, 224)  # height, width in pixels that transforms, randaugment and simclr_imagenet produce
+    _C.INPUT_SIZE = (224, 224)  # height, width in pixels that transforms and the policies for large images make
     _C.COLOR_SPACE = "RGB"  # order of the image channels: RGB | BGR
     _C.RESUME_MODEL = ""  # checkpoint to start from (path); the command line's --resume goes first
     _C.RESUME_MODE = "all"  # all: continue that run | state_dict: take its weights only
@@ -32,11 +32,13 @@ def defaults() -> CfgNode:
     _C.DATASET.DATASET = "IMBALANCEDCIFAR10"  # annotations | cifar10_lt | cifar100_lt | digits_lt, or a released name
     _C.DATASET.ROOT = ""  # where relative fpath start, and the archives of CIFAR lie; empty: beside the annotation
     #                       file, and dataset/cifar
-    _C.DATASET.TRAIN_JSON = ""  # annotation file of the training images
+    _C.DATASET.TRAIN_JSON = ""  # annotation file of the training images; with cifar10_lt and cifar100_lt it may be
+    #                             empty (the archive is used) or not (it goes before the archive)
     _C.DATASET.VALID_JSON = ""  # annotation file of the validation images
     _C.DATASET.DOWNLOAD = True  # [ours] fetch the archives of CIFAR when they are not under ROOT
     _C.DATASET.VIEWS = []  # [ours] augmentation policy of each view: crop | crop_flip | autoaugment | simclr |
-    #                        randaugment | simclr_imagenet | transforms | none; empty: what the data set's name implies
+    #                        randaugment | regular | simclr_imagenet | transforms | none; empty: what the name of the
+    #                        data set implies
     _C.DATASET.TEST_VIEW = ""  # [ours] none | transforms (TRANSFORMS.TEST_TRANSFORMS); empty: implied
     _C.DATASET.NORMALIZATION = ""  # [ours] channel means and deviations: cifar | imagenet | inaturalist | digits;
     #                                empty: implied

@@ -41,6 +41,12 @@ NCL = {
     "ImageNet_LT_NCL_PLUS": DatasetParts("annotations", ("randaugment",), "imagenet", "transforms"),
     "iNaturalist": DatasetParts("annotations", ("randaugment",), "inaturalist", "transforms"),
     "Places_LT_MOCO": DatasetParts("annotations", ("simclr_imagenet", "simclr_imagenet"), "imagenet", "transforms"),
+    # Not released, by the same pattern: the pipeline of each large set with one view, with a key's view, for NCL++.
+    "ImageNet_LT_MOCO": DatasetParts("annotations", ("randaugment", "simclr_imagenet"), "imagenet", "transforms"),
+    "iNaturalist_MOCO": DatasetParts("annotations", ("randaugment", "simclr_imagenet"), "inaturalist", "transforms"),
+    "iNaturalist_NCL_PLUS": DatasetParts("annotations", ("randaugment",), "inaturalist", "transforms"),
+    "Places_LT": DatasetParts("annotations", ("simclr_imagenet",), "imagenet", "transforms"),
+    "Places_LT_NCL_PLUS": DatasetParts("annotations", ("simclr_imagenet",), "imagenet", "transforms"),
 }
 METHODS = {
     "default": "plain",
@@ -62,22 +68,25 @@ NCL_SAMPLERS = {
 
 
 RELEASED_DATASETS = (*BAG_OF_TRICKS, *NCL)
+ARCHIVES = ("cifar10_lt", "cifar100_lt")  # own names; the released ones have keys that are not read
 RELEASED_METHODS = tuple(METHODS)
 
 
 def dataset_parts(cfg: CfgNode) -> DatasetParts:
     """Return the parts that DATASET.DATASET stands for, with what the tree sets explicitly in place.
 
-    `iNaturalist` names two pipelines, one in each release; NCL's files are told by their training method.
+    `iNaturalist` names two pipelines, one in each release; NCL's files are told by their training method. Annotation
+    files go before an archive, so that a configuration for the archive trains on them too.
     """
     name = cfg.DATASET.DATASET
     tables = (NCL, BAG_OF_TRICKS) if cfg.TRAIN.COMBINER.TYPE.startswith("multi_network") else (BAG_OF_TRICKS, NCL)
     implied = tables[0].get(name) or tables[1].get(name) or DatasetParts(name)
+    source = "annotations" if name in ARCHIVES and cfg.DATASET.TRAIN_JSON else implied.source
     views = tuple(cfg.DATASET.VIEWS) or implied.views
     if len(views) == 1:
         views *= cfg.DATASET.INTRA_N
     return DatasetParts(
-        source=implied.source,
+        source=source,
         views=views,
         normalization=cfg.DATASET.NORMALIZATION or implied.normalization,
         test_view=cfg.DATASET.TEST_VIEW or implied.test_view,

@@ -1,4 +1,4 @@
-"""Training loss and accuracy of an epoch, kept on the device until somebody asks."""
+"""Training loss, accuracy and gradients of an epoch, kept on the device until somebody asks."""
 
 import torch
 from torch import Tensor
@@ -7,14 +7,19 @@ from longtail.methods import Step
 
 
 class Meter:
-    """Sums over the samples of an epoch: loss, its parts, correct predictions of the ensemble."""
+    """Sums over the samples of an epoch: loss and its parts, correct predictions of the ensemble, gradient norms."""
 
     def __init__(self) -> None:
         self.samples = 0
         self.sums: dict[str, Tensor] = {}
 
-    def update(self, step: Step) -> None:
-        """Add one step; nothing waits for the device."""
+    def update(self, step: Step, norm: Tensor | None = None) -> None:
+        """Add one step; nothing waits for the device.
+
+        Args:
+            step: of the method.
+            norm: of its gradients before they were bounded; None: not known.
+        """
         rows = len(step.targets)
         with torch.no_grad():
             predicted = step.logits.float().mean(0).argmax(1)
@@ -23,6 +28,8 @@ class Meter:
                 correct = torch.lerp((predicted == step.mixed.targets).sum().float(), correct.float(), step.mixed.share)
             values = {"loss": step.loss.detach() * rows, "top1": correct}
             values |= {f"loss/{name}": part * rows for name, part in step.parts.items()}
+            if norm is not None:
+                values["gradient_norm"] = norm * rows
             for name, value in values.items():
                 value = value.double()
                 self.sums[name] = self.sums[name] + value if name in self.sums else value

@@ -29,7 +29,7 @@ def check_names(cfg: CfgNode) -> None:
     parts = dataset_parts(cfg)
     SOURCES.get(parts.source, RELEASED_DATASETS)
     name, file = cfg.DATASET.DATASET, cfg.DATASET.TRAIN_JSON
-    if file and name in SOURCES and name != "annotations":  # a released name may carry a key that it does not read
+    if file and name in SOURCES and parts.source != "annotations":  # released names may carry keys they do not read
         raise UserError(
             f"DATASET.TRAIN_JSON is {file!r}, but data set {name!r} reads no annotation file; set DATASET.DATASET "
             "annotations, or leave TRAIN_JSON empty"

@@ -3,7 +3,7 @@
     name: cifar10_im100_crt
     stages:
       - name: baseline
-        config: ../ce.yaml
+        config: ../tricks/baseline.yaml
       - name: classifier
         config: stages/crt.yaml
         set:

@@ -24,7 +24,7 @@ from longtail.engine.results import Results
 from longtail.engine.run_directory import RunDirectory
 from longtail.errors import UserError
 from longtail.evaluation import Judge, summary
-from longtail.methods import Method, Step
+from longtail.methods import Method
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +139,7 @@ class Trainer:
         progress = Progress(title, len(loader), self.batch, quiet=not self.world.main)
         try:
             for batch in self._batches():
-                step = self._step(batch)
-                self.meter.update(step)
+                self._step(batch)
                 self.batch += 1
                 progress.advance(len(batch.samples) * self.world.size)
                 if self.batch % self.schedule.show_step == 0 and self.batch < len(loader):
@@ -168,16 +167,17 @@ class Trainer:
                 self.save()
             raise
 
-    def _step(self, batch: Batch) -> Step:
+    def _step(self, batch: Batch) -> None:
         batch = batch.to(self.device).with_images(self.loaders.normalize)
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             step = self.method.training_step(batch)
         self.scaler.scale(step.loss).backward()
-        self.guard.check(self.epoch, self.batch + 1, step, batch.samples, self.gradients.bound())
+        norm = self.gradients.bound()
+        self.guard.check(self.epoch, self.batch + 1, step, batch.samples, norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return step
+        self.meter.update(step, norm)
 
     def _stop_or_save(self) -> None:
         """Between two batches: obey a signal, or write last.pth when the newest one has become old."""

@@ -91,6 +91,7 @@ def _train(
         "seed": cfg.RAND_SEED,
         "epochs": cfg.TRAIN.MAX_EPOCH,
         "classes": len(class_counts),
+        "images": sum(class_counts),
         "experts": len(network.experts),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "architecture": architecture(cfg),

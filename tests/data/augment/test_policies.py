@@ -26,7 +26,17 @@ def cfg() -> CfgNode:
     )
 
 
-NAMES = ["none", "crop", "crop_flip", "autoaugment", "simclr", "randaugment", "simclr_imagenet", "transforms"]
+NAMES = [
+    "none",
+    "crop",
+    "crop_flip",
+    "autoaugment",
+    "simclr",
+    "randaugment",
+    "regular",
+    "simclr_imagenet",
+    "transforms",
+]
 
 
 def noise(count: int, size: int = 32) -> torch.Tensor:

@@ -97,6 +97,12 @@ def randaugment(cfg: Any) -> Policy:
     return Chain([_resized_crop(cfg), RandomFlip(0.5), ColorJitter(0.4, 0.4, 0.4), RandAugment()])
 
 
+@POLICIES.register("regular")
+def regular(cfg: Any) -> Policy:
+    """Build NCL's plain policy for large images: resized crop to INPUT_SIZE, flip 0.5, jitter."""
+    return Chain([_resized_crop(cfg), RandomFlip(0.5), ColorJitter(0.4, 0.4, 0.4)])
+
+
 @POLICIES.register("simclr_imagenet")
 def simclr_imagenet(cfg: Any) -> Policy:
     """Build NCL's policy for Places-LT: resized crop to INPUT_SIZE, jitter, grey, blur, flip 0.5."""
