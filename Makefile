@@ -24,8 +24,8 @@ format: $(READY)
 typecheck: $(READY)
 	$(BIN)/mypy
 
-bench: $(READY)  ## speed measurements, as ratios
-	$(BIN)/python benchmarks/augmentation.py
+bench: $(READY)  ## speed against a plain baseline, one table; ARGS="--rows epoch --json record.json"
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 install: $(READY)
 

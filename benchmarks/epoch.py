@@ -55,7 +55,7 @@ def build_trainer(cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.de
         method,
         build_optimizer(cfg, network, fused=True),
         torch.amp.GradScaler(device.type, enabled=False),
-        build_loaders(cfg, Splits(whole, whole)),
+        build_loaders(cfg, Splits(whole, whole), device=device),
         judge_maker(cfg, counts, len(network.experts), device),
         schedule(cfg),
         device,
@@ -76,31 +76,40 @@ def our_epoch(trainer: Trainer) -> Callable[[], None]:
     return run
 
 
-def baseline_epoch(images: Tensor, labels: Tensor, batch: int, device: torch.device) -> Callable[[], None]:
+def baseline_epoch(
+    experts: list[str], images: Tensor, labels: Tensor, batch: int, device: torch.device
+) -> Callable[[], None]:
     """Return what trains one more epoch in the released way."""
     torch.manual_seed(0)
-    experts = build_network(tree("TRAIN.CHANNELS_LAST", False), CLASSES).to(device).train().experts
+    cfg = tree("BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.CHANNELS_LAST", False)
+    network = build_network(cfg, CLASSES).to(device).train()
     loader = reference_loader(SmallImages(images, labels, *NORMALIZATIONS.get("cifar")), batch)
-    optimizer = reference_optimizer(experts, 0.01)
+    optimizer = reference_optimizer(network, 0.01)
     counts = torch.bincount(labels, minlength=CLASSES).tolist()
 
     def run() -> None:
-        for _ in reference_epoch(list(experts), optimizer, loader, counts, device):
+        for _ in reference_epoch(list(network.experts), optimizer, loader, counts, device):
             pass
 
     return run
 
 
-def measure(images: int = 1280, batch: int = 64, rounds: int = 3, device: torch.device = CPU) -> list[Row]:
+def measure(
+    images: int = 1280, batch: int = 64, rounds: int = 3, device: torch.device = CPU, backbone: str = "res32_cifar"
+) -> list[Row]:
     """Return a row for float32 and one for bf16; see the module."""
     pixels, labels = smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES)
-    settings = ["TRAIN.BATCH_SIZE", batch, "TRAIN.MAX_EPOCH", rounds + 1]
+    experts = [backbone] * 3
+    settings = [
+        *("BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.BATCH_SIZE", batch),
+        *("TRAIN.MAX_EPOCH", rounds + 1),  # one to warm up
+    ]
     trainers = {
         precision: build_trainer(tree("TRAIN.AMP", precision, *settings), pixels, labels, device)
         for precision in PRECISIONS
     }
     contestants = {precision: our_epoch(trainer) for precision, trainer in trainers.items()}
-    contestants["baseline"] = baseline_epoch(pixels, labels, batch, device)
+    contestants["baseline"] = baseline_epoch(experts, pixels, labels, batch, device)
     times = in_turns(contestants, rounds, device)
     one = torch.zeros(1, 3, 32, 32, device=device)
     operations = 3 * forward_operations(trainers["off"].network, one)  # backward: for inputs, and for weights
@@ -108,7 +117,7 @@ def measure(images: int = 1280, batch: int = 64, rounds: int = 3, device: torch.
     where = "GPU" if device.type == "cuda" else f"{torch.get_num_threads()} cores"
     return [
         Row(
-            f"NCL epoch, 3 x ResNet-32, batch {batch}, {name}, {where}",
+            f"NCL epoch, 3 x {backbone}, batch {batch}, {name}, {where}",
             "images/s",
             counted / times[precision].median,
             counted / times["baseline"].median,

@@ -13,13 +13,18 @@ from longtail.engine.evaluator import evaluate
 
 
 def measure(
-    images: int = 10_000, batch: int = 256, rounds: int = 3, precision: str = "auto", device: torch.device = CPU
+    images: int = 10_000,
+    batch: int = 256,
+    rounds: int = 3,
+    precision: str = "auto",
+    device: torch.device = CPU,
+    backbone: str = "res32_cifar",
 ) -> list[Row]:
     """Return the row; see the module."""
-    cfg = tree("TEST.BATCH_SIZE", batch)
+    cfg = tree("TEST.BATCH_SIZE", batch, "BACKBONE.MULTI_NETWORK_TYPE", [backbone] * 3)
     split = ImageSet.in_memory("measured", smooth_images(images, 32, 32), long_tailed_labels(images).tolist(), CLASSES)
     network = build_network(cfg, CLASSES).to(device).eval()
-    loader, normalize = build_valid_loader(cfg, split), build_normalize(cfg)
+    loader, normalize = build_valid_loader(cfg, split, device=device), build_normalize(cfg)
     new_judge = judge_maker(cfg, split.class_counts(), len(network.experts), device)
     used = usable_precision(precision, device)
     context = autocast(used, device)
@@ -38,7 +43,7 @@ def measure(
     where = "GPU" if device.type == "cuda" else f"{torch.get_num_threads()} cores"
     return [
         Row(
-            f"judging {images:,} images, 3 x ResNet-32, {where}",
+            f"judging {images:,} images, 3 x {backbone}, {where}",
             "images/s",
             images / times["ours"].median,
             images / times["forward"].median,

@@ -18,7 +18,7 @@ def smooth_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def long_tailed_labels(count: int, classes: int = 10, ratio: float = 0.01) -> Tensor:
-    """Return class ids (N,) whose counts fall by the published rule, as many of each class as N allows, all present."""
+    """Return class ids (N,) whose counts fall by the published rule; N is at least twice the number of classes."""
     shares = torch.tensor(class_counts(100_000, classes, ratio), dtype=torch.float64)
     counts = (shares / shares.sum() * count).long().clamp_(min=1)
     counts[0] += count - counts.sum()

@@ -25,8 +25,8 @@ T = TypeVar("T")
 def read_image(path: str | Path, content: bytes | None = None) -> Tensor:
     """Decode one image file: RGB, (3, H, W) uint8, by the rules of `decoding`.
 
-    The three values of a pixel lie side by side in memory, as they were decoded: copying a large image into planes takes
-    half as long as decoding it, and PyTorch resizes it faster as it is.
+    The three values of a pixel lie side by side in memory, as they were decoded: copying a large image into planes
+    takes half as long as decoding it, and PyTorch resizes it faster as it is.
 
     Args:
         path: the file.

@@ -37,6 +37,7 @@ class Shard(NamedTuple):
 
 
 SINGLE = Shard()
+CPU = torch.device("cpu")
 
 
 class Loader:
@@ -90,10 +91,12 @@ class Loader:
 
 
 class MemoryLoader(Loader):
-    """Batches of images that are held in memory; many batches are augmented in one call.
+    """Batches of images that are held in memory; many batches are augmented in one call, where the images lie.
+
+    Random numbers are drawn on the CPU wherever that is: the device does not decide what happens to an image.
 
     Args:
-        images: (N, 3, H, W) uint8.
+        images: (N, 3, H, W) uint8, on any device.
         policies: one per view.
         seed: of the run; each chunk of each epoch has random numbers of its own.
         purpose: what its random numbers are for, see `seeding`.
@@ -121,9 +124,10 @@ class MemoryLoader(Loader):
     def _augment(self, chunk: list[Tensor], epoch: int, first: int) -> Iterator[Batch]:
         positions = torch.cat(chunk)
         random = generator(self.seed, self.purpose, epoch, self.shard.rank, first)
+        labels = self.labels[positions].to(self.images.device)
+        positions = positions.to(self.images.device)
         images = self.images[positions]
         views = torch.stack([policy(images, random) for policy in self.policies])
-        labels = self.labels[positions]
         sizes = [len(batch) for batch in chunk]
         for parts in zip(views.split(sizes, dim=1), labels.split(sizes), positions.split(sizes), strict=True):
             yield Batch(*parts)
@@ -285,13 +289,16 @@ class Loaders(NamedTuple):
     bad_images: BadImages | None = None
 
 
-def build_loaders(cfg: CfgNode, splits: Splits | None = None, shard: Shard = SINGLE) -> Loaders:
+def build_loaders(
+    cfg: CfgNode, splits: Splits | None = None, shard: Shard = SINGLE, device: torch.device = CPU
+) -> Loaders:
     """Decode what is to be held in memory and build the loaders of both splits.
 
     Args:
         cfg: the configuration tree.
         splits: from `build_splits`; None builds them here.
         shard: the part that this process handles.
+        device: where images that are held in memory lie and are augmented.
 
     Raises:
         UserError: an image is missing or damaged, a policy is unknown, or there are fewer images than one batch.
@@ -305,12 +312,12 @@ def build_loaders(cfg: CfgNode, splits: Splits | None = None, shard: Shard = SIN
             f"{splits.train.name} has {splits.train.originals} images, fewer than one step takes "
             f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} x {shard.world} processes)"
         )
-    train = _train_loader(cfg, splits.train, policies, shard)
-    valid = build_valid_loader(cfg, splits.valid, shard)
+    train = _train_loader(cfg, splits.train, policies, shard, device)
+    valid = build_valid_loader(cfg, splits.valid, shard, device)
     return Loaders(train, valid, build_normalize(cfg), splits.train.bad_images)
 
 
-def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = SINGLE) -> Loader:
+def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = SINGLE, device: torch.device = CPU) -> Loader:
     """Build the loader of the images to judge on: every sample once, in order, for any number of processes."""
     policy = evaluation_transforms(cfg) if dataset_parts(cfg).test_view == "transforms" else build_policy("none", cfg)
     sampler = InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False)
@@ -322,7 +329,7 @@ def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = SINGLE) ->
         "drop_last": False,
         "bad_images": images.bad_images,
     }
-    return _loader(cfg, images.load(), [policy], cfg.TEST.NUM_WORKERS, AUGMENTATION, **settings)
+    return _loader(cfg, _placed(images, device), [policy], cfg.TEST.NUM_WORKERS, AUGMENTATION, **settings)
 
 
 def build_normalize(cfg: CfgNode) -> Normalize:
@@ -331,10 +338,18 @@ def build_normalize(cfg: CfgNode) -> Normalize:
     return Normalize(mean, deviation, cfg.TRAIN.CHANNELS_LAST, cfg.COLOR_SPACE == "BGR")
 
 
-def _train_loader(cfg: CfgNode, images: ImageSet, policies: Sequence[Policy], shard: Shard) -> Loader:
+def _placed(images: ImageSet, device: torch.device) -> Tensor | ImageFiles:
+    """Return the images, on the device where they are held in memory."""
+    pixels = images.load()
+    return pixels.to(device) if isinstance(pixels, Tensor) else pixels
+
+
+def _train_loader(
+    cfg: CfgNode, images: ImageSet, policies: Sequence[Policy], shard: Shard, device: torch.device
+) -> Loader:
     """Build the loader of the sampler; one that draws partners too gets two loaders of the same pixels."""
     sampler = build_sampler(cfg, images)
-    pixels = images.load()
+    pixels = _placed(images, device)
     settings = {
         "labels": images.labels,
         "batch_size": cfg.TRAIN.BATCH_SIZE,

@@ -12,6 +12,7 @@ from torch import nn
 
 from longtail.data import Batch, Loaders
 from longtail.engine.checkpoint import random_state, restore_random_state, save_checkpoint
+from longtail.engine.compiling import uncompiled
 from longtail.engine.distributed import World, gather_to_all, highest, share_buffers
 from longtail.engine.evaluator import Stopped, evaluate
 from longtail.engine.gradients import Gradients
@@ -227,7 +228,10 @@ class Trainer:
         try:
             # Processes that wait for each other must not stop one by one.
             asked = (lambda: self.interrupts.received is not None) if self.world.size == 1 else (lambda: False)
-            evaluate(self.network, self.loaders.valid, self.loaders.normalize, judge, self.device, self.autocast, asked)
+            with uncompiled():
+                evaluate(
+                    self.network, self.loaders.valid, self.loaders.normalize, judge, self.device, self.autocast, asked
+                )
         except Stopped:
             self.save()
             self._raise_interrupted()

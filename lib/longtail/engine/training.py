@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
-from longtail.config import precision
+from longtail.config import method_name, precision
 from longtail.data import Shard, Splits, build_loaders, build_splits
 from longtail.engine.assembly import architecture, autocast, build_network, describe_data, judge_maker, schedule
 from longtail.engine.checkpoint import seed_everything
+from longtail.engine.compiling import check_compilable, compile_experts
 from longtail.engine.console import log_to_file
 from longtail.engine.continuation import Continuation, find_continuation, read_fitting
 from longtail.engine.devices import own_device, parse_devices, usable_precision, wrap
@@ -59,6 +60,8 @@ def train(cfg: CfgNode, source: str, gpus: str | None = None, resume: str = "aut
     preflight(cfg)
     if cfg.TRAIN.SYNCBN:
         check_synchronised(device, world)
+    if cfg.TRAIN.COMPILE:
+        check_compilable(method_name(cfg), devices, world)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with lost_processes_told(world), ExitStack() as stack:
@@ -82,6 +85,8 @@ def _train(
     network = build_network(cfg, len(class_counts)).to(device)
     if cfg.TRAIN.SYNCBN:
         synchronise_norms(network, world)
+    if cfg.TRAIN.COMPILE:
+        compile_experts(network)
     loss = build_loss(cfg, class_counts)
     method = build_method(cfg, wrap(network, devices, device, world), loss).to(device)
     if cfg.TRAIN.SYNCBN:  # what the method holds for itself
@@ -107,7 +112,7 @@ def _train(
     if from_main(start.run is not None and start.run.finished()):
         logger.info("the run of %s is finished; nothing is left to do", checkpoint)
         return start.run
-    loaders = build_loaders(cfg, splits, Shard(world.rank, world.size))
+    loaders = build_loaders(cfg, splits, Shard(world.rank, world.size), device)
 
     run = (start.run or create_run(cfg)) if world.main else None
     if run:

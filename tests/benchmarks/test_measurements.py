@@ -1,0 +1,86 @@
+"""Every measurement runs, at a size at which its figures mean nothing; and the table that they end in."""
+
+import json
+
+import pytest
+import run
+import torch
+from measuring import Row, in_turns, table
+
+TINY = {
+    "augmentation": {"images": 8, "rounds": 1},
+    "jpeg_loader": {"files": 2, "rounds": 1, "height": 60, "width": 80, "size": 32},
+    "epoch": {"images": 32, "batch": 16, "rounds": 1, "backbone": "res8_measured"},
+    "judging": {"images": 32, "batch": 16, "rounds": 1, "backbone": "res8_measured"},
+    "large_images": {
+        "device": torch.device("cpu"),
+        "batch": 20,
+        "size": 32,
+        "steps": 1,
+        "rounds": 1,
+        "backbone": "res8_measured",
+    },
+    "start": {"train": 128, "valid": 20, "rounds": 1},
+}
+
+
+def test_every_row_of_the_table_is_tried_here():
+    files = {file for file, _ in (run.ROWS | run.GPU_ROWS).values()}
+    assert files == set(TINY)
+
+
+@pytest.mark.parametrize("file", TINY)
+def test_a_measurement_runs(file):
+    rows = __import__(file).measure(**TINY[file])
+    assert rows
+    for row in rows:
+        assert row.ours > 0
+        assert row.ratio is None or row.ratio > 0
+        assert row.of_matrix_rate is None or row.of_matrix_rate > 0
+
+
+def test_contestants_take_turns_after_a_warm_up():
+    calls = []
+    times = in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    assert "".join(calls) == "ab" + "ababab"
+    assert len(times["a"].seconds) == len(times["b"].seconds) == 3
+
+
+def test_a_ratio_says_how_many_times_better():
+    assert Row("speed", "images/s", 30.0, 10.0).ratio == 3
+    assert Row("time", "s", 10.0, 30.0, higher_is_better=False).ratio == 3
+    assert Row("alone", "s", 10.0).ratio is None
+
+
+def test_the_table_shows_what_there_is():
+    text = table([Row("speed", "images/s", 3000.0, 1000.0, of_matrix_rate=0.5, peak_mb=1234.0), Row("time", "s", 2.5)])
+    first, second = text.splitlines()[2:]
+    assert first.split() == ["speed", "images/s", "3,000", "1,000", "3.00", "50%", "1,234", "-"]
+    assert second.split() == ["time", "s", "2.5", "-", "-", "-", "-", "-"]
+
+
+def test_the_command_prints_one_table_and_records_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(run.ROWS, "augmentation", ("augmentation", {"images": 8}))
+    path = tmp_path / "record.json"
+    assert run.main(["--rows", "augmentation", "--rounds", "1", "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "augmentation, 32 x 32, 1 core" in shown
+    record = json.loads(path.read_text())
+    assert record["machine"]["torch"] == torch.__version__
+    assert record["rows"][0]["ratio"] == record["rows"][0]["ours"] / record["rows"][0]["baseline"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--rows", "gpu_epoch"], "gpu_epoch: this machine has no GPU"),
+        (["--rows", "speed"], "invalid choice: 'speed'"),
+        (["--rounds", "0"], "'0' is not a whole number of at least 1"),
+    ],
+)
+def test_a_mistake_is_told(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run.main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
