@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -32,8 +33,8 @@ class Row:
         baseline: median; None where there is nothing to compare with.
         higher_is_better: False for times.
         of_matrix_rate: share of the matrix rate of this machine and precision that the arithmetic of `ours` takes.
-        peak_mb: memory while `ours` ran, MB.
-        baseline_peak_mb: while the baseline ran.
+        peak_mb: most memory that a round of `ours` took beyond what lay there before it, MB.
+        baseline_peak_mb: likewise of the baseline.
         note: how it was measured.
     """
 
@@ -57,7 +58,7 @@ class Row:
 
 @dataclass
 class Measured:
-    """Seconds of each round, and the peak memory in MB, of one contestant."""
+    """Seconds of each round of a contestant, and the most memory that one took beyond what lay there before, MB."""
 
     seconds: list[float]
     peak_mb: float
@@ -89,35 +90,39 @@ def in_turns(
     peaks = dict.fromkeys(contestants, 0.0)
     for _ in range(rounds):
         for name, contestant in contestants.items():
-            gc.collect()
-            forget_peak(device)
+            before = forget_peak(device)
             start = clock()
             contestant()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds[name].append(clock() - start)
-            peaks[name] = max(peaks[name], peak_mb(device))
+            peaks[name] = max(peaks[name], peak_mb(device) - before)
     return {name: Measured(seconds[name], peaks[name]) for name in contestants}
 
 
-def forget_peak(device: torch.device) -> None:
-    """Start counting the peak of memory anew."""
+def forget_peak(device: torch.device) -> float:
+    """Give unused memory back, start counting the peak anew, and return what is in use, MB."""
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        return
-    with contextlib.suppress(OSError):  # not Linux, or not allowed: the peak is then that of the whole process
+        return torch.cuda.memory_allocated(device) / 1e6
+    with contextlib.suppress(OSError, AttributeError):  # not glibc, or not Linux: peaks are then too low, or nothing
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
 
 
 def peak_mb(device: torch.device) -> float:
     """Return the peak of memory: allocated on a GPU, resident of this process (without its workers) on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
+    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else _status("VmHWM")
+
+
+def _status(name: str) -> float:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return 0.0
-    return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(name))
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device = CPU, size: int | None = None) -> float:

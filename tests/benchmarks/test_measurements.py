@@ -46,6 +46,14 @@ def test_contestants_take_turns_after_a_warm_up():
     assert len(times["a"].seconds) == len(times["b"].seconds) == 3
 
 
+def test_the_memory_of_a_round_is_that_beyond_what_lay_there():
+    held = torch.zeros(20_000_000)  # 80 MB, all of it touched
+    times = in_turns({"much": lambda: torch.ones(10_000_000), "nothing": lambda: None}, 1)
+    assert held.sum() == 0
+    assert 35 < times["much"].peak_mb < 60
+    assert times["nothing"].peak_mb < 10
+
+
 def test_a_ratio_says_how_many_times_better():
     assert Row("speed", "images/s", 30.0, 10.0).ratio == 3
     assert Row("time", "s", 10.0, 30.0, higher_is_better=False).ratio == 3

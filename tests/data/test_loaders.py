@@ -10,7 +10,7 @@ from longtail.config import load_config
 from longtail.data import Batch, ImageSet, Shard, Splits, build_loaders
 from longtail.data import loaders as module
 from longtail.data.image_set import ImageFiles
-from longtail.data.loaders import SINGLE, FileLoader, MemoryLoader
+from longtail.data.loaders import CPU, SINGLE, FileLoader, MemoryLoader
 from longtail.data.samplers import InstanceBalanced
 from longtail.errors import UserError
 
@@ -43,7 +43,7 @@ def build(request, monkeypatch):
     """Build the loaders of a tiny data set, held in memory or decoded image by image."""
     monkeypatch.setattr(module, "CHUNK", 8)  # two batches per chunk, so that chunks end inside an epoch
 
-    def build(*overrides, shard=SINGLE, train=N, valid=11):
+    def build(*overrides, shard=SINGLE, train=N, valid=11, device=CPU):
         cfg = load_config(
             None,
             [
@@ -61,7 +61,7 @@ def build(request, monkeypatch):
             ],
         )
         splits = Splits(image_set(request.param, train, 0), image_set(request.param, valid, 1))
-        return build_loaders(cfg, splits, shard)
+        return build_loaders(cfg, splits, shard, device)
 
     return build
 
@@ -100,6 +100,14 @@ def test_labels_and_images_belong_to_their_indices(build):
         assert torch.equal(batch.labels, batch.indices % CLASSES)
         assert (batch.images.dtype, batch.labels.dtype, batch.indices.dtype) == (torch.uint8, torch.int64, torch.int64)
         assert batch.partner is None
+
+
+def test_images_in_memory_lie_where_they_are_wanted_and_files_give_theirs_to_the_host(build):
+    for loader in build(device=torch.device("meta"))[:2]:
+        if isinstance(loader, MemoryLoader):
+            assert loader.images.device.type == "meta"
+        else:
+            assert next(loader.epoch(1)).images.device.type == "cpu"
 
 
 def test_every_epoch_has_its_own_order_and_augmentation(build):

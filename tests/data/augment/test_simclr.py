@@ -44,22 +44,24 @@ def test_fallback_is_the_central_box(generator, size, expected):
     assert boxes.tolist() == [list(expected)] * 5
 
 
-def test_jitter_equals_torchvision_on_pillow_given_the_same_draws(images):
-    many = images.repeat(10, 1, 1, 1)
-    count = len(many)
-    ours = ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8)(many, torch.Generator().manual_seed(5))
-    generator = torch.Generator().manual_seed(5)
-    chosen = uniform((count,), generator) < 0.8
-    amounts = torch.stack([uniform((count,), generator, *bounds) for bounds in [(0.6, 1.4)] * 3 + [(-0.1, 0.1)]], 1)
-    orders = uniform((count, 4), generator).argsort(1)
-    changes = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
-    expected = []
-    for i, image in enumerate(many):
-        picture = to_pillow(image)
-        for kind in orders[i].tolist() if chosen[i] else []:
-            picture = changes[kind](picture, amounts[i, kind].item())
-        expected.append(from_pillow(picture))
-    assert_equal(ours, torch.stack(expected))
+@pytest.mark.parametrize("alone", [False, True], ids=["many", "alone"])
+def test_jitter_equals_torchvision_on_pillow_given_the_same_draws(images, alone):
+    """An image from a file comes alone, and takes a shorter way."""
+    for seed, many in enumerate(images.split(1) if alone else [images.repeat(10, 1, 1, 1)]):
+        count = len(many)
+        ours = ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8)(many, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        chosen = uniform((count,), generator) < 0.8
+        amounts = torch.stack([uniform((count,), generator, *bounds) for bounds in [(0.6, 1.4)] * 3 + [(-0.1, 0.1)]], 1)
+        orders = uniform((count, 4), generator).argsort(1)
+        changes = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
+        expected = []
+        for i, image in enumerate(many):
+            picture = to_pillow(image)
+            for kind in orders[i].tolist() if chosen[i] else []:
+                picture = changes[kind](picture, amounts[i, kind].item())
+            expected.append(from_pillow(picture))
+        assert_equal(ours, torch.stack(expected))
 
 
 def test_chances(generator):
