@@ -130,7 +130,7 @@ def matrix_rate(dtype: torch.dtype, device: torch.device = CPU, size: int | None
     size = size or (8192 if device.type == "cuda" else 1024)
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = float("inf")
-    for _ in range(8):
+    for _ in range(32):
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         start = time.perf_counter()
