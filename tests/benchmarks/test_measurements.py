@@ -2,6 +2,7 @@
 
 import json
 
+import costs
 import pytest
 import run
 import torch
@@ -76,6 +77,15 @@ def test_the_command_prints_one_table_and_records_it(tmp_path, capsys, monkeypat
     record = json.loads(path.read_text())
     assert record["machine"]["torch"] == torch.__version__
     assert record["rows"][0]["ratio"] == record["rows"][0]["ours"] / record["rows"][0]["baseline"]
+
+
+def test_the_costs_grow_as_they_are_said_to(capsys, monkeypatch):
+    monkeypatch.setattr(costs, "NETWORKS", [("res8_measured", 16), ("res8_measured", 32)])
+    assert costs.main(["--images", "100", "--classes", "20"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 + 2 + 2 + 2
+    small, large = (float(line.split(" G operations")[0].split()[-1]) for line in lines[-2:])
+    assert 0 < small < large
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

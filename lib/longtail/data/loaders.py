@@ -171,13 +171,10 @@ class FileLoader(Loader):
             UserError: an image is missing or damaged, too many are, or the images of a batch differ in size.
         """
         order = self.sampler.indices(epoch)
-        draws = zip(self.share(order)[start:], self.share(_times_before(order))[start:], strict=True)
+        draws = list(zip(self.share(order)[start:], self.share(_times_before(order))[start:], strict=True))
         loader = DataLoader(
             self.samples,
-            batch_sampler=[
-                [(epoch, *draw) for draw in zip(batch.tolist(), before.tolist(), strict=True)]
-                for batch, before in draws
-            ],
+            batch_sampler=_Keys(epoch, draws),
             num_workers=self.workers,
             worker_init_fn=_leave_signals_to_the_main_process,
             collate_fn=_collate,
@@ -209,6 +206,26 @@ class PairedLoader(Loader):
         """Yield the batches of an epoch, see `Loader.epoch`."""
         for batch, partner in zip(self.first.epoch(epoch, start), self.second.epoch(epoch, start), strict=True):
             yield batch._replace(partner=partner)
+
+
+class _Keys:
+    """What `_Samples` is asked for, batch by batch: made when it is due, for an epoch may have millions of samples.
+
+    Args:
+        epoch: from 1.
+        draws: for each batch positions and how often each came before, both (B,).
+    """
+
+    def __init__(self, epoch: int, draws: Sequence[tuple[Tensor, Tensor]]) -> None:
+        self.epoch = epoch
+        self.draws = draws
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        for positions, before in self.draws:
+            yield [(self.epoch, *draw) for draw in zip(positions.tolist(), before.tolist(), strict=True)]
 
 
 def _times_before(order: Tensor) -> Tensor:

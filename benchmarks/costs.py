@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Measure how memory and time grow: the points of docs/cost_model.md.
+
+    python benchmarks/costs.py
+    python benchmarks/costs.py --images 1000000 10000000 --classes 1000 10000
+
+Data: reading an annotation file, telling whether files are there, the fingerprint, the order of an epoch. Classes: what
+judging counts, the nested loss. Augmentation: a call. Networks: operations and memory for the backward pass, per image and expert.
+Memory is that of this process beyond what lay there before, in MB; seconds are processor time of one thread.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from measuring import CPU, forget_peak, forward_operations, peak_mb, positive, threads
+from pictures import long_tailed_labels, smooth_images
+from torch import nn
+
+from longtail.config import load_config
+from longtail.data.annotations import read_annotations
+from longtail.data.augment import build_policy
+from longtail.data.image_files import ImageFiles
+from longtail.data.image_set import ImageSet
+from longtail.data.samplers import InstanceBalanced
+from longtail.evaluation import Judge
+from longtail.losses import build_loss
+from longtail.models import BACKBONES
+
+EXPERTS, BATCH = 3, 64
+NETWORKS = (("res32_cifar", 32), ("res50", 224), ("res50", 320), ("resnext50", 224), ("res152", 224))
+
+
+def measured(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Return what `work` returns, the seconds that it took, and the most memory that it took, MB."""
+    before = forget_peak(CPU)
+    start = time.process_time()
+    result = work()
+    seconds = time.process_time() - start
+    return result, seconds, peak_mb(CPU) - before
+
+
+def tell(what: str, seconds: float, memory: float, more: str = "") -> None:
+    """Print one point."""
+    print(f"{what:58} {seconds:9.2f} s {memory:9,.0f} MB  {more}".rstrip())
+
+
+def of_images(count: int, classes: int = 1000) -> None:
+    """Measure what grows with the images: N entries that name one file."""
+    with tempfile.TemporaryDirectory() as folder:
+        image, path = Path(folder) / "n01440764_10026.JPEG", Path(folder) / "train.json"
+        image.touch()
+        labels = long_tailed_labels(count, classes).tolist()
+        entries = [{"fpath": f"train/n01440764/{i}.JPEG", "category_id": label} for i, label in enumerate(labels)]
+        path.write_text(json.dumps({"annotations": entries, "num_classes": classes}))
+        del entries, labels
+        read, seconds, memory = measured(lambda: read_annotations(path))
+        held = memory_held(lambda: read_annotations(path))
+        size = path.stat().st_size / 1e6
+        tell(f"{count:,} images: annotation file of {size:,.0f} MB", seconds, memory, f"{held:,.0f} MB stay")
+        images = ImageSet.of_files("measured", read.paths, read.labels, classes)
+        tell(f"{count:,} images: fingerprint", *measured(images.fingerprint)[1:])
+        files = ImageFiles([str(image)] * count)
+        tell(f"{count:,} images: looking whether files are there", *measured(files.absent)[1:])
+        tell(f"{count:,} images: order of an epoch", *measured(lambda: InstanceBalanced(count, 0).indices(1))[1:])
+
+
+def memory_held(work: Callable[[], Any]) -> float:
+    """Return the memory that the result of `work` goes on taking, MB."""
+    before = forget_peak(CPU)
+    result = work()
+    held = forget_peak(CPU) - before
+    del result
+    return held
+
+
+def of_classes(classes: int) -> None:
+    """Measure what grows with the classes."""
+    logits, labels = torch.randn(EXPERTS, BATCH, classes), torch.arange(BATCH) % classes
+    counts = [100] * classes
+
+    def judge() -> None:
+        one = Judge(classes, EXPERTS, counts)
+        one.update(logits, labels)
+        one.results()
+
+    tell(f"{classes:,} classes: judging a batch, and the results", *measured(judge)[1:])
+    cfg = load_config(None, ["LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.CE_RATIO", 1.0, "LOSS.HCM_RATIO", 1.0])
+    loss = build_loss(cfg, counts)
+    leaf = logits.requires_grad_()
+    tell(
+        f"{classes:,} classes: nested loss of a batch, with gradients",
+        *measured(lambda: loss(leaf, labels).backward())[1:],
+    )
+
+
+def of_augmentation(policy: str, count: int = 1024) -> None:
+    """Measure a call of an augmentation policy on small images."""
+    images, augment = smooth_images(count, 32, 32), build_policy(policy, load_config(None))
+    generator = torch.Generator().manual_seed(0)
+    augment(images, generator)
+    _, seconds, memory = measured(lambda: augment(images, generator))
+    tell(f"{policy} on {count:,} images of 32 x 32", seconds, memory)
+
+
+def of_network(name: str, side: int) -> None:
+    """Print what an image costs one expert."""
+    backbone: nn.Module = BACKBONES.get(name)().train()
+    images = torch.zeros(2, 3, side, side)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, nn.Parameter):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = backbone(images)
+    del output
+    parameters = sum(parameter.numel() for parameter in backbone.parameters())
+    operations = forward_operations(backbone.eval(), images[:1])
+    kept_mb = sum(kept.values()) / len(images) / 1e6
+    print(
+        f"{name + f', {side} x {side}':26} {parameters / 1e6:6.2f} M parameters  "
+        f"{operations / 1e9:6.2f} G operations forward  {kept_mb:6.1f} MB kept for backward, float32"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", nargs="*", type=positive, metavar="N", default=[100_000, 1_000_000])
+    parser.add_argument("--classes", nargs="*", type=positive, metavar="C", default=[1_000, 10_000])
+    options = parser.parse_args(arguments)
+    with threads(1):
+        for count in options.images:
+            of_images(count)
+        for classes in options.classes:
+            of_classes(classes)
+        for policy in ("autoaugment", "simclr"):
+            of_augmentation(policy)
+        for name, side in NETWORKS:
+            of_network(name, side)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
