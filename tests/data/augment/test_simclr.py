@@ -37,11 +37,26 @@ def test_boxes_are_distributed_like_those_of_torchvision(generator):
     assert (ours.std(0) / theirs.std(0)).sub(1).abs().max() < 0.06
 
 
+def test_one_box_follows_from_its_draws_as_one_of_many_does():
+    height, width = size = (30, 50)
+    for seed in range(300):
+        box = random_boxes(1, size, (0.08, 1.0), (3 / 4, 4 / 3), torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        area = uniform((10,), generator, 0.08, 1.0) * (height * width)
+        aspect = uniform((10,), generator, math.log(3 / 4), math.log(4 / 3)).exp()
+        place = uniform((2,), generator)
+        wide, tall = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+        first = int(((wide <= width) & (tall <= height)).to(torch.uint8).argmax())
+        room = torch.stack([height - tall[first] + 1, width - wide[first] + 1])
+        assert box.tolist() == [[*(place * room).long().tolist(), int(tall[first]), int(wide[first])]]
+
+
 @pytest.mark.parametrize(("size", "expected"), [((10, 100), (0, 43, 10, 13)), ((100, 10), (43, 0, 13, 10))])
 def test_fallback_is_the_central_box(generator, size, expected):
     # The whole area of so long an image never fits the ratio.
-    boxes = random_boxes(5, size, (1.0, 1.0), (3 / 4, 4 / 3), generator)
-    assert boxes.tolist() == [list(expected)] * 5
+    for count in (1, 5):
+        boxes = random_boxes(count, size, (1.0, 1.0), (3 / 4, 4 / 3), generator)
+        assert boxes.tolist() == [list(expected)] * count
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["many", "alone"])

@@ -118,13 +118,14 @@ class RandAugment:
         """Return augmented images, uint8 (N, 3, H, W), of images uint8 (N, 3, H, W)."""
         check_images(images)
         draws = self.draw(len(images), generator)
-        result = images.clone()
-        for number, (codes, levels, kinds) in enumerate(zip(*(values.tolist() for values in draws), strict=True)):
-            if max(codes) < 0:
-                continue
-            picture = Image.fromarray(images[number].permute(1, 2, 0).contiguous().cpu().numpy())
-            for code, level, kind in zip(codes, levels, kinds, strict=True):
-                if code >= 0:
-                    picture = _CALLS[code](picture, level, _RESAMPLING[kind])
-            result[number] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-        return result
+        results = []
+        for image, *drawn in zip(images, *(values.tolist() for values in draws), strict=True):
+            if max(drawn[0]) >= 0:
+                picture = Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+                for code, level, kind in zip(*drawn, strict=True):
+                    if code >= 0:
+                        picture = _CALLS[code](picture, level, _RESAMPLING[kind])
+                image = torch.from_numpy(np.array(picture)).permute(2, 0, 1).to(images.device)
+            results.append(image)
+        # An image from a file comes alone, and is copied into its batch soon enough.
+        return results[0][None] if len(results) == 1 else torch.stack(results) if results else images.clone()

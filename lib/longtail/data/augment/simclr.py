@@ -47,6 +47,9 @@ def random_boxes(
     area = uniform((count, _TRIES), generator, *scale) * (height * width)
     aspect = uniform((count, _TRIES), generator, math.log(ratio[0]), math.log(ratio[1])).exp()
     place = uniform((count, 2), generator)
+    if count == 1:
+        box = _first_box(area[0].tolist(), aspect[0].tolist(), place[0].tolist(), size)
+        return torch.tensor([box or _central_box(height, width, ratio)], device=generator.device)
     wide = (area * aspect).sqrt().round().long()
     tall = (area / aspect).sqrt().round().long()
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
@@ -56,6 +59,18 @@ def random_boxes(
     left = (place[:, 1] * (width - wide + 1)).long()
     boxes = torch.stack((top, left, tall, wide), 1)
     return torch.where(fits.any(1, keepdim=True), boxes, boxes.new_tensor(_central_box(height, width, ratio)))
+
+
+def _first_box(
+    areas: list[float], aspects: list[float], place: list[float], size: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """Return the first candidate that fits, as `random_boxes` does for many images at once, in fewer operations."""
+    height, width = size
+    for area, aspect in zip(areas, aspects, strict=True):
+        wide, tall = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < wide <= width and 0 < tall <= height:
+            return int(place[0] * (height - tall + 1)), int(place[1] * (width - wide + 1)), tall, wide
+    return None
 
 
 def _central_box(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int, int, int]:
