@@ -16,6 +16,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/.venv/bin/python}
 [ -z "${VIRTUAL_ENV:-}" ] && [ -x "$python" ] || python=${PYTHON:-python3}
 where=${TORCHRUN_ARGS:---standalone}
+# A new meeting place for every restart: in a shared one torchrun leaves the addresses of processes that are gone.
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=${TORCH_DISABLE_SHARE_RDZV_TCP_STORE:-1}
 kind=--cfg
 grep -qs '^stages:' "$1" && kind=--recipe
 # shellcheck disable=SC2086  (several words on purpose)

@@ -52,6 +52,8 @@ def defaults() -> CfgNode:
     #                                  are a wrong ROOT or a failing disk
     _C.DATASET.CACHE = "none"  # [ours] image files larger than 64 pixels: decode from the disk each time (none), or
     #                            from their bytes, which are read into memory first (ram)
+    _C.DATASET.ON_DEVICE = False  # [ours] keep images that are held in memory on the GPU, and augment them there; off,
+    #                               because it has not been tried on one yet
     _C.DATASET.INTRA_N = 1  # NCL++: how many times an image is augmented, each time anew
     _C.DATASET.IMBALANCECIFAR = CfgNode()  # the rule that makes CIFAR and the digits long-tailed
     _C.DATASET.IMBALANCECIFAR.RATIO = 0.01  # smallest class / largest class = 1 / imbalance factor

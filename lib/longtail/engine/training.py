@@ -112,7 +112,8 @@ def _train(
     if from_main(start.run is not None and start.run.finished()):
         logger.info("the run of %s is finished; nothing is left to do", checkpoint)
         return start.run
-    loaders = build_loaders(cfg, splits, Shard(world.rank, world.size), device)
+    place = device if cfg.DATASET.ON_DEVICE else torch.device("cpu")
+    loaders = build_loaders(cfg, splits, Shard(world.rank, world.size), place)
 
     run = (start.run or create_run(cfg)) if world.main else None
     if run:
