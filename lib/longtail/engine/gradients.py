@@ -17,6 +17,7 @@ class Gradients:
         self.optimizer = optimizer
         self.scaler = scaler
         self.largest = largest
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def bound(self) -> Tensor | None:
         """Shorten the gradients where they are too long.
@@ -29,8 +30,7 @@ class Gradients:
             return None
         if scaled:
             self.scaler.unscale_(self.optimizer)
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = torch.nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+        norm = torch.nn.utils.get_total_norm([one.grad for one in self.parameters if one.grad is not None])
         if self.largest:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.largest, norm)
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.largest, norm)
         return None if scaled else norm
