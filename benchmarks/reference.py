@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from longtail.data.normalization import NORMALIZATIONS
+
 
 class SmallImages(Dataset):
     """Images in memory, each augmented with Pillow when it is asked for.
@@ -43,11 +45,18 @@ class SmallImages(Dataset):
 
 
 class LargeImages(Dataset):
-    """Image files, each opened and augmented with Pillow when it is asked for, (3, size, size) uint8."""
+    """Image files, each opened and augmented with Pillow when it is asked for, (3, size, size).
 
-    def __init__(self, paths: Sequence[str], size: int) -> None:
+    Args:
+        paths: the files.
+        size: side of the result in pixels.
+        normalized: give normalised float32, as released, and not uint8.
+    """
+
+    def __init__(self, paths: Sequence[str], size: int, normalized: bool = False) -> None:
         self.paths = paths
         self.size = size
+        self.normalized = normalized
         self.rng = random.Random(0)
 
     def __len__(self) -> int:
@@ -55,7 +64,11 @@ class LargeImages(Dataset):
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         with Image.open(self.paths[position]) as image:
-            return pillow_augmentation.to_tensor(pillow_augmentation.large(image, self.size, self.rng)), 0
+            pixels = pillow_augmentation.to_tensor(pillow_augmentation.large(image, self.size, self.rng))
+        if self.normalized:
+            mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS.get("imagenet"))
+            pixels = pixels.float().div(255).sub_(mean).div_(deviation)
+        return pixels, 0
 
 
 def reference_loader(dataset: Dataset, batch_size: int, workers: int = 2) -> DataLoader:

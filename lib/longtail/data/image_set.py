@@ -1,9 +1,9 @@
 """One split of a data set: labels at hand, images when they are asked for."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ class ImageSet:
         """
         digest = hashlib.sha256(f"{self.num_classes} {len(self)} ".encode())
         digest.update(self.labels.numpy().tobytes())
-        digest.update("\n".join(Path(path).name for path in self.paths).encode())
+        digest.update("\n".join(map(os.path.basename, self.paths)).encode())
         if self.generated:
             digest.update(f"{self.generated} generated".encode())
         pixels = None if self.paths else self.load()

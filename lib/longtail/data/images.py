@@ -1,11 +1,11 @@
 """From image files to uint8 tensors."""
 
+import contextlib
 import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,8 +18,6 @@ from longtail.errors import UserError
 SMALL_SIDE = 64  # pixels; sets whose images are no larger live in memory
 READERS = 8  # threads that read small files: they wait for slow disks together, and cost nothing with fast ones
 PER_TASK = 256  # files that a thread takes at once
-
-T = TypeVar("T")
 
 
 def read_image(path: str | Path, content: bytes | None = None) -> Tensor:
@@ -40,7 +38,8 @@ def read_image(path: str | Path, content: bytes | None = None) -> Tensor:
 
 def read_pixels(path: str | Path, content: bytes | None = None) -> np.ndarray:
     """Decode one image file to (H, W, 3) uint8; see `read_image`."""
-    return _opened(path, content, rgb_pixels)
+    with _faults_told(path, content), Image.open(path if content is None else io.BytesIO(content)) as image:
+        return rgb_pixels(image)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -49,7 +48,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         UserError: the file is missing or no image.
     """
-    return _opened(path, None, upright_size)
+    with _faults_told(path), Image.open(path) as image:
+        return upright_size(image)
 
 
 def read_images(paths: Sequence[str | Path], unreadable: dict[int, UserError] | None = None) -> Tensor | None:
@@ -65,35 +65,42 @@ def read_images(paths: Sequence[str | Path], unreadable: dict[int, UserError] | 
     """
     height, width = first_size(paths, skip=unreadable is not None)
     pixels = np.zeros((len(paths), height, width, 3), dtype=np.uint8)
+    for position, content in enumerate(_contents(paths)):
+        try:
+            image = read_pixels(paths[position], content)
+        except UserError as error:
+            if unreadable is None:
+                raise
+            unreadable[position] = error
+            continue
+        if image.shape[:2] != (height, width):
+            return None
+        pixels[position] = image
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
-    def read(positions: range) -> tuple[bool, dict[int, UserError]]:
-        faults: dict[int, UserError] = {}
-        for position in positions:
-            try:
-                image = read_pixels(paths[position])
-            except UserError as error:
-                faults[position] = error
-                if unreadable is None:
-                    break
-                continue
-            if image.shape[:2] != (height, width):
-                return False, faults
-            pixels[position] = image
-        return True, faults
 
-    tasks = [range(first, min(first + PER_TASK, len(paths))) for first in range(0, len(paths), PER_TASK)]
+def _contents(paths: Sequence[str | Path]) -> Iterator[bytes | None]:
+    """Yield the bytes of each file, None for one that cannot be read, ahead of their use.
+
+    Threads read, and one decodes: small images decoded by several take longer, for want of Python's lock.
+    """
+
+    def read(some: Sequence[str | Path]) -> list[bytes | None]:
+        return [_content(path) for path in some]
+
     pool = ThreadPoolExecutor(READERS)
     try:
-        for equal, faults in pool.map(read, tasks):
-            if faults and unreadable is None:
-                raise next(iter(faults.values()))
-            if not equal:
-                return None
-            if unreadable is not None:
-                unreadable.update(faults)
+        for contents in pool.map(read, (paths[first : first + PER_TASK] for first in range(0, len(paths), PER_TASK))):
+            yield from contents
     finally:
         pool.shutdown(cancel_futures=True)
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def _content(path: str | Path) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError):
+        return None
 
 
 def first_size(paths: Sequence[str | Path], skip: bool) -> tuple[int, int]:
@@ -110,11 +117,11 @@ def first_size(paths: Sequence[str | Path], skip: bool) -> tuple[int, int]:
     return image_size(paths[-1 if skip else 0])
 
 
-def _opened(path: str | Path, content: bytes | None, read: Callable[[Image.Image], T]) -> T:
-    """Open an image, and tell in one line what prevents it."""
+@contextlib.contextmanager
+def _faults_told(path: str | Path, content: bytes | None = None) -> Iterator[None]:
+    """Within the block, tell in one line what prevents opening or decoding an image."""
     try:
-        with Image.open(path if content is None else io.BytesIO(content)) as image:
-            return read(image)
+        yield
     except FileNotFoundError:
         raise UserError(f"image {path} does not exist") from None
     except IsADirectoryError:

@@ -35,7 +35,7 @@ class BasicBlock(nn.Module):
         out = self.bn2(self.conv2(out))
         if self.stride > 1 or self.padding:
             x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.padding, self.padding))
-        return F.relu(out + x, inplace=True)
+        return F.relu(out.add_(x), inplace=True)  # no backward pass needs what it overwrites
 
 
 class CifarResNet(Backbone):

@@ -121,11 +121,13 @@ class RandAugment:
         results = []
         for image, *drawn in zip(images, *(values.tolist() for values in draws), strict=True):
             if max(drawn[0]) >= 0:
-                picture = Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+                # Plane by plane in both directions, which takes a third of the time of interleaving them here.
+                picture = Image.merge("RGB", [Image.fromarray(plane) for plane in image.cpu().numpy()])
                 for code, level, kind in zip(*drawn, strict=True):
                     if code >= 0:
                         picture = _CALLS[code](picture, level, _RESAMPLING[kind])
-                image = torch.from_numpy(np.array(picture)).permute(2, 0, 1).to(images.device)
+                planes = np.stack([np.asarray(band) for band in picture.split()])
+                image = torch.from_numpy(planes).to(images.device)
             results.append(image)
         # An image from a file comes alone, and is copied into its batch soon enough.
         return results[0][None] if len(results) == 1 else torch.stack(results) if results else images.clone()
