@@ -1,7 +1,7 @@
 """An epoch of NCL on images of CIFAR's size, end to end: loading, augmentation, three ResNet-32, loss, optimiser.
 
 Ours is the training loop itself, in float32 and in bf16; the baseline is `reference.py`, with the same initial weights,
-images and batch size. On a GPU the same, where there is one.
+images and batch size. On a GPU the same, where there is one, and with replayed steps too (TRAIN.CUDA_GRAPH).
 """
 
 from collections.abc import Callable
@@ -21,13 +21,19 @@ from longtail.engine.assembly import autocast, build_network, judge_maker, sched
 from longtail.engine.devices import usable_precision, wrap
 from longtail.engine.distributed import World
 from longtail.engine.optim import build_optimizer
+from longtail.engine.recorded_stepping import build_recorder
 from longtail.engine.trainer import Trainer
 from longtail.losses import build_loss
 from longtail.methods import build_method
 
 CLASSES = 10
-PRECISIONS = {"off": "float32", "bf16": "bf16"}
 DTYPES = {"off": torch.float32, "bf16": torch.bfloat16}
+ON_CPU = {"float32": ["TRAIN.AMP", "off"], "bf16": ["TRAIN.AMP", "bf16"]}
+ON_GPU = {
+    **ON_CPU,
+    "bf16, replayed": ["TRAIN.AMP", "bf16", "TRAIN.CUDA_GRAPH", "loop"],
+    "bf16, replayed, experts in streams": ["TRAIN.AMP", "bf16", "TRAIN.CUDA_GRAPH", "streams"],
+}
 NCL = [
     *("BACKBONE.MULTI_NETWORK_TYPE", ["res32_cifar"] * 3, "DATASET.VIEWS", ["autoaugment"]),
     *("DATASET.NORMALIZATION", "cifar", "TRAIN.COMBINER.TYPE", "nested", "LOSS.LOSS_TYPE", "NIL_NBOD"),
@@ -63,6 +69,7 @@ def build_trainer(cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.de
         None,
         None,
         {},
+        recorder=build_recorder(cfg, network, method, device) if cfg.TRAIN.CUDA_GRAPH != "off" else None,
     )
 
 
@@ -97,34 +104,32 @@ def baseline_epoch(
 def measure(
     images: int = 1280, batch: int = 64, rounds: int = 3, device: torch.device = CPU, backbone: str = "res32_cifar"
 ) -> list[Row]:
-    """Return a row for float32 and one for bf16; see the module."""
+    """Return a row for each way of training; see the module."""
     pixels, labels = smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES)
     experts = [backbone] * 3
     settings = [
         *("BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.BATCH_SIZE", batch),
         *("TRAIN.MAX_EPOCH", rounds + 1),  # one to warm up
     ]
-    trainers = {
-        precision: build_trainer(tree("TRAIN.AMP", precision, *settings), pixels, labels, device)
-        for precision in PRECISIONS
-    }
-    contestants = {precision: our_epoch(trainer) for precision, trainer in trainers.items()}
+    trees = {name: tree(*how, *settings) for name, how in (ON_GPU if device.type == "cuda" else ON_CPU).items()}
+    trainers = {name: build_trainer(cfg, pixels, labels, device) for name, cfg in trees.items()}
+    contestants = {name: our_epoch(trainer) for name, trainer in trainers.items()}
     contestants["baseline"] = baseline_epoch(experts, pixels, labels, batch, device)
     times = in_turns(contestants, rounds, device)
     one = torch.zeros(1, 3, 32, 32, device=device)
-    operations = 3 * forward_operations(trainers["off"].network, one)  # backward: for inputs, and for weights
+    operations = 3 * forward_operations(trainers["float32"].network, one)  # backward: for inputs, and for weights
     counted = images - images % batch
     where = "GPU" if device.type == "cuda" else f"{torch.get_num_threads()} cores"
     return [
         Row(
             f"NCL epoch, 3 x {backbone}, batch {batch}, {name}, {where}",
             "images/s",
-            counted / times[precision].median,
+            counted / times[name].median,
             counted / times["baseline"].median,
-            of_matrix_rate=operations * counted / times[precision].median / matrix_rate(DTYPES[precision], device),
-            peak_mb=times[precision].peak_mb,
+            of_matrix_rate=operations * counted / times[name].median / matrix_rate(DTYPES[cfg.TRAIN.AMP], device),
+            peak_mb=times[name].peak_mb,
             baseline_peak_mb=times["baseline"].peak_mb,
             note=f"{images} images an epoch, median of {rounds} epochs; baseline float32",
         )
-        for precision, name in PRECISIONS.items()
+        for name, cfg in trees.items()
     ]

@@ -31,6 +31,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 GPU_ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpu_epoch": ("epoch", {"device": CUDA, "images": 12_800}),
+    "gpu_schedule": ("schedule", {"device": CUDA}),
     "gpu_judging": ("judging", {"device": CUDA}),
     "gpu_large": ("large_images", {"device": CUDA}),
 }

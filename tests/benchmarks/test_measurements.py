@@ -21,6 +21,14 @@ TINY = {
         "rounds": 1,
         "backbone": "res8_measured",
     },
+    "schedule": {
+        "images": 32,
+        "valid": 20,
+        "epochs": 5,
+        "batch": 16,
+        "backbone": "res8_measured",
+        "replayed": "off",
+    },
     "start": {"train": 128, "valid": 20, "rounds": 1},
 }
 

@@ -1,4 +1,4 @@
-"""A training step never asks the device for a number: on a GPU every such question is a wait."""
+"""A training step never asks the device for a number, and never sends it one: on a GPU either is a wait."""
 
 import pytest
 import torch
@@ -9,11 +9,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import train
 
-WAITS = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "unique_dim", "_unique2"}
+WAITS = {
+    "lift_fresh",
+    "_local_scalar_dense",
+    "is_nonzero",
+    "nonzero",
+    "masked_select",
+    "equal",
+    "unique_dim",
+    "_unique2",
+}
 
 
 class Questions(TorchDispatchMode):
-    """Notes the operations whose result the host needs before it can go on."""
+    """Notes operations whose result the host needs before it can go on, and tensors made of the host's numbers."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -189,6 +189,9 @@ def defaults() -> CfgNode:
     _C.TRAIN.DETERMINISTIC = True  # [ours] choose deterministic cuDNN kernels, as both releases did
     _C.TRAIN.COMPILE = False  # [ours] torch.compile of each expert; needs a C++ compiler, and a minute before the first
     #                           step. Off, because it gained 3 to 7 % on the CPU where it was measured
+    _C.TRAIN.CUDA_GRAPH = "off"  # [ours] record a step once an epoch and replay it on one GPU, with the experts one
+    #                              after another (loop) or all at once (streams); plain and nested training. Off,
+    #                              because it has not been tried on one yet
     _C.TRAIN.CHECKPOINT_MINUTES = 10.0  # [ours] write last.pth inside an epoch when the newest one is older than this
     _C.TRAIN.TENSORBOARD = CfgNode()
     _C.TRAIN.TENSORBOARD.ENABLE = True  # curves for TensorBoard in the run directory

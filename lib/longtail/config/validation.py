@@ -19,6 +19,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "LOSS.HCM_MODE": ("zero", "exclude"),
     "LOSS.HCM_PRIOR": ("counts", "frequencies"),
     "LOSS.CrossEntropyLabelAwareSmooth.SHAPE": ("concave", "linear", "convex"),
+    "TRAIN.CUDA_GRAPH": ("off", "loop", "streams"),
     "TRAIN.AMP": ("off", "auto", "bf16", "fp16"),
     "TRAIN.OPTIMIZER.TYPE": ("SGD", "ADAM"),
     "TRAIN.LR_SCHEDULER.TYPE": ("multistep", "warmup", "cosine"),

@@ -27,14 +27,21 @@ class Batch(NamedTuple):
         """Return the positions of all images of the step, the partner's behind the batch's own."""
         return torch.cat([self.indices, self.partner.indices]) if self.partner else self.indices
 
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with all of its tensors changed, those of the partner too."""
+        partner = self.partner.changed(change) if self.partner else None
+        return Batch(change(self.images), change(self.labels), change(self.indices), partner)
+
+    def copy_(self, other: "Batch") -> None:
+        """Take over the content of a batch of the same shapes."""
+        for own, new in zip(self[:3], other[:3], strict=True):
+            own.copy_(new, non_blocking=True)
+        if self.partner and other.partner:
+            self.partner.copy_(other.partner)
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device; copies from page-locked memory do not wait."""
-        return Batch(
-            self.images.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
-            self.indices.to(device, non_blocking=True),
-            self.partner.to(device) if self.partner else None,
-        )
+        return self.changed(lambda tensor: tensor.to(device, non_blocking=True))
 
     def with_images(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Return the batch with its images changed, those of the partner too."""
@@ -43,9 +50,4 @@ class Batch(NamedTuple):
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory."""
-        return Batch(
-            self.images.pin_memory(),
-            self.labels.pin_memory(),
-            self.indices.pin_memory(),
-            self.partner.pin_memory() if self.partner else None,
-        )
+        return self.changed(lambda tensor: tensor.pin_memory())

@@ -52,17 +52,40 @@ class FiniteGuard:
         Raises:
             NotFinite: the step is bad, and verdicts are read at once.
         """
+        self.note(epoch, number, self.judge(step, norm), step.parts, indices)
+
+    def judge(self, step: Step, norm: Tensor | None) -> Tensor:
+        """Return whether a step is finite, a scalar on its device, and tell the optimiser where nobody reads at once.
+
+        Args:
+            step: of the method.
+            norm: of its gradients, a scalar; None leaves them unchecked.
+        """
         finite = torch.isfinite(step.loss.detach())
         if norm is not None:
             finite = finite & torch.isfinite(norm)
-        self._seen.append(_Seen(epoch, number, finite, step.parts, indices))
+        if not self.immediate:
+            if self._bad is None:
+                self._bad = torch.zeros_like(finite, dtype=torch.float32)
+            self._bad.copy_(torch.maximum(self._bad, (~finite).float()))  # in its place: replayed steps know no other
+            self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
+            self.optimizer.grad_scale = None  # type: ignore[attr-defined]
+        return finite
+
+    def note(self, epoch: int, number: int, finite: Tensor, parts: dict[str, Tensor], indices: Tensor) -> None:
+        """Remember a verdict, to be read now or later.
+
+        Args:
+            epoch, number, indices: see `check`.
+            finite: of `judge`.
+            parts: of the loss.
+
+        Raises:
+            NotFinite: the step is bad, and verdicts are read at once.
+        """
+        self._seen.append(_Seen(epoch, number, finite, parts, indices))
         if self.immediate:
             self.report()
-            return
-        bad = (~finite).float()
-        self._bad = bad if self._bad is None else torch.maximum(self._bad, bad)
-        self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
-        self.optimizer.grad_scale = None  # type: ignore[attr-defined]
 
     def report(self) -> None:
         """Read the verdicts since the last call.

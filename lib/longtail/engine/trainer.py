@@ -20,9 +20,11 @@ from longtail.engine.guard import FiniteGuard
 from longtail.engine.interrupts import Interrupted, Interrupts
 from longtail.engine.meter import Meter
 from longtail.engine.progress import Progress, clock
+from longtail.engine.recorded_stepping import RecordedStepper, Recorder
 from longtail.engine.records import Records
 from longtail.engine.results import Results
 from longtail.engine.run_directory import RunDirectory
+from longtail.engine.stepping import Stepper
 from longtail.errors import UserError
 from longtail.evaluation import Judge, summary
 from longtail.methods import Method
@@ -70,6 +72,7 @@ class Trainer:
         records: likewise.
         facts: head of results.json and of checkpoints (classes, fingerprint, ...).
         world: the processes of the run.
+        recorder: replays steps; None: every step is launched anew.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Trainer:
         records: Records | None,
         facts: dict[str, Any],
         world: World = World(),  # noqa: B008  (immutable)
+        recorder: Recorder | None = None,
     ) -> None:
         self.network = network
         self.method = method
@@ -107,8 +111,10 @@ class Trainer:
         self.meter = Meter()
         self.results = Results()
         self.judge: Judge | None = None  # of the newest judgement
-        self.gradients = Gradients(optimizer, scaler, schedule.clip_norm)
-        self.guard = FiniteGuard(optimizer, immediate=device.type == "cpu")
+        self.guard = FiniteGuard(optimizer, immediate=device.type == "cpu" and not recorder)
+        gradients = Gradients(optimizer, scaler, schedule.clip_norm)
+        stepper = Stepper(method, optimizer, scaler, gradients, self.guard, loaders.normalize, autocast)
+        self.stepper = RecordedStepper(stepper, recorder) if recorder else stepper
         self.interrupts = Interrupts()
         self._seconds_before = 0.0
         self._began = self._saved = time.monotonic()
@@ -136,6 +142,7 @@ class Trainer:
         self.method.train(not self.schedule.frozen_statistics)
         self.network.train(not self.schedule.frozen_statistics)
         self.method.set_epoch(epoch)
+        self.stepper.begin_epoch()
         title = f"epoch {epoch}/{len(self.schedule.rates)}"
         progress = Progress(title, len(loader), self.batch, quiet=not self.world.main)
         try:
@@ -169,16 +176,7 @@ class Trainer:
             raise
 
     def _step(self, batch: Batch) -> None:
-        batch = batch.to(self.device).with_images(self.loaders.normalize)
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.autocast():
-            step = self.method.training_step(batch)
-        self.scaler.scale(step.loss).backward()
-        norm = self.gradients.bound()
-        self.guard.check(self.epoch, self.batch + 1, step, batch.samples, norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.meter.update(step, norm)
+        self.meter.update(*self.stepper(batch.to(self.device), self.epoch, self.batch + 1))
 
     def _stop_or_save(self) -> None:
         """Between two batches: obey a signal, or write last.pth when the newest one has become old."""

@@ -27,6 +27,7 @@ from longtail.engine.distributed import (
 from longtail.engine.environment import describe
 from longtail.engine.optim import build_optimizer
 from longtail.engine.preflight import preflight
+from longtail.engine.recorded_stepping import build_recorder, check_recordable
 from longtail.engine.records import Records
 from longtail.engine.run_directory import RunDirectory, create_run
 from longtail.engine.trainer import Trainer
@@ -62,6 +63,8 @@ def train(cfg: CfgNode, source: str, gpus: str | None = None, resume: str = "aut
         check_synchronised(device, world)
     if cfg.TRAIN.COMPILE:
         check_compilable(method_name(cfg), devices, world)
+    if cfg.TRAIN.CUDA_GRAPH != "off":
+        check_recordable(cfg, devices, world, usable_precision(precision(cfg), device))
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with lost_processes_told(world), ExitStack() as stack:
@@ -91,6 +94,7 @@ def _train(
     method = build_method(cfg, wrap(network, devices, device, world), loss).to(device)
     if cfg.TRAIN.SYNCBN:  # what the method holds for itself
         synchronise_norms(method, world)
+    recorder = build_recorder(cfg, network, method, device) if cfg.TRAIN.CUDA_GRAPH != "off" else None
     facts = {
         "config": source,
         "seed": cfg.RAND_SEED,
@@ -140,6 +144,7 @@ def _train(
         Records(run, cfg.TRAIN.TENSORBOARD.ENABLE, content["epoch"] if content else 1) if run else None,
         facts,
         world,
+        recorder,
     )
     if content:
         trainer.load(content)

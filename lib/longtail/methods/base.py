@@ -1,7 +1,7 @@
 """What every training method is: a batch becomes a loss and logits."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,7 @@ class Method(nn.Module):
     """
 
     network: Callable[..., Output]
+    repeatable: ClassVar[bool] = False  # a step draws and decides nothing outside of the device (TRAIN.CUDA_GRAPH)
 
     def __init__(self, network: nn.Module, loss: Loss) -> None:
         super().__init__()

@@ -13,6 +13,8 @@ from longtail.methods.base import METHODS, Method, Step, stacked_views
 class Nested(Method):
     """One loss over the logits (E, V*B, C) of all experts."""
 
+    repeatable = True
+
     def training_step(self, batch: Batch) -> Step:
         """Return the step, see `Method.training_step`."""
         images, targets = stacked_views(batch)

@@ -13,6 +13,8 @@ from longtail.methods.base import METHODS, Method, Step, expert_terms, joined, s
 class Plain(Method):
     """The sum over the experts of a loss that looks at one expert; with one expert, ordinary training."""
 
+    repeatable = True
+
     def training_step(self, batch: Batch) -> Step:
         """Return the step for a batch and its partner, if it has one, as one; see `Method.training_step`."""
         images, targets = stacked_views(joined(batch))

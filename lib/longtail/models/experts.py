@@ -1,6 +1,6 @@
 """A network: E experts that look at the same images."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from longtail.errors import UserError
 from longtail.models.backbones import BACKBONES
 from longtail.models.heads import HEADS, SecondStageHead
 from longtail.models.projections import PROJECTIONS
+from longtail.models.streams import in_streams
 
 
 class Output(NamedTuple):
@@ -90,6 +91,7 @@ class Network(nn.Module):
     def __init__(self, experts: list[Expert]) -> None:
         super().__init__()
         self.experts = nn.ModuleList(experts)
+        self.streams: list[Any] = []  # one per expert, for all to run at once; empty: one after another
 
     def forward(self, images: Tensor, project: bool = False) -> Output:
         """Return logits (E, B, C) and features (E, B, D) of images (B, 3, H, W).
@@ -99,7 +101,8 @@ class Network(nn.Module):
             project: also return projections (E, B, P); every expert must have a projection head. Not the default, for
                 they cost time and judging has no use for them.
         """
-        logits, features = zip(*(expert(images) for expert in self.experts), strict=True)
+        each = in_streams(self.experts, images, self.streams) if self.streams else [one(images) for one in self.experts]
+        logits, features = zip(*each, strict=True)
         projections = None
         if project:
             pairs = zip(self.experts, features, strict=True)
