@@ -9,16 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import train
 
-WAITS = {
-    "lift_fresh",
-    "_local_scalar_dense",
-    "is_nonzero",
-    "nonzero",
-    "masked_select",
-    "equal",
-    "unique_dim",
-    "_unique2",
-}
+ASKED = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "unique_dim", "_unique2"}
+SENT = {"lift_fresh"}
 
 
 class Questions(TorchDispatchMode):
@@ -33,7 +25,7 @@ class Questions(TorchDispatchMode):
         by_mask = name in ("index", "index_put", "index_put_") and any(
             one is not None and one.dtype == torch.bool for one in args[1]
         )
-        if name in WAITS or by_mask:
+        if name in ASKED | SENT or by_mask:
             self.asked.append(name)
         return func(*args, **kwargs or {})
 
