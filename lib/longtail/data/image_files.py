@@ -1,8 +1,8 @@
 """Image files that are decoded one by one, when they are needed."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor
 from yacs.config import CfgNode
@@ -80,7 +80,7 @@ class ImageFiles:
 
     def absent(self) -> list[Fault]:
         """Return the files that do not exist."""
-        return [Fault(path, f"image {path} does not exist") for path in self.paths if not Path(path).is_file()]
+        return [Fault(path, f"image {path} does not exist") for path in self.paths if not os.path.isfile(path)]
 
 
 def nothing_left(faults: Sequence[Fault], label: int) -> UserError:

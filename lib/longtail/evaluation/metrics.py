@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.evaluation.confusion import ConfusionMatrix, Integers, add_pairs
-from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_accuracy, shot_groups
+from longtail.evaluation.shots import FEW, GROUPS, MANY, accuracy_of_groups, counts_list, shot_groups
 
 TOP_K = (1, 2, 3, 5)
 
@@ -161,7 +161,7 @@ class Judge:
         if which != "ensemble" and (isinstance(which, str) or not 0 <= which < self.experts):
             raise ValueError(f"no expert {which!r}; there is: 0..{self.experts - 1} and 'ensemble'")
         self._refuse_bad_labels()
-        return ConfusionMatrix.from_matrix(self._cells.view(-1, self.num_classes, self.num_classes)[self._row(which)])
+        return ConfusionMatrix.from_matrix(self._matrix(which))
 
     def results(self) -> dict[str, Any]:
         """Return the numbers to report.
@@ -183,6 +183,9 @@ class Judge:
         loss = {"loss": float(self._loss) / samples} if samples else {}
         return {**loss, "ensemble": ensemble, "experts": experts}
 
+    def _matrix(self, which: int | str) -> Tensor:
+        return self._cells.view(-1, self.num_classes, self.num_classes)[self._row(which)]
+
     def _row(self, which: int | str) -> int:
         return which if isinstance(which, int) else self._cells.shape[0] // self.num_classes - 1
 
@@ -191,7 +194,9 @@ class Judge:
             return {}
         hits = self._topk[self._row(which)].tolist()
         top = {f"top{k}": count / samples for k, count in zip(self.ks, hits, strict=True)}
-        shots = shot_accuracy(self.confusion(which), self.class_counts, self.many, self.few)
+        cells = self._matrix(which)  # not as int64, which for thousands of classes takes gigabytes and seconds
+        correct, support = cells.diagonal().tolist(), cells.sum(dim=1, dtype=cells.dtype).tolist()
+        shots = accuracy_of_groups(correct, support, self.class_counts, self.many, self.few)
         return top | {name: value for name in GROUPS if (value := shots[name]) is not None}
 
     def _refuse_bad_labels(self) -> None:

@@ -1,5 +1,7 @@
 """Many, medium and few: accuracy by how many training images a class has."""
 
+from collections.abc import Sequence
+
 from longtail.evaluation.confusion import ConfusionMatrix, Integers
 
 MANY = 100
@@ -48,9 +50,15 @@ def shot_accuracy(
     Raises:
         ValueError: `class_counts` has not C entries, or the thresholds overlap.
     """
-    counts = counts_list(class_counts, cm.num_classes)
-    correct, support = cm.correct(), cm.support()
-    members = {"all": list(range(cm.num_classes)), **shot_groups(counts, many, few)}
+    return accuracy_of_groups(cm.correct(), cm.support(), class_counts, many, few)
+
+
+def accuracy_of_groups(
+    correct: Sequence[int], support: Sequence[int], class_counts: Integers, many: int = MANY, few: int = FEW
+) -> dict[str, float | None]:
+    """Return what `shot_accuracy` does, from the correct samples and all samples of each class, both (C,)."""
+    counts = counts_list(class_counts, len(support))
+    members = {"all": list(range(len(support))), **shot_groups(counts, many, few)}
     accuracy: dict[str, float | None] = {}
     for name, classes in members.items():
         samples = sum(support[index] for index in classes)
