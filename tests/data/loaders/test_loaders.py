@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from longtail.config import load_config
-from longtail.data import Batch, ImageSet, Shard, Splits, build_loaders
-from longtail.data import loaders as module
+from longtail.data import ImageSet, Shard, Splits, build_loaders
 from longtail.data.image_set import ImageFiles
-from longtail.data.loaders import CPU, SINGLE, FileLoader, MemoryLoader
+from longtail.data.loaders import CPU, SINGLE, FileLoader, MemoryLoader, memory
 from longtail.data.samplers import InstanceBalanced
 from longtail.errors import UserError
 
@@ -41,7 +40,7 @@ def image_set(kind, count, seed):
 @pytest.fixture(params=["memory", "files"])
 def build(request, monkeypatch):
     """Build the loaders of a tiny data set, held in memory or decoded image by image."""
-    monkeypatch.setattr(module, "CHUNK", 8)  # two batches per chunk, so that chunks end inside an epoch
+    monkeypatch.setattr(memory, "CHUNK", 8)  # two batches per chunk, so that chunks end inside an epoch
 
     def build(*overrides, shard=SINGLE, train=N, valid=11, device=CPU):
         cfg = load_config(
@@ -257,90 +256,3 @@ def test_shards_do_not_share_random_numbers(kind):
 def test_batches_do_not_depend_on_the_number_of_workers(workers):
     assert same(list(make("files", workers).epoch(2)), list(make("files").epoch(2)))
     assert same(list(make("files", workers).epoch(2, 5)), list(make("files").epoch(2))[5:])
-
-
-# ------------------------------------------------------------------ image files
-
-
-@pytest.fixture
-def files(image_folder):
-    """Build the loaders of image files that are too large for memory."""
-
-    def files(*overrides, sizes=((65, 65),)):
-        train = image_folder("train", [0, 1, 2] * 3, 3, sizes)
-        cfg = load_config(
-            None,
-            [
-                "DATASET.DATASET",
-                "annotations",
-                "DATASET.TRAIN_JSON",
-                train,
-                "DATASET.VALID_JSON",
-                train,
-                "DATASET.VIEWS",
-                ["none"],
-                "TRAIN.BATCH_SIZE",
-                4,
-                "TRAIN.NUM_WORKERS",
-                0,
-                "TEST.NUM_WORKERS",
-                0,
-                *overrides,
-            ],
-        )
-        return build_loaders(cfg)
-
-    return files
-
-
-def test_large_image_files_are_decoded_by_the_workers(files):
-    batches = list(files("TRAIN.NUM_WORKERS", 2).train.epoch(1))
-    assert [tuple(batch.images.shape) for batch in batches] == [(1, 4, 3, 65, 65)] * 2
-
-
-def test_small_image_files_are_held_in_memory(files):
-    loaders = files(sizes=((8, 8),))
-    assert isinstance(loaders.train, MemoryLoader)
-    assert isinstance(loaders.valid, MemoryLoader)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("fault", ["missing", "damaged"])
-def test_a_fault_in_a_worker_comes_out_in_one_line(files, tmp_path, workers, fault):
-    loader = files("TRAIN.NUM_WORKERS", workers).train
-    for path in (tmp_path / "train").iterdir():
-        if fault == "missing":
-            path.unlink()
-        else:
-            path.write_bytes(path.read_bytes()[:500])
-    expected = "does not exist" if fault == "missing" else "cannot be read: "
-    with pytest.raises(UserError, match=rf"^image .*train/\d\.png {expected}[^\n]*$"):
-        list(loader.epoch(1))
-
-
-@pytest.mark.parametrize("sizes", [((70, 66), (80, 66)), ((8, 8), (8, 9))])
-def test_images_of_several_sizes_are_told_how_to_become_one(files, sizes):
-    with pytest.raises(UserError, match=r"differ in size \((70x66 and 80x66|8x8 and 8x9)\); DATASET.VIEWS"):
-        list(files(sizes=sizes).train.epoch(1))
-
-
-def test_images_of_several_sizes_can_be_brought_to_one(files):
-    loaders = files(
-        "DATASET.VIEWS", ["transforms"], "DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (16, 16),
-        sizes=((70, 66), (66, 80), (20, 30)),
-    )  # fmt: skip
-    assert {tuple(batch.images.shape[2:]) for batch in loaders.train.epoch(1)} == {(3, 16, 16)}
-    assert sum(len(batch.indices) for batch in loaders.valid.epoch(1)) == 9
-
-
-def test_an_unknown_view_is_told(files):
-    with pytest.raises(UserError, match=r"unknown augmentation policy 'crop_flipp'; .*did you mean crop_flip"):
-        files("DATASET.VIEWS", ["crop_flipp"])
-
-
-def test_a_batch_moves_with_its_partner():
-    partner = Batch(torch.zeros(1, 2, 3, 4, 4), torch.zeros(2), torch.zeros(2))
-    moved = Batch(*partner[:3], partner).to(torch.device("meta"))
-    assert moved.images.is_meta and moved.labels.is_meta and moved.indices.is_meta
-    assert moved.partner.images.is_meta and moved.partner.partner is None
-    assert partner.to(torch.device("cpu")).partner is None

@@ -8,8 +8,8 @@ import torch
 
 from longtail.config import load_config
 from longtail.data import ImageSet, Shard, Splits, build_loaders
-from longtail.data import loaders as module
 from longtail.data.image_set import ImageFiles
+from longtail.data.loaders import memory
 
 COUNTS, GENERATED = (40, 12, 6, 3), (0, 2, 4, 6)
 N, B = sum(COUNTS), 4
@@ -49,7 +49,7 @@ def labels():
 @pytest.fixture(params=["memory", "files"])
 def loader(request, monkeypatch):
     """Build the training loader of a set of 61 images and 12 generated ones."""
-    monkeypatch.setattr(module, "CHUNK", 8)
+    monkeypatch.setattr(memory, "CHUNK", 8)
 
     def loader(*overrides, shard=Shard(), workers=0):  # noqa: B008  (immutable)
         images = pixels()
