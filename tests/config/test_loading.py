@@ -38,6 +38,16 @@ def test_the_result_is_frozen_in_every_section():
         cfg.TRAIN.LR_SCHEDULER.WARM_EPOCH = 3
 
 
+@pytest.mark.parametrize("base", ["", "  AMP: auto\n"])
+def test_a_bare_off_is_off(write, base):
+    path = write("_BASE_: base.yaml\nTRAIN:\n  AMP: off\n  CUDA_GRAPH: off\n")
+    write(f"TRAIN:\n{base}  CUDA_GRAPH: loop\n", "base.yaml")
+    cfg = load_config(path)
+    assert (cfg.TRAIN.AMP, cfg.TRAIN.CUDA_GRAPH) == ("off", "off")
+    assert load_config(write(cfg.dump(), "dumped.yaml")) == cfg
+    assert "DATASET.CACHE must be a text, not False" in refusal(write("DATASET:\n  CACHE: off\n"))
+
+
 def test_trees_do_not_share_values():
     first = load_config()
     first.TRAIN.LR_SCHEDULER.LR_STEP.append(99)

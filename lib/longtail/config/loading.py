@@ -9,7 +9,7 @@ import yaml
 from yacs.config import CfgNode
 
 from longtail.config.defaults import defaults
-from longtail.config.validation import check_values
+from longtail.config.validation import CHOICES, check_values
 from longtail.errors import UserError
 from longtail.registry import nearest
 
@@ -159,6 +159,8 @@ def _typed(value: Any, default: Any, name: str, source: str) -> Any:
     parsed = _parse(value) if isinstance(value, str) and wanted is not str else value
     if wanted is str and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
         parsed = str(parsed)  # a NAME or a path that looks like a number
+    if parsed is False and "off" in CHOICES.get(name, ()):
+        parsed = "off"  # YAML takes a bare off for False
     if wanted is float and isinstance(parsed, int) and not isinstance(parsed, bool):
         parsed = float(parsed)
     if wanted in (list, tuple) and isinstance(parsed, (list, tuple)):
