@@ -53,7 +53,7 @@ def build_trainer(cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.de
     """Return the trainer of a run, as `longtail.engine.training` puts it together, without files."""
     whole = ImageSet.in_memory("measured", images, labels.tolist(), CLASSES)
     counts = whole.class_counts()
-    torch.manual_seed(0)
+    torch.manual_seed(cfg.RAND_SEED)
     network = build_network(cfg, CLASSES).to(device)
     method = build_method(cfg, wrap(network, [device], device, World()), build_loss(cfg, counts)).to(device)
     return Trainer(
@@ -87,8 +87,8 @@ def baseline_epoch(
     experts: list[str], images: Tensor, labels: Tensor, batch: int, device: torch.device
 ) -> Callable[[], None]:
     """Return what trains one more epoch in the released way."""
-    torch.manual_seed(0)
     cfg = tree("BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.CHANNELS_LAST", False)
+    torch.manual_seed(cfg.RAND_SEED)
     network = build_network(cfg, CLASSES).to(device).train()
     loader = reference_loader(SmallImages(images, labels, *NORMALIZATIONS.get("cifar")), batch)
     optimizer = reference_optimizer(network, 0.01)

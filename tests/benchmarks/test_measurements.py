@@ -1,11 +1,14 @@
 """Every measurement runs, at a size at which its figures mean nothing; and the table that they end in."""
 
 import json
+import re
 
+import accuracy
 import costs
 import pytest
 import run
 import torch
+from epoch import tree
 from measuring import Row, in_turns, table
 
 TINY = {
@@ -110,3 +113,18 @@ def test_a_mistake_is_told(arguments, said, capsys):
         run.main(arguments)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_ours_and_the_plain_way_are_judged_alike(image_folder, capsys, monkeypatch):
+    names = {"BACKBONE.MULTI_NETWORK_TYPE": ["res8_measured"] * 3}
+    monkeypatch.setattr(
+        accuracy, "tree", lambda *pairs: tree(*pairs, *(part for pair in names.items() for part in pair))
+    )
+    train = image_folder("train", [0] * 64 + list(range(10)) * 2, 10, [(32, 32)])
+    valid = image_folder("valid", list(range(10)), 10, [(32, 32)])
+    assert accuracy.main([train, valid, "--epochs", "1", "--seeds", "2", "--gpus", "cpu"]) == 0
+    ours, plain = capsys.readouterr().out.splitlines()
+    for line, name in ((ours, "ours"), (plain, "plain")):
+        assert re.fullmatch(rf"{name} +top1 \d+\.\d\d \+- \d+\.\d\d.*", line)
+    assert accuracy.main([train, train.replace("train", "absent"), "--gpus", "cpu"]) == 2
+    assert capsys.readouterr().err.startswith("error: annotation file ")
