@@ -21,8 +21,11 @@ from longtail.models import (
     build_model,
     load_backbone_weights,
     load_released_weights,
+    needs_first_stage,
+    read_checkpoint,
     read_weights,
     start_from,
+    weights_in,
 )
 
 logger = logging.getLogger(__name__)
@@ -43,9 +46,9 @@ def build_network(cfg: CfgNode, num_classes: int) -> Network:
             assert isinstance(expert, Expert)
             _report(cfg.BACKBONE.PRETRAINED_MODEL, load_backbone_weights(expert.backbone, weights))
     if cfg.NETWORK.PRETRAINED:
-        _load(network, cfg.NETWORK.PRETRAINED_MODEL, start_from)
+        _load(cfg, network, cfg.NETWORK.PRETRAINED_MODEL, start_from)
     if cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict":
-        _load(network, cfg.RESUME_MODEL, load_released_weights)
+        _load(cfg, network, cfg.RESUME_MODEL, load_released_weights)
     return in_layout(cfg, network)
 
 
@@ -54,8 +57,23 @@ def in_layout(cfg: CfgNode, network: Network) -> Network:
     return network.to(memory_format=torch.channels_last) if cfg.TRAIN.CHANNELS_LAST else network
 
 
-def _load(network: Network, path: str, load: Callable[[Network, dict[str, Tensor]], LoadReport]) -> None:
-    weights = read_weights(path)
+def read_trained(cfg: CfgNode, path: str | Path) -> dict[str, Tensor]:
+    """Read the weights of a whole network, and warn where they were trained in another one than the tree's.
+
+    Heads of several kinds have parameters of one name and shape, so that loading alone would not tell.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds no weights.
+    """
+    content = read_checkpoint(path)
+    trained, wanted = content.get("architecture"), architecture(cfg)
+    if trained not in (None, wanted) and not needs_first_stage(cfg):
+        logger.warning("weights of %s were trained as %s; here they are taken for %s", path, trained, wanted)
+    return weights_in(content, path)
+
+
+def _load(cfg: CfgNode, network: Network, path: str, load: Callable[[Network, dict[str, Tensor]], LoadReport]) -> None:
+    weights = read_trained(cfg, path)
     try:
         _report(path, load(network, weights))
     except UserError as error:

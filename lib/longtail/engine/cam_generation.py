@@ -21,6 +21,7 @@ from longtail.data.cam import new_image
 from longtail.data.cam_plan import Plan, new_images_per_class
 from longtail.data.generated import check_generation
 from longtail.data.images import image_size
+from longtail.engine.assembly import read_trained
 from longtail.engine.devices import parse_devices
 from longtail.engine.distributed import launched_world
 from longtail.engine.generation_folder import GenerationFolder
@@ -28,7 +29,7 @@ from longtail.engine.interrupts import Interrupted, Interrupts
 from longtail.engine.preflight import check_names
 from longtail.engine.progress import Progress, clock
 from longtail.errors import UserError
-from longtail.models import Expert, build_model, load_released_weights, read_weights
+from longtail.models import Expert, build_model, load_released_weights
 from longtail.models.activation_maps import activation_maps
 
 logger = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ def _expert(cfg: CfgNode, num_classes: int) -> Expert:
     """Return the first expert of the trained network."""
     network, path = build_model(cfg, num_classes), cfg.NETWORK.PRETRAINED_MODEL
     try:
-        report = load_released_weights(network, read_weights(path))
+        report = load_released_weights(network, read_trained(cfg, path))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     missing = [name for name in report.missing if name.startswith("experts.0.") and ".projection." not in name]

@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 
 from longtail.config import precision
 from longtail.data import Loader, Shard, Splits, build_normalize, build_splits, build_valid_loader
-from longtail.engine.assembly import autocast, in_layout, judge_maker
+from longtail.engine.assembly import autocast, in_layout, judge_maker, read_trained
 from longtail.engine.devices import own_device, parse_devices, usable_precision
 from longtail.engine.distributed import connected, from_main, launched_world
 from longtail.engine.evaluator import evaluate
@@ -34,7 +34,6 @@ from longtail.models import (
     build_model,
     build_readout,
     load_released_weights,
-    read_weights,
     reads_anew,
 )
 
@@ -82,7 +81,7 @@ def subject(cfg: CfgNode, folder: Path, gpus: str | None) -> Iterator[Subject]:
     with connected(world, device):
         splits = build_splits(cfg, generated=False)
         network = in_layout(cfg, build_model(cfg, splits.train.num_classes)).to(device)
-        report = load_released_weights(network, read_weights(checkpoint))
+        report = load_released_weights(network, read_trained(cfg, checkpoint))
         missing = [name for name in report.missing if ".projection." not in name]  # judging does not use those
         if missing:
             raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, as {missing[0]}")

@@ -17,6 +17,7 @@ from longtail.models.weights import (
     read_checkpoint,
     read_weights,
     start_from,
+    weights_in,
 )
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "read_weights",
     "reads_anew",
     "start_from",
+    "weights_in",
 ]

@@ -252,7 +252,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing, damaged, or holds no weights.
     """
-    content = read_checkpoint(path)
+    return weights_in(read_checkpoint(path), path)
+
+
+def weights_in(content: dict[str, Any], path: str | Path) -> dict[str, Tensor]:
+    """Return the parameters in the content of a checkpoint file, see `read_weights`."""
     for key in ("state_dict", "model"):
         if isinstance(content.get(key), dict):
             content = content[key]
