@@ -114,6 +114,7 @@ def reference_step(
     targets: Tensor,
     class_counts: Sequence[int],
     hard_number: int = 5,
+    largest_norm: float = 0.0,
 ) -> tuple[float, float]:
     """Train on one batch and return its loss and accuracy as numbers.
 
@@ -124,11 +125,14 @@ def reference_step(
         targets: class ids, (B,).
         class_counts: training images of each class, (C,).
         hard_number: hard classes per sample.
+        largest_norm: bound of the norm of all gradients; 0: none, as released.
     """
     logits = [expert(images)[0] for expert in experts]
     loss = reference_loss(logits, targets, class_counts, hard_number)
     optimizer.zero_grad()
     loss.backward()
+    if largest_norm:
+        nn.utils.clip_grad_norm_([one for expert in experts for one in expert.parameters()], largest_norm)
     optimizer.step()
     predicted = torch.stack(logits).mean(0).argmax(1)
     return loss.item(), (predicted == targets).float().mean().item()
@@ -140,7 +144,9 @@ def reference_epoch(
     loader: DataLoader,
     class_counts: Sequence[int],
     device: torch.device,
+    largest_norm: float = 0.0,
 ) -> Iterator[tuple[float, float]]:
-    """Train an epoch, yielding loss and accuracy of each step."""
+    """Train an epoch, yielding loss and accuracy of each step; see `reference_step`."""
     for images, targets in loader:
-        yield reference_step(experts, optimizer, images.to(device), targets.to(device), class_counts)
+        batch = images.to(device), targets.to(device)
+        yield reference_step(experts, optimizer, *batch, class_counts, largest_norm=largest_norm)
