@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 
 import torch
-from epoch import build_trainer, tree
+from epoch import build_trainer, our_epoch, tree
 from measuring import positive
 from reference import SmallImages, reference_epoch, reference_loader, reference_optimizer
 from torch import Tensor, nn
@@ -50,9 +50,9 @@ def settings(train: str, valid: str, epochs: int, seed: int) -> CfgNode:
 def ours(cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.device) -> nn.Module:
     """Return the network after our training."""
     trainer = build_trainer(cfg, images, labels, device)
+    epoch = our_epoch(trainer)
     for _ in range(cfg.TRAIN.MAX_EPOCH):
-        trainer._train_epoch()
-        trainer.epoch, trainer.batch = trainer.epoch + 1, 0
+        epoch()
     return trainer.network
 
 
@@ -109,9 +109,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     for name, runs in found.items():
-        print(
-            f"{name:6s}", "  ".join(_spread(key, [100 * run[key] for run in runs]) for key in SHOWN if key in runs[0])
-        )
+        columns = [_spread(key, [100 * run[key] for run in runs]) for key in SHOWN if key in runs[0]]
+        print(f"{name:6s}", "  ".join(columns))
     return 0
 
 

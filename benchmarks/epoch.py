@@ -49,7 +49,9 @@ def tree(*overrides: object) -> CfgNode:
     return load_config(None, [*NCL, *overrides])
 
 
-def build_trainer(cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.device) -> Trainer:
+def build_trainer(
+    cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.device, judged: ImageSet | None = None
+) -> Trainer:
     """Return the trainer of a run, as `longtail.engine.training` puts it together, without files."""
     whole = ImageSet.in_memory("measured", images, labels.tolist(), CLASSES)
     counts = whole.class_counts()
@@ -61,7 +63,7 @@ def build_trainer(cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.de
         method,
         build_optimizer(cfg, network, fused=True),
         torch.amp.GradScaler(device.type, enabled=False),
-        build_loaders(cfg, Splits(whole, whole), device=device),
+        build_loaders(cfg, Splits(whole, judged or whole), device=device),
         judge_maker(cfg, counts, len(network.experts), device),
         schedule(cfg),
         device,
@@ -69,7 +71,7 @@ def build_trainer(cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.de
         None,
         None,
         {},
-        recorder=build_recorder(cfg, network, method, device) if cfg.TRAIN.CUDA_GRAPH != "off" else None,
+        recorder=build_recorder(cfg, network, method, device),
     )
 
 

@@ -57,6 +57,7 @@ class LargeImages(Dataset):
         self.paths = paths
         self.size = size
         self.normalized = normalized
+        self.mean, self.deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS.get("imagenet"))
         self.rng = random.Random(0)
 
     def __len__(self) -> int:
@@ -66,8 +67,7 @@ class LargeImages(Dataset):
         with Image.open(self.paths[position]) as image:
             pixels = pillow_augmentation.to_tensor(pillow_augmentation.large(image, self.size, self.rng))
         if self.normalized:
-            mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS.get("imagenet"))
-            pixels = pixels.float().div(255).sub_(mean).div_(deviation)
+            pixels = pixels.float().div(255).sub_(self.mean).div_(self.deviation)
         return pixels, 0
 
 

@@ -9,7 +9,6 @@ from epoch import CLASSES, build_trainer, tree
 from measuring import CPU, Row, in_turns
 from pictures import long_tailed_labels, smooth_images
 
-from longtail.data import build_valid_loader
 from longtail.data.image_set import ImageSet
 
 EPOCHS = 400
@@ -30,9 +29,8 @@ def measure(
         *("BACKBONE.MULTI_NETWORK_TYPE", [backbone] * 3, "TRAIN.AMP", "auto", "TRAIN.BATCH_SIZE", batch),
         *("TRAIN.MAX_EPOCH", (rounds + 1) * epochs, "VALID_STEP", 5, "SAVE_STEP", -1, "TRAIN.CUDA_GRAPH", replayed),
     )
-    trainer = build_trainer(cfg, smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES), device)
     judged = ImageSet.in_memory("judged", smooth_images(valid, 32, 32), long_tailed_labels(valid).tolist(), CLASSES)
-    trainer.loaders = trainer.loaders._replace(valid=build_valid_loader(cfg, judged, device=device))
+    trainer = build_trainer(cfg, smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES), device, judged)
 
     def ours() -> None:
         for _ in range(epochs):

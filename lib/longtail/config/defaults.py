@@ -187,8 +187,8 @@ def defaults() -> CfgNode:
     )
     _C.TRAIN.CHANNELS_LAST = True  # [ours] NHWC memory layout of images and convolutions
     _C.TRAIN.DETERMINISTIC = True  # [ours] choose deterministic cuDNN kernels, as both releases did
-    _C.TRAIN.COMPILE = False  # [ours] torch.compile of each expert; needs a C++ compiler, and a minute before the first
-    #                           step. Off, because it gained 3 to 7 % on the CPU where it was measured
+    _C.TRAIN.COMPILE = False  # [ours] torch.compile of each expert; needs a C++ compiler, and a while before the first
+    #                           step. Off: on the CPU where it was tried, it gained no more than runs differ by
     _C.TRAIN.CUDA_GRAPH = "off"  # [ours] record a step once an epoch and replay it on one GPU, with the experts one
     #                              after another (loop) or all at once (streams); plain and nested training. Off,
     #                              because it has not been tried on one yet

@@ -67,7 +67,7 @@ class FiniteGuard:
         if not self.immediate:
             if self._bad is None:
                 self._bad = torch.zeros_like(finite, dtype=torch.float32)
-            self._bad.copy_(torch.maximum(self._bad, (~finite).float()))  # in its place: replayed steps know no other
+            torch.maximum(self._bad, (~finite).float(), out=self._bad)  # in its place: replayed steps know no other
             self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
             self.optimizer.grad_scale = None  # type: ignore[attr-defined]
         return finite

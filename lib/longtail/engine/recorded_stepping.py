@@ -134,6 +134,8 @@ def check_recordable(cfg: CfgNode, devices: list[torch.device], world: World, pr
     Raises:
         UserError: says why, and what to do.
     """
+    if cfg.TRAIN.CUDA_GRAPH == "off":
+        return
     reasons = {
         "it needs a GPU, and this run is on the CPU": devices[0].type != "cuda",
         "it works on one GPU, and this run has several": len(devices) > 1 or world.size > 1,
@@ -146,8 +148,8 @@ def check_recordable(cfg: CfgNode, devices: list[torch.device], world: World, pr
             raise UserError(f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: {reason}; off trains without")
 
 
-def build_recorder(cfg: CfgNode, network: Network, method: Method, device: torch.device) -> Recorder:
-    """Build the recorder of TRAIN.CUDA_GRAPH, and let the experts run as it says.
+def build_recorder(cfg: CfgNode, network: Network, method: Method, device: torch.device) -> Recorder | None:
+    """Build the recorder of TRAIN.CUDA_GRAPH, and let the experts run as it says; None where it is off.
 
     Args:
         cfg: the configuration tree.
@@ -158,6 +160,8 @@ def build_recorder(cfg: CfgNode, network: Network, method: Method, device: torch
     Raises:
         UserError: the method cannot be replayed.
     """
+    if cfg.TRAIN.CUDA_GRAPH == "off":
+        return None
     if not method.repeatable:
         raise UserError(
             f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: training method {cfg.TRAIN.COMBINER.TYPE} draws or decides "

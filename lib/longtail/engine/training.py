@@ -63,8 +63,7 @@ def train(cfg: CfgNode, source: str, gpus: str | None = None, resume: str = "aut
         check_synchronised(device, world)
     if cfg.TRAIN.COMPILE:
         check_compilable(method_name(cfg), devices, world)
-    if cfg.TRAIN.CUDA_GRAPH != "off":
-        check_recordable(cfg, devices, world, usable_precision(precision(cfg), device))
+    check_recordable(cfg, devices, world, usable_precision(precision(cfg), device))
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with lost_processes_told(world), ExitStack() as stack:
@@ -94,7 +93,7 @@ def _train(
     method = build_method(cfg, wrap(network, devices, device, world), loss).to(device)
     if cfg.TRAIN.SYNCBN:  # what the method holds for itself
         synchronise_norms(method, world)
-    recorder = build_recorder(cfg, network, method, device) if cfg.TRAIN.CUDA_GRAPH != "off" else None
+    recorder = build_recorder(cfg, network, method, device)
     facts = {
         "config": source,
         "seed": cfg.RAND_SEED,

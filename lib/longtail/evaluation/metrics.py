@@ -178,8 +178,10 @@ class Judge:
         """
         self._refuse_bad_labels()
         samples = int(self._seen[0])
-        experts = [self._accuracies(index, samples) for index in range(self.experts)]
-        ensemble = self._accuracies("ensemble", samples)
+        # Not as int64, which for thousands of classes takes gigabytes; once, for all have judged the same samples.
+        support = self._matrix("ensemble").sum(dim=1, dtype=self._cells.dtype).tolist()
+        experts = [self._accuracies(index, samples, support) for index in range(self.experts)]
+        ensemble = self._accuracies("ensemble", samples, support)
         loss = {"loss": float(self._loss) / samples} if samples else {}
         return {**loss, "ensemble": ensemble, "experts": experts}
 
@@ -189,13 +191,12 @@ class Judge:
     def _row(self, which: int | str) -> int:
         return which if isinstance(which, int) else self._cells.shape[0] // self.num_classes - 1
 
-    def _accuracies(self, which: int | Literal["ensemble"], samples: int) -> dict[str, float]:
+    def _accuracies(self, which: int | Literal["ensemble"], samples: int, support: list[int]) -> dict[str, float]:
         if not samples:
             return {}
         hits = self._topk[self._row(which)].tolist()
         top = {f"top{k}": count / samples for k, count in zip(self.ks, hits, strict=True)}
-        cells = self._matrix(which)  # not as int64, which for thousands of classes takes gigabytes and seconds
-        correct, support = cells.diagonal().tolist(), cells.sum(dim=1, dtype=cells.dtype).tolist()
+        correct = self._matrix(which).diagonal().tolist()
         shots = accuracy_of_groups(correct, support, self.class_counts, self.many, self.few)
         return top | {name: value for name in GROUPS if (value := shots[name]) is not None}
 
