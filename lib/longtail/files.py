@@ -1,6 +1,7 @@
-"""Files that are whole or absent: a process killed while writing leaves the old file as it was."""
+"""Writing files whole or not at all, and digests of files."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,28 +11,28 @@ from typing import IO, Any
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
-    """Yield an open file that takes the place of `path` only when the block ends without an exception.
+    """Yield an open file that replaces `path` when the block ends without an exception.
 
-    The data goes to a temporary file in the same folder, reaches the disk (fsync), and is renamed over `path`
-    in one step. When the block raises, the temporary file is removed and `path` stays untouched.
+    The data goes to a temporary file in the same folder, is flushed to the disk (fsync), and is renamed to `path` in one
+    step. If the block raises, the temporary file is removed and `path` is unchanged. A process killed while writing
+    leaves the old file as it was.
 
     Args:
-        path: the file to write; its folder must exist.
+        path: File to write; its folder must exist.
         mode: "wb" for bytes, "w" for UTF-8 text whose line ends are written as given.
 
     Returns:
         A context manager over the open temporary file.
 
     Raises:
-        ValueError: another mode was asked for; appending or updating cannot be atomic.
-        OSError: the folder does not exist or cannot be written.
+        ValueError: Another mode; appending or updating cannot be atomic.
+        OSError: The folder does not exist or cannot be written.
     """
     if mode not in ("wb", "w"):
         raise ValueError(f"atomic_write writes whole files: mode must be 'wb' or 'w', not {mode!r}")
     target = Path(path)
-    # A plain open (not mkstemp, which makes files private to their owner) lets the usual umask decide who may
-    # read. The name is cut so that a long target name cannot push the temporary one past the limit of the
-    # file system.
+    # A plain open (mkstemp makes files private to their owner) applies the usual umask. The name is cut, so that a long
+    # target name does not push the temporary one past the limit of the file system.
     temporary = target.parent / f".{target.name[:32]}.{secrets.token_hex(6)}.tmp"
     text = {} if mode == "wb" else {"encoding": "utf-8", "newline": ""}
     file = open(temporary, mode.replace("w", "x"), **text)  # type: ignore[call-overload]  # noqa: SIM115
@@ -45,3 +46,16 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

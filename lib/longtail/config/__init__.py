@@ -1,24 +1,24 @@
-"""The tree of settings: its defaults, how a YAML file becomes one, and the names of the released systems."""
+"""Configuration: declarations of the keys, loading, and the names of the released systems."""
 
-from longtail.config.loading import load_config, read_yaml
-from longtail.config.released import (
-    DatasetParts,
-    Sampling,
-    dataset_parts,
-    expert_backbones,
-    method_name,
-    precision,
-    sampling,
-)
+from longtail.config.declared import flatten, value_of
+from longtail.config.files import configs_folder, find_config, short_names
+from longtail.config.keys import KEYS
+from longtail.config.loading import changed, load_config, split_paths
+from longtail.config.names import RELEASED_DATASETS, RELEASED_METHODS, dataset_parts, expert_backbones, method_name, sampling
+from longtail.config.yaml_files import read_yaml
 
 __all__ = [
-    "DatasetParts",
-    "Sampling",
-    "dataset_parts",
+    "KEYS",
+    "RELEASED_DATASETS",
+    "RELEASED_METHODS",
+    "changed",
+    "configs_folder",
     "expert_backbones",
+    "find_config",
+    "flatten",
     "load_config",
-    "method_name",
-    "precision",
     "read_yaml",
-    "sampling",
+    "short_names",
+    "split_paths",
+    "value_of",
 ]

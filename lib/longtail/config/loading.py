@@ -1,48 +1,80 @@
-"""From a YAML file and KEY VALUE pairs to one frozen, checked tree."""
+"""From YAML files and KEY VALUE pairs to one frozen, checked config."""
 
 from ast import literal_eval
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
-from longtail.config.defaults import defaults
-from longtail.config.validation import CHOICES, check_values
+from longtail.config.declared import check_values, defaults, flatten
+from longtail.config.files import find_config
+from longtail.config.key import Key
+from longtail.config.keys import KEYS
+from longtail.config.names import resolve
+from longtail.config.yaml_files import read_yaml
 from longtail.errors import UserError
 from longtail.registry import nearest
 
 BASE = "_BASE_"
+_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", tuple: "a list", list: "a list"}
+
+Source = str | Path | Sequence[str | Path]
 
 
-def load_config(path: str | Path | None = None, overrides: Sequence[Any] = ()) -> CfgNode:
-    """Merge a YAML file, the files that it is based on, and overrides into the default tree.
+def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> CfgNode:
+    """Merge YAML files and overrides into the defaults, and replace released names by own ones.
 
-    A file may begin with `_BASE_: other.yaml` (or a list): those are merged first, found relative to the file itself.
+    A file may begin with `_BASE_: other.yaml` (or a list): those are merged first; their paths start at the file itself.
 
     Args:
-        path: the YAML file; None for the defaults alone.
-        overrides: KEY, VALUE, KEY, VALUE, ...; values typed or as written on a command line.
+        path: YAML file, or several: a list, or a text joined by commas; merged from left to right. A name without
+            `.yaml` is looked up under `configs/`, see `find_config`. None: the defaults.
+        overrides: KEY, VALUE, KEY, VALUE, ...; values typed, or as written on a command line.
 
     Returns:
-        the frozen tree.
+        The frozen config.
 
     Raises:
-        UserError: a file is missing or malformed, a key is unknown, a value has the wrong type or is not allowed.
+        UserError: A file is missing or malformed, a key is unknown, a value has the wrong type or is not allowed.
     """
     cfg = defaults()
-    if path is not None:
-        for source, content in _with_bases(Path(path), ()):
-            _merge(cfg, content, str(source))
+    paths = split_paths(path)
+    for part in paths:
+        for source, content in _with_bases(find_config(part), ()):
+            _merge(cfg, content, source=str(source))
     _merge_overrides(cfg, list(overrides))
+    if cfg.NAME == "default" and len(paths) > 1:
+        cfg.NAME = "_".join(Path(part).stem for part in paths)
+    resolve(cfg)
     check_values(cfg)
     cfg.freeze()
     return cfg
 
 
+def changed(cfg: CfgNode, *overrides: Any) -> CfgNode:
+    """Return a frozen copy of a config with other values, KEY, VALUE, ..., that are checked alike."""
+    copy = cfg.clone()
+    copy.defrost()
+    _merge_overrides(copy, list(overrides))
+    check_values(copy)
+    copy.freeze()
+    return copy
+
+
+def split_paths(path: Source | None) -> list[str]:
+    """Return the parts of a config source: of a text, those between its commas."""
+    if path is None:
+        return []
+    if isinstance(path, Path):
+        return [str(path)]
+    if isinstance(path, str):
+        return [path] if Path(path).is_file() else path.split(",")
+    return [str(part) for part in path]
+
+
 def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield a file's bases, bases first, then its own content."""
+    """Yield (path, content) of a file's bases, then of the file itself."""
     resolved = path.resolve()
     if resolved in children:
         raise UserError(f"{path}: {BASE} leads back to this file")
@@ -56,61 +88,21 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
     yield path, content
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe YAML loader that refuses a key written twice, of which YAML would silently drop the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        merge = "tag:yaml.org,2002:merge"  # `<<` may stand there several times
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
-        twice = {key for key in keys if keys.count(key) > 1}
-        if twice:
-            raise yaml.MarkedYAMLError(problem=f"key {twice.pop()!r} is written twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
-    """Read a YAML file of KEY: VALUE lines, in which no key may stand twice.
-
-    Args:
-        path: the file.
-        kind: what an error calls it.
-
-    Raises:
-        UserError: it is missing or malformed.
-    """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
-    except FileNotFoundError:
-        raise UserError(f"{kind} {path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{kind} {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise UserError(f"{kind} {path}{line}: {reason}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"{kind} {path} holds a {type(content).__name__}; it must hold KEY: VALUE lines")
-    return content
-
-
-def _merge(cfg: CfgNode, content: dict[str, Any], source: str, prefix: str = "") -> None:
-    """Merge a nested dictionary into the tree, in place."""
+def _merge(cfg: CfgNode, content: Mapping[str, Any], *, source: str, prefix: str = "") -> None:
+    """Merge a nested dictionary into the config, in place."""
     for key, value in content.items():
         name = f"{prefix}{key}"
         if key not in cfg:
             name = _first_leaf(name, value)
             raise UserError(f"{source}: unknown key {name}{_nearest_key(name)}")
         if isinstance(cfg[key], CfgNode):
-            if value is None:  # an empty section, as NCL's files have
+            if value is None:  # an empty section, as in NCL's files
                 continue
             if not isinstance(value, dict):
                 raise UserError(f"{source}: {name} is a section of keys, not a value ({value!r})")
-            _merge(cfg[key], value, source, f"{name}.")
+            _merge(cfg[key], value, source=source, prefix=f"{name}.")
         else:
-            cfg[key] = _typed(value, cfg[key], name, source)
+            cfg[key] = _typed(value, KEYS[name], name=name, source=source)
 
 
 def _merge_overrides(cfg: CfgNode, overrides: list[Any]) -> None:
@@ -120,11 +112,11 @@ def _merge_overrides(cfg: CfgNode, overrides: list[Any]) -> None:
         content: Any = value
         for part in reversed(str(name).split(".")):
             content = {part: content}
-        _merge(cfg, content, "override")
+        _merge(cfg, content, source="override")
 
 
 def _first_leaf(name: str, value: Any) -> str:
-    """Return the whole dotted key of what an unknown section holds first, which says best what was meant."""
+    """Return the whole dotted key of the first value in an unknown section."""
     while isinstance(value, dict) and value:
         key, value = next(iter(value.items()))
         name = f"{name}.{key}"
@@ -132,41 +124,27 @@ def _first_leaf(name: str, value: Any) -> str:
 
 
 def _nearest_key(name: str) -> str:
-    return nearest(name, _leaves(defaults()))
+    return nearest(name, (known for known, _ in flatten(defaults())))
 
 
-def _leaves(node: CfgNode, prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
+def _typed(value: Any, key: Key, *, name: str, source: str) -> Any:
+    """Return the value in the type of its key.
 
-
-_KIND = {
-    bool: "True or False",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    tuple: "a list",
-    list: "a list",
-}
-
-
-def _typed(value: Any, default: Any, name: str, source: str) -> Any:
-    """Return the value in its key's type, or refuse it."""
-    wanted = type(default)
+    Raises:
+        UserError: It has another type.
+    """
+    wanted = type(key.default)
     parsed = _parse(value) if isinstance(value, str) and wanted is not str else value
     if wanted is str and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
         parsed = str(parsed)  # a NAME or a path that looks like a number
-    if parsed is False and "off" in CHOICES.get(name, ()):
-        parsed = "off"  # YAML takes a bare off for False
+    if parsed is False and "off" in key.allowed:
+        parsed = "off"  # YAML reads a bare off as False
     if wanted is float and isinstance(parsed, int) and not isinstance(parsed, bool):
         parsed = float(parsed)
     if wanted in (list, tuple) and isinstance(parsed, (list, tuple)):
         return wanted(parsed)
     if type(parsed) is not wanted:
-        raise UserError(f"{source}: {name} must be {_KIND[wanted]}, not {value!r} (default {default!r})")
+        raise UserError(f"{source}: {name} must be {_KINDS[wanted]}, not {value!r} (default {key.default!r})")
     return parsed
 
 

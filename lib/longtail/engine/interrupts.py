@@ -1,15 +1,15 @@
-"""Stopping on request: the first signal asks the loop to end in good order, the second ends it at once."""
+"""Stopping on request: the first signal asks the loop to stop in good order, the second one ends it at once."""
 
 import signal
 from types import FrameType, TracebackType
 
 
 class Interrupted(Exception):
-    """Training was asked to stop and has saved its state.
+    """A signal asked the training to stop; its state is saved.
 
     Args:
-        signum: the signal.
-        where: what was saved.
+        signum: Number of the signal.
+        where: What was saved.
     """
 
     def __init__(self, signum: int, where: str) -> None:
@@ -18,10 +18,10 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """While entered, remembers SIGINT, SIGTERM and SIGUSR1 instead of dying of them.
+    """While entered, remembers SIGINT, SIGTERM and SIGUSR1 instead of dying from them.
 
     Attributes:
-        received: number of the first signal, None while there was none.
+        received: Number of the first signal; None if there was none.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -42,7 +42,7 @@ class Interrupts:
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         self.received = signum
-        self._restore()  # a second signal is not to be held back
+        self._restore()  # a second signal must act at once
 
     def _restore(self) -> None:
         for signum, handler in self._previous.items():

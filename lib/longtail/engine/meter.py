@@ -1,4 +1,6 @@
-"""Training loss, accuracy and gradients of an epoch, kept on the device until somebody asks."""
+"""Training loss, accuracy and gradient norm of an epoch, kept on the device until they are asked for."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,15 +19,15 @@ class Meter:
         """Add one step; nothing waits for the device.
 
         Args:
-            step: of the method.
-            norm: of its gradients before they were bounded; None: not known.
+            step: Of the method.
+            norm: Norm of its gradients before clipping; None: not known.
         """
         rows = len(step.targets)
         with torch.no_grad():
             predicted = step.logits.float().mean(0).argmax(1)
             correct = (predicted == step.targets).sum()
             if step.mixed:
-                correct = torch.lerp((predicted == step.mixed.targets).sum().float(), correct.float(), step.mixed.share)
+                correct = torch.lerp((predicted == step.mixed.targets).sum().float(), correct.float(), step.mixed.lam)
             values = {"loss": step.loss.detach() * rows, "top1": correct}
             values |= {f"loss/{name}": part * rows for name, part in step.parts.items()}
             if norm is not None:
@@ -39,11 +41,11 @@ class Meter:
         """Return the means over the samples so far."""
         return {name: float(value) / self.samples for name, value in self.sums.items()}
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the sums, for a checkpoint inside an epoch."""
         return {"samples": self.samples, "sums": dict(self.sums)}
 
-    def load_state_dict(self, state: dict[str, dict[str, Tensor]], device: torch.device) -> None:
-        """Go on from saved sums."""
-        self.samples = int(state["samples"])  # type: ignore[call-overload]
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Restore saved sums."""
+        self.samples = int(state["samples"])
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}

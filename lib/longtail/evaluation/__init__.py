@@ -4,13 +4,9 @@ matplotlib is loaded by the first figure that is drawn, never by importing this 
 """
 
 from longtail.evaluation.confusion import ConfusionMatrix
-from longtail.evaluation.figures import (
-    plot_class_counts,
-    plot_confusion,
-    plot_curves,
-    plot_per_class_accuracy,
-)
-from longtail.evaluation.metrics import TOP_K, Judge, topk_correct
+from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
+from longtail.evaluation.figures.confusion import plot_confusion
+from longtail.evaluation.figures.training import plot_class_counts, plot_curves, plot_per_class_accuracy
 from longtail.evaluation.report import results_table, summary, write_confusion_npz, write_per_class
 from longtail.evaluation.shots import FEW, GROUPS, MANY, shot_accuracy, shot_groups
 from longtail.evaluation.sweeps import plot_sweep, sweep_rows, write_sweep
@@ -21,7 +17,7 @@ __all__ = [
     "MANY",
     "TOP_K",
     "ConfusionMatrix",
-    "Judge",
+    "Evaluator",
     "plot_class_counts",
     "plot_confusion",
     "plot_curves",

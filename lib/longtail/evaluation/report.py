@@ -21,6 +21,7 @@ ACCURACY = re.compile(r"(^|[^A-Za-z0-9])(top\d+|all|many|medium|few|accuracy|rec
 def write_per_class(
     path: str | os.PathLike[str],
     cm: ConfusionMatrix,
+    *,
     class_counts: Integers,
     names: Sequence[str] | None = None,
     many: int = MANY,
@@ -65,7 +66,7 @@ def write_per_class(
             )
 
 
-def write_confusion_npz(path: str | os.PathLike[str], cm: ConfusionMatrix, class_counts: Integers) -> None:
+def write_confusion_npz(path: str | os.PathLike[str], cm: ConfusionMatrix, *, class_counts: Integers) -> None:
     """Write the raw counts as a compressed NumPy archive with the arrays `confusion` and `class_counts`.
 
     Args:
@@ -108,7 +109,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def summary(results: Mapping[str, Any]) -> list[str]:
-    """Return what `Judge.results` reports as console lines: the ensemble, then experts from 1 on."""
+    """Return the results of an `Evaluator` as console lines: the ensemble, then the experts from 1 on."""
     lines = {"ensemble": results["ensemble"]}
     lines |= {f"expert {i}": values for i, values in enumerate(results["experts"], start=1)}
     width = max(map(len, lines))

@@ -1,4 +1,4 @@
-"""What came out of judging one network under many strengths of a correction: a table and a picture."""
+"""Results of evaluating one network under several strengths of a correction: a table and a figure."""
 
 import csv
 import os
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from longtail.evaluation.shots import GROUPS
-from longtail.evaluation.style import FAINT, INK, SHOT_COLOURS, dress, legend, new_figure, save
+from longtail.evaluation.figures.style import FAINT, INK, SHOT_COLORS, dress, legend, new_figure, save
 from longtail.files import atomic_write
 
 SHOWN = ("top1", *GROUPS)
@@ -18,24 +18,24 @@ def sweep_rows(parameter: str, values: Sequence[float], results: Sequence[Mappin
     Args:
         parameter: name of the column of the values.
         values: strengths.
-        results: what `Judge.results` says under each of them.
+        results: `Evaluator.results` for each of them.
 
     Returns:
         rows with the value (a text), "of", and "top1", "many", "medium", "few" as far as they exist.
     """
     experts = len(results[0]["experts"]) if results else 0
-    judged = [("ensemble", [one["ensemble"] for one in results])]
+    columns = [("ensemble", [result["ensemble"] for result in results])]
     if experts > 1:
-        judged += [(f"expert {number + 1}", [one["experts"][number] for one in results]) for number in range(experts)]
+        columns += [(f"expert {n + 1}", [result["experts"][n] for result in results]) for n in range(experts)]
     return [
-        {parameter: f"{value:g}", "of": name, **{key: one[key] for key in SHOWN if key in one}}
-        for name, accuracies in judged
-        for value, one in zip(values, accuracies, strict=True)
+        {parameter: f"{value:g}", "of": name, **{key: accuracy[key] for key in SHOWN if key in accuracy}}
+        for name, accuracies in columns
+        for value, accuracy in zip(values, accuracies, strict=True)
     ]
 
 
 def write_sweep(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of a sweep as a CSV file; accuracies are fractions, what does not exist is empty."""
+    """Write the rows of a sweep as a CSV file; accuracies are fractions, missing values are empty."""
     with atomic_write(path, "w") as file:
         table = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
         table.writeheader()
@@ -53,13 +53,15 @@ def plot_sweep(
         path: the PNG file to write.
         title: name of the correction.
         values: strengths, rising.
-        results: what `Judge.results` says under each of them.
+        results: `Evaluator.results` for each of them.
     """
     figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
-    for key, colour in (("top1", INK), *SHOT_COLOURS.items()):
+    for key, color in (("top1", INK), *SHOT_COLORS.items()):
         points = [
-            (x, 100 * one["ensemble"][key]) for x, one in zip(values, results, strict=True) if key in one["ensemble"]
+            (x, 100 * result["ensemble"][key])
+            for x, result in zip(values, results, strict=True)
+            if key in result["ensemble"]
         ]
         if not points:
             continue
@@ -68,7 +70,7 @@ def plot_sweep(
         label = f"{name} (best {best[1]:.1f} % at {best[0]:g})"
         across, up = zip(*points, strict=True)
         axes.plot(
-            across, up, color=colour, linewidth=2.2 if key == "top1" else 1.4, marker="o", markersize=3, label=label
+            across, up, color=color, linewidth=2.2 if key == "top1" else 1.4, marker="o", markersize=3, label=label
         )
         if key == "top1":
             axes.axvline(best[0], color=FAINT, linewidth=0.8, linestyle="--", zorder=0)

@@ -1,7 +1,6 @@
-"""Losses: one small file per family, each entering itself into the registry."""
+"""Losses: one small file per family; each registers itself."""
 
-from longtail.losses.balanced_softmax import BalancedSoftmax
-from longtail.losses.base import LOSSES, Loss, build_loss
+from longtail.losses.base import LOSSES, Loss, Prediction, build_loss, total
 from longtail.losses.cdt import CDT
 from longtail.losses.class_balanced import ClassBalanced, ClassBalancedFocal
 from longtail.losses.cost_sensitive import CostSensitive
@@ -12,9 +11,9 @@ from longtail.losses.focal import Focal
 from longtail.losses.influence_balanced import InfluenceBalanced
 from longtail.losses.label_smoothing import LabelAwareSmoothing, LabelSmoothing
 from longtail.losses.ldam import LDAM
-from longtail.losses.logit_adjustment import LogitAdjustment
-from longtail.losses.nested import NestedLoss
+from longtail.losses.nested import HardClassSettings, NestedLoss
 from longtail.losses.nested_plus import NestedPlusLoss
+from longtail.losses.prior_adjustment import BalancedSoftmax, LogitAdjustment
 
 __all__ = [
     "CDT",
@@ -27,6 +26,7 @@ __all__ = [
     "CrossEntropy",
     "DiVE",
     "Focal",
+    "HardClassSettings",
     "InfluenceBalanced",
     "LabelAwareSmoothing",
     "LabelSmoothing",
@@ -34,7 +34,9 @@ __all__ = [
     "Loss",
     "NestedLoss",
     "NestedPlusLoss",
+    "Prediction",
     "SoftmaxEqualization",
     "WeightedCrossEntropy",
     "build_loss",
+    "total",
 ]

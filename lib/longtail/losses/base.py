@@ -1,6 +1,7 @@
-"""What every loss is: named terms whose sum is minimised."""
+"""Base class of all losses: named terms whose sum is minimized."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,52 +12,52 @@ from longtail.losses.deferral import Deferral
 from longtail.registry import Registry
 
 
+class Prediction(NamedTuple):
+    """What a loss compares with the labels.
+
+    Attributes:
+        logits: Raw network outputs: (B, C) for losses of one head, (E, V*B, C) for losses over all heads, rows ordered
+            view by view.
+        targets: Class ids, (B,) or (V*B,).
+        features: Pooled features that the head has seen, (B, D); for losses that use them.
+        teacher_logits: Outputs of a teacher network, shaped like `logits`; for distillation.
+    """
+
+    logits: Tensor
+    targets: Tensor
+    features: Tensor | None = None
+    teacher_logits: Tensor | None = None
+
+
 class Loss(nn.Module):
     """A loss as a sum of named terms.
 
-    A subclass implements `terms`. Losses of one expert take logits (B, C); nested losses take (E, V*B, C), rows
-    ordered view by view. All computation is in float32 or wider, whatever the logits' type.
+    A subclass implements `terms`. All computation is in float32 or wider, whatever the dtype of the logits.
 
     Args:
-        start_epoch: the last epoch in which `deferral` is off; None: it is on from the beginning.
+        start_epoch: The last epoch in which `deferral` is off; None: it is always on.
 
     Attributes:
-        nested: whether the loss compares experts, and so takes the logits of all of them.
-        needs_features: whether it cannot do without `features`.
-        needs_teacher: whether it cannot be trained without `teacher_logits`.
-        class_counts: training images of each class, (C,), as `build_loss` was told; for training methods that go by
-            them too.
-        deferral: tells, in `deferral.on`, whether what a loss does about the tail is in force.
+        nested: Whether the loss takes the logits of all heads at once, (E, V*B, C), instead of one head's, (B, C).
+        needs_features: Whether it cannot be computed without `features`.
+        needs_teacher: Whether it cannot be trained without `teacher_logits`.
+        deferral: Says, in `deferral.on`, whether the re-weighting of the loss is active.
     """
 
     nested = False
     needs_features = False
     needs_teacher = False
-    class_counts: Sequence[int] = ()
 
     def __init__(self, start_epoch: int | None = None) -> None:
         super().__init__()
         self.deferral = Deferral(start_epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the loss which epoch (counted from 1) is trained; deferred re-weighting switches here."""
+        """Set the epoch, counted from 1; deferred re-weighting switches here."""
         self.deferral.set_epoch(epoch)
 
-    def terms(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        features: Tensor | None = None,
-        teacher_logits: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Return the terms of the loss by name, each a scalar that carries gradients.
-
-        Args:
-            logits: raw network outputs, (B, C) or (E, V*B, C).
-            targets: class ids, (B,) or (V*B,).
-            features: pooled features of the backbone, (B, D); for losses that use them.
-            teacher_logits: outputs of a teacher network, (B, C); for distillation.
-        """
+    def terms(self, prediction: Prediction) -> dict[str, Tensor]:
+        """Return the terms of the loss by name, scalars that carry gradients."""
         raise NotImplementedError
 
     def forward(
@@ -66,38 +67,40 @@ class Loss(nn.Module):
         features: Tensor | None = None,
         teacher_logits: Tensor | None = None,
     ) -> Tensor:
-        """Return the sum of the terms."""
-        return torch.stack(list(self.terms(logits, targets, features, teacher_logits).values())).sum()
+        """Return the sum of the terms, a scalar; see `Prediction` for the arguments."""
+        return total(self.terms(Prediction(logits, targets, features, teacher_logits)).values())
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """Return the sum of scalars."""
+    return torch.stack(list(terms)).sum()
 
 
 def in_float32(logits: Tensor) -> Tensor:
-    """Return the logits in float32 at least: half precision cannot hold a softmax over many classes."""
+    """Return the logits in float32 or wider: half precision cannot hold a softmax over many classes."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def log_prior(class_counts: Sequence[int], of: str = "counts") -> Tensor:
-    """Return log n_c for each class, (C,) float32: raw counts, as both releases add them.
+def log_prior(class_counts: Sequence[int], prior: str = "counts") -> Tensor:
+    """Return the logarithm of the class prior, (C,) float64.
+
+    In a softmax over all classes both kinds are equivalent.
 
     Args:
-        class_counts: n_c, (C,).
-        of: "counts", or "frequencies" for log(n_c / N). In a softmax over all classes both are the same.
+        class_counts: Training images per class n_c, (C,).
+        prior: "counts" for log n_c, as both releases add it; "frequencies" for log(n_c / N).
     """
     counts = torch.tensor(class_counts, dtype=torch.float64)
-    return (counts / counts.sum() if of == "frequencies" else counts).log().float()
+    return (counts / counts.sum() if prior == "frequencies" else counts).log()
 
 
-def is_target(targets: Tensor, classes: int) -> Tensor:
-    """Return where each row has its target, (B, C) of bool.
-
-    Args:
-        targets: class ids, (B,).
-        classes: C.
-    """
-    return targets[:, None] == torch.arange(classes, device=targets.device)
+def is_target(targets: Tensor, num_classes: int) -> Tensor:
+    """Return the one-hot mask of the targets (B,), (B, C) bool."""
+    return targets[:, None] == torch.arange(num_classes, device=targets.device)
 
 
 def deferred_start(cfg: CfgNode) -> int | None:
-    """Return TRAIN.TWO_STAGE.START_EPOCH where re-weighting is deferred, else None."""
+    """Return TRAIN.TWO_STAGE.START_EPOCH if re-weighting is deferred, else None."""
     return cfg.TRAIN.TWO_STAGE.START_EPOCH if cfg.TRAIN.TWO_STAGE.DRW else None
 
 
@@ -106,20 +109,18 @@ LOSSES: Registry[LossBuilder] = Registry("loss")
 
 
 def build_loss(cfg: CfgNode, class_counts: Sequence[int]) -> Loss:
-    """Build the loss called LOSS.LOSS_TYPE.
+    """Build the loss named by LOSS.LOSS_TYPE.
 
     Args:
-        cfg: the configuration tree.
-        class_counts: training images of each class, (C,).
+        cfg: Config.
+        class_counts: Training images per class, (C,).
 
     Raises:
-        UserError: there is no such loss, a class has no training images, or a parameter does not fit the classes.
+        UserError: The name is unknown, a class has no training images, or a parameter does not fit the classes.
     """
     counts = [int(count) for count in class_counts]
     empty = [label for label, count in enumerate(counts) if count < 1]
     if empty:
         shown = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
         raise UserError(f"{len(empty)} of {len(counts)} classes have no training images: {shown}")
-    loss = LOSSES.get(cfg.LOSS.LOSS_TYPE)(cfg, counts)
-    loss.class_counts = counts
-    return loss
+    return LOSSES.get(cfg.LOSS.LOSS_TYPE)(cfg, counts)

@@ -14,12 +14,12 @@ from longtail.losses.focal import Focal
 def class_balanced_weights(class_counts: Sequence[int], beta: float) -> Tensor:
     """Return the inverse effective number of samples of each class, scaled to sum C, (C,) float64.
 
-    The effective number is (1 - beta^n_c) / (1 - beta) (Cui et al., arXiv 1901.05555, proposition 1); at beta = 1 its
-    limit n_c.
+    The effective number is (1 - beta^n_c) / (1 - beta) (Cui et al., arXiv 1901.05555, proposition 1), and n_c in the
+    limit beta = 1.
 
     Args:
-        class_counts: training images of each class, (C,).
-        beta: between 0 (no weighting) and 1 (inverse frequency).
+        class_counts: Training images per class n_c, (C,).
+        beta: From 0 (no weighting) to 1 (inverse frequency).
     """
     counts = torch.tensor(class_counts, dtype=torch.float64)
     effective = counts if beta == 1 else (1 - beta**counts) / (1 - beta)
@@ -30,12 +30,12 @@ class ClassBalanced(WeightedCrossEntropy):
     """Cross-entropy weighted by the effective number of samples (Cui et al., arXiv 1901.05555, section 4.1).
 
     Args:
-        class_counts: training images of each class, (C,).
-        beta: see `class_balanced_weights`.
-        start_epoch: unweighted up to this epoch (deferred re-weighting); None: always weighted.
+        class_counts: Training images per class, (C,).
+        beta: See `class_balanced_weights`.
+        start_epoch: Unweighted up to this epoch (deferred re-weighting); None: always weighted.
     """
 
-    def __init__(self, class_counts: Sequence[int], beta: float, start_epoch: int | None = None) -> None:
+    def __init__(self, class_counts: Sequence[int], beta: float, *, start_epoch: int | None = None) -> None:
         super().__init__(class_balanced_weights(class_counts, beta), start_epoch)
 
 
@@ -43,24 +43,26 @@ class ClassBalancedFocal(Focal):
     """Focal loss weighted by the effective number of samples (Cui et al., arXiv 1901.05555, section 4.3).
 
     Args:
-        class_counts: training images of each class, (C,).
-        beta: see `class_balanced_weights`.
-        gamma: focusing exponent, at least 0.
-        start_epoch: unweighted up to this epoch (deferred re-weighting); None: always weighted.
+        class_counts: Training images per class, (C,).
+        beta: See `class_balanced_weights`.
+        gamma: Focusing exponent, at least 0.
+        start_epoch: Unweighted up to this epoch (deferred re-weighting); None: always weighted.
     """
 
-    def __init__(self, class_counts: Sequence[int], beta: float, gamma: float, start_epoch: int | None = None) -> None:
-        super().__init__(gamma, class_balanced_weights(class_counts, beta), start_epoch)
+    def __init__(
+        self, class_counts: Sequence[int], beta: float, *, gamma: float, start_epoch: int | None = None
+    ) -> None:
+        super().__init__(gamma, class_balanced_weights(class_counts, beta), start_epoch=start_epoch)
 
 
 @LOSSES.register("ClassBalanceCE")
 def build(cfg: CfgNode, class_counts: list[int]) -> ClassBalanced:
     """Build it from LOSS.ClassBalanceCE and TRAIN.TWO_STAGE."""
-    return ClassBalanced(class_counts, cfg.LOSS.ClassBalanceCE.BETA, deferred_start(cfg))
+    return ClassBalanced(class_counts, cfg.LOSS.ClassBalanceCE.BETA, start_epoch=deferred_start(cfg))
 
 
 @LOSSES.register("ClassBalanceFocal")
 def build_focal(cfg: CfgNode, class_counts: list[int]) -> ClassBalancedFocal:
     """Build it from LOSS.ClassBalanceFocal and TRAIN.TWO_STAGE."""
     keys = cfg.LOSS.ClassBalanceFocal
-    return ClassBalancedFocal(class_counts, keys.BETA, keys.GAMMA, deferred_start(cfg))
+    return ClassBalancedFocal(class_counts, keys.BETA, gamma=keys.GAMMA, start_epoch=deferred_start(cfg))

@@ -1,11 +1,14 @@
-"""Deferred re-weighting: what a loss does about the tail begins after some epochs."""
+"""Deferred re-weighting: the class-dependent part of a loss starts after some epochs."""
 
 
 class Deferral:
-    """Says whether the class-dependent part of a loss is on (DRW, Cao et al., arXiv 1906.07413).
+    """Switch for the class-dependent part of a loss (DRW, Cao et al., arXiv 1906.07413).
 
     Args:
-        start_epoch: the last epoch of plain training, counted from 1; None: on from the beginning.
+        start_epoch: Last epoch of plain training, counted from 1; None: on from the start.
+
+    Attributes:
+        on: Whether the class-dependent part is active.
     """
 
     def __init__(self, start_epoch: int | None = None) -> None:
@@ -13,5 +16,5 @@ class Deferral:
         self.on = start_epoch is None
 
     def set_epoch(self, epoch: int) -> None:
-        """Switch according to the epoch that is about to be trained; on from start_epoch + 1."""
+        """Set the epoch, counted from 1; the part is active from start_epoch + 1 on."""
         self.on = self.start_epoch is None or epoch > self.start_epoch

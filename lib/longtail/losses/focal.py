@@ -1,4 +1,4 @@
-"""Focal loss: samples that are classified well already count less."""
+"""Focal loss: well classified samples count less."""
 
 from collections.abc import Sequence
 
@@ -7,21 +7,21 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, is_target
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target
 from longtail.losses.cost_sensitive import inverse_frequency
 
 
-def focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+def focal(logits: Tensor, targets: Tensor, *, gamma: float) -> Tensor:
     """Return the focal loss of every sample, summed over the classes (arXiv 1708.02002, eq. 4), (B,).
 
-    Each class is a problem of its own, target against not: with s = -z at the target and s = z elsewhere the
-    probability of the wrong answer is sigmoid(s), and the loss sigmoid(s)^gamma * -log sigmoid(-s). Computed from
-    log sigmoid, which is finite where the sigmoid itself is 0 or 1.
+    Each class is a binary problem: with s = -z at the target and s = z elsewhere, the probability of the wrong answer
+    is sigmoid(s), and the loss is sigmoid(s)^gamma * -log sigmoid(-s). Computed from log sigmoid, which is finite where
+    the sigmoid itself is 0 or 1.
 
     Args:
         logits: (B, C).
-        targets: class ids, (B,).
-        gamma: focusing exponent, at least 0.
+        targets: Class ids, (B,).
+        gamma: Focusing exponent, at least 0.
     """
     wrong = torch.where(is_target(targets, logits.shape[1]), -logits, logits)
     return ((gamma * F.logsigmoid(wrong)).exp() * -F.logsigmoid(-wrong)).sum(1)
@@ -31,34 +31,28 @@ class Focal(Loss):
     """Mean over the batch of w_y times the focal loss (Lin et al., arXiv 1708.02002, eq. 5, one alpha per class).
 
     Args:
-        gamma: focusing exponent, at least 0.
-        weights: of each class, (C,); None: all 1.
-        start_epoch: unweighted up to this epoch (deferred re-weighting); None: always weighted.
+        gamma: Focusing exponent, at least 0.
+        weights: Class weights, (C,); None: all 1.
+        start_epoch: Unweighted up to this epoch (deferred re-weighting); None: always weighted.
     """
 
     weights: Tensor | None
 
-    def __init__(self, gamma: float, weights: Tensor | None = None, start_epoch: int | None = None) -> None:
+    def __init__(self, gamma: float, weights: Tensor | None = None, *, start_epoch: int | None = None) -> None:
         super().__init__(start_epoch)
         self.gamma = gamma
         self.register_buffer("weights", None if weights is None else weights.float(), persistent=False)
 
-    def terms(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        features: Tensor | None = None,
-        teacher_logits: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Return {"focal"}; see `Loss.terms`."""
-        each = focal(in_float32(logits), targets, self.gamma)
+    def terms(self, prediction: Prediction) -> dict[str, Tensor]:
+        """Return {"focal"}."""
+        losses = focal(in_float32(prediction.logits), prediction.targets, gamma=self.gamma)
         if self.weights is not None and self.deferral.on:
-            each = self.weights[targets] * each
-        return {"focal": each.mean()}
+            losses = self.weights[prediction.targets] * losses
+        return {"focal": losses.mean()}
 
 
 def deferred_weights(class_counts: Sequence[int], start_epoch: int | None) -> Tensor | None:
-    """Return n_min / n_c, (C,), where re-weighting is deferred, else None: as released, plain focal has no weights."""
+    """Return n_min / n_c, (C,), if re-weighting is deferred, else None: plain focal loss has no weights, as released."""
     return None if start_epoch is None else inverse_frequency(class_counts)
 
 
@@ -66,4 +60,4 @@ def deferred_weights(class_counts: Sequence[int], start_epoch: int | None) -> Te
 def build(cfg: CfgNode, class_counts: list[int]) -> Focal:
     """Build it from LOSS.FocalLoss and TRAIN.TWO_STAGE."""
     start = deferred_start(cfg)
-    return Focal(cfg.LOSS.FocalLoss.GAMMA, deferred_weights(class_counts, start), start)
+    return Focal(cfg.LOSS.FocalLoss.GAMMA, deferred_weights(class_counts, start), start_epoch=start)

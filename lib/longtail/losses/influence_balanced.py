@@ -1,4 +1,4 @@
-"""Influence-balanced loss: samples that bend the decision boundary most count less."""
+"""Influence-balanced loss: samples with a large influence on the decision boundary count less."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, deferred_start, in_float32, is_target
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target
 
 EPSILON = 1e-3  # added to the influence, as released: the factor is at most alpha / EPSILON
 
 
-def influence(logits: Tensor, targets: Tensor, features: Tensor) -> Tensor:
+def influence(logits: Tensor, targets: Tensor, *, features: Tensor) -> Tensor:
     """Return |softmax(z) - t|_1 |h|_1 of each sample (Park et al., arXiv 2110.02444), (B,).
 
     Args:
         logits: z, (B, C).
-        targets: class ids, (B,); t is their one-hot form.
-        features: h, what the classifier sees, (B, D).
+        targets: Class ids, (B,); t is their one-hot form.
+        features: Input of the classifier h, (B, D).
     """
     error = logits.softmax(1) - is_target(targets, logits.shape[1]).to(logits.dtype)
     return error.abs().sum(1) * features.abs().sum(1)
@@ -31,46 +31,41 @@ class InfluenceBalanced(Loss):
     w_c is proportional to 1 / n_c and sums to C. As released, gradients flow through the influence too.
 
     Args:
-        class_counts: training images of each class, (C,).
-        alpha: scale of the loss.
-        start_epoch: plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
+        class_counts: Training images per class n_c, (C,).
+        alpha: Scale of the loss.
+        start_epoch: Plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
     """
 
     needs_features = True
     weights: Tensor
 
-    def __init__(self, class_counts: Sequence[int], alpha: float = 1000.0, start_epoch: int | None = None) -> None:
+    def __init__(self, class_counts: Sequence[int], alpha: float = 1000.0, *, start_epoch: int | None = None) -> None:
         super().__init__(start_epoch)
         self.alpha = alpha
         inverse = 1 / torch.tensor(class_counts, dtype=torch.float64)
         self.register_buffer("weights", (len(class_counts) * inverse / inverse.sum()).float(), persistent=False)
 
-    def terms(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        features: Tensor | None = None,
-        teacher_logits: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Return {"ce"}; see `Loss.terms`.
+    def terms(self, prediction: Prediction) -> dict[str, Tensor]:
+        """Return {"ce"}.
 
         Raises:
-            UserError: there are no features. Told from the first epoch on, not only once they are needed.
+            UserError: There are no features. Raised from the first epoch on, not only when they are needed.
         """
+        targets, features = prediction.targets, prediction.features
         if features is None:
             raise UserError(
                 "LOSS.LOSS_TYPE InfluenceBalancedLoss needs the features of the images, which this "
-                "TRAIN.COMBINER.TYPE does not pass on; use plain"
+                "TRAIN.COMBINER.TYPE does not pass on; use supervised"
             )
-        logits = in_float32(logits)
-        each = F.cross_entropy(logits, targets, reduction="none")
+        logits = in_float32(prediction.logits)
+        losses = F.cross_entropy(logits, targets, reduction="none")
         if self.deferral.on:
-            factor = self.alpha / (influence(logits, targets, in_float32(features)) + EPSILON)
-            each = self.weights[targets] * each * factor
-        return {"ce": each.mean()}
+            factor = self.alpha / (influence(logits, targets, features=in_float32(features)) + EPSILON)
+            losses = self.weights[targets] * losses * factor
+        return {"ce": losses.mean()}
 
 
 @LOSSES.register("InfluenceBalancedLoss")
 def build(cfg: CfgNode, class_counts: list[int]) -> InfluenceBalanced:
     """Build it from LOSS.InfluenceBalancedLoss and TRAIN.TWO_STAGE."""
-    return InfluenceBalanced(class_counts, cfg.LOSS.InfluenceBalancedLoss.ALPHA, deferred_start(cfg))
+    return InfluenceBalanced(class_counts, cfg.LOSS.InfluenceBalancedLoss.ALPHA, start_epoch=deferred_start(cfg))

@@ -1,4 +1,4 @@
-"""InfoNCE: find the key of the same image among the keys of others."""
+"""InfoNCE: identify the key of the same image among the keys of other images."""
 
 import torch
 from torch import Tensor
@@ -6,17 +6,17 @@ from torch import Tensor
 from longtail.losses.base import in_float32
 
 
-def info_nce(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """Return InfoNCE, the mean over samples, summed over experts (arXiv 1911.05722, eq. 1; arXiv 2203.15359).
+def info_nce(queries: Tensor, keys: Tensor, *, queue: Tensor, temperature: float) -> Tensor:
+    """Return InfoNCE, averaged over samples and summed over experts (arXiv 1911.05722, eq. 1; arXiv 2203.15359).
 
-    -log( exp(q.k / T) / (exp(q.k / T) + sum_j exp(q.n_j / T)) ), n_j the keys in the queue. In float32 also under
-    autocast: half precision moves q.n / T by several hundredths. q, k and n_j have length 1.
+    -log( exp(q.k / T) / (exp(q.k / T) + sum_j exp(q.n_j / T)) ) with the keys n_j in the queue. In float32 also under
+    autocast: half precision moves q.n / T by several hundredths. q, k and n_j have unit length.
 
     Args:
         queries: (E, B, P).
-        keys: of the same images, (E, B, P).
-        queue: keys of other images, (E, K, P).
-        temperature: T.
+        keys: Keys of the same images, (E, B, P).
+        queue: Keys of other images, (E, K, P).
+        temperature: Temperature T of the softmax.
     """
     with torch.autocast(queries.device.type, enabled=False):
         scaled = in_float32(queries) / temperature

@@ -1,4 +1,4 @@
-"""Label smoothing, the same for all classes or stronger for large ones."""
+"""Label smoothing, uniform or stronger for large classes."""
 
 import math
 from collections.abc import Sequence
@@ -9,97 +9,89 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, in_float32
+from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
 
 
 class LabelSmoothing(Loss):
     """Cross-entropy to the target (1 - epsilon) t + epsilon / C (Szegedy et al., arXiv 1512.00567, section 7).
 
     Args:
-        epsilon: share of the target that goes to all classes alike.
+        epsilon: Fraction of the target that is spread over all classes.
     """
 
     def __init__(self, epsilon: float) -> None:
         super().__init__()
         self.epsilon = epsilon
 
-    def terms(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        features: Tensor | None = None,
-        teacher_logits: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Return {"ce"}; see `Loss.terms`."""
-        return {"ce": F.cross_entropy(in_float32(logits), targets, label_smoothing=self.epsilon)}
+    def terms(self, prediction: Prediction) -> dict[str, Tensor]:
+        """Return {"ce"}."""
+        logits = in_float32(prediction.logits)
+        return {"ce": F.cross_entropy(logits, prediction.targets, label_smoothing=self.epsilon)}
 
 
-def smoothing_of_classes(class_counts: Sequence[int], head: float, tail: float, shape: str) -> Tensor:
-    """Return epsilon of each class, (C,) float64: between `tail` and `head`, by its size.
+def class_smoothing(class_counts: Sequence[int], *, head: float, tail: float, shape: str) -> Tensor:
+    """Return epsilon of each class, (C,) float64: between `tail` and `head`, by class size.
 
     With u = (n_c - n_min) / (n_max - n_min): concave, tail + (head - tail) sin(pi u / 2); linear, tail + (head - tail)
-    u; convex, head + (head - tail) sin(3 pi / 2 + pi u / 2) (arXiv 2104.00466). Classes of equal size
-    leave u open; they count as small.
+    u; convex, head + (head - tail) sin(3 pi / 2 + pi u / 2) (arXiv 2104.00466). If all classes have the same size, u is
+    0.
 
     Args:
-        class_counts: training images of each class, (C,).
-        head: epsilon of the largest class.
-        tail: epsilon of the smallest class.
+        class_counts: Training images per class, (C,).
+        head: Epsilon of the largest class.
+        tail: Epsilon of the smallest class.
         shape: concave | linear | convex.
+
+    Raises:
+        UserError: The shape is unknown.
     """
     counts = torch.tensor(class_counts, dtype=torch.float64)
     u = (counts - counts.min()) / (counts.max() - counts.min()).clamp(min=1)
-    rises = {
+    curves = {
         "concave": (u * math.pi / 2).sin(),
         "linear": u,
         "convex": 1 - (u * math.pi / 2).cos(),
     }
-    if shape not in rises:
-        raise UserError(f"LOSS.CrossEntropyLabelAwareSmooth.SHAPE is {shape!r}; allowed: {', '.join(rises)}")
-    return tail + (head - tail) * rises[shape]
+    if shape not in curves:
+        raise UserError(f"LOSS.CrossEntropyLabelAwareSmooth.SHAPE is {shape!r}; allowed: {', '.join(curves)}")
+    return tail + (head - tail) * curves[shape]
 
 
 class LabelAwareSmoothing(Loss):
-    """Label smoothing with an epsilon for each class (Zhong et al., MiSLAS, arXiv 2104.00466).
+    """Label smoothing with an epsilon per class (Zhong et al., MiSLAS, arXiv 2104.00466).
 
     As released, epsilon is spread over all C classes, the target included; the paper spreads it over the others.
 
     Args:
-        class_counts: training images of each class, (C,).
-        head: epsilon of the largest class.
-        tail: epsilon of the smallest class.
-        shape: of the curve between them: concave | linear | convex.
+        class_counts: Training images per class, (C,).
+        head: Epsilon of the largest class.
+        tail: Epsilon of the smallest class.
+        shape: Curve between them: concave | linear | convex.
     """
 
     epsilon: Tensor
 
-    def __init__(self, class_counts: Sequence[int], head: float, tail: float, shape: str = "concave") -> None:
+    def __init__(self, class_counts: Sequence[int], *, head: float, tail: float, shape: str = "concave") -> None:
         super().__init__()
-        epsilon = smoothing_of_classes(class_counts, head, tail, shape)
+        epsilon = class_smoothing(class_counts, head=head, tail=tail, shape=shape)
         self.register_buffer("epsilon", epsilon.float(), persistent=False)
 
-    def terms(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        features: Tensor | None = None,
-        teacher_logits: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Return {"ce"}; see `Loss.terms`."""
-        log_p = in_float32(logits).log_softmax(1)
-        epsilon = self.epsilon[targets]
-        own = log_p.gather(1, targets[:, None])[:, 0]
+    def terms(self, prediction: Prediction) -> dict[str, Tensor]:
+        """Return {"ce"}."""
+        log_p = in_float32(prediction.logits).log_softmax(1)
+        epsilon = self.epsilon[prediction.targets]
+        own = log_p.gather(1, prediction.targets[:, None])[:, 0]
         return {"ce": -((1 - epsilon) * own + epsilon * log_p.mean(1)).mean()}
 
 
 @LOSSES.register("CrossEntropyLabelSmooth")
 def build(cfg: CfgNode, class_counts: list[int]) -> LabelSmoothing:
-    """Build it; deferred re-weighting has no effect on it, as in the release."""
+    """Build it. Deferred re-weighting has no effect on it, as released."""
     return LabelSmoothing(cfg.LOSS.CrossEntropyLabelSmooth.EPSILON)
 
 
 @LOSSES.register("CrossEntropyLabelAwareSmooth")
 def build_label_aware(cfg: CfgNode, class_counts: list[int]) -> LabelAwareSmoothing:
-    """Build it; deferred re-weighting has no effect on it, as in the release."""
+    """Build it. Deferred re-weighting has no effect on it, as released."""
     keys = cfg.LOSS.CrossEntropyLabelAwareSmooth
-    return LabelAwareSmoothing(class_counts, keys.SMOOTH_HEAD, keys.SMOOTH_TAIL, keys.SHAPE)
+    return LabelAwareSmoothing(class_counts, head=keys.SMOOTH_HEAD, tail=keys.SMOOTH_TAIL, shape=keys.SHAPE)

@@ -1,14 +1,14 @@
-"""Training methods: what one batch becomes."""
+"""Training methods: each registers itself with its checks, files and abilities."""
 
-from longtail.methods.base import METHODS, Method, Mixed, Step, build_method, joined, stacked_views
+from longtail.methods.base import Method, Mixed, Step, TrainingData, loss_terms, stacked_views
 from longtail.methods.bbn_mixup import BBNMixup
 from longtail.methods.contrastive import Contrastive
 from longtail.methods.distillation import Distillation
 from longtail.methods.manifold_mixup import ManifoldMixup
 from longtail.methods.mixup import Mixup
-from longtail.methods.nested import Nested
-from longtail.methods.plain import Plain
+from longtail.methods.registry import METHODS, MethodEntry, build_method, method_entry, register
 from longtail.methods.remix import Remix
+from longtail.methods.supervised import Supervised
 
 __all__ = [
     "METHODS",
@@ -17,13 +17,16 @@ __all__ = [
     "Distillation",
     "ManifoldMixup",
     "Method",
+    "MethodEntry",
     "Mixed",
     "Mixup",
-    "Nested",
-    "Plain",
     "Remix",
     "Step",
+    "Supervised",
+    "TrainingData",
     "build_method",
-    "joined",
+    "loss_terms",
+    "method_entry",
+    "register",
     "stacked_views",
 ]

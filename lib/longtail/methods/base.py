@@ -1,40 +1,37 @@
-"""What every training method is: a batch becomes a loss and logits."""
+"""Base class of all training methods: a batch becomes a loss and logits."""
 
-from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, NamedTuple, Protocol
 
-import torch
 from torch import Tensor, nn
-from yacs.config import CfgNode
 
-from longtail.config import method_name
 from longtail.data import Batch
-from longtail.losses import Loss
+from longtail.losses import Loss, Prediction, total
 from longtail.models import Output
-from longtail.registry import Registry
+from longtail.models.wrapping import unwrap
 
 
 class Mixed(NamedTuple):
-    """The second targets of rows that are mixtures of two images.
+    """Second targets of rows that are mixtures of two images.
 
     Attributes:
-        targets: class ids, (N,).
-        share: of the first targets in loss and accuracy, scalar; the second have the rest.
+        targets: Class ids, (N,).
+        lam: Weight of the first targets in loss and accuracy, scalar; the second targets have 1 - lam.
     """
 
     targets: Tensor
-    share: Tensor
+    lam: Tensor
 
 
 class Step(NamedTuple):
-    """What a method makes of one batch.
+    """Result of a training step before backward.
 
     Attributes:
-        loss: scalar to minimise.
-        logits: (E, N, C), N = V*B rows ordered view by view; without gradients, for the training accuracy.
-        targets: class ids of the rows, (N,).
-        parts: the terms of the loss, detached scalars.
-        mixed: for rows that are mixtures; `targets` are then the first ones.
+        loss: Scalar to minimize.
+        logits: (E, N, C) with N = V*B rows ordered view by view; without gradients, for the training accuracy.
+        targets: Class ids of the rows, (N,).
+        parts: Terms of the loss, detached scalars.
+        mixed: Second targets if the rows are mixtures.
     """
 
     loss: Tensor
@@ -43,76 +40,109 @@ class Step(NamedTuple):
     parts: dict[str, Tensor]
     mixed: Mixed | None = None
 
+    @classmethod
+    def of(cls, terms: Mapping[str, Tensor], output: Output, *, targets: Tensor, mixed: Mixed | None = None) -> "Step":
+        """Return the step whose loss is the sum of the terms."""
+        parts = {name: term.detach() for name, term in terms.items()}
+        return cls(total(terms.values()), output.logits.detach(), targets, parts, mixed)
+
+
+class TrainingData(Protocol):
+    """What a method may know of the training set.
+
+    Attributes:
+        class_counts: Training images per class, (C,).
+        labels: Class ids of all N training images, (N,).
+    """
+
+    class_counts: Sequence[int]
+    labels: Tensor
+
+    def outputs(self, network: nn.Module, view: str = "clean") -> Output:
+        """Return the outputs of a network for all N training images, in their order, on every process.
+
+        Args:
+            network: Images to `Output`; evaluated without gradients.
+            view: "clean" (as in evaluation) or "train" (augmented).
+        """
+
 
 class Method(nn.Module):
-    """A training method; its `state_dict` holds what it must remember between steps, the network not included.
+    """A training method. Its `state_dict` holds what it must remember between steps, without the network.
+
+    Learnable parts of its own are submodules that `trainable` returns under their attribute names.
 
     Args:
-        network: a `Network`, or one wrapped for several devices.
-        loss: what is minimised.
+        network: Images to `Output`.
+        loss: Loss to minimize.
+
+    Attributes:
+        network: The network, wrapped for several devices once `wrap` was called.
+        supports_cuda_graph: Whether a step draws random numbers and takes decisions on the device only.
     """
 
     network: Callable[..., Output]
-    repeatable: ClassVar[bool] = False  # a step draws and decides nothing outside of the device (TRAIN.CUDA_GRAPH)
+    supports_cuda_graph: ClassVar[bool] = False
 
     def __init__(self, network: nn.Module, loss: Loss) -> None:
         super().__init__()
-        self.__dict__["network"] = network  # not a submodule: its parameters are saved and moved by the trainer
+        self.__dict__["network"] = network  # not a submodule: the trainer saves it apart from the method
         self.loss = loss
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the method which epoch (from 1) is trained."""
+        """Set the epoch, counted from 1. A pure function of the epoch: also called after a resume."""
         self.loss.set_epoch(epoch)
 
+    def on_epoch_start(self, epoch: int, data: TrainingData) -> None:
+        """Prepare an epoch before its first batch. What it makes must be part of the `state_dict`: a resume inside the
+        epoch does not call it again.
+        """
+
     def training_step(self, batch: Batch) -> Step:
-        """Return loss and logits of a batch whose images are normalised."""
+        """Return loss and logits of a batch whose images are normalized."""
         raise NotImplementedError
+
+    def on_step_end(self) -> None:
+        """Update momentum encoders, averages and the like, after the optimizer."""
+
+    def trainable(self) -> dict[str, nn.Module]:
+        """Return the modules that are wrapped for several devices, optimized and saved, by attribute name."""
+        return {"network": unwrap(self.network)}
+
+    def evaluated(self) -> nn.Module:
+        """Return the network to evaluate, not wrapped."""
+        return unwrap(self.network)
+
+    def wrap(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
+        """Wrap what is trainable for several devices; `self.<name>` is the wrapped module from now on.
+
+        The `state_dict` keeps the names of the modules themselves.
+        """
+        for name, module in self.trainable().items():
+            self.__dict__[name] = wrap(unwrap(module))
 
 
 def stacked_views(batch: Batch) -> tuple[Tensor, Tensor]:
     """Return all views of a batch as rows, view by view: images (V*B, 3, H, W) and targets (V*B,)."""
-    views = len(batch.images)
-    return batch.images.flatten(0, 1), batch.labels.repeat(views)
+    return batch.images.flatten(0, 1), batch.labels.repeat(len(batch.images))
 
 
-def joined(batch: Batch) -> Batch:
-    """Return a batch and its partner as one batch, the partner's samples behind; without a partner, the batch."""
-    if batch.partner is None:
-        return batch
-    partner = batch.partner
-    return Batch(
-        torch.cat([batch.images, partner.images], dim=1),
-        torch.cat([batch.labels, partner.labels]),
-        torch.cat([batch.indices, partner.indices]),
-    )
-
-
-def expert_terms(
-    loss: Loss, output: Output, targets: Tensor, teacher_logits: Tensor | None = None
+def loss_terms(
+    loss: Loss, output: Output, *, targets: Tensor, teacher_logits: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Return the terms of a loss that looks at one expert, each summed over the experts.
+    """Return the terms of a loss: of all heads at once if the loss is nested, else summed over the heads.
 
     Args:
-        loss: of one expert.
-        output: of the network.
-        targets: class ids of the rows, (N,).
-        teacher_logits: for each expert, (E, N, C); for distillation.
+        loss: Loss.
+        output: Output of the network for N rows.
+        targets: Class ids of the rows, (N,).
+        teacher_logits: Logits of a teacher for each head, (E, N, C); for distillation.
     """
-    teachers = [None] * len(output.logits) if teacher_logits is None else teacher_logits
-    each = [
-        loss.terms(logits, targets, features, teacher)
+    if loss.nested:
+        return loss.terms(Prediction(output.logits, targets, None, teacher_logits))
+    teachers = [None] * len(output.logits) if teacher_logits is None else list(teacher_logits)
+    heads = [
+        loss.terms(Prediction(logits, targets, features, teacher))
         for logits, features, teacher in zip(output.logits, output.features, teachers, strict=True)
     ]
-    return {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
-
-
-METHODS: Registry[Callable[[CfgNode, nn.Module, Loss], Method]] = Registry("training method")
-
-
-def build_method(cfg: CfgNode, network: nn.Module, loss: Loss) -> Method:
-    """Build the training method called TRAIN.COMBINER.TYPE.
-
-    Raises:
-        UserError: there is no such method, or it does not go with the loss.
-    """
-    return METHODS.get(method_name(cfg))(cfg, network, loss)
+    return {name: total(terms[name] for terms in heads) for name in heads[0]}

@@ -1,53 +1,52 @@
-"""BBN-style mixup: every image is mixed with one of the reverse sampler's."""
+"""BBN-style mixup: every image is mixed with one of the reverse sampler."""
 
 from torch import nn
 from yacs.config import CfgNode
 
-from longtail.config import method_name
 from longtail.data import Batch
 from longtail.errors import UserError
 from longtail.losses import Loss
-from longtail.methods.base import METHODS, Step, stacked_views
-from longtail.methods.mixing import Mixing, require_mixable
+from longtail.methods.base import Step, TrainingData, stacked_views
+from longtail.methods.mixing import Mixing, refuse_unmixable
+from longtail.methods.registry import register
 from longtail.models import mix
 
 
 class BBNMixup(Mixing):
     """Mixup of a uniform batch with its partner (Bag of Tricks; the pairs are those of BBN, arXiv 1912.02413).
 
-    x = share * x_uniform + (1 - share) * x_reverse, one share for the batch.
+    x = lam * x_uniform + (1 - lam) * x_reverse, one lam per batch.
     """
 
     def training_step(self, batch: Batch) -> Step:
-        """Return the step, see `Method.training_step`.
+        """Return the step of a batch.
 
         Raises:
-            UserError: the batch has no partner.
+            UserError: The batch has no partner.
         """
         if batch.partner is None:
             raise UserError("bbn_mixup got a batch without a partner; TRAIN.SAMPLER.TYPE 'bbn sampler' draws one")
         images, first = stacked_views(batch)
         others, second = stacked_views(batch.partner)
-        share = self.draw_share(images.device)
-        return self.step(self.network(mix(images, others, share)), first, second, share)
+        lam = self.draw_lam(images.device)
+        return self.step(self.network(mix(images, others, lam=lam)), first, second=second, lam=lam)
 
 
-def check_partner(cfg: CfgNode) -> None:
-    """Refuse a tree in which nothing draws the partners.
+def check(cfg: CfgNode) -> None:
+    """Refuse a config without the sampler that draws the partners.
 
     Raises:
-        UserError: names the sampler that does.
+        UserError: Names that sampler.
     """
-    if method_name(cfg) == "bbn_mixup" and cfg.TRAIN.SAMPLER.TYPE != "bbn sampler":
+    if cfg.TRAIN.SAMPLER.TYPE != "bbn sampler":
         raise UserError(
             f"TRAIN.SAMPLER.TYPE is {cfg.TRAIN.SAMPLER.TYPE!r}; TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} needs "
             "'bbn sampler', which draws the images to mix with"
         )
 
 
-@METHODS.register("bbn_mixup")
-def build(cfg: CfgNode, network: nn.Module, loss: Loss) -> BBNMixup:
-    """Build it from TRAIN.COMBINER.ALPHA, for losses of one expert."""
-    check_partner(cfg)
-    require_mixable(cfg, loss)
-    return BBNMixup(network, loss, cfg.TRAIN.COMBINER.ALPHA)
+@register("bbn_mixup", check=check, takes_partner=True)
+def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> BBNMixup:
+    """Build it from TRAIN.COMBINER.ALPHA."""
+    refuse_unmixable(cfg, loss)
+    return BBNMixup(network, loss, alpha=cfg.TRAIN.COMBINER.ALPHA)

@@ -8,43 +8,44 @@ from yacs.config import CfgNode
 
 from longtail.data import Batch
 from longtail.losses import Loss
-from longtail.methods.base import METHODS, Step, stacked_views
-from longtail.methods.mixing import Mixing, draw_partners, require_mixable
+from longtail.methods.base import Step, TrainingData, stacked_views
+from longtail.methods.mixing import Mixing, draw_partners, refuse_unmixable
+from longtail.methods.registry import register
 from longtail.models import HiddenMixing, Network, chunks_of
 
 
 class ManifoldMixup(Mixing):
     """Mixup of hidden states (Verma et al., arXiv 1806.05236) behind one fixed module, the same in every expert.
 
-    The paper chooses the layer anew for each batch; the released Bag of Tricks fixes it. The experts mix the same rows
-    with the same share. Under DataParallel a row is mixed with one that is computed on the same device.
+    The paper draws the layer for each batch; the released Bag of Tricks fixes it. The experts mix the same rows with the
+    same lam. Under DataParallel a row is mixed with one that is computed on the same device.
 
     Args:
-        network: a `Network`; may be wrapped for several devices.
-        loss: of one expert.
-        alpha: the share is drawn from Beta(alpha, alpha).
-        location: see `HiddenMixing`.
+        network: Network of experts.
+        loss: Loss without a teacher.
+        alpha: lam is drawn from Beta(alpha, alpha).
+        location: Module behind which is mixed, see `HiddenMixing`.
     """
 
-    def __init__(self, network: nn.Module, loss: Loss, alpha: float, location: str) -> None:
-        super().__init__(network, loss, alpha)
-        self.hidden = HiddenMixing(cast(Network, getattr(network, "module", network)), location)
+    def __init__(self, network: nn.Module, loss: Loss, *, alpha: float, location: str) -> None:
+        super().__init__(network, loss, alpha=alpha)
+        self.hidden = HiddenMixing(cast(Network, network), location)
 
     def training_step(self, batch: Batch) -> Step:
-        """Return the step, see `Method.training_step`."""
+        """Return the step of a batch."""
         images, targets = stacked_views(batch)
-        share = self.draw_share(images.device)
-        parts = chunks_of(targets, cast(nn.Module, self.network))
-        partners = [draw_partners(part) for part in parts]
+        lam = self.draw_lam(images.device)
+        chunks = chunks_of(targets, cast(nn.Module, self.network))
+        partners = [draw_partners(chunk) for chunk in chunks]
         with self.hidden:
-            output = self.network(images, share=share.expand(len(targets)), partners=torch.cat(partners))
-        second = torch.cat([part[those] for part, those in zip(parts, partners, strict=True)])
-        return self.step(output, targets, second, share)
+            output = self.network(images, lam=lam.expand(len(targets)), partners=torch.cat(partners))
+        second = torch.cat([chunk[indices] for chunk, indices in zip(chunks, partners, strict=True)])
+        return self.step(output, targets, second=second, lam=lam)
 
 
-@METHODS.register("manifold_mixup")
-def build(cfg: CfgNode, network: nn.Module, loss: Loss) -> ManifoldMixup:
-    """Build it from TRAIN.COMBINER, for losses of one expert."""
-    require_mixable(cfg, loss)
+@register("manifold_mixup", compilable=False)
+def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> ManifoldMixup:
+    """Build it from TRAIN.COMBINER."""
+    refuse_unmixable(cfg, loss)
     keys = cfg.TRAIN.COMBINER
-    return ManifoldMixup(network, loss, keys.ALPHA, keys.MANIFOLD_MIX_UP.LOCATION)
+    return ManifoldMixup(network, loss, alpha=keys.ALPHA, location=keys.MANIFOLD_MIX_UP.LOCATION)

@@ -1,4 +1,4 @@
-"""What the training methods that mix images have in common: a share, partners, and a loss between two targets."""
+"""Common part of the mixup methods: lam, partners, and a loss between two targets."""
 
 import torch
 from torch import Tensor, nn
@@ -6,46 +6,44 @@ from yacs.config import CfgNode
 
 from longtail.errors import UserError
 from longtail.losses import Loss
-from longtail.methods.base import Method, Mixed, Step, expert_terms
-from longtail.methods.plain import require_single
+from longtail.methods.base import Method, Mixed, Step, loss_terms
+from longtail.methods.supervised import refuse_teacher
 from longtail.models import Output
 
 
 class Mixing(Method):
-    """Training on mixtures of two images: share * L(z, first) + (1 - share) * L(z, second), summed over the experts.
+    """Training on mixtures of two images: lam * L(z, first) + (1 - lam) * L(z, second).
 
-    Random numbers come from torch's generator of the CPU, whose state is in checkpoints.
+    Random numbers come from torch's CPU generator, whose state is in checkpoints.
 
     Args:
-        network: may be wrapped for several devices.
-        loss: of one expert.
-        alpha: the share is drawn from Beta(alpha, alpha).
+        network: Images to `Output`.
+        loss: Loss without a teacher.
+        alpha: lam is drawn from Beta(alpha, alpha).
     """
 
-    def __init__(self, network: nn.Module, loss: Loss, alpha: float) -> None:
+    def __init__(self, network: nn.Module, loss: Loss, *, alpha: float) -> None:
         super().__init__(network, loss)
         both = torch.tensor(alpha, dtype=torch.float64)  # a small alpha underflows in float32
         self.beta = torch.distributions.Beta(both, both)
 
-    def draw_share(self, device: torch.device) -> Tensor:
-        """Draw the share of the first images, scalar."""
+    def draw_lam(self, device: torch.device) -> Tensor:
+        """Draw the weight of the first images, scalar."""
         return self.beta.sample().float().to(device, non_blocking=True)
 
-    def step(self, output: Output, first: Tensor, second: Tensor, share: Tensor) -> Step:
+    def step(self, output: Output, first: Tensor, *, second: Tensor, lam: Tensor) -> Step:
         """Return the step for mixtures.
 
         Args:
-            output: of the network, for N mixtures.
-            first: class ids of the images that have `share`, (N,).
-            second: those of the others, (N,).
-            share: scalar.
+            output: Output of the network for N mixtures.
+            first: Class ids of the images with weight lam, (N,).
+            second: Class ids of the others, (N,).
+            lam: Scalar.
         """
-        terms = expert_terms(self.loss, output, first)
-        others = expert_terms(self.loss, output, second)
-        terms = {name: share * term + (1 - share) * others[name] for name, term in terms.items()}
-        loss = torch.stack(list(terms.values())).sum()
-        parts = {name: term.detach() for name, term in terms.items()}
-        return Step(loss, output.logits.detach(), first, parts, Mixed(second, share))
+        terms = loss_terms(self.loss, output, targets=first)
+        others = loss_terms(self.loss, output, targets=second)
+        mixed = {name: lam * term + (1 - lam) * others[name] for name, term in terms.items()}
+        return Step.of(mixed, output, targets=first, mixed=Mixed(second, lam))
 
 
 def draw_partners(rows: Tensor) -> Tensor:
@@ -53,15 +51,15 @@ def draw_partners(rows: Tensor) -> Tensor:
     return torch.randperm(len(rows)).to(rows.device, non_blocking=True)
 
 
-def require_mixable(cfg: CfgNode, loss: Loss) -> None:
-    """Refuse a loss that mixtures cannot be trained with.
+def refuse_unmixable(cfg: CfgNode, loss: Loss) -> None:
+    """Refuse a loss that cannot be trained with mixtures.
 
     Raises:
-        UserError: names the loss and the method that goes with it.
+        UserError: Names the loss and the method that goes with it.
     """
-    require_single(cfg, loss)
+    refuse_teacher(cfg, loss)
     if loss.needs_features:
         raise UserError(
             f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} needs the features of single images; TRAIN.COMBINER.TYPE must be "
-            f"plain (default), not {cfg.TRAIN.COMBINER.TYPE}"
+            f"supervised, not {cfg.TRAIN.COMBINER.TYPE}"
         )

@@ -5,24 +5,25 @@ from yacs.config import CfgNode
 
 from longtail.data import Batch
 from longtail.losses import Loss
-from longtail.methods.base import METHODS, Step, stacked_views
-from longtail.methods.mixing import Mixing, draw_partners, require_mixable
+from longtail.methods.base import Step, TrainingData, stacked_views
+from longtail.methods.mixing import Mixing, draw_partners, refuse_unmixable
+from longtail.methods.registry import register
 from longtail.models import mix
 
 
 class Mixup(Mixing):
-    """Input mixup (Zhang et al., arXiv 1710.09412): x = share * x_i + (1 - share) * x_j, one share for the batch."""
+    """Input mixup x = lam * x_i + (1 - lam) * x_j, one lam per batch (Zhang et al., arXiv 1710.09412)."""
 
     def training_step(self, batch: Batch) -> Step:
-        """Return the step, see `Method.training_step`."""
+        """Return the step of a batch."""
         images, targets = stacked_views(batch)
-        share, partners = self.draw_share(images.device), draw_partners(targets)
-        output = self.network(mix(images, images[partners], share))
-        return self.step(output, targets, targets[partners], share)
+        lam, partners = self.draw_lam(images.device), draw_partners(targets)
+        output = self.network(mix(images, images[partners], lam=lam))
+        return self.step(output, targets, second=targets[partners], lam=lam)
 
 
-@METHODS.register("mixup")
-def build(cfg: CfgNode, network: nn.Module, loss: Loss) -> Mixup:
-    """Build it from TRAIN.COMBINER.ALPHA, for losses of one expert."""
-    require_mixable(cfg, loss)
-    return Mixup(network, loss, cfg.TRAIN.COMBINER.ALPHA)
+@register("mixup")
+def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Mixup:
+    """Build it from TRAIN.COMBINER.ALPHA."""
+    refuse_unmixable(cfg, loss)
+    return Mixup(network, loss, alpha=cfg.TRAIN.COMBINER.ALPHA)

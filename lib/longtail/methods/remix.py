@@ -1,4 +1,4 @@
-"""Remix: mixup whose labels lean towards the smaller class."""
+"""Remix: mixup whose labels favor the smaller class."""
 
 from collections.abc import Sequence
 
@@ -7,31 +7,32 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.losses import Loss
-from longtail.methods.base import METHODS, Step
-from longtail.methods.mixing import require_mixable
+from longtail.methods.base import Step, TrainingData
+from longtail.methods.mixing import refuse_unmixable
 from longtail.methods.mixup import Mixup
+from longtail.methods.registry import register
 from longtail.models import Output
 
 
 class Remix(Mixup):
-    """Mixup of images as ever, but labels by class size (Chou et al., arXiv 2007.03943).
+    """Mixup of images, with labels by class size (Chou et al., arXiv 2007.03943).
 
-    With n the size of a row's own class and m that of its partner's: the label is the partner's alone where
-    n >= kappa m and share < tau, the row's own alone where kappa n <= m and 1 - share < tau, and shared as the pixels
-    are elsewhere.
+    Let n be the size of a row's own class and m that of its partner's. The label is the partner's alone if n >= kappa m
+    and lam < tau, the row's own alone if kappa n <= m and 1 - lam < tau, and mixed like the pixels otherwise.
 
-    A label that one image takes alone is the same as giving it to both, so it is computed as mixup with some targets
-    replaced: exact for each row, whatever the loss, and a loss with class weights divides by those of the labels that
-    count. The release averages the shares of the labels over the batch, which loses which row they belong to.
+    A label that one image takes alone is the same as giving it to both images. So this is computed as mixup with some
+    targets replaced, which is exact for each row and every loss; a loss with class weights divides by those of the
+    labels that count. The release averages the weights of the labels over the batch, which loses the rows that they
+    belong to.
 
     Args:
-        network: may be wrapped for several devices.
-        loss: of one expert.
-        alpha: the share is drawn from Beta(alpha, alpha).
-        class_counts: training images of each class, (C,).
-        kappa: how many times larger a class must be.
-        tau: how small its share must be.
-        average: as released.
+        network: Images to `Output`.
+        loss: Loss without a teacher.
+        alpha: lam is drawn from Beta(alpha, alpha).
+        class_counts: Training images per class, (C,).
+        kappa: Imbalance ratio above which the smaller class takes the whole label.
+        tau: Largest weight at which an image may lose its label.
+        average: Average the weights over the batch, as released.
     """
 
     counts: Tensor
@@ -40,32 +41,42 @@ class Remix(Mixup):
         self,
         network: nn.Module,
         loss: Loss,
+        *,
         alpha: float,
         class_counts: Sequence[int],
         kappa: float = 3.0,
         tau: float = 0.5,
         average: bool = False,
     ) -> None:
-        super().__init__(network, loss, alpha)
+        super().__init__(network, loss, alpha=alpha)
         self.register_buffer("counts", torch.tensor(class_counts, dtype=torch.float64), persistent=False)
         self.kappa = kappa
         self.tau = tau
         self.average = average
 
-    def step(self, output: Output, first: Tensor, second: Tensor, share: Tensor) -> Step:
+    def step(self, output: Output, first: Tensor, *, second: Tensor, lam: Tensor) -> Step:
         """Return the step for mixtures, see `Mixing.step`."""
         own, other = self.counts[first], self.counts[second]
-        to_first = (self.kappa * own <= other) & (1 - share < self.tau)
-        to_second = (own >= self.kappa * other) & (share < self.tau) & ~to_first
+        to_first = (self.kappa * own <= other) & (1 - lam < self.tau)
+        to_second = (own >= self.kappa * other) & (lam < self.tau) & ~to_first
         if self.average:
-            shares = torch.where(to_first, 1.0, torch.where(to_second, 0.0, share))
-            return super().step(output, first, second, shares.mean())
-        return super().step(output, torch.where(to_second, second, first), torch.where(to_first, first, second), share)
+            weights = torch.where(to_first, 1.0, torch.where(to_second, 0.0, lam))
+            return super().step(output, first, second=second, lam=weights.mean())
+        targets, others = torch.where(to_second, second, first), torch.where(to_first, first, second)
+        return super().step(output, targets, second=others, lam=lam)
 
 
-@METHODS.register("remix")
-def build(cfg: CfgNode, network: nn.Module, loss: Loss) -> Remix:
-    """Build it from TRAIN.COMBINER, for losses of one expert."""
-    require_mixable(cfg, loss)
-    alpha, keys = cfg.TRAIN.COMBINER.ALPHA, cfg.TRAIN.COMBINER.REMIX
-    return Remix(network, loss, alpha, loss.class_counts, keys.KAPPA, keys.TAU, keys.RELEASED)
+@register("remix")
+def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Remix:
+    """Build it from TRAIN.COMBINER."""
+    refuse_unmixable(cfg, loss)
+    keys = cfg.TRAIN.COMBINER.REMIX
+    return Remix(
+        network,
+        loss,
+        alpha=cfg.TRAIN.COMBINER.ALPHA,
+        class_counts=data.class_counts,
+        kappa=keys.KAPPA,
+        tau=keys.TAU,
+        average=keys.RELEASED,
+    )

@@ -1,29 +1,34 @@
-"""Models: backbones, heads, experts, and loading the weights of the released systems."""
+"""Models: backbones, heads, networks, and loading of weights."""
 
-from longtail.models import resnet_cifar, resnet_imagenet, timm_models  # noqa: F401  (enter backbones in the registry)
-from longtail.models.backbones import BACKBONES
-from longtail.models.experts import Expert, Network, Output, build_model
+from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions
+from longtail.models.experts import Expert, Network
 from longtail.models.heads import HEADS, needs_first_stage
-from longtail.models.mixing import HiddenMixing, chunks_of, mix
-from longtail.models.moco import KeyEncoder, KeyQueue
-from longtail.models.post_hoc import Readout, Reread, build_readout, reads_anew
+from longtail.models.hidden_mixing import HiddenMixing, chunks_of, mix
+from longtail.models.momentum import KeyEncoder, KeyQueue
+from longtail.models.networks import NETWORKS, build_model
+from longtail.models.output import Classifiers, Output
+from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
 from longtail.models.projections import PROJECTIONS
+from longtail.models.released import momentum_branch
+from longtail.models.weight_files import read_weights, weights_in
 from longtail.models.weights import (
     LoadReport,
     load_backbone_weights,
     load_momentum_branch,
     load_released_weights,
-    momentum_branch,
-    read_checkpoint,
-    read_weights,
     start_from,
-    weights_in,
 )
+from longtail.models.wrapping import synchronize_batch_norm, unwrap, wrap
 
 __all__ = [
     "BACKBONES",
     "HEADS",
+    "NETWORKS",
     "PROJECTIONS",
+    "AdjustedHeads",
+    "Backbone",
+    "BackboneOptions",
+    "Classifiers",
     "Expert",
     "HiddenMixing",
     "KeyEncoder",
@@ -31,10 +36,9 @@ __all__ = [
     "LoadReport",
     "Network",
     "Output",
-    "Readout",
-    "Reread",
+    "PostHocClassifier",
+    "build_adjusted_heads",
     "build_model",
-    "build_readout",
     "chunks_of",
     "load_backbone_weights",
     "load_momentum_branch",
@@ -42,9 +46,11 @@ __all__ = [
     "mix",
     "momentum_branch",
     "needs_first_stage",
-    "read_checkpoint",
     "read_weights",
-    "reads_anew",
     "start_from",
+    "synchronize_batch_norm",
+    "unwrap",
+    "uses_post_hoc",
     "weights_in",
+    "wrap",
 ]

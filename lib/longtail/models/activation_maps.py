@@ -1,4 +1,4 @@
-"""Class activation maps: which parts of an image speak for a class (Zhou et al., CVPR 2016, arXiv 1512.04150)."""
+"""Class activation maps: which parts of an image support a class (Zhou et al., CVPR 2016, arXiv 1512.04150)."""
 
 import torch
 from torch import Tensor
@@ -8,22 +8,22 @@ from longtail.models.experts import Expert
 
 
 @torch.no_grad()
-def activation_maps(expert: Expert, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the map of one class for each image: M(x, y) = sum_d w_cd f_d(x, y), brought to 0..1 (eq. 2).
+def activation_maps(expert: Expert, images: Tensor, *, labels: Tensor) -> Tensor:
+    """Return the map of one class for each image: M(x, y) = sum_d w_cd f_d(x, y), scaled to 0..1 (eq. 2).
 
-    Heads that scale or normalise the weights of a class change its map by a positive factor, which drops out. A map
-    that is the same everywhere is zero.
+    Heads that scale or normalize the weights of a class change its map by a positive factor, which cancels. A constant
+    map becomes zero.
 
     Args:
-        expert: in evaluation mode.
-        images: normalised, (B, 3, H, W).
-        labels: the class c of each image, (B,).
+        expert: Expert in evaluation mode.
+        images: Normalized images, (B, 3, H, W).
+        labels: Class c of each image, (B,).
 
     Returns:
         (B, h, w) float32, at the resolution of the backbone's feature map.
 
     Raises:
-        UserError: the backbone gives vectors, which have no places.
+        UserError: The backbone gives vectors instead of maps.
     """
     features = expert.backbone(images)
     if features.dim() != 4:
@@ -39,7 +39,7 @@ def class_weights(expert: Expert) -> Tensor:
     """Return the weights (C, D) of an expert's head: its first parameter that is a matrix.
 
     Raises:
-        UserError: there is none.
+        UserError: There is none.
     """
     for parameter in expert.head.parameters():
         if parameter.dim() == 2:

@@ -1,6 +1,6 @@
-"""A network: E experts that look at the same images."""
+"""Network of E experts that see the same images, each a backbone with its head."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,41 +8,30 @@ from yacs.config import CfgNode
 
 from longtail.config import expert_backbones
 from longtail.errors import UserError
-from longtail.models.backbones import BACKBONES
+from longtail.models.backbones import BACKBONES, BackboneOptions
 from longtail.models.heads import HEADS, SecondStageHead
+from longtail.models.networks import NETWORKS
+from longtail.models.output import Output
 from longtail.models.projections import PROJECTIONS
 from longtail.models.streams import in_streams
-
-
-class Output(NamedTuple):
-    """What a network says of a batch.
-
-    Attributes:
-        logits: (E, B, C).
-        features: what the heads saw, (E, B, D).
-        projections: what contrastive learning compares, (E, B, P); None where they were not asked for.
-    """
-
-    logits: Tensor
-    features: Tensor
-    projections: Tensor | None = None
 
 
 class Expert(nn.Module):
     """A backbone with its head.
 
     Args:
-        backbone: images to a feature map (B, D, h, w), or to vectors (B, D).
-        head: features (B, D) to logits (B, C).
-        pool: average a feature map over its pixels; vectors stay as they are.
-        dropout: probability of dropping a feature before the head.
-        projection: features (B, D) to vectors (B, P), for contrastive learning.
+        backbone: Images to a feature map (B, D, h, w), or to vectors (B, D).
+        head: Features (B, D) to logits (B, C).
+        pool: Average a feature map over its pixels; vectors stay as they are.
+        dropout: Probability of dropping a feature before the head.
+        projection: Features (B, D) to vectors (B, P), for contrastive learning.
     """
 
     def __init__(
         self,
         backbone: nn.Module,
         head: nn.Module,
+        *,
         pool: bool = True,
         dropout: float = 0.0,
         projection: nn.Module | None = None,
@@ -53,21 +42,22 @@ class Expert(nn.Module):
         self.pool = pool
         self.dropout = nn.Dropout(dropout)
         self.projection = projection
-        self.still = False  # the backbone keeps its batch-norm statistics
+        self.freeze_bn_stats = False
 
-    def freeze_backbone(self, still: bool = True) -> None:
-        """Train the backbone no more.
+    def freeze_backbone(self, freeze_bn_stats: bool = True) -> None:
+        """Stop training the backbone.
 
         Args:
-            still: also keep its batch-norm statistics, and normalise by them in training; False: its parameters only.
+            freeze_bn_stats: Also keep its batch-norm statistics, and normalize by them in training; False: keep its
+                parameters only.
         """
         self.backbone.requires_grad_(False)
-        self.still = still
+        self.freeze_bn_stats = freeze_bn_stats
 
     def train(self, mode: bool = True) -> "Expert":
-        """Set training or evaluation mode; a still backbone is always in evaluation mode."""
+        """Set training or evaluation mode; a backbone with frozen statistics is always in evaluation mode."""
         super().train(mode)
-        if self.still:
+        if self.freeze_bn_stats:
             self.backbone.eval()
         return self
 
@@ -82,52 +72,95 @@ class Expert(nn.Module):
 
 
 class Network(nn.Module):
-    """E experts and one forward.
+    """E experts and one forward; see `Classifiers`.
 
     Args:
-        experts: all with the same number of classes and the same feature width.
+        experts: Experts with the same number of classes and the same feature width.
+        names: Backbone name of each expert.
+        head_kind: Name of the head in the registry of heads.
     """
 
-    def __init__(self, experts: list[Expert]) -> None:
+    def __init__(self, experts: list[Expert], *, names: list[str] | None = None, head_kind: str = "FC") -> None:
         super().__init__()
         self.experts = nn.ModuleList(experts)
         self.streams: list[Any] = []  # one per expert, for all to run at once; empty: one after another
+        self.names = names or [type(expert.backbone).__name__ for expert in experts]
+        self.head_kinds = [head_kind] * len(experts)
+
+    @property
+    def heads(self) -> list[nn.Module]:
+        """Heads in the order of the logits."""
+        return [expert.get_submodule("head") for expert in self.experts]
+
+    @property
+    def description(self) -> str:
+        """Backbones, heads and projections in words."""
+        kinds = [f"{self.names.count(name)} x {name}" for name in dict.fromkeys(self.names)]
+        text = f"{' + '.join(kinds)} with {self.head_kinds[0]} heads"
+        projects = any(expert.projection is not None for expert in self.experts)
+        return f"{text} and projections" if projects else text
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the deepest backbone, and one for the heads."""
+        return max(int(expert.backbone.num_layers) for expert in self.experts) + 1  # type: ignore[union-attr, arg-type]
+
+    def layer_of(self, name: str) -> int:
+        """See `Classifiers`; heads and projections are the last layer."""
+        _, number, part, rest = name.split(".", 3)
+        if part != "backbone":
+            return self.num_layers - 1
+        backbone: Any = self.experts[int(number)].backbone
+        return int(backbone.layer_of(rest))
+
+    def no_decay(self) -> set[str]:
+        """See `Classifiers`."""
+        return {
+            f"experts.{number}.backbone.{name}"
+            for number, expert in enumerate(self.experts)
+            for name in expert.backbone.no_decay()  # type: ignore[union-attr, operator]
+        }
 
     def forward(self, images: Tensor, project: bool = False) -> Output:
         """Return logits (E, B, C) and features (E, B, D) of images (B, 3, H, W).
 
         Args:
-            images: the same for all experts.
-            project: also return projections (E, B, P); every expert must have a projection head. Not the default, for
-                they cost time and judging has no use for them.
+            images: The same for all experts.
+            project: Also return projections (E, B, P); every expert must have a projection head. Off by default, because
+                evaluation does not need them.
         """
-        each = in_streams(self.experts, images, self.streams) if self.streams else [one(images) for one in self.experts]
-        logits, features = zip(*each, strict=True)
+        if self.streams:
+            results = in_streams(self.experts, images, streams=self.streams)
+        else:
+            results = [expert(images) for expert in self.experts]
+        logits, features = zip(*results, strict=True)
         projections = None
         if project:
             pairs = zip(self.experts, features, strict=True)
-            projections = torch.stack([expert.get_submodule("projection")(one) for expert, one in pairs])
+            projections = torch.stack([expert.get_submodule("projection")(feature) for expert, feature in pairs])
         return Output(torch.stack(logits), torch.stack(features), projections)
 
 
-def build_model(cfg: CfgNode, num_classes: int) -> Network:
+@NETWORKS.register("experts")
+def build_experts(cfg: CfgNode, num_classes: int) -> Network:
     """Build the network of BACKBONE, MODULE and CLASSIFIER; with NETWORK.MOCO its experts have projection heads.
 
     Backbones are frozen by BACKBONE.FREEZE and under the heads of a second stage.
 
     Args:
-        cfg: the configuration tree.
+        cfg: Config.
         num_classes: C.
 
     Raises:
-        UserError: there is no such backbone, head or projection head, or the experts' features differ in width.
+        UserError: There is no such backbone, head or projection head, or the experts' features differ in width.
     """
-    experts, widths = [], []
-    for name in expert_backbones(cfg):
-        backbone = BACKBONES.get(name)()
+    options = backbone_options(cfg)
+    names, experts, widths = expert_backbones(cfg), [], []
+    for name in names:
+        backbone = BACKBONES.get(name)(options)
         widths.append(backbone.out_features)
         head = HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, backbone.out_features, num_classes)
-        expert = Expert(backbone, head, cfg.MODULE.TYPE == "GAP", 0.5 if cfg.DROPOUT else 0.0)
+        expert = Expert(backbone, head, pool=cfg.MODULE.TYPE == "GAP", dropout=0.5 if cfg.DROPOUT else 0.0)
         if cfg.BACKBONE.FREEZE or isinstance(head, SecondStageHead):
             expert.freeze_backbone(cfg.BACKBONE.FROZEN_STATISTICS == "still")
         experts.append(expert)
@@ -137,4 +170,9 @@ def build_model(cfg: CfgNode, num_classes: int) -> Network:
         projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)
         for expert, width in zip(experts, widths, strict=True):
             expert.projection = projection(cfg, width, cfg.NETWORK.MOCO_DIM)
-    return Network(experts)
+    return Network(experts, names=names, head_kind=cfg.CLASSIFIER.TYPE)
+
+
+def backbone_options(cfg: CfgNode) -> BackboneOptions:
+    """Read what a config says about every backbone."""
+    return BackboneOptions((cfg.INPUT_SIZE[0], cfg.INPUT_SIZE[1]))

@@ -14,26 +14,30 @@ from longtail.registry import Registry
 HEADS: Registry[Callable[[CfgNode, int, int], nn.Module]] = Registry("head")
 
 
-def unit(vectors: Tensor, shortest: float = 1e-6) -> Tensor:
-    """Return the rows of (..., D) at length 1; a row shorter than `shortest` becomes zero and gets no gradient.
+def l2_normalize(vectors: Tensor, eps: float = 1e-6) -> Tensor:
+    """Return the rows of (..., D) with unit length; a row shorter than eps becomes zero and receives no gradient.
 
-    Dividing a zero row by a tiny constant would give it finite values but gradients of 1 / constant.
+    Dividing a zero row by a tiny constant would give finite values, but gradients of 1 / constant.
     """
     vectors = vectors.float()
     length = vectors.norm(dim=-1, keepdim=True)
-    return torch.where(length > shortest, vectors / length.clamp_min(shortest), 0.0)
+    return torch.where(length > eps, vectors / length.clamp_min(eps), 0.0)
 
 
 def cosines(features: Tensor, weight: Tensor) -> Tensor:
     """Return the cosine of every feature (B, D) with every class weight (C, D), (B, C)."""
-    return F.linear(unit(features), unit(weight))
+    return F.linear(l2_normalize(features), l2_normalize(weight))
 
 
 class NormHead(nn.Module):
     """Cosines without scale or bias, the head of LDAM (`FCNorm`).
 
-    The initial weight is uniform in (-1, 1), each column (one feature, all classes) then brought to length 1, as
+    The initial weight is uniform in (-1, 1), with each column (one feature, all classes) scaled to unit length, as
     released.
+
+    Args:
+        in_features: D.
+        num_classes: C.
     """
 
     def __init__(self, in_features: int, num_classes: int) -> None:
@@ -52,11 +56,11 @@ class CosineHead(nn.Module):
     Args:
         in_features: D.
         num_classes: C.
-        scale: factor of the cosine.
+        scale: Scale of the cosines.
         train_bias: False keeps the bias at zero.
     """
 
-    def __init__(self, in_features: int, num_classes: int, scale: float, train_bias: bool = True) -> None:
+    def __init__(self, in_features: int, num_classes: int, *, scale: float, train_bias: bool = True) -> None:
         super().__init__()
         bound = 1 / math.sqrt(in_features)
         self.weight = nn.Parameter(torch.empty(num_classes, in_features).uniform_(-bound, bound))
@@ -69,13 +73,11 @@ class CosineHead(nn.Module):
 
 
 class SecondStageHead(nn.Module):
-    """A head that is trained while the backbone below it, trained in a first stage, is frozen.
-
-    It says how it takes over the head of that first stage.
+    """A head that is trained on the frozen backbone of a first stage.
 
     Attributes:
-        renamed: parameter of a linear head -> the parameter of this one that starts from it.
-        inherits: False: this head starts anew, whatever the file of the first stage holds.
+        renamed: Parameter of a linear head -> parameter of this one that starts from it.
+        inherits: False: this head is initialized from scratch, whatever the checkpoint of the first stage holds.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {}
@@ -83,7 +85,7 @@ class SecondStageHead(nn.Module):
 
 
 class RetrainedHead(nn.Linear, SecondStageHead):
-    """A linear head trained anew on the features of a first stage (`cRT`).
+    """A linear head trained from scratch on the features of a first stage (`cRT`).
 
     Classifier re-training, Kang et al., ICLR 2020, arXiv 1910.09217, section 4.
     """
@@ -99,12 +101,12 @@ class ScaledHead(SecondStageHead):
     Args:
         in_features: D.
         num_classes: C.
-        bias: whether there is a b.
+        bias: Whether there is a b.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"weight": "fc.weight", "bias": "fc.bias"}
 
-    def __init__(self, in_features: int, num_classes: int, bias: bool = True) -> None:
+    def __init__(self, in_features: int, num_classes: int, *, bias: bool = True) -> None:
         super().__init__()
         self.fc = nn.Linear(in_features, num_classes, bias).requires_grad_(False)
         self.scales = nn.Parameter(torch.ones(num_classes))
@@ -129,19 +131,19 @@ def norm(cfg: CfgNode, in_features: int, num_classes: int) -> NormHead:
 @HEADS.register("cos")
 def cosine(cfg: CfgNode, in_features: int, num_classes: int) -> CosineHead:
     """Build a head of scaled cosines."""
-    return CosineHead(in_features, num_classes, cfg.CLASSIFIER.COS_SCALE, cfg.CLASSIFIER.BIAS)
+    return CosineHead(in_features, num_classes, scale=cfg.CLASSIFIER.COS_SCALE, train_bias=cfg.CLASSIFIER.BIAS)
 
 
 @HEADS.register("cRT")
 def retrained(cfg: CfgNode, in_features: int, num_classes: int) -> RetrainedHead:
-    """Build a linear head that starts anew."""
+    """Build a linear head for classifier re-training."""
     return RetrainedHead(in_features, num_classes, bias=cfg.CLASSIFIER.BIAS)
 
 
 @HEADS.register("LWS")
 def scaled(cfg: CfgNode, in_features: int, num_classes: int) -> ScaledHead:
     """Build a linear head of which only the scales are trained."""
-    return ScaledHead(in_features, num_classes, cfg.CLASSIFIER.BIAS)
+    return ScaledHead(in_features, num_classes, bias=cfg.CLASSIFIER.BIAS)
 
 
 def needs_first_stage(cfg: CfgNode) -> bool:

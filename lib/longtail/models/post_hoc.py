@@ -1,25 +1,26 @@
-"""What can be done about the tail after training: other class weights, or other logits, on the same features.
+"""Post-hoc corrections for the tail: other class weights, or other logits, on the same features.
 
-tau-normalisation: Kang et al., ICLR 2020, arXiv 1910.09217, eq. 4. Post-hoc logit adjustment: Menon et al., ICLR 2021,
+tau-normalization: Kang et al., ICLR 2020, arXiv 1910.09217, eq. 4. Post-hoc logit adjustment: Menon et al., ICLR 2021,
 arXiv 2007.07314, eq. 9.
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.models.experts import Expert, Network, Output
+from longtail.models.output import Output
 
 
-class Readout(nn.Module):
-    """From the features of E experts to their logits.
+class AdjustedHeads(nn.Module):
+    """From the features of E heads to their adjusted logits.
 
     Args:
-        heads: one per expert, features (B, D) to logits (B, C).
-        offset: what is subtracted from the logits, (C,).
+        heads: Heads, features (B, D) to logits (B, C).
+        offset: What is subtracted from the logits, (C,).
     """
 
     offset: Tensor
@@ -29,72 +30,71 @@ class Readout(nn.Module):
         self.heads = nn.ModuleList(heads)
         self.register_buffer("offset", offset)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits (E, B, C), float32, of features (E, B, D)."""
-        logits = torch.stack([head(one) for head, one in zip(self.heads, features, strict=True)])
+    def forward(self, features: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """Return logits (E, B, C), float32, of features (E, B, D), or of a tuple of (B, D_e)."""
+        logits = torch.stack([head(feature) for head, feature in zip(self.heads, features, strict=True)])
         return logits.float() - self.offset
 
 
-class Reread(nn.Module):
-    """A trained network whose logits are read out of its features anew.
+class PostHocClassifier(nn.Module):
+    """A trained network whose logits are computed from its features by adjusted heads.
 
     Args:
-        network: gives the features.
-        readout: features (E, B, D) to logits (E, B, C).
+        network: Images to `Output`.
+        adjusted: Features to adjusted logits.
     """
 
-    def __init__(self, network: nn.Module, readout: Readout) -> None:
+    def __init__(self, network: nn.Module, adjusted: AdjustedHeads) -> None:
         super().__init__()
         self.network = network
-        self.readout = readout
+        self.adjusted = adjusted
 
     def forward(self, images: Tensor) -> Output:
-        """Return logits (E, B, C) and features (E, B, D) of images (B, 3, H, W)."""
+        """Return logits (E, B, C) and features of images (B, 3, H, W)."""
         features = self.network(images).features
-        return Output(self.readout(features), features)
+        return Output(self.adjusted(features), features)
 
 
-def tau_normalized(head: nn.Module, tau: float, keep_bias: bool = True) -> nn.Linear:
-    """Return a copy of a linear head with w_c / |w_c|^tau for the weights of each class c.
+def tau_normalized(head: nn.Module, tau: float, *, keep_bias: bool = True) -> nn.Linear:
+    """Return a copy of a linear head with w_c / |w_c|^tau as the weight of each class c.
 
     Args:
-        head: stays as it is.
-        tau: 0 changes nothing, 1 gives all classes weights of one length.
+        head: Linear head; it is not changed.
+        tau: 0 changes nothing, 1 gives the weights of all classes the same length.
         keep_bias: False drops the bias.
 
     Raises:
-        UserError: the head is not linear.
+        UserError: The head is not linear.
     """
     if not isinstance(head, nn.Linear):
         raise UserError("TEST.TAU_NORM needs a head with a weight matrix: CLASSIFIER.TYPE FC or cRT")
-    made = copy.deepcopy(head)
+    normalized = copy.deepcopy(head)
     with torch.no_grad():
-        made.weight /= made.weight.norm(dim=1, keepdim=True).clamp_min(1e-12) ** tau
-        if made.bias is not None and not keep_bias:
-            made.bias.zero_()
-    return made
+        normalized.weight /= normalized.weight.norm(dim=1, keepdim=True).clamp_min(1e-12) ** tau
+        if normalized.bias is not None and not keep_bias:
+            normalized.bias.zero_()
+    return normalized
 
 
-def build_readout(cfg: CfgNode, network: Network, class_counts: list[int]) -> Readout:
-    """Build what TEST.TAU_NORM and TEST.LOGIT_ADJUSTMENT say, on the device of the network.
+def build_adjusted_heads(cfg: CfgNode, heads: Sequence[nn.Module], *, class_counts: Sequence[int]) -> AdjustedHeads:
+    """Build the heads of TEST.TAU_NORM and TEST.LOGIT_ADJUSTMENT, on the device of the given ones.
 
     Args:
-        cfg: the configuration tree.
-        network: whose heads are read.
-        class_counts: training images of each class, C of them.
+        cfg: Config.
+        heads: Heads of the network.
+        class_counts: Training images per class, (C,).
 
     Raises:
-        UserError: the heads have no weight matrix to normalise.
+        UserError: The heads have no weight matrix to normalize.
     """
     norm = cfg.TEST.TAU_NORM
-    heads = []
-    for expert in network.experts:
-        assert isinstance(expert, Expert)
-        heads.append(tau_normalized(expert.head, norm.TAU, norm.KEEP_BIAS) if norm.USE_TAU_NORM else expert.head)
-    counts = torch.tensor(class_counts, dtype=torch.float32, device=next(network.parameters()).device)
-    return Readout(heads, cfg.TEST.LOGIT_ADJUSTMENT * (counts / counts.sum()).log())
+    adjusted = list(heads)
+    if norm.USE_TAU_NORM:
+        adjusted = [tau_normalized(head, norm.TAU, keep_bias=norm.KEEP_BIAS) for head in heads]
+    counts = torch.tensor(class_counts, dtype=torch.float32, device=next(heads[0].parameters()).device)
+    return AdjustedHeads(adjusted, cfg.TEST.LOGIT_ADJUSTMENT * (counts / counts.sum()).log())
 
 
-def reads_anew(cfg: CfgNode) -> bool:
-    """Return whether the tree asks for other logits than those of the network."""
+def uses_post_hoc(cfg: CfgNode) -> bool:
+    """Return whether the config asks for other logits than those of the network."""
     return bool(cfg.TEST.TAU_NORM.USE_TAU_NORM or cfg.TEST.LOGIT_ADJUSTMENT)

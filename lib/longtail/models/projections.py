@@ -1,4 +1,4 @@
-"""Projection heads: features (B, D) to the vectors (B, P) that contrastive learning compares."""
+"""Projection heads: features (B, D) to the vectors (B, P) of contrastive learning."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from longtail.models.heads import cosine, linear, norm
 from longtail.registry import Registry
 
 PROJECTIONS: Registry[Callable[[CfgNode, int, int], nn.Module]] = Registry("projection head")
-PROJECTIONS.register("FC")(linear)  # these three are the heads of that name, with P for the number of classes
+PROJECTIONS.register("FC")(linear)  # these three are the heads of the same name, with width P
 PROJECTIONS.register("FCNorm")(norm)
 PROJECTIONS.register("cos")(cosine)
 

@@ -1,4 +1,4 @@
-"""Several networks at once on one device, each in a stream of its own."""
+"""Several networks at once on one device, each in its own CUDA stream."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,37 +10,37 @@ Outputs = tuple[Tensor, ...]
 
 
 def in_streams(
-    networks: Iterable[Callable[[Tensor], Outputs]], images: Tensor, streams: Sequence[Any]
+    networks: Iterable[Callable[[Tensor], Outputs]], images: Tensor, *, streams: Sequence[Any]
 ) -> list[Outputs]:
-    """Call every network with the same images; small kernels of several then share a GPU that one would not fill.
+    """Call every network with the same images, so that small kernels of several networks run on one GPU in parallel.
 
-    Backward passes run in the streams of their forward passes. The host still launches one network after another:
-    worth it only where the launches are recorded (TRAIN.CUDA_GRAPH).
+    Backward passes run in the streams of their forward passes. The host still launches one network after another, so
+    this only helps if the launches are recorded (TRAIN.CUDA_GRAPH).
 
     Args:
         networks: (B, 3, H, W) to tensors.
-        images: ready in the current stream.
-        streams: of the images' device, one per network.
+        images: Ready in the current stream.
+        streams: One per network, on the device of the images.
 
     Returns:
-        what each network gave, ready in the current stream.
+        Outputs of each network, ready in the current stream.
     """
     device = torch.get_device_module(images.device)
-    usual = device.current_stream()
+    current = device.current_stream()
     results = []
     for network, stream in zip(networks, streams, strict=True):
-        stream.wait_stream(usual)
+        stream.wait_stream(current)
         _in_use(images, stream)
         with device.stream(stream):
             results.append(network(images))
     for outputs, stream in zip(results, streams, strict=True):
-        usual.wait_stream(stream)
+        current.wait_stream(stream)
         for output in outputs:
-            _in_use(output, usual)
+            _in_use(output, current)
     return results
 
 
 def _in_use(tensor: Tensor, stream: Any) -> None:
-    """Keep the memory of a tensor from being taken again while another stream than its own works with it."""
+    """Keep the memory of a tensor from being reused while another stream works with it."""
     if tensor.is_cuda:
         tensor.record_stream(stream)

@@ -1,239 +1,104 @@
-"""Loading weights: the parameter names of NCL and Bag of Tricks, and those of this project.
-
-| file                        | backbone of expert k   | head of expert k    | projection head of expert k |
-|-----------------------------|------------------------|---------------------|-----------------------------|
-| this project                | experts.k.backbone.*   | experts.k.head.*    | experts.k.projection.*      |
-| NCL                         | backbone.k.*           | classifier.k.*      |                             |
-| NCL with the MoCo branch    | backbone.k.*           | classifier_ce.k.*   | classifier.k.*              |
-| Bag of Tricks (one expert)  | backbone.*             | classifier.*        |                             |
-
-The momentum branch is the training method's (`momentum_branch`):
-
-| this project                         | NCL with the MoCo branch                 |
-|--------------------------------------|------------------------------------------|
-| key_encoder.experts.k.backbone.*     | backbone_MA.k.*                          |
-| key_encoder.experts.k.projection.*   | classifier_MA.k.*                        |
-| queue.keys (E, K, P)                 | MOCO.k.queue (P, K), one per expert      |
-| queue.pointer ()                     | MOCO.k.queue_ptr (1,), all the same      |
-
-All may carry a leading `module.`, left by DataParallel. The head of a second stage (cRT, LWS) says under which names it
-takes over a linear head.
-"""
+"""Loading weights into networks and backbones, with a report of what was loaded."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from longtail.errors import UserError
 from longtail.models.heads import SecondStageHead
+from longtail.models.released import momentum_branch, own_names
 
 
 class LoadReport(NamedTuple):
     """What loading did, in this project's parameter names.
 
     Attributes:
-        loaded: parameters and buffers that were set.
-        missing: those of the model that the file does not have; they keep their values.
-        unexpected: those of the file that the model does not have, under the file's names.
+        loaded: Parameters and buffers that were set.
+        missing: Those of the model that the file does not have; they keep their values.
+        unexpected: Those of the file that the model does not have, under the file's names.
+        new: Those of heads that were initialized from scratch on purpose.
     """
 
     loaded: list[str]
     missing: list[str]
     unexpected: list[str]
-
-
-def own_name(name: str, moco: bool) -> str | None:
-    """Return this project's name of a released parameter, None where it has none.
-
-    Args:
-        name: without `module.`.
-        moco: whether the file has a MoCo branch, in which `classifier` is the projection head.
-    """
-    if moco:
-        projection = re.fullmatch(r"classifier\.(\d+)\.(.+)", name)
-        if projection:
-            return projection.expand(r"experts.\1.projection.\2")
-    if name.startswith("experts."):
-        return name
-    head = "classifier_ce" if moco else "classifier"
-    for pattern, own in (
-        (r"backbone\.(\d+)\.(.+)", r"experts.\1.backbone.\2"),
-        (rf"{head}\.(\d+)\.(.+)", r"experts.\1.head.\2"),
-        (r"backbone\.(.+)", r"experts.0.backbone.\1"),
-        (rf"{head}\.(.+)", r"experts.0.head.\1"),
-    ):
-        match = re.fullmatch(pattern, name)
-        if match:
-            return match.expand(own)
-    return None
+    new: list[str] = []  # noqa: RUF012  (never changed)
 
 
 def load_released_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
-    """Set the parameters of a network from those of a released one, by name.
+    """Set the parameters of a network from those of a file, by name.
 
     Args:
-        model: a `Network`.
-        state_dict: parameters under the names of NCL, of Bag of Tricks or of this project.
+        model: Network.
+        state_dict: Parameters under the names of a released system or of this project, see `longtail.models.released`.
 
     Returns:
-        what was loaded, missing and unexpected. Nothing is loaded where an error is raised.
+        What was loaded, missing and unexpected. Nothing is loaded if an error is raised.
 
     Raises:
-        UserError: a shape differs (another number of classes or architecture), or no name is known.
+        UserError: A shape differs (another number of classes or architecture), or no name is known.
     """
-    found, unexpected = _own(model, state_dict)
+    found, unexpected = _matching(model, state_dict)
     model.load_state_dict(found, strict=False)
     return LoadReport(list(found), [name for name in model.state_dict() if name not in found], unexpected)
 
 
-def start_from(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
-    """Start a training from the weights of an earlier one; the head of a second stage says what it takes over.
+def start_from(
+    model: nn.Module,
+    state_dict: Mapping[str, Tensor],
+    *,
+    head_kinds: Sequence[str] | None = None,
+    backbone_only: bool = False,
+) -> LoadReport:
+    """Start a training from the weights of an earlier one.
+
+    A head is initialized from scratch if it is of another kind than the file's, if the head of a second stage wants it,
+    or if only backbones are asked for.
 
     Args:
-        model: a `Network`.
-        state_dict: as for `load_released_weights`.
+        model: Network.
+        state_dict: As for `load_released_weights`.
+        head_kinds: Kinds of the heads in the file; None: not known, they are compared by their parameter names.
+        backbone_only: Take the backbones only.
 
     Returns:
-        as `load_released_weights`; what such a head starts anew is not missing, what it leaves is not unexpected.
+        As `load_released_weights`; parameters of heads that start from scratch are `new` instead of missing.
 
     Raises:
-        UserError: as `load_released_weights`, or there is no linear head for one that starts from it.
+        UserError: As `load_released_weights`, or there is no linear head for one that starts from it.
     """
-    heads = dict(_second_stage_heads(model))
-    found, unexpected = _own(model, state_dict, [path for path, head in heads.items() if not head.inherits])
+    fresh = tuple(f"{path}." for path in _fresh_heads(model, state_dict, head_kinds, backbone_only))
+    found, unexpected = _matching(model, state_dict, without=fresh)
     missing = [name for name in model.state_dict() if name not in found]
-    starts = {f"{path}.{part}" for path, head in heads.items() for part in head.renamed.values()}
+    starts = {f"{path}.{part}" for path, head in _second_stage_heads(model) for part in head.renamed.values()}
     for name in missing:
-        if name in starts:
+        if name in starts and not name.startswith(fresh):
             raise UserError(f"the weights hold no linear head that fills the network's {name}")
     model.load_state_dict(found, strict=False)
-    anew = tuple(f"{path}." for path in heads)
-    return LoadReport(list(found), [name for name in missing if not name.startswith(anew)], unexpected)
+    own = (*fresh, *(f"{path}." for path, _ in _second_stage_heads(model)))
+    new = [name for name in missing if name.startswith(own)]
+    return LoadReport(list(found), [name for name in missing if name not in new], unexpected, new)
 
 
-def _own(
-    model: nn.Module, state_dict: Mapping[str, Tensor], without: Iterable[str] = ()
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Return what a model can take from a file, by the model's names, and the names it does not know.
-
-    Args:
-        model: a `Network`.
-        state_dict: parameters under any known names.
-        without: paths of modules whose parameters are left aside.
-    """
-    names = {name: re.sub(r"^(module\.)+", "", name) for name in state_dict}
-    moco = any(name.startswith("classifier_ce.") for name in names.values())
-    wanted = model.state_dict()
-    heads = _second_stage_heads(model)
-    renamed = {f"{path}.{old}": f"{path}.{new}" for path, head in heads for old, new in head.renamed.items()}
-    aside = tuple(f"{path}." for path in without)
-    found: dict[str, Tensor] = {}
-    unexpected = []
-    for name, stripped in names.items():
-        own = own_name(stripped, moco)
-        own = renamed.get(own, own) if own else None
-        if own and own.startswith(aside):
-            continue
-        if own is None or own not in wanted:
-            unexpected.append(name)
-            continue
-        _check_shape(name, state_dict[name], own, wanted[own])
-        found[own] = state_dict[name]
-    if not found:
-        known = "backbone.*, classifier.* (NCL, Bag of Tricks) or experts.*"
-        raise UserError(f"none of the {len(names)} names in the weights is known; expected {known}")
-    return found, unexpected
-
-
-def _second_stage_heads(model: nn.Module) -> Iterator[tuple[str, SecondStageHead]]:
-    """Yield the heads of a second stage with their paths in a model."""
-    return ((path, module) for path, module in model.named_modules() if isinstance(module, SecondStageHead))
-
-
-def _check_shape(name: str, value: Tensor, own: str, wanted: Tensor) -> None:
-    if value.shape != wanted.shape:
-        raise UserError(
-            f"weights do not fit: {name} is {list(value.shape)}, the network's {own} is {list(wanted.shape)}"
-        )
-
-
-def load_momentum_branch(method: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
-    """Set key encoder and queue of a contrastive method from a released NCL file.
+def load_backbone_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor], *, expert: int = 0) -> LoadReport:
+    """Set the parameters of a backbone from an ImageNet-style file, or from a checkpoint of this project.
 
     Args:
-        method: has the submodules `key_encoder` and `queue`.
-        state_dict: parameters and buffers under the names of NCL, with or without `module.`.
-
-    Returns:
-        what was loaded, missing and unexpected, in the method's names.
+        backbone: Backbone to fill.
+        state_dict: Names as in torchvision or timm, with or without `module.` and `backbone.`; or those of a network of
+            this project. A classifier is left out.
+        expert: Which expert's backbone to take from a network of several; if there are fewer, the first one's.
 
     Raises:
-        UserError: the file has no momentum branch, or a shape differs; nothing is loaded then.
-    """
-    branch = momentum_branch(state_dict)
-    if not branch:
-        raise UserError("the weights have no momentum branch; expected backbone_MA.*, classifier_MA.*, MOCO.*")
-    state = method.state_dict()
-    wanted = {name: value for name, value in state.items() if name.startswith(("key_encoder.", "queue."))}
-    found = {name: value for name, value in branch.items() if name in wanted}
-    for name, value in found.items():
-        _check_shape(name, value, name, wanted[name])
-    method.load_state_dict(found, strict=False)
-    missing = [name for name in wanted if name not in found]
-    return LoadReport(list(found), missing, [name for name in branch if name not in wanted])
-
-
-def momentum_branch(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the momentum branch of a released NCL file under this project's names, empty where there is none.
-
-    Args:
-        state_dict: parameters and buffers under the names of NCL, with or without `module.`.
-
-    Returns:
-        "key_encoder.experts.k.*", "queue.keys" (E, K, P) and "queue.pointer" (), for the state of the training method.
-
-    Raises:
-        UserError: the queues of the experts differ in shape or pointer.
-    """
-    released = {re.sub(r"^(module\.)+", "", name): value for name, value in state_dict.items()}
-    branch = {}
-    for name, value in released.items():
-        match = re.fullmatch(r"(backbone|classifier)_MA\.(\d+)\.(.+)", name)
-        if match:
-            part = "backbone" if match[1] == "backbone" else "projection"
-            branch[f"key_encoder.experts.{match[2]}.{part}.{match[3]}"] = value
-    queues = [value for name, value in _numbered(released, r"MOCO\.(\d+)\.queue")]
-    pointers = [int(value) for name, value in _numbered(released, r"MOCO\.(\d+)\.queue_ptr")]
-    if queues:
-        if len({queue.shape for queue in queues}) > 1 or len(set(pointers)) > 1:
-            raise UserError("weights do not fit: the MoCo queues of the experts differ in shape or pointer")
-        branch["queue.keys"] = torch.stack([queue.t() for queue in queues])
-        branch["queue.pointer"] = torch.tensor(pointers[0] if pointers else 0)
-    return branch
-
-
-def _numbered(weights: Mapping[str, Tensor], pattern: str) -> list[tuple[int, Tensor]]:
-    """Return the entries whose name matches, with the number in it, in its order."""
-    matches = [(re.fullmatch(pattern, name), value) for name, value in weights.items()]
-    return sorted(((int(match[1]), value) for match, value in matches if match), key=lambda pair: pair[0])
-
-
-def load_backbone_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
-    """Set the parameters of a backbone from an ImageNet-style file; its classifier is left aside.
-
-    Args:
-        backbone: what to fill.
-        state_dict: names as in torchvision, with or without `module.` and `backbone.`.
-
-    Raises:
-        UserError: no parameter fits.
+        UserError: No parameter fits.
     """
     wanted = backbone.state_dict()
-    stripped = {re.sub(r"^(module\.|backbone\.)+", "", name): value for name, value in state_dict.items()}
+    numbers = {match[1] for name in state_dict if (match := re.match(r"(?:module\.)*experts\.(\d+)\.", name))}
+    chosen = str(expert) if str(expert) in numbers else "0"
+    prefix = rf"^(module\.|experts\.{chosen}\.backbone\.|backbone\.)+"
+    stripped = {re.sub(prefix, "", name): value for name, value in state_dict.items()}
     found = {name: value for name, value in stripped.items() if name in wanted and value.shape == wanted[name].shape}
     if not found:
         raise UserError(
@@ -244,52 +109,96 @@ def load_backbone_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor])
     return LoadReport(list(found), missing, [name for name in stripped if name not in found])
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read the parameters out of a checkpoint file of this project or of a released system.
+def load_momentum_branch(method: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
+    """Set key encoder and queue of a contrastive method from a released NCL file.
 
-    Released checkpoints hold NumPy scalars beside the weights; those few types are allowed, nothing else is.
+    Args:
+        method: Has the submodules `key_encoder` and `queue`.
+        state_dict: Parameters and buffers under the names of NCL, with or without `module.`.
 
-    Raises:
-        UserError: the file is missing, damaged, or holds no weights.
-    """
-    return weights_in(read_checkpoint(path), path)
-
-
-def weights_in(content: dict[str, Any], path: str | Path) -> dict[str, Tensor]:
-    """Return the parameters in the content of a checkpoint file, see `read_weights`."""
-    for key in ("state_dict", "model"):
-        if isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    if not weights:
-        raise UserError(f"{path} holds no weights")
-    return weights
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU without running code from it.
+    Returns:
+        What was loaded, missing and unexpected, in the method's names.
 
     Raises:
-        UserError: the file is missing or damaged, or holds more than tensors and plain values.
+        UserError: The file has no momentum branch, or a shape differs; nothing is loaded then.
     """
-    try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"checkpoint {path} does not exist") from None
-    except Exception as error:  # torch raises a dozen kinds for a damaged file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"checkpoint {path} cannot be read: {reason}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"checkpoint {path} holds a {type(content).__name__}, not a dictionary of weights")
-    return content
+    branch = momentum_branch(state_dict)
+    if not branch:
+        raise UserError("the weights have no momentum branch; expected backbone_MA.*, classifier_MA.*, MOCO.*")
+    state = method.state_dict()
+    wanted = {name: value for name, value in state.items() if name.startswith(("key_encoder.", "queue."))}
+    found = {name: value for name, value in branch.items() if name in wanted}
+    for name, value in found.items():
+        _check_shape(name, value, own=name, wanted=wanted[name])
+    method.load_state_dict(found, strict=False)
+    missing = [name for name in wanted if name not in found]
+    return LoadReport(list(found), missing, [name for name in branch if name not in wanted])
 
 
-def _numpy_scalars() -> list[Any]:
-    import numpy as np
+def _matching(
+    model: nn.Module, state_dict: Mapping[str, Tensor], *, without: tuple[str, ...] = ()
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return what a model can take from a file, by the model's names, and the names that it does not know.
 
-    rebuild: Any = np.float64(0).__reduce__()[0]  # NumPy's private function that restores a scalar
-    old = (rebuild, "numpy.core.multiarray.scalar")  # where NumPy 1 kept it
-    types: list[Any] = [np.dtype, rebuild, old]
-    return types + [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]
+    Args:
+        model: Network.
+        state_dict: Parameters under any known names.
+        without: Prefixes of the model's parameters that are left out.
+    """
+    wanted = model.state_dict()
+    heads = _second_stage_heads(model)
+    renamed = {f"{path}.{old}": f"{path}.{new}" for path, head in heads for old, new in head.renamed.items()}
+    found: dict[str, Tensor] = {}
+    unexpected = []
+    for name, own in own_names(state_dict).items():
+        own = renamed.get(own, own) if own else None
+        if own and without and own.startswith(without):
+            continue
+        if own is None or own not in wanted:
+            unexpected.append(name)
+            continue
+        _check_shape(name, state_dict[name], own=own, wanted=wanted[own])
+        found[own] = state_dict[name]
+    if not found:
+        known = "backbone.*, classifier.* (NCL, Bag of Tricks) or experts.*"
+        raise UserError(f"none of the {len(state_dict)} names in the weights is known; expected {known}")
+    return found, unexpected
+
+
+def _fresh_heads(
+    model: nn.Module, state_dict: Mapping[str, Tensor], kinds: Sequence[str] | None, backbone_only: bool
+) -> list[str]:
+    """Return the paths of the heads that are initialized from scratch."""
+    stages = dict(_second_stage_heads(model))
+    paths = {id(module): path for path, module in model.named_modules()}
+    fresh = [path for path, head in stages.items() if not head.inherits]
+    in_file = {own for own in own_names(state_dict).values() if own}
+    for number, head in enumerate(getattr(model, "heads", [])):
+        path = paths[id(head)]
+        if backbone_only:
+            fresh.append(path)
+        elif path not in stages and not _same_kind(model, head, path=path, in_file=in_file, kinds=kinds, number=number):
+            fresh.append(path)
+    return fresh
+
+
+def _same_kind(
+    model: nn.Module, head: nn.Module, *, path: str, in_file: set[str], kinds: Sequence[str] | None, number: int
+) -> bool:
+    """Return whether the head in a file is of the kind of a head of the model."""
+    if kinds is not None:
+        return number < len(kinds) and kinds[number] == getattr(model, "head_kinds", kinds)[number]
+    names = {name.removeprefix(f"{path}.") for name in in_file if name.startswith(f"{path}.")}
+    return not names or names == set(head.state_dict())
+
+
+def _second_stage_heads(model: nn.Module) -> Iterator[tuple[str, SecondStageHead]]:
+    """Yield (path, head) of the heads of a second stage in a model."""
+    return ((path, module) for path, module in model.named_modules() if isinstance(module, SecondStageHead))
+
+
+def _check_shape(name: str, value: Tensor, *, own: str, wanted: Tensor) -> None:
+    if value.shape != wanted.shape:
+        raise UserError(
+            f"weights do not fit: {name} is {list(value.shape)}, the network's {own} is {list(wanted.shape)}"
+        )

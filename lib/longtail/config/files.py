@@ -1,0 +1,42 @@
+"""Where config files are found: by path, or by a short name under `configs/`."""
+
+from pathlib import Path
+
+from longtail.errors import UserError
+from longtail.registry import nearest
+
+FOLDERS = ("data", "methods", "recipes", "released")  # of configs/, searched in this order
+
+
+def configs_folder() -> Path:
+    """Return the folder of the config files: inside the installed package, or of the source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parents[1] / "configs"
+
+
+def short_names(folders: tuple[str, ...] = FOLDERS) -> dict[str, Path]:
+    """Return {short name: file} of all config files; the name is the path below its folder, without `.yaml`."""
+    root = configs_folder()
+    return {
+        path.relative_to(root / folder).with_suffix("").as_posix(): path
+        for folder in reversed(folders)
+        for path in sorted((root / folder).rglob("*.yaml"))
+    }
+
+
+def find_config(name: str) -> Path:
+    """Return the file of a config.
+
+    Args:
+        name: Path of a YAML file, or a short name: `cifar10_im100` for configs/data/cifar10_im100.yaml.
+
+    Raises:
+        UserError: There is no such short name; lists the nearest match.
+    """
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        return Path(name)
+    names = short_names()
+    if name in names:
+        return names[name]
+    raise UserError(f"config {name!r} is neither a YAML file nor a name under configs/{nearest(name, names)}")

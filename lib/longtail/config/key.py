@@ -1,0 +1,45 @@
+"""Declaration of one configuration key: default, meaning, allowed values, and what depends on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LARGEST = 10**9  # of every number whose declaration gives no bound
+
+
+@dataclass(frozen=True)
+class Key:
+    """Everything that is known about one key.
+
+    Attributes:
+        default: Value if nothing else is said; its type is the type of the key.
+        says: Meaning, in plain sentences.
+        allowed: Allowed texts; empty: any.
+        low: Smallest number; for lists, of each item.
+        high: Largest number.
+        positive: Whether a number must be greater than 0.
+        never: A number outside of the bounds that means "never".
+        items: Type of the items of a list: "name", "int" or "float".
+        length: Number of items of a list; 0: any.
+        result: Whether the key changes what is computed; a run resumes under another value of one that does not.
+        file: Kind of file that the key names: "weights", "images", "annotations", "folder"; empty: none.
+        when: (key, value) that must be set for the file to be used; None: used whenever it is named.
+        ours: Whether neither NCL nor Bag of Tricks has the key.
+    """
+
+    default: Any
+    says: str
+    allowed: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    positive: bool = False
+    never: int | None = None
+    items: str = ""
+    length: int = 0
+    result: bool = True
+    file: str = ""
+    when: tuple[str, Any] | None = None
+    ours: bool = False
+
+
+Keys = Mapping[str, Key]

@@ -1,0 +1,178 @@
+"""Keys of the data: DATASET and TRANSFORMS."""
+
+from longtail.config.key import Key, Keys
+
+_PIXELS = 16384
+
+DATA: Keys = {
+    "DATASET.DATASET": Key(
+        "IMBALANCEDCIFAR10",
+        "Data source: annotations | cifar10_lt | cifar100_lt | digits_lt. A released data set name is replaced by the "
+        "source, views and normalization that it stands for when the config is loaded.",
+    ),
+    "DATASET.ROOT": Key(
+        "",
+        "Folder in which relative image paths start, and in which the archives of CIFAR lie. Empty: the folder of the "
+        "annotation file, and dataset/cifar.",
+        file="folder",
+    ),
+    "DATASET.TRAIN_JSON": Key(
+        "",
+        "Annotation file of the training images. With cifar10_lt and cifar100_lt it may be empty (the archive is used) "
+        "or not (it is used instead of the archive).",
+        file="annotations",
+    ),
+    "DATASET.VALID_JSON": Key(
+        "",
+        "Annotation file of the validation images.",
+        file="annotations",
+    ),
+    "DATASET.TEST_JSON": Key(
+        "",
+        "Annotation file of the test images; empty: there is no third split.",
+        file="annotations",
+        ours=True,
+    ),
+    "DATASET.DOWNLOAD": Key(
+        True,
+        "Download the archives of CIFAR if they are not under ROOT.",
+        ours=True,
+    ),
+    "DATASET.VIEWS": Key(
+        [],
+        "Augmentation policy of each view of a training image: crop | crop_flip | autoaugment | simclr | randaugment | "
+        "regular | simclr_imagenet | transforms | none. Empty: crop_flip. A single one is repeated INTRA_N times.",
+        items="name",
+        ours=True,
+    ),
+    "DATASET.TEST_VIEW": Key(
+        "",
+        "View of a validation image: none, or transforms (TRANSFORMS.TEST_TRANSFORMS). Empty: none.",
+        allowed=("", "none", "transforms"),
+        ours=True,
+    ),
+    "DATASET.NORMALIZATION": Key(
+        "",
+        "Mean and std of the channels: cifar | imagenet | inaturalist | digits. Empty: cifar.",
+        ours=True,
+    ),
+    "DATASET.ON_BAD_IMAGE": Key(
+        "raise",
+        "An image file that cannot be read ends the run (raise), or the next image of its class takes its place and "
+        "the file is named and counted (skip).",
+        allowed=("raise", "skip"),
+        ours=True,
+    ),
+    "DATASET.BAD_IMAGE_LIMIT": Key(
+        10,
+        "Largest number of files that `skip` may skip. A few are accidents of a download; more are a wrong ROOT or a "
+        "failing disk.",
+        low=1,
+        ours=True,
+    ),
+    "DATASET.CACHE": Key(
+        "none",
+        "Image files larger than 64 pixels are decoded from disk each time (none), or from their bytes, which are read "
+        "into memory first (ram).",
+        allowed=("none", "ram"),
+        ours=True,
+    ),
+    "DATASET.ON_DEVICE": Key(
+        False,
+        "Keep images that are held in memory on the GPU, and augment them there. Off, because it has not been measured "
+        "on a GPU yet.",
+        ours=True,
+    ),
+    "DATASET.INTRA_N": Key(
+        1,
+        "Number of independently augmented views of each image (NCL++).",
+        low=1,
+        high=64,
+    ),
+    "DATASET.IMBALANCECIFAR.RATIO": Key(
+        0.01,
+        "Size of the smallest class divided by that of the largest, 1 / imbalance factor, for CIFAR and the digits.",
+        positive=True,
+        high=1,
+    ),
+    "DATASET.IMBALANCECIFAR.RANDOM_SEED": Key(
+        0,
+        "Seed that decides which images are kept.",
+        low=0,
+        high=2**32 - 1,
+    ),
+    "DATASET.IMBALANCECIFAR.KIND": Key(
+        "exp",
+        "Shape of the class sizes.",
+        allowed=("exp", "step"),
+        ours=True,
+    ),
+    "DATASET.GENERATE_CAM_BASED_DATASET": Key(
+        False,
+        "CAM-based sampling: generate the images, then stop.",
+    ),
+    "DATASET.USE_CAM_BASED_DATASET": Key(
+        False,
+        "CAM-based sampling: let the weighted samplers draw the generated images too.",
+    ),
+    "DATASET.CAM_DATA_JSON_SAVE_PATH": Key(
+        "",
+        "Annotation file of the generated images.",
+        file="images",
+        when=("DATASET.USE_CAM_BASED_DATASET", True),
+    ),
+    "DATASET.CAM_DATA_SAVE_PATH": Key(
+        "",
+        "Folder of the generated images.",
+        file="folder",
+    ),
+    "DATASET.CAM_NUMBER_THRES": Key(
+        0,
+        "Classes with at least this many images get no generated images; the others are filled up to it. Not used for "
+        "small images (CIFAR, digits), whose classes are all filled up.",
+        low=0,
+    ),
+    "DATASET.CAM_RELEASED": Key(
+        False,
+        "True, as released: the class activation map is that of an augmented view, which does not match the image, and "
+        "the box ends at the object's second row and column. False: the map is that of the image itself, and the box "
+        "holds the whole object.",
+        ours=True,
+    ),
+    "TRANSFORMS.TRAIN_TRANSFORMS": Key(
+        ("random_resized_crop", "random_horizontal_flip"),
+        "Steps of the `transforms` policy for training images, in this order.",
+        items="name",
+    ),
+    "TRANSFORMS.TEST_TRANSFORMS": Key(
+        ("shorter_resize_for_crop", "center_crop"),
+        "Steps of the `transforms` view of validation images, in this order.",
+        items="name",
+    ),
+    "TRANSFORMS.MULTI_AUG": Key(
+        False,
+        "Not used, as released.",
+    ),
+    "TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING": Key(
+        4,
+        "Black border added before cropping, in pixels.",
+        low=0,
+        high=_PIXELS,
+    ),
+    "TRANSFORMS.PROCESS_DETAIL.RANDOM_RESIZED_CROP.SCALE": Key(
+        (0.08, 1.0),
+        "Smallest and largest area of the crop, as a fraction of the image's.",
+        items="float",
+        low=0,
+        high=1,
+        length=2,
+    ),
+    "TRANSFORMS.PROCESS_DETAIL.RANDOM_RESIZED_CROP.RATIO": Key(
+        (0.75, 1.333333333),
+        "Smallest and largest width / height of the crop.",
+        items="float",
+        low=0.01,
+        high=100,
+        length=2,
+    ),
+}

@@ -1,0 +1,65 @@
+"""Keys of the evaluation: TEST."""
+
+from longtail.config.key import Key, Keys
+
+EVALUATION: Keys = {
+    "TEST.BATCH_SIZE": Key(
+        32,
+        "Images per evaluation step, in each process.",
+        low=1,
+        high=2**20,
+    ),
+    "TEST.NUM_WORKERS": Key(
+        8,
+        "Processes that decode image files for evaluation.",
+        low=0,
+        high=4096,
+        result=False,
+    ),
+    "TEST.MODEL_FILE": Key(
+        "",
+        "Checkpoint to evaluate: a path, or the name of a file in RUN/models. Empty: best_ensemble.pth.",
+        result=False,
+    ),
+    "TEST.MANY_SHOT": Key(
+        100,
+        'Classes with at least this many training images are "many".',
+        low=1,
+        ours=True,
+    ),
+    "TEST.FEW_SHOT": Key(
+        20,
+        'Classes with at most this many training images are "few".',
+        low=0,
+        ours=True,
+    ),
+    "TEST.ENSEMBLE": Key(
+        "mean",
+        "Which heads make the prediction: mean (the mean of all logits) | last | the indices of heads whose mean is taken, "
+        "as 0,2.",
+        ours=True,
+    ),
+    "TEST.TAU_NORM.USE_TAU_NORM": Key(
+        False,
+        "Divide the class weights by their norm^TAU before evaluation. Acts in main/valid.py; a training evaluates its "
+        "network as it is.",
+    ),
+    "TEST.TAU_NORM.TAU": Key(
+        1.0,
+        "Strength of the normalization.",
+        low=0,
+        high=100,
+    ),
+    "TEST.TAU_NORM.KEEP_BIAS": Key(
+        True,
+        "True, as released. False, as in the paper: the bias is dropped.",
+        ours=True,
+    ),
+    "TEST.LOGIT_ADJUSTMENT": Key(
+        0.0,
+        "Post-hoc logit adjustment: evaluate z_c - LOGIT_ADJUSTMENT * log(n_c / N). Acts in main/valid.py.",
+        low=0,
+        high=100,
+        ours=True,
+    ),
+}

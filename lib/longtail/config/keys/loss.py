@@ -1,0 +1,192 @@
+"""Keys of the losses: LOSS."""
+
+from longtail.config.key import Key, Keys
+
+LOSS: Keys = {
+    "LOSS.LOSS_TYPE": Key(
+        "CrossEntropy",
+        "Name of the loss.",
+    ),
+    "LOSS.CostSensitiveCE.GAMMA": Key(
+        1.0,
+        "Weight of class c is (n_min / n_c)^GAMMA.",
+        low=-100,
+        high=100,
+    ),
+    "LOSS.ClassBalanceCE.BETA": Key(
+        0.999,
+        "Beta of the effective number of samples.",
+        low=0,
+        high=1,
+    ),
+    "LOSS.ClassBalanceFocal.BETA": Key(
+        0.999,
+        "Beta of the effective number of samples.",
+        low=0,
+        high=1,
+    ),
+    "LOSS.ClassBalanceFocal.GAMMA": Key(
+        0.5,
+        "Focusing exponent.",
+        low=0,
+        high=100,
+    ),
+    "LOSS.CrossEntropyLabelSmooth.EPSILON": Key(
+        0.1,
+        "Fraction of the target that is spread over all classes.",
+        low=0,
+        high=1,
+    ),
+    "LOSS.CrossEntropyLabelAwareSmooth.SMOOTH_HEAD": Key(
+        0.4,
+        "Smoothing of the largest class.",
+        low=0,
+        high=1,
+    ),
+    "LOSS.CrossEntropyLabelAwareSmooth.SMOOTH_TAIL": Key(
+        0.1,
+        "Smoothing of the smallest class.",
+        low=0,
+        high=1,
+    ),
+    "LOSS.CrossEntropyLabelAwareSmooth.SHAPE": Key(
+        "concave",
+        "Curve between the two.",
+        allowed=("concave", "linear", "convex"),
+    ),
+    "LOSS.FocalLoss.GAMMA": Key(
+        2.0,
+        "Focusing exponent.",
+        low=0,
+        high=100,
+    ),
+    "LOSS.LDAMLoss.SCALE": Key(
+        30.0,
+        "Scale of the cosines.",
+        positive=True,
+        high=1e4,
+    ),
+    "LOSS.LDAMLoss.MAX_MARGIN": Key(
+        0.5,
+        "Margin of the smallest class.",
+        low=-100,
+        high=100,
+    ),
+    "LOSS.CDT.GAMMA": Key(
+        0.2,
+        "Exponent of the class-dependent temperature (n_max / n_c)^GAMMA.",
+        low=-10,
+        high=10,
+    ),
+    "LOSS.SEQL.GAMMA": Key(
+        0.9,
+        "Probability that a tail class is left out of the denominator.",
+        low=0,
+        high=1,
+    ),
+    "LOSS.SEQL.LAMBDA": Key(
+        0.005,
+        "Fraction of the training images below which a class is tail.",
+        low=0,
+        high=1,
+    ),
+    "LOSS.InfluenceBalancedLoss.ALPHA": Key(
+        1000.0,
+        "Scale of the loss.",
+        positive=True,
+    ),
+    "LOSS.DiVEKLD.POWER_NORM": Key(
+        False,
+        "Whether the teacher's probabilities are raised to POWER.",
+    ),
+    "LOSS.DiVEKLD.POWER": Key(
+        0.5,
+        "Exponent of the teacher's probabilities.",
+        low=-100,
+        high=100,
+    ),
+    "LOSS.DiVEKLD.TEMPERATURE": Key(
+        3.0,
+        "Temperature of teacher and student.",
+        positive=True,
+        high=1e4,
+    ),
+    "LOSS.DiVEKLD.ALPHA": Key(
+        0.5,
+        "Weight of the distillation; the loss on the labels has the rest.",
+        low=0,
+        high=1,
+    ),
+    "LOSS.DiVEKLD.BASELOSS": Key(
+        "BalancedSoftmaxCE",
+        "Loss on the labels. (The release names one that does not exist.)",
+    ),
+    "LOSS.LogitAdjustment.TAU": Key(
+        1.0,
+        "Strength; 0 is plain cross-entropy, 1 is balanced softmax.",
+        low=-100,
+        high=100,
+        ours=True,
+    ),
+    "LOSS.HCM_N": Key(
+        5,
+        "Nested losses: hard classes per sample, its own class included.",
+        low=1,
+    ),
+    "LOSS.HCM_MODE": Key(
+        "zero",
+        "Classes that are not hard keep a logit of zero (zero, as released) or leave the softmax (exclude, as in the "
+        "paper).",
+        allowed=("zero", "exclude"),
+        ours=True,
+    ),
+    "LOSS.HCM_PER_EXPERT": Key(
+        False,
+        "True: each expert (NCL++: on each view) chooses its own hard classes, as in the papers. False: the first expert "
+        "chooses for all, as released.",
+        ours=True,
+    ),
+    "LOSS.HCM_PRIOR": Key(
+        "counts",
+        "What nested losses add to the logits: log n_c (counts, as released) or log(n_c / N) (frequencies). It matters "
+        "for HCM_MODE zero only.",
+        allowed=("counts", "frequencies"),
+        ours=True,
+    ),
+    "LOSS.CE_RATIO": Key(
+        0.0,
+        "Nested losses: weight of the cross-entropy over all classes.",
+        low=0,
+        high=1e6,
+    ),
+    "LOSS.HCM_RATIO": Key(
+        0.0,
+        "Nested losses: weight of the cross-entropy over the hard classes.",
+        low=0,
+        high=1e6,
+    ),
+    "LOSS.CON_RATIO": Key(
+        0.0,
+        "Weight of the contrastive loss.",
+        low=0,
+        high=1e6,
+    ),
+    "LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR": Key(
+        0.0,
+        "Nested losses: weight of the distillation over all classes. (The section is misspelled in the release.)",
+        low=0,
+        high=1e6,
+    ),
+    "LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM": Key(
+        0.0,
+        "Nested losses: weight of the distillation over the hard classes.",
+        low=0,
+        high=1e6,
+    ),
+    "LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS": Key(
+        0,
+        "Epochs over which the weight of the distillation grows from 0 to its full value; 0: full at once, as released.",
+        low=0,
+        ours=True,
+    ),
+}

@@ -1,0 +1,120 @@
+"""Keys of the network: BACKBONE, MODULE, CLASSIFIER and NETWORK."""
+
+from longtail.config.key import Key, Keys
+
+NETWORK: Keys = {
+    "BACKBONE.TYPE": Key(
+        "res50",
+        "Backbone of a network with one expert: res32_cifar | res10 | res50 | res152 | resnext50 | timm/<name of a model "
+        "of timm>.",
+    ),
+    "BACKBONE.MULTI_NETWORK_TYPE": Key(
+        [],
+        "Backbone of each expert; empty: one expert with BACKBONE.TYPE. (NCL's default was ['res32_cifar'], which would "
+        "change every Bag of Tricks file.)",
+        items="name",
+    ),
+    "BACKBONE.FREEZE": Key(
+        False,
+        "Keep the parameters of the backbones fixed, as the heads cRT and LWS always do.",
+    ),
+    "BACKBONE.FROZEN_STATISTICS": Key(
+        "still",
+        "Batch norm of a frozen backbone: still (normalize by the stored statistics, which stay) | moving (as released: "
+        "normalize by each batch's).",
+        allowed=("still", "moving"),
+        ours=True,
+    ),
+    "BACKBONE.PRETRAINED_MODEL": Key(
+        "",
+        "Weights file for every backbone: torchvision or timm names, or a checkpoint of this project.",
+        file="weights",
+    ),
+    "MODULE.TYPE": Key(
+        "GAP",
+        "GAP: average over the feature map, if there is one | Identity: the backbone gives vectors.",
+        allowed=("GAP", "Identity"),
+    ),
+    "CLASSIFIER.TYPE": Key(
+        "FC",
+        "Head: FC | FCNorm (cosine) | cos (scaled cosine plus bias). Heads of a second stage, which start from "
+        "NETWORK.PRETRAINED_MODEL: cRT (FC trained from scratch) | LWS (FC of which only a scale per class is trained).",
+    ),
+    "CLASSIFIER.BIAS": Key(
+        True,
+        "Whether FC, cRT and LWS have a bias, and whether the bias of cos is trained.",
+    ),
+    "CLASSIFIER.COS_SCALE": Key(
+        16.0,
+        "Scale of the cos head.",
+        positive=True,
+        high=1e4,
+    ),
+    "CLASSIFIER.SEMI_TYPE": Key(
+        "mlp",
+        "Projection head of contrastive learning: mlp | FC | FCNorm | cos.",
+    ),
+    "CLASSIFIER.MULTI_NETWORK_TYPE": Key(
+        ["FC"],
+        "Not used, as released.",
+        items="name",
+    ),
+    "CLASSIFIER.NUM": Key(
+        0,
+        "Not used, as released.",
+        low=0,
+    ),
+    "NETWORK.TYPE": Key(
+        "experts",
+        "Shape of the network: experts (one backbone and one head per expert) | cascade (one backbone, heads that branch "
+        "off at taps).",
+        ours=True,
+    ),
+    "NETWORK.PRETRAINED": Key(
+        False,
+        "Start the whole network from PRETRAINED_MODEL.",
+    ),
+    "NETWORK.PRETRAINED_MODEL": Key(
+        "",
+        "Checkpoint of this project or of a released system.",
+        file="weights",
+        when=("NETWORK.PRETRAINED", True),
+    ),
+    "NETWORK.LOAD_BACKBONE_ONLY": Key(
+        False,
+        "Take the backbones of PRETRAINED_MODEL and start with new heads.",
+    ),
+    "NETWORK.MOCO": Key(
+        False,
+        "Add projection heads, a momentum encoder and queues; for training methods that contrast with them.",
+    ),
+    "NETWORK.MOCO_RELEASED": Key(
+        False,
+        "True, as released: the momentum encoder and its projection head start from random weights of their own, and the "
+        "projection head stays there. False: both start as copies of the trained ones and follow them.",
+        ours=True,
+    ),
+    "NETWORK.MOCO_K": Key(
+        65536,
+        "Number of keys in a queue.",
+        low=1,
+    ),
+    "NETWORK.MOCO_DIM": Key(
+        128,
+        "Width of a key. (The release repeats the queue length here; its files set 64 and 1024.)",
+        low=1,
+        high=65536,
+    ),
+    "NETWORK.MOCO_T": Key(
+        0.07,
+        "Temperature of the contrastive softmax.",
+        positive=True,
+        high=100,
+    ),
+    "NETWORK.MA_MODEL_ALPHA": Key(
+        0.999,
+        "Decay of the momentum encoder.",
+        low=0,
+        high=1,
+    ),
+}

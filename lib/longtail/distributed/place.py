@@ -1,0 +1,108 @@
+"""Where a run computes: its processes, devices and precision."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from longtail.distributed.processes import SINGLE_PROCESS, World, connected, launched_world, reporting_lost_processes
+from longtail.errors import UserError
+
+DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Processes, devices and precision of a run; parsed once per command.
+
+    Attributes:
+        world: This process among those of the run.
+        devices: Devices that the command names.
+        device: Device of this process.
+        precision: off, bf16 or fp16.
+    """
+
+    world: World = SINGLE_PROCESS
+    devices: tuple[torch.device, ...] = (CPU,)
+    device: torch.device = CPU
+    precision: str = "off"
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.world.main
+
+    def with_precision(self, wanted: str) -> "Place":
+        """Return the place with the precision of a config: off, bf16, fp16 or auto.
+
+        auto is bf16 if the device computes in it, else off: a processor without such instructions emulates bf16 many
+        times slower than it computes in float32.
+        """
+        if wanted == "auto":
+            wanted = "bf16" if _computes_in_bf16(self.device) else "off"
+        return replace(self, precision=wanted)
+
+    def autocast(self) -> torch.autocast:
+        """Return the mixed-precision context."""
+        dtype = DTYPES[self.precision]
+        return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[None]:
+        """Within the block, the processes are connected, and the loss of one is reported in one line.
+
+        Raises:
+            ProcessLost: Another process has exited.
+        """
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        with reporting_lost_processes(self.world), connected(self.world, self.device):
+            yield
+
+
+def find_place(gpus: str | None = None) -> Place:
+    """Return the place that a command line and the environment of torchrun describe.
+
+    Args:
+        gpus: "cpu", "0" or "0,1"; None: the first GPU if there is one, else the CPU.
+
+    Raises:
+        UserError: The text is malformed, a GPU does not exist, or this machine has more processes than GPUs.
+    """
+    world, devices = launched_world(), parse_devices(gpus)
+    return Place(world, tuple(devices), _own_device(devices, world))
+
+
+def parse_devices(gpus: str | None) -> list[torch.device]:
+    """Return the devices named by a command line, see `find_place`."""
+    count = torch.cuda.device_count()
+    if gpus is None:
+        return [torch.device("cuda", 0) if count else CPU]
+    if gpus.strip() == "cpu":
+        return [CPU]
+    available = f"this machine has {count} GPUs" + (f" (0 to {count - 1})" if count else "; cpu is allowed")
+    indices = [part.strip() for part in gpus.split(",")]
+    if not all(index.isdigit() for index in indices) or len(set(indices)) < len(indices):
+        raise UserError(f"GPUs {gpus!r}: expected cpu, or different numbers such as 0 or 0,1; {available}")
+    for index in indices:
+        if int(index) >= count:
+            raise UserError(f"GPU {index} does not exist: {available}")
+    return [torch.device("cuda", int(index)) for index in indices]
+
+
+def _own_device(devices: list[torch.device], world: World) -> torch.device:
+    """Return the device of this process."""
+    if world.size == 1 or devices[0].type == "cpu":
+        return devices[0]
+    if world.local_rank >= len(devices):
+        raise UserError(f"process {world.local_rank} of this machine has no GPU of its own: {len(devices)} were named")
+    return devices[world.local_rank]
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,0 +1,158 @@
+"""Outputs of a network for all images of a loader: for evaluation, sweeps, class activation maps and clustering."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from longtail.data import Batch, Loader, Normalize
+from longtail.distributed import Place, sum_over_processes
+from longtail.evaluation import Evaluator
+from longtail.models import Output
+
+
+class Stopped(Exception):
+    """The evaluation was asked to stop."""
+
+
+def never() -> bool:
+    """Return False: do not stop."""
+    return False
+
+
+@torch.no_grad()
+def outputs(
+    network: nn.Module,
+    loader: Loader,
+    *,
+    normalize: Normalize,
+    place: Place,
+    epoch: int = 1,
+    should_stop: Callable[[], bool] = never,
+) -> Iterator[tuple[Batch, Output]]:
+    """Yield (batch, output of its first view) for this process's shard of a loader.
+
+    Args:
+        network: Images to `Output`, not wrapped; left in evaluation mode.
+        loader: Loader of this process's shard.
+        normalize: uint8 images to the network's input.
+        place: Device and precision.
+        epoch: Epoch of the loader.
+        should_stop: Asked before every batch.
+
+    Raises:
+        Stopped: `should_stop` returned True.
+    """
+    network.eval()
+    for loaded in loader.epoch(epoch):
+        if should_stop():
+            raise Stopped
+        batch = loaded.to(place.device)
+        with place.autocast():
+            output = network(normalize(batch.images)[0])
+        yield batch, output
+
+
+def evaluate(
+    network: nn.Module,
+    loader: Loader,
+    evaluator: Evaluator,
+    *,
+    normalize: Normalize,
+    place: Place,
+    should_stop: Callable[[], bool] = never,
+) -> Evaluator:
+    """Count the predictions of a network for every sample of a split, once each, over all processes.
+
+    Args:
+        network, loader, normalize, place, should_stop: See `outputs`.
+        evaluator: Empty; holds the sum over all processes afterwards.
+
+    Raises:
+        Stopped: `should_stop` returned True.
+    """
+    for batch, output in outputs(network, loader, normalize=normalize, place=place, should_stop=should_stop):
+        evaluator.update(output.logits.float(), batch.labels)
+    sum_over_processes(evaluator.to(place.device).state())
+    return evaluator
+
+
+class TrainingSet:
+    """The training set as a method sees it; see `longtail.methods.TrainingData`.
+
+    Args:
+        class_counts: Training images per class, (C,).
+        labels: Class ids of all N training images, (N,).
+        ordered_loader: View ("clean" or "train") -> loader of this process's shard of all training images, in order.
+        normalize: uint8 images to the network's input.
+        place: Device, precision and processes.
+    """
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        labels: Tensor,
+        *,
+        ordered_loader: Callable[[str], Loader],
+        normalize: Normalize,
+        place: Place,
+    ) -> None:
+        self.class_counts = class_counts
+        self.labels = labels
+        self.epoch = 1
+        self._ordered_loader = ordered_loader
+        self._normalize = normalize
+        self._place = place
+
+    def outputs(self, network: nn.Module, view: str = "clean") -> Output:
+        """Return the outputs of a network for all N training images, in their order, on every process, in main memory.
+
+        Args:
+            network: Images to `Output`, not wrapped; its training mode is restored.
+            view: "clean" (as in evaluation) or "train" (augmented, with random numbers of the current epoch).
+        """
+        training = network.training
+        pairs = [
+            (batch.indices.cpu(), Output(*map(_to_host, output)))
+            for batch, output in outputs(
+                network,
+                self._ordered_loader(view),
+                normalize=self._normalize,
+                place=self._place,
+                epoch=self.epoch,
+            )
+        ]
+        network.train(training)
+        return _in_order(_gathered(pairs), number=len(self.labels))
+
+
+def _to_host(field: Tensor | tuple[Tensor, ...] | None) -> Tensor | tuple[Tensor, ...] | None:
+    if isinstance(field, tuple):
+        return tuple(tensor.float().cpu() for tensor in field)
+    return None if field is None else field.float().cpu()
+
+
+def _gathered(pairs: list[tuple[Tensor, Output]]) -> list[tuple[Tensor, Output]]:
+    """Return the pairs of all processes, in the order of their ranks."""
+    if not dist.is_initialized():
+        return pairs
+    box: list[list[tuple[Tensor, Output]]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(box, pairs)
+    return [pair for pairs in box for pair in pairs]
+
+
+def _in_order(pairs: list[tuple[Tensor, Output]], *, number: int) -> Output:
+    """Return one output whose rows are sorted by index; every index occurs once."""
+    indices = torch.cat([indices for indices, _ in pairs])
+    order = indices.argsort()
+    assert torch.equal(indices[order], torch.arange(number)), "every training image must be encoded once"
+
+    def joined(fields: Sequence[Tensor | tuple[Tensor, ...] | None]) -> Tensor | tuple[Tensor, ...] | None:
+        if fields[0] is None:
+            return None
+        if isinstance(fields[0], tuple):
+            return tuple(torch.cat(heads)[order] for heads in zip(*fields, strict=True))  # type: ignore[arg-type]
+        return torch.cat(fields, dim=1)[:, order]  # type: ignore[arg-type]
+
+    return Output(*(joined(fields) for fields in zip(*(output for _, output in pairs), strict=True)))  # type: ignore[arg-type]

@@ -1,0 +1,20 @@
+"""Optimization: parameter groups, schedules, optimizers, clipping."""
+
+from longtail.engine.optim.clipping import GradientClipping
+from longtail.engine.optim.groups import parameter_groups
+from longtail.engine.optim.optimizers import OPTIMIZERS, build_optimizer, check_optimizer, set_rate
+from longtail.engine.optim.schedules import SCHEDULES, Schedule, build_schedule, learning_rates, step_rate
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "GradientClipping",
+    "Schedule",
+    "build_optimizer",
+    "build_schedule",
+    "check_optimizer",
+    "learning_rates",
+    "parameter_groups",
+    "set_rate",
+    "step_rate",
+]

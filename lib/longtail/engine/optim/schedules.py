@@ -1,0 +1,124 @@
+"""Learning-rate schedules: functions of epoch and step."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from yacs.config import CfgNode
+
+from longtail.registry import Registry
+
+Rate = Callable[[float], float]  # position in epochs -> learning rate
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate of a step.
+
+    Attributes:
+        rate: Position in epochs -> learning rate.
+        offset: Position of the first step of epoch 1.
+        per_step: Whether the rate changes from step to step inside an epoch.
+    """
+
+    rate: Rate
+    offset: int = 1
+    per_step: bool = False
+
+    def __call__(self, epoch: int, step: int = 0, steps: int = 1) -> float:
+        """Return the learning rate of a step.
+
+        Args:
+            epoch: From 1.
+            step: Of the epoch, from 0.
+            steps: Steps per epoch.
+        """
+        inside = step / steps if self.per_step else 0.0
+        return self.rate(epoch - 1 + self.offset + inside)
+
+
+SCHEDULES: Registry[Callable[[CfgNode], Schedule]] = Registry("learning-rate schedule")
+
+
+def build_schedule(cfg: CfgNode) -> Schedule:
+    """Build the schedule of TRAIN.LR_SCHEDULER.TYPE.
+
+    Raises:
+        UserError: There is no such schedule.
+    """
+    return SCHEDULES.get(cfg.TRAIN.LR_SCHEDULER.TYPE)(cfg)
+
+
+def learning_rates(cfg: CfgNode) -> list[float]:
+    """Return the learning rate of epoch 1, 2, ..., MAX_EPOCH; for a schedule per step that of each epoch's first step."""
+    schedule = build_schedule(cfg)
+    return [schedule(epoch) for epoch in range(1, cfg.TRAIN.MAX_EPOCH + 1)]
+
+
+def step_rate(cfg: CfgNode, epoch: int, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of one step.
+
+    Args:
+        cfg: Config.
+        epoch: From 1.
+        step: Of the epoch, from 0.
+        steps_per_epoch: Steps per epoch.
+    """
+    return build_schedule(cfg)(epoch, step, steps_per_epoch)
+
+
+def _multistep(cfg: CfgNode) -> Rate:
+    keys, base = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.OPTIMIZER.BASE_LR
+    return lambda epoch: base * keys.LR_FACTOR ** sum(step <= epoch for step in keys.LR_STEP)
+
+
+def _cosine_end(cfg: CfgNode) -> int:
+    return int(cfg.TRAIN.LR_SCHEDULER.COSINE_DECAY_END or cfg.TRAIN.MAX_EPOCH)
+
+
+@SCHEDULES.register("multistep")
+def multistep(cfg: CfgNode) -> Schedule:
+    """Base rate times LR_FACTOR^k, where k is the number of milestones LR_STEP that are <= the epoch."""
+    return Schedule(_multistep(cfg), cfg.TRAIN.LR_SCHEDULER.EPOCH_OFFSET)
+
+
+@SCHEDULES.register("warmup")
+def warmup(cfg: CfgNode) -> Schedule:
+    """As multistep, times a factor that rises linearly from 1/3 at epoch 0 to 1 at WARM_EPOCH."""
+    keys, rate = cfg.TRAIN.LR_SCHEDULER, _multistep(cfg)
+
+    def warmed(epoch: float) -> float:
+        done = min(epoch / keys.WARM_EPOCH, 1) if keys.WARM_EPOCH else 1
+        return rate(epoch) * ((1 - done) / 3 + done)
+
+    return Schedule(warmed, keys.EPOCH_OFFSET)
+
+
+@SCHEDULES.register("cosine")
+def cosine(cfg: CfgNode) -> Schedule:
+    """From the base rate to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH), constant after it (the release rises again)."""
+    keys, base, end = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.OPTIMIZER.BASE_LR, _cosine_end(cfg)
+
+    def annealed(epoch: float) -> float:
+        return keys.MIN_LR + (base - keys.MIN_LR) * (1 + math.cos(math.pi * min(epoch / end, 1))) / 2
+
+    return Schedule(annealed, keys.EPOCH_OFFSET)
+
+
+@SCHEDULES.register("warmup_cosine")
+def warmup_cosine(cfg: CfgNode) -> Schedule:
+    """Per step: linear from 0 to the base rate at WARM_EPOCH, then a cosine to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH).
+
+    With EPOCH_OFFSET 1, as CADEL releases it, training starts at 1 / WARM_EPOCH of the base rate, and the last epoch lies
+    behind the end of the cosine, where the rate rises a little.
+    """
+    keys, base, end = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.OPTIMIZER.BASE_LR, _cosine_end(cfg)
+    warm = keys.WARM_EPOCH
+
+    def rate(epoch: float) -> float:
+        if epoch < warm:
+            return base * epoch / warm
+        done = (min(epoch, end + keys.EPOCH_OFFSET) - warm) / max(end - warm, 1)
+        return keys.MIN_LR + (base - keys.MIN_LR) * (1 + math.cos(math.pi * done)) / 2
+
+    return Schedule(rate, keys.EPOCH_OFFSET, per_step=True)

@@ -1,0 +1,223 @@
+"""Accuracy of a network of experts: every expert and their ensemble, batch by batch."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.evaluation.confusion import ConfusionMatrix, Integers, add_pairs
+from longtail.evaluation.shots import FEW, GROUPS, MANY, accuracy_of_groups, counts_list, shot_groups
+
+TOP_K = (1, 2, 3, 5)
+
+
+def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int] = TOP_K) -> dict[int, Tensor]:
+    """Count the samples whose true class is among the k largest logits.
+
+    Equal logits rank in class order, so that the top-1 prediction is what `argmax` returns and no result
+    depends on the device. A NaN logit ranks last.
+
+    Args:
+        logits: (..., B, C) scores, for instance (E, B, C).
+        labels: (B,) true classes in 0..C-1.
+        ks: the k to count for; those above C are left out.
+
+    Returns:
+        For each k <= C an int64 tensor (...) of counts, on the device of the logits.
+
+    Raises:
+        ValueError: a k is not positive.
+    """
+    rank = _ranks(_ordered(logits), labels)
+    return {k: (rank < k).sum(dim=-1) for k in _usable(ks, logits.shape[-1])}
+
+
+class Evaluator:
+    """Accumulates what the evaluation reports, for E experts and for their ensemble.
+
+    The ensemble is the mean of the raw logits of the experts. `update` only launches work on the device of
+    the logits and never waits for it; `results` is where the numbers come to the host.
+
+    Args:
+        num_classes: number of classes C.
+        experts: number of experts E.
+        class_counts: (C,) training images per class.
+        ks: the top-k accuracies to report; those above C are left out.
+        many: smallest count of a "many" class.
+        few: largest count of a "few" class.
+        device: where to count until the first batch says where; give it when a process may see no batch at
+            all and its state must still be reduced with the others'.
+
+    Raises:
+        ValueError: a number is not positive, `class_counts` has not C entries, or the thresholds overlap.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        experts: int,
+        class_counts: Integers,
+        ks: Sequence[int] = TOP_K,
+        many: int = MANY,
+        few: int = FEW,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if num_classes < 1 or experts < 1:
+            raise ValueError(f"cannot evaluate {experts} experts on {num_classes} classes")
+        self.num_classes, self.experts, self.many, self.few = num_classes, experts, many, few
+        self.class_counts = counts_list(class_counts, num_classes)
+        # Overlapping thresholds are refused now, not after the evaluation.
+        shot_groups(self.class_counts, many, few)
+        self.ks = _usable(ks, num_classes)
+        # One row per expert, then one for the ensemble; a single expert is its own ensemble. int32 halves the
+        # largest part (iNaturalist, 3 experts: 1 GB) and still counts two billion samples in one cell.
+        rows = experts if experts == 1 else experts + 1
+        self._cells = torch.zeros(rows * num_classes, num_classes, dtype=torch.int32, device=device)
+        self._topk = torch.zeros(rows, len(self.ks), dtype=torch.int64, device=device)
+        # Evaluated samples, and samples with an impossible label.
+        self._seen = torch.zeros(2, dtype=torch.int64, device=device)
+        self._loss = torch.zeros(1, dtype=torch.float64, device=device)
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch.
+
+        A label outside 0..C-1 is not counted; as looking for one would wait for the device, `results` reports
+        it.
+
+        Args:
+            logits: (E, B, C) raw scores of every expert.
+            labels: (B,) true classes, integers.
+
+        Raises:
+            ValueError: a shape does not fit.
+        """
+        if logits.dim() != 3 or logits.shape[0] != self.experts or logits.shape[2] != self.num_classes:
+            raise ValueError(f"logits {tuple(logits.shape)} should be ({self.experts}, B, {self.num_classes})")
+        if labels.shape != logits.shape[1:2]:
+            raise ValueError(f"labels {tuple(labels.shape)} should be ({logits.shape[1]},)")
+        if labels.is_floating_point() or labels.dtype == torch.bool:
+            raise ValueError(f"labels must be integers, not {labels.dtype}")
+        self.to(logits.device)
+        scores = logits.detach()
+        # Half precision would round the mean of the experts, and with it the ensemble's choice between near
+        # ties.
+        scores = scores if scores.dtype == torch.float64 else scores.float()
+        ensemble = scores.mean(dim=0)
+        if self.experts > 1:
+            scores = torch.cat([scores, ensemble[None]])
+        rows = scores.shape[0]
+
+        given = labels.detach().to(logits.device, torch.int64, non_blocking=True)
+        known = (given >= 0) & (given < self.num_classes)
+        true = given.clamp(0, self.num_classes - 1)
+        scores = _ordered(scores)
+
+        place = torch.arange(rows, device=logits.device)[:, None] * self.num_classes + true
+        add_pairs(self._cells, place.flatten(), scores.argmax(dim=-1).flatten(), known.repeat(rows))
+        rank = _ranks(scores, true)
+        hits = [((rank < k) & known).sum(dim=-1) for k in self.ks]
+        if hits:
+            self._topk += torch.stack(hits, dim=1)
+        self._seen += torch.stack([known.sum(), (~known).sum()])
+        losses = F.cross_entropy(ensemble, true, reduction="none")
+        self._loss += torch.where(known, losses, 0).sum(dtype=torch.float64)
+
+    def to(self, device: torch.device | str) -> "Evaluator":
+        """Move the counts to `device` and return self."""
+        if self._cells.device != torch.device(device):
+            self._cells, self._topk = self._cells.to(device), self._topk.to(device)
+            self._seen, self._loss = self._seen.to(device), self._loss.to(device)
+        return self
+
+    def state(self) -> list[Tensor]:
+        """Return the counts as tensors whose sum over disjoint shards is the state of the whole.
+
+        They are not copies: sum them into new ones, or all-reduce them in place once.
+        """
+        return [self._cells, self._topk, self._seen, self._loss]
+
+    def load_state(self, state: Sequence[Tensor]) -> None:
+        """Replace the counts by a (summed) state; the evaluator keeps its device.
+
+        Raises:
+            ValueError: the state belongs to another number of classes, experts or ks.
+        """
+        own = self.state()
+        shapes, wanted = [tuple(part.shape) for part in state], [tuple(part.shape) for part in own]
+        if shapes != wanted:
+            raise ValueError(f"the state has the shapes {shapes}, this evaluator needs {wanted}")
+        for mine, given in zip(own, state, strict=True):
+            mine.copy_(given)
+
+    def confusion(self, which: int | Literal["ensemble"]) -> ConfusionMatrix:
+        """Return the confusion matrix of one expert (0..E-1) or of the "ensemble".
+
+        Raises:
+            ValueError: there is no such expert, or labels were out of range.
+        """
+        if which != "ensemble" and (isinstance(which, str) or not 0 <= which < self.experts):
+            raise ValueError(f"no expert {which!r}; there is: 0..{self.experts - 1} and 'ensemble'")
+        self._refuse_bad_labels()
+        return ConfusionMatrix.from_matrix(self._matrix(which))
+
+    def results(self) -> dict[str, Any]:
+        """Return the numbers to report.
+
+        Returns:
+            {"loss": mean cross-entropy of the ensemble logits, "ensemble": {"top1", "top2", ..., "many",
+            "medium", "few"}, "experts": [the same for each]}; accuracies are fractions in [0, 1]. What does
+            not exist is
+            absent: a group without samples, a k above C, everything if nothing was evaluated. The loss is not
+            finite when the logits are not.
+
+        Raises:
+            ValueError: labels were out of range.
+        """
+        self._refuse_bad_labels()
+        samples = int(self._seen[0])
+        # Not as int64, which for thousands of classes takes gigabytes; once, as all rows hold the same samples.
+        support = self._matrix("ensemble").sum(dim=1, dtype=self._cells.dtype).tolist()
+        experts = [self._accuracies(index, samples, support) for index in range(self.experts)]
+        ensemble = self._accuracies("ensemble", samples, support)
+        loss = {"loss": float(self._loss) / samples} if samples else {}
+        return {**loss, "ensemble": ensemble, "experts": experts}
+
+    def _matrix(self, which: int | str) -> Tensor:
+        return self._cells.view(-1, self.num_classes, self.num_classes)[self._row(which)]
+
+    def _row(self, which: int | str) -> int:
+        return which if isinstance(which, int) else self._cells.shape[0] // self.num_classes - 1
+
+    def _accuracies(self, which: int | Literal["ensemble"], samples: int, support: list[int]) -> dict[str, float]:
+        if not samples:
+            return {}
+        hits = self._topk[self._row(which)].tolist()
+        top = {f"top{k}": count / samples for k, count in zip(self.ks, hits, strict=True)}
+        correct = self._matrix(which).diagonal().tolist()
+        shots = accuracy_of_groups(correct, support, self.class_counts, self.many, self.few)
+        return top | {name: value for name in GROUPS if (value := shots[name]) is not None}
+
+    def _refuse_bad_labels(self) -> None:
+        if bad := int(self._seen[1]):
+            raise ValueError(f"{bad} labels are outside 0..{self.num_classes - 1}")
+
+
+def _usable(ks: Sequence[int], num_classes: int) -> tuple[int, ...]:
+    if any(k < 1 for k in ks):
+        raise ValueError(f"top-k needs k >= 1, not {list(ks)}")
+    return tuple(sorted({k for k in ks if k <= num_classes}))
+
+
+def _ordered(logits: Tensor) -> Tensor:
+    """Give NaN, which compares with nothing, the last place."""
+    return logits.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+
+
+def _ranks(logits: Tensor, labels: Tensor) -> Tensor:
+    """Count for each sample (..., B) the classes that come before the true one in logits (..., B, C)."""
+    index = labels.to(logits.device, torch.int64)[..., None].expand(*logits.shape[:-1], 1)
+    own = logits.gather(-1, index)
+    earlier = torch.arange(logits.shape[-1], device=logits.device) < index
+    return ((logits > own) | ((logits == own) & earlier)).sum(dim=-1)

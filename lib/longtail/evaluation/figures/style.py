@@ -1,0 +1,63 @@
+"""The look that all figures share: colors, type, and how a figure reaches the disk."""
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from longtail.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+# Paul Tol's "high contrast" triple: told apart with any color vision, and in gray.
+SHOT_COLORS = {"many": "#004488", "medium": "#DDAA33", "few": "#BB5566"}
+INK = "#222222"
+FAINT = "#8A8A8A"
+GRID = "#E4E4E4"
+TRAIN = "#8A8A8A"
+VALID = "#004488"
+EXPERT = "#33A18A"
+
+
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
+    """Return an empty figure of `width` x `height` inches with its own canvas, unknown to pyplot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Write the figure as a PNG file, whole or not at all."""
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=DPI, facecolor="white")
+
+
+def dress(axes: "Axes", title: str = "", x: str = "", y: str = "", grid: bool = True, size: float = 9) -> None:
+    """Give axes their title, labels and quiet lines; `size` is the type size in points."""
+    axes.set_title(title, fontsize=size + 2, fontweight="bold", color=INK, loc="left", pad=size)
+    axes.set_xlabel(x, fontsize=size, color=INK)
+    axes.set_ylabel(y, fontsize=size, color=INK)
+    axes.tick_params(which="both", labelsize=size - 0.5, color=FAINT, labelcolor=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(True, which="major", color=GRID, linewidth=0.8)
+
+
+def legend(axes: "Axes", size: float = 8.5, **options: Any) -> None:
+    """Add a plain legend when something in the axes has a label."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=size, frameon=False, labelcolor=INK, **options)
+
+
+def plain_log(axis: Any) -> None:
+    """Label a logarithmic axis with whole numbers (1, 10, 100, 1,000) instead of powers."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 or value == 0 else ""))
+    axis.set_minor_formatter(NullFormatter())

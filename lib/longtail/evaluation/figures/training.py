@@ -1,0 +1,252 @@
+"""Figures of a training: class counts, curves, and the accuracy of every class."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from longtail.evaluation.confusion import ConfusionMatrix, Integers
+from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_accuracy, shot_groups
+from longtail.evaluation.figures.style import (
+    EXPERT,
+    FAINT,
+    INK,
+    SHOT_COLORS,
+    TRAIN,
+    VALID,
+    dress,
+    legend,
+    new_figure,
+    plain_log,
+    save,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Record = Mapping[str, Any]
+Points = list[tuple[float, float]]
+
+
+def plot_class_counts(
+    path: str | os.PathLike[str], class_counts: Integers, *, many: int = MANY, few: int = FEW
+) -> None:
+    """Draw the training images of every class, largest class first, colored by shot group.
+
+    Args:
+        path: the PNG file to write.
+        class_counts: (C,) training images per class.
+        many: smallest count of a "many" class.
+        few: largest count of a "few" class.
+
+    Raises:
+        ValueError: there are no classes, or the thresholds overlap.
+    """
+    figure = new_figure(8, 4)
+    draw_class_counts(figure.add_subplot(), class_counts, many=many, few=few)
+    save(figure, path)
+
+
+def draw_class_counts(axes: "Axes", class_counts: Integers, *, many: int = MANY, few: int = FEW) -> None:
+    """Draw into axes what `plot_class_counts` writes to a file."""
+    counts = counts_list(class_counts)
+    if not counts:
+        raise ValueError("no classes to draw")
+    order = sorted(range(len(counts)), key=lambda index: -counts[index])
+    sizes = [counts[index] for index in order]
+    rank = {index: position for position, index in enumerate(order)}
+
+    # Beyond the factor of ten the tail would be a line on the floor.
+    logarithmic = sizes[0] > 10 * max(1, sizes[-1])
+    floor = 0.7 if logarithmic else 0.0
+    gap = 0.2 if len(counts) <= 60 else 0.0
+    for name, classes in shot_groups(counts, many, few).items():
+        if not classes:
+            continue
+        label = f"{name} ({_rule(name, many, few)}): {_many_of(len(classes), 'class', 'classes')}, "
+        label += _many_of(sum(counts[index] for index in classes), "image")
+        places = sorted(rank[index] for index in classes)
+        if gap:
+            bars = [max(sizes[place] - floor, 0) for place in places]
+            axes.bar(places, bars, width=1 - gap, bottom=floor, color=SHOT_COLORS[name], label=label)
+        else:  # one outline per group: a thousand single bars show seams, and take seconds
+            edges = [place - 0.5 for place in [*places, places[-1] + 1]]
+            heights = [sizes[place] for place in places]
+            axes.stairs(heights, edges, baseline=floor, fill=True, color=SHOT_COLORS[name], label=label)
+    if logarithmic:
+        axes.set_yscale("log")
+        plain_log(axes.yaxis)
+        axes.set_ylim(bottom=floor)
+    axes.set_xlim(-0.5 - 0.01 * len(counts), len(counts) - 0.5 + 0.01 * len(counts))
+    if len(counts) <= 30:
+        axes.set_xticks(range(len(counts)), [str(index) for index in order])
+    else:
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    title = f"{_many_of(sum(counts), 'training image')} in {_many_of(len(counts), 'class', 'classes')}"
+    if sizes[-1] > 0:
+        title += f", imbalance {sizes[0] / sizes[-1]:.4g}"
+    where = "class" if len(counts) <= 30 else "class rank, largest first"
+    dress(axes, title, where, "training images")
+    axes.grid(False, axis="x")
+    legend(axes, loc="upper right")
+
+
+def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None:
+    """Draw loss, accuracy, shot-group accuracy and learning rate over the epochs.
+
+    What a record lacks, and what is not finite, is left out of its curve.
+
+    Args:
+        path: the PNG file to write.
+        history: records with "epoch" and "split" ("train" or "valid"); a train record may hold "loss", "top1"
+            and "lr", a valid record "loss", "ensemble" {"top1", "many", "medium", "few"} and "experts"
+            [{"top1"}]. Accuracies are fractions.
+
+    Raises:
+        ValueError: there are no records.
+    """
+    if not history:
+        raise ValueError("no epochs to draw")
+    train = [record for record in history if record.get("split") == "train"]
+    valid = [record for record in history if record.get("split") == "valid"]
+
+    figure = new_figure(10, 6.4)
+    (loss, accuracy), (shots, rate) = figure.subplots(2, 2)
+    _line(loss, _points(train, lambda r: r.get("loss")), TRAIN, "train")
+    _line(loss, _points(valid, lambda r: r.get("loss")), VALID, "valid, ensemble")
+    dress(loss, "Loss", "epoch", "loss")
+
+    _line(accuracy, _points(train, lambda r: r.get("top1"), 100), TRAIN, "train")
+    experts = max((len(record.get("experts", ())) for record in valid), default=0)
+    if experts > 1:
+        best = _best(_points(valid, _best_expert, 100))
+        _line(accuracy, _points(valid, _best_expert, 100), EXPERT, f"valid, best of {experts} experts{best}")
+    ensemble = _points(valid, _ensemble("top1"), 100)
+    _line(accuracy, ensemble, VALID, f"valid{', ensemble' if experts > 1 else ''}{_best(ensemble)}")
+    if ensemble:
+        top = max(ensemble, key=lambda point: point[1])
+        axes_point = {"marker": "o", "markersize": 5, "color": VALID, "zorder": 4}
+        accuracy.plot(*([value] for value in top), **axes_point)
+    dress(accuracy, "Accuracy", "epoch", "top-1 accuracy (%)")
+
+    for name in GROUPS:
+        points = _points(valid, _ensemble(name), 100)
+        last = f" (last {points[-1][1]:.1f} %)" if points else ""
+        _line(shots, points, SHOT_COLORS[name], f"{name}{last}")
+    dress(shots, "Accuracy by shot group", "epoch", "top-1 accuracy (%)")
+
+    rates = _points(train, lambda r: r.get("lr"))
+    _line(rate, rates, INK, "")
+    values = [value for _, value in rates]
+    if values and min(values) > 0 and max(values) > 50 * min(values):
+        rate.set_yscale("log")
+    elif values:
+        rate.set_ylim(bottom=min(0.0, *values, 0.0))
+    dress(rate, "Learning rate", "epoch", "learning rate")
+
+    epochs = [record["epoch"] for record in history]
+    for axes in (loss, accuracy, shots, rate):
+        margin = max(0.5, 0.02 * (max(epochs) - min(epochs)))
+        axes.set_xlim(min(epochs) - margin, max(epochs) + margin)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        legend(axes, loc="best")
+        if not axes.lines:
+            axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=FAINT, fontsize=9)
+            axes.set_yticks([])
+    save(figure, path)
+
+
+def plot_per_class_accuracy(
+    path: str | os.PathLike[str],
+    cm: ConfusionMatrix,
+    *,
+    class_counts: Integers,
+    many: int = MANY,
+    few: int = FEW,
+) -> None:
+    """Draw the recall of each class over its training images, with the accuracy of each shot group.
+
+    Args:
+        path: the PNG file to write.
+        cm: the counted predictions over C classes; classes without test images are left out.
+        class_counts: (C,) training images per class.
+        many: smallest count of a "many" class.
+        few: largest count of a "few" class.
+
+    Raises:
+        ValueError: `class_counts` has not C entries, or the thresholds overlap.
+    """
+    counts = counts_list(class_counts, cm.num_classes)
+    recall, support = cm.recall(), cm.support()
+    accuracy = shot_accuracy(cm, counts, many, few)
+    figure = new_figure(8, 4.4)
+    axes = figure.add_subplot()
+    layer = 4 if cm.num_classes > 200 else 2
+    size = 36 if cm.num_classes <= 30 else 20 if cm.num_classes <= 200 else 9
+    for name, classes in shot_groups(counts, many, few).items():
+        mean = accuracy[name]
+        shown = [index for index in classes if support[index]]
+        if mean is None:
+            continue
+        across, up = [counts[index] for index in shown], [100 * recall[index] for index in shown]
+        axes.scatter(across, up, s=size, color=SHOT_COLORS[name], alpha=0.75, linewidths=0, clip_on=False, zorder=3)
+        # A few points lie above the line that is their mean; among hundreds it is the line that needs to be
+        # seen.
+        ends = (min(across) / 1.04, max(across) * 1.04)
+        axes.plot(ends, [100 * mean] * 2, color="white", linewidth=4.5, zorder=layer, solid_capstyle="butt")
+        label = f"{name} ({_rule(name, many, few)}): {100 * mean:.1f} %, "
+        label += _many_of(len(shown), "class", "classes")
+        axes.plot(ends, [100 * mean] * 2, color=SHOT_COLORS[name], linewidth=2.2, zorder=layer, label=label)
+    if min(counts) > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=1)  # a logarithm has no place for a class without training images
+    plain_log(axes.xaxis)
+    axes.set_ylim(0, 100)
+    title = "Accuracy per class"
+    if accuracy["all"] is not None:
+        title += f" (all: {100 * accuracy['all']:.1f} %)"
+    if unseen := support.count(0):
+        title += f"; {_many_of(unseen, 'class', 'classes')} without test images"
+    dress(axes, title, "training images of the class", "recall (%)")
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(
+            *axes.get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=3,
+            fontsize=8.5,
+            frameon=False,
+        )
+    save(figure, path)
+
+
+def _rule(name: str, many: int, few: int) -> str:
+    return {"many": f"≥ {many}", "medium": f"{few + 1}–{many - 1}", "few": f"≤ {few}"}[name]
+
+
+def _many_of(number: int, one: str, more: str = "") -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def _points(records: Sequence[Record], value: Callable[[Record], float | None], scale: float = 1) -> Points:
+    found = ((record["epoch"], value(record)) for record in records)
+    return sorted((epoch, scale * y) for epoch, y in found if y is not None and math.isfinite(y))
+
+
+def _ensemble(key: str) -> Callable[[Record], float | None]:
+    return lambda record: record.get("ensemble", {}).get(key)
+
+
+def _best_expert(record: Record) -> float | None:
+    return max((expert["top1"] for expert in record.get("experts", ()) if "top1" in expert), default=None)
+
+
+def _best(points: Points) -> str:
+    return f" (best {max(y for _, y in points):.1f} %)" if points else ""
+
+
+def _line(axes: "Axes", points: Points, color: str, label: str) -> None:
+    if points:
+        marker = {"marker": "o", "markersize": 3.5} if len(points) <= 25 else {}
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, color=color, linewidth=1.6, label=label, **marker)  # type: ignore[arg-type]

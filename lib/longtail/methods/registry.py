@@ -1,0 +1,94 @@
+"""Registry of the training methods: how each is built, what it needs and what it can do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+from yacs.config import CfgNode
+
+from longtail.config import RELEASED_METHODS
+from longtail.losses import Loss
+from longtail.methods.base import Method, TrainingData
+from longtail.registry import Registry
+
+MethodBuilder = Callable[[CfgNode, nn.Module, Loss, TrainingData], Method]
+Check = Callable[[CfgNode], None]
+
+
+def nothing(cfg: CfgNode) -> None:
+    """Accept every config."""
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A registered training method.
+
+    Attributes:
+        build: Builds it from config, network, loss and training data.
+        check: Refuses a config that does not go with it, before any data is read.
+        files: Keys of the config that name files which it reads.
+        takes_partner: Whether it uses the partner batch of a paired sampler.
+        needs_momentum: Whether it uses the projection heads and the momentum encoder of NETWORK.MOCO.
+        compilable: Whether the experts of its network may be compiled.
+    """
+
+    build: MethodBuilder
+    check: Check = nothing
+    files: tuple[str, ...] = ()
+    takes_partner: bool = False
+    needs_momentum: bool = False
+    compilable: bool = True
+
+
+METHODS: Registry[MethodEntry] = Registry("training method")
+
+
+def register(
+    name: str,
+    *,
+    check: Check = nothing,
+    files: tuple[str, ...] = (),
+    takes_partner: bool = False,
+    needs_momentum: bool = False,
+    compilable: bool = True,
+) -> Callable[[MethodBuilder], MethodBuilder]:
+    """Return a decorator that registers the builder of a training method; see `MethodEntry` for the arguments."""
+
+    def enter(build: MethodBuilder) -> MethodBuilder:
+        METHODS.register(name)(
+            MethodEntry(
+                build,
+                check=check,
+                files=files,
+                takes_partner=takes_partner,
+                needs_momentum=needs_momentum,
+                compilable=compilable,
+            )
+        )
+        return build
+
+    return enter
+
+
+def method_entry(cfg: CfgNode) -> MethodEntry:
+    """Return the registered training method of TRAIN.COMBINER.TYPE.
+
+    Raises:
+        UserError: There is no such method.
+    """
+    return METHODS.get(cfg.TRAIN.COMBINER.TYPE, RELEASED_METHODS)
+
+
+def build_method(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Method:
+    """Build the training method of TRAIN.COMBINER.TYPE.
+
+    Args:
+        cfg: Config.
+        network: Images to `Output`, not wrapped.
+        loss: Loss to minimize.
+        data: Training set.
+
+    Raises:
+        UserError: There is no such method, or it does not go with the loss.
+    """
+    return method_entry(cfg).build(cfg, network, loss, data)

@@ -1,0 +1,6 @@
+"""Backbones: the project's own, and those of timm."""
+
+from longtail.models.backbones import resnet_cifar, resnet_imagenet, timm_models  # noqa: F401  (register backbones)
+from longtail.models.backbones.base import BACKBONES, Backbone, BackboneOptions, StagedBackbone, check_taps
+
+__all__ = ["BACKBONES", "Backbone", "BackboneOptions", "StagedBackbone", "check_taps"]

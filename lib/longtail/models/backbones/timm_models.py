@@ -1,0 +1,107 @@
+"""The models of timm as backbones, called `timm/<name>`: `timm/resnet18`, `timm/vit_tiny_patch16_224`.
+
+A model comes without its classifier and with its own pooling, so it gives vectors (B, D): what the classifier would have
+seen. For a convolutional network these are the averages of its feature map, for a vision transformer its class token or
+mean token. D is read from the model. Weights are not downloaded: they start at random, or from the file
+BACKBONE.PRETRAINED_MODEL with timm's parameter names. Vision transformers are built for INPUT_SIZE.
+"""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from longtail.errors import UserError
+from longtail.models.backbones.base import BACKBONES, Backbone, BackboneBuilder, BackboneOptions
+
+DEFAULT = BackboneOptions()
+
+
+class TimmBackbone(Backbone):
+    """What a model of timm needs beside its own methods to be a `Backbone`. Mixed into the class of the model."""
+
+    def forward_taps(self, images: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Backbone`; the taps of a vision transformer are all its tokens (B, L, D), the class token first."""
+        if not names:
+            return self(images), {}
+        model = cast(Any, self)
+        order = [name for name in self.taps if name in names]
+        indices = [list(self.taps).index(name) for name in order]
+        if not hasattr(model, "num_prefix_tokens"):
+            final, tapped = model.forward_intermediates(images, indices=indices)
+            return model.forward_head(final), dict(zip(order, tapped, strict=True))
+        final, tapped = model.forward_intermediates(
+            images, indices=indices, norm=False, output_fmt="NLC", return_prefix_tokens=True
+        )
+        tokens = [torch.cat([prefix, patches], dim=1) for patches, prefix in tapped]
+        return model.forward_head(final), dict(zip(order, tokens, strict=True))
+
+    def layer_of(self, name: str) -> int:
+        """See `Backbone`; the layers are those of timm's layer-wise decay."""
+        return _layers(self)[name]
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers."""
+        return max(_layers(self).values()) + 1
+
+    def no_decay(self) -> set[str]:
+        """See `Backbone`."""
+        listed = getattr(self, "no_weight_decay", None)
+        return set(cast(Any, listed)()) if listed else set()
+
+
+@BACKBONES.libraries.register("timm")
+def timm_backbone(name: str) -> BackboneBuilder:
+    """Return the builder of one of timm's models.
+
+    Args:
+        name: Name of the architecture, without the tag of pretrained weights.
+
+    Raises:
+        UserError: timm has no such model; the message lists the nearest ones.
+    """
+    import timm  # takes seconds, which other backbones need not wait
+
+    known = timm.list_models()
+    if name not in known:
+        near = ", ".join(f"timm/{match}" for match in difflib.get_close_matches(name, known, n=3))
+        raise UserError(
+            f"unknown backbone 'timm/{name}'; timm {timm.__version__} has {len(known)} models"
+            + (f", the nearest are {near}" if near else ", none of a similar name")
+        )
+
+    def build(options: BackboneOptions = DEFAULT) -> Backbone:
+        return _build(name, options)
+
+    return build
+
+
+def _build(name: str, options: BackboneOptions) -> Backbone:
+    import timm
+
+    extra: dict[str, Any] = {"drop_path_rate": options.drop_path} if options.drop_path else {}
+    if timm.get_pretrained_cfg_value(name, "fixed_input_size"):
+        extra["img_size"] = options.image_size
+    model = timm.create_model(name, pretrained=False, num_classes=0, **extra)
+    # The head's hidden layer belongs to the features if there is one (VGG, MobileNet v3).
+    model.out_features = getattr(model, "head_hidden_size", None) or model.num_features
+    model.taps = {info["module"]: info["num_chs"] for info in _feature_info(model)}
+    # A subclass that only adds methods: a wrapper would change the names of all parameters.
+    model.__class__ = type(type(model).__name__, (TimmBackbone, type(model)), {})
+    return cast(Backbone, model)
+
+
+def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
+    info = getattr(model, "feature_info", [])
+    return list(info) if hasattr(model, "forward_intermediates") else []
+
+
+def _layers(model: nn.Module) -> dict[str, int]:
+    """Return the layer of every parameter by timm's rule."""
+    from timm.models import group_parameters
+
+    groups = group_parameters(model, cast(Any, model).group_matcher(coarse=False), reverse=True)
+    return {str(name): int(layer) for name, layer in groups.items()}

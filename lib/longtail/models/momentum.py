@@ -1,0 +1,119 @@
+"""Momentum branch of contrastive learning: encoders that follow the network slowly, and queues of their keys.
+
+Momentum Contrast, He et al., CVPR 2020, arXiv 1911.05722; used by Nested Collaborative Learning, Li et al., CVPR 2022,
+arXiv 2203.15359, with one queue per expert. Letters: E experts, B samples, P width of a projection, K keys in a queue.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from yacs.config import CfgNode
+
+from longtail.config import expert_backbones
+from longtail.models.backbones import BACKBONES
+from longtail.models.experts import Expert, Network, backbone_options
+from longtail.models.heads import l2_normalize
+from longtail.models.projections import PROJECTIONS
+from longtail.models.weight_files import read_weights
+from longtail.models.weights import load_backbone_weights
+
+
+class KeyEncoder(nn.Module):
+    """Images to keys; its parameters follow those of a network, k <- a k + (1 - a) q (arXiv 1911.05722, eq. 2).
+
+    Batch norm: in training mode the keys are normalized by the statistics of their own batch, and the running statistics
+    follow these batches too, as in MoCo and in the release. They are not averaged with the network's, because they
+    describe the activations of these weights. They only matter for the keys in evaluation mode (EVAL_MODE), where they
+    stay what they were at the start.
+
+    Args:
+        network: Network to follow, with projection heads; not a part of this module.
+        decay: a.
+        start: Experts to start from, of the same shapes; None: a copy of the network's.
+        projection_follows: False leaves the projection heads as they start.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        decay: float,
+        *,
+        start: list[Expert] | None = None,
+        projection_follows: bool = True,
+    ) -> None:
+        super().__init__()
+        self.decay = decay
+        self.experts = nn.ModuleList(start or [_copy(expert) for expert in network.experts])
+        self.requires_grad_(False)
+        parts = ("backbone", "projection") if projection_follows else ("backbone",)
+        self._own, self._followed = (
+            [parameter for expert in experts for part in parts for parameter in getattr(expert, part).parameters()]
+            for experts in (self.experts, network.experts)
+        )
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Return keys of unit length, (E, B, P) float32, of images (B, 3, H, W)."""
+        keys = [expert.get_submodule("projection")(expert(images)[1]) for expert in self.experts]
+        return l2_normalize(torch.stack(keys))
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the parameters towards the network's, all in one call."""
+        torch._foreach_lerp_(self._own, self._followed, 1 - self.decay)
+
+
+def _copy(expert: nn.Module) -> Expert:
+    """Return an expert with copies of backbone and projection head, and no classifier."""
+    assert isinstance(expert, Expert)
+    projection = copy.deepcopy(expert.projection)
+    twin = Expert(copy.deepcopy(expert.backbone), nn.Identity(), pool=expert.pool, projection=projection)
+    twin.freeze_bn_stats = expert.freeze_bn_stats
+    return twin
+
+
+def independent_experts(cfg: CfgNode, network: Network) -> list[Expert]:
+    """Build key experts with random weights of their own, as the release starts (NETWORK.MOCO_RELEASED).
+
+    Their backbones start from BACKBONE.PRETRAINED_MODEL if it is set.
+    """
+    weights = read_weights(cfg.BACKBONE.PRETRAINED_MODEL) if cfg.BACKBONE.PRETRAINED_MODEL else None
+    experts = []
+    for number, (name, query) in enumerate(zip(expert_backbones(cfg), network.experts, strict=True)):
+        assert isinstance(query, Expert)
+        backbone = BACKBONES.get(name)(backbone_options(cfg))
+        if weights:
+            load_backbone_weights(backbone, weights, expert=number)
+        projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)(cfg, backbone.out_features, cfg.NETWORK.MOCO_DIM)
+        expert = Expert(backbone, nn.Identity(), pool=query.pool, projection=projection)
+        experts.append(expert.to(memory_format=torch.channels_last) if cfg.TRAIN.CHANNELS_LAST else expert)
+    return experts
+
+
+class KeyQueue(nn.Module):
+    """The newest K keys of every expert, a ring buffer that takes batches of any size; random directions at first.
+
+    Args:
+        experts: E.
+        length: K.
+        width: P.
+    """
+
+    keys: Tensor
+    pointer: Tensor
+
+    def __init__(self, experts: int, length: int, *, width: int) -> None:
+        super().__init__()
+        self.register_buffer("keys", F.normalize(torch.randn(experts, length, width), dim=2))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # a tensor: advances without the host
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """Replace the oldest keys by these, (E, B, P); if B > K, only the last K are kept."""
+        length, number = self.keys.shape[1], keys.shape[1]
+        dropped = max(number - length, 0)
+        slots = (self.pointer + torch.arange(dropped, number, device=keys.device)) % length
+        self.keys.index_copy_(1, slots, keys[:, dropped:].to(self.keys.dtype))
+        self.pointer.add_(number).remainder_(length)

@@ -1,0 +1,27 @@
+"""Parameter names of the released systems: one table per system."""
+
+import re
+from collections.abc import Iterable
+
+from longtail.models.released.bag_of_tricks import BAG_OF_TRICKS
+from longtail.models.released.names import NameTable
+from longtail.models.released.ncl import NCL, NCL_MOCO, momentum_branch
+
+TABLES: tuple[NameTable, ...] = (NCL_MOCO, NCL, BAG_OF_TRICKS)
+
+__all__ = ["TABLES", "NameTable", "momentum_branch", "own_names"]
+
+
+def own_names(names: Iterable[str]) -> dict[str, str | None]:
+    """Return {name in a file: this project's name, or None if it has none}.
+
+    A leading `module.`, left by DataParallel, is ignored. Own names stay as they are.
+    """
+    stripped = {name: re.sub(r"^(module\.)+", "", name) for name in names}
+    table = next((table for table in TABLES if any(table.recognizes(name) for name in stripped.values())), None)
+    return {name: _own(plain, table) for name, plain in stripped.items()}
+
+
+def _own(name: str, table: NameTable | None) -> str | None:
+    found = table.own(name) if table else None
+    return found or (name if name.split(".")[0] in ("experts", "trunk", "branches", "head") else None)

@@ -1,0 +1,1 @@
+"""Runs: directory, resuming, inputs, environment, results, loggers and console."""

@@ -1,0 +1,70 @@
+"""Environment of a run: versions, hardware, commit, command."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longtail.distributed import Place
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "yacs")
+
+
+def describe(place: Place, fingerprints: dict[str, str]) -> dict[str, Any]:
+    """Return the content of environment.json.
+
+    Args:
+        place: Processes and devices of the run.
+        fingerprints: Digest of the images of each split.
+    """
+    return {
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "devices": [torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu" for device in place.devices],
+        "cuda": torch.version.cuda if place.device.type == "cuda" else None,
+        "processes": place.world.size,
+        "data": fingerprints,
+    }
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout, with `+` if files were changed; None outside a repository."""
+    folder = Path(__file__).parent
+    try:
+        commit, status = (
+            subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.strip() + ("+" if status.strip() else "")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

@@ -1,0 +1,96 @@
+"""The files that a run starts from: weights and generated images of earlier trainings."""
+
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from longtail.config import KEYS, value_of
+from longtail.errors import UserError
+from longtail.files import sha256
+from longtail.methods import method_entry
+
+KINDS = ("weights", "images")  # of `Key.file`: what earlier trainings make
+ABSENT = "absent"
+
+
+def input_keys() -> list[str]:
+    """Return the keys that may name a file which an earlier training made."""
+    return [name for name, key in KEYS.items() if key.file in KINDS]
+
+
+def is_used(cfg: CfgNode, name: str) -> bool:
+    """Return whether a config uses the file that a key names."""
+    key = KEYS[name]
+    if name in method_entry(cfg).files:
+        return True
+    if key.when is None:
+        return bool(value_of(cfg, name))
+    condition, wanted = key.when
+    if name == "RESUME_MODEL" and not cfg.RESUME_MODEL:
+        return False
+    return wanted is not None and value_of(cfg, condition) == wanted
+
+
+def condition_of(name: str) -> str:
+    """Return in words what must be set for the file of a key to be used."""
+    when = KEYS[name].when
+    if when is None:
+        return "the key itself"
+    condition, wanted = when
+    return f"{condition} {wanted}" if wanted is not None else f"a {condition} that reads it"
+
+
+def input_files(cfg: CfgNode) -> dict[str, Path]:
+    """Return {key: file} of the files that a config uses.
+
+    Raises:
+        UserError: A key that must name one is empty.
+    """
+    files = {}
+    for name in input_keys():
+        if is_used(cfg, name):
+            if not value_of(cfg, name):
+                raise UserError(f"{name} is empty; it must name the file that this training starts from")
+            files[name] = Path(value_of(cfg, name))
+    return files
+
+
+def check_input_files(cfg: CfgNode) -> None:
+    """Refuse a config that uses a file which does not exist.
+
+    Raises:
+        UserError: Names the key and the file.
+    """
+    for name, path in input_files(cfg).items():
+        if not path.is_file():
+            raise UserError(f"{name}: file {path} does not exist")
+
+
+def input_records(cfg: CfgNode) -> dict[str, dict[str, str]]:
+    """Return {key: record} of the files that a config uses, see `record`."""
+    return {name: record(path) for name, path in input_files(cfg).items()}
+
+
+def record(path: Path) -> dict[str, str]:
+    """Return {"file", "sha256"} of a file; the latter is "absent" if it cannot be read."""
+    try:
+        return {"file": str(path), "sha256": sha256(path)}
+    except OSError:
+        return {"file": str(path), "sha256": ABSENT}
+
+
+def differing_inputs(recorded: Any, current: dict[str, dict[str, str]]) -> list[str]:
+    """Return the keys whose files differ between the record of a run and now, in content or in being used at all."""
+    recorded = recorded if isinstance(recorded, dict) else {}
+    names = [name for name in {**recorded, **current} if name in KEYS]
+    return [name for name in names if _digest(recorded.get(name)) != _digest(current.get(name))]
+
+
+def _digest(entry: Any) -> str | None:
+    return str(entry["sha256"]) if isinstance(entry, dict) and "sha256" in entry else None
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of file that a key names, "weights" or "images"."""
+    return KEYS[name].file

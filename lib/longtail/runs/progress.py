@@ -1,0 +1,77 @@
+"""Progress of an epoch: a bar on a terminal, plain lines elsewhere."""
+
+import logging
+import sys
+import time
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+
+class Progress:
+    """Progress of one epoch.
+
+    Args:
+        title: As "epoch 3/40".
+        total: Batches of the epoch.
+        done: Batches done before, in a resumed epoch.
+        quiet: Show nothing.
+    """
+
+    def __init__(self, title: str, total: int, *, done: int = 0, quiet: bool = False) -> None:
+        self.title = title
+        self.total = total
+        self.start = self.done = done
+        self.images = 0
+        self.started = time.perf_counter()
+        self.bar: tqdm | None = None
+        self.quiet = quiet
+        if not quiet and sys.stderr.isatty():
+            self.bar = tqdm(total=total, initial=done, desc=title, unit="batch", leave=False, dynamic_ncols=True)
+
+    def advance(self, images: int) -> None:
+        """Count one batch."""
+        self.done += 1
+        self.images += images
+        if self.bar is not None:
+            self.bar.update()
+
+    def show(self, means: dict[str, float]) -> None:
+        """Show loss, accuracy, speed and remaining time."""
+        if self.quiet:
+            return
+        loss, accuracy = f"{means['loss']:.3f}", f"{100 * means['top1']:.1f} %"
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {loss}, acc {accuracy}, {self.rate():.0f} images/s")
+            return
+        left = (self.total - self.done) * self.seconds() / max(self.done - self.start, 1)
+        logger.info(
+            "%s batch %d/%d: loss %s, acc %s, %.0f images/s, ETA %s",
+            self.title,
+            self.done,
+            self.total,
+            loss,
+            accuracy,
+            self.rate(),
+            clock(left),
+        )
+
+    def seconds(self) -> float:
+        """Return the time since the epoch, or the resumed part of it, started."""
+        return time.perf_counter() - self.started
+
+    def rate(self) -> float:
+        """Return images per second."""
+        return self.images / max(self.seconds(), 1e-9)
+
+    def close(self) -> None:
+        """Close the progress bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as h:mm:ss."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

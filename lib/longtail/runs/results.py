@@ -1,0 +1,121 @@
+"""The outcome of a run: the only place that knows the keys of results.json."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Evaluation = dict[str, Any]  # {"ensemble": {...}, "experts": [{...}], "loss": ...} of `Evaluator.results`
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run before it starts; head of results.json and of checkpoints.
+
+    Attributes:
+        config: Path of the config, as the command names it.
+        seed: RAND_SEED.
+        epochs: Number of epochs.
+        classes: C.
+        images: Number of training images.
+        experts: Number of heads E.
+        parameters: Number of parameters of the network.
+        precision: off, bf16 or fp16.
+        architecture: Backbones and heads in words.
+        heads: Kind of each head.
+        fingerprint: Digest of the training images.
+    """
+
+    config: str
+    seed: int
+    epochs: int
+    classes: int
+    images: int
+    experts: int
+    parameters: int
+    precision: str
+    architecture: str
+    heads: list[str] = field(default_factory=list)
+    fingerprint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+class Results:
+    """Best and last evaluation of a run.
+
+    Attributes:
+        best: {"epoch", "ensemble": {...}, "experts": [{...}]} of the epoch with the highest ensemble top-1; the first of
+            equals.
+        best_single: {"epoch", "expert" (from 1), "top1"} of the best single expert in any epoch.
+        last: As `best`, of the newest evaluated epoch.
+    """
+
+    def __init__(self) -> None:
+        self.best: Evaluation | None = None
+        self.best_single: dict[str, Any] | None = None
+        self.last: Evaluation | None = None
+
+    def add(self, epoch: int, evaluation: Evaluation) -> tuple[bool, bool]:
+        """Add the evaluation of an epoch; return whether the ensemble and the best single expert have improved."""
+        self.last = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
+        better = self.best is None or _top1(evaluation["ensemble"]) > _top1(self.best["ensemble"])
+        if better:
+            self.best = self.last
+        tops = [_top1(expert) for expert in evaluation["experts"]]
+        top = max(tops)
+        better_single = self.best_single is None or top > self.best_single["top1"]
+        if better_single:
+            self.best_single = {"epoch": epoch, "expert": tops.index(top) + 1, "top1": top}
+        return better, better_single
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything, as plain values."""
+        return {"best": self.best, "best_single": self.best_single, "last": self.last}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore saved results."""
+        self.best, self.best_single, self.last = state["best"], state["best_single"], state["last"]
+
+
+def outcome(facts: RunFacts, results: Results, *, seconds: float, extra: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of results.json of a training.
+
+    Args:
+        facts: Of the run.
+        results: Best and last evaluation.
+        seconds: Duration of the run, earlier processes included.
+        extra: Further entries.
+    """
+    return {**facts.to_json(), "seconds": round(seconds, 1), **results.state_dict(), **extra}
+
+
+def evaluation_outcome(head: dict[str, Any], *, epoch: int, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
+    """Return the content of results.json of a stage that evaluates a checkpoint of an earlier one.
+
+    Args:
+        head: Entries "config", "seed", "checkpoint".
+        epoch: Epoch of the checkpoint.
+        evaluation: Its evaluation.
+        seconds: Duration.
+    """
+    entry = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
+    return {**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry}
+
+
+def is_finished(content: Any) -> bool:
+    """Return whether the content of a results.json is that of a finished run: its last epoch has been trained."""
+    try:
+        return bool(content["last"]["epoch"] >= content["epochs"])
+    except (KeyError, TypeError):
+        return False
+
+
+def last_accuracies(content: dict[str, Any]) -> dict[str, float]:
+    """Return the accuracies of the ensemble in the last evaluation; empty if nothing was evaluated."""
+    accuracies: dict[str, float] = (content.get("last") or {}).get("ensemble", {})
+    return accuracies
+
+
+def _top1(accuracies: dict[str, float]) -> float:
+    return accuracies.get("top1", 0.0)

@@ -1,0 +1,99 @@
+"""Finding the checkpoint to resume from, and checking that it fits."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from yacs.config import CfgNode
+
+from longtail.checkpoint_file import read_checkpoint
+from longtail.errors import UserError
+from longtail.runs.directory import RunDirectory, differing_keys, unfinished_run
+from longtail.runs.results import RunFacts
+
+
+class ResumePoint(NamedTuple):
+    """Where a run starts from.
+
+    Attributes:
+        checkpoint: File to resume from; None: start from scratch.
+        run: Directory to resume in, locked; None: create a new one.
+        reason: Why a new directory is created although there is a checkpoint, for the log.
+    """
+
+    checkpoint: Path | None = None
+    run: RunDirectory | None = None
+    reason: str = ""
+
+
+def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> ResumePoint:
+    """Decide what a run resumes from.
+
+    Args:
+        cfg: Config.
+        resume: "auto": the newest unfinished run of the same config, or RESUME_MODEL; "never"; or the path of a run
+            directory or checkpoint. A run resumes in its own directory if its newest checkpoint is continued under the
+            same config; otherwise its state continues in a new directory, and nothing of it is overwritten.
+        restarted: This launch has already started a run and then lost a process: that run is resumed whatever `resume`
+            says.
+
+    Raises:
+        UserError: There is nothing at that path, or the run is being trained by another process.
+    """
+    if resume == "auto" or restarted:
+        run = unfinished_run(cfg)
+        if run:
+            return ResumePoint(run.last, run)
+    if resume == "never":
+        return ResumePoint()
+    if resume == "auto":
+        if not cfg.RESUME_MODEL or cfg.RESUME_MODE == "state_dict":
+            return ResumePoint()
+        resume = cfg.RESUME_MODEL
+    return _point_at(cfg, resume)
+
+
+def _point_at(cfg: CfgNode, resume: str) -> ResumePoint:
+    """Return the resume point of a path."""
+    path = Path(resume)
+    checkpoint = path / "models" / "last.pth" if path.is_dir() else path
+    if not checkpoint.is_file():
+        what = "a run directory with models/last.pth, or a checkpoint file"
+        raise UserError(f"cannot resume from {resume}: expected auto, never, {what}")
+    run = RunDirectory(checkpoint.resolve().parent.parent)
+    if not run.config.is_file():
+        return ResumePoint(checkpoint, None, "it is not in a run directory")
+    if checkpoint.name != run.last.name:
+        return ResumePoint(checkpoint, None, f"{checkpoint.name} is not the run's newest state")
+    keys = differing_keys(cfg, run)
+    if keys:
+        shown = ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")
+        return ResumePoint(checkpoint, None, f"the run had other values of {shown}")
+    if not run.lock():
+        raise UserError(f"cannot resume from {resume}: another process is training this run")
+    return ResumePoint(checkpoint, run)
+
+
+def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
+    """Read a checkpoint and check that it belongs to this network and these data.
+
+    Args:
+        path: Checkpoint.
+        facts: Of the run that is to be resumed.
+
+    Raises:
+        UserError: It is not the checkpoint of a run, or has other classes, another architecture or other training
+            images.
+    """
+    content = read_checkpoint(path)
+    if "optimizer" not in content or "architecture" not in content:
+        raise UserError(f"{path} holds weights only; to start from them set NETWORK.PRETRAINED and PRETRAINED_MODEL")
+    wanted = facts.to_json()
+    for key, words in (
+        ("classes", "{} classes"),
+        ("architecture", "the architecture {}"),
+        ("fingerprint", "training images with the fingerprint {}"),
+    ):
+        if content[key] != wanted[key]:
+            has, needs = words.format(content[key]), words.format(wanted[key])
+            raise UserError(f"cannot resume from {path}: it has {has}, this run has {needs}")
+    return content

@@ -1,0 +1,108 @@
+"""One run, as each of its processes sees it: its directory, its loggers and the state that it resumes from."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from longtail.checkpoint_file import save_checkpoint
+from longtail.distributed import Place, from_main
+from longtail.runs.console import log_to_file
+from longtail.runs.directory import RunDirectory, create_run
+from longtail.runs.loggers import Logger, Record, build_loggers
+from longtail.runs.resume import ResumePoint, find_resume_point, load_compatible
+from longtail.runs.results import RunFacts
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """A run. Process 0 writes its files; in the others, writing does nothing.
+
+    Args:
+        cfg: Config of the run.
+        place: Processes and devices.
+        point: Where it resumes from, found by process 0.
+
+    Attributes:
+        directory: Run directory; None in processes that do not write, and before `begin` creates a new one.
+        finished: Whether the run to resume is finished.
+    """
+
+    def __init__(self, cfg: CfgNode, place: Place, point: ResumePoint) -> None:
+        self.cfg = cfg
+        self.place = place
+        self.point = point
+        self.checkpoint: Path | None = from_main(point.checkpoint)
+        self.directory = point.run
+        self.finished: bool = from_main(point.run is not None and point.run.finished())
+        self._loggers: list[Logger] = []
+        self._stack = contextlib.ExitStack()
+
+    def begin(self, facts: RunFacts) -> dict[str, Any] | None:
+        """Read the checkpoint to resume from, then create the directory if it is new, and open log and loggers.
+
+        Args:
+            facts: Of the run.
+
+        Returns:
+            Content of the checkpoint; None: start from scratch.
+
+        Raises:
+            UserError: The checkpoint does not fit, or the directory cannot be written.
+        """
+        content = load_compatible(self.checkpoint, facts) if self.checkpoint else None
+        if self.place.main:
+            self.directory = self.directory or create_run(self.cfg)
+            self._stack.enter_context(log_to_file(self.directory.log))
+            names = ["jsonl", *["tensorboard"] * self.cfg.TRAIN.TENSORBOARD.ENABLE]
+            self._loggers = build_loggers(names, self.directory, epoch=content["epoch"] if content else 1)
+        return content
+
+    def log(self, record: Record) -> None:
+        """Write the record of an epoch and split."""
+        for destination in self._loggers:
+            destination.write(record)
+
+    def save(self, name: str, content: dict[str, Any]) -> None:
+        """Write a checkpoint to models/."""
+        if self.directory:
+            save_checkpoint(self.directory.models / name, content)
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file."""
+        if self.directory:
+            self.directory.write_json(name, content)
+
+    def close(self) -> None:
+        """Close loggers and log, and release the lock."""
+        for destination in self._loggers:
+            destination.close()
+        self._stack.close()
+        if self.directory:
+            self.directory.unlock()
+
+
+@contextlib.contextmanager
+def open_run(cfg: CfgNode, place: Place, resume: str) -> Iterator[Run]:
+    """Find what a run resumes from; within the block its directory is locked.
+
+    Args:
+        cfg: Config.
+        place: Processes and devices.
+        resume: "auto", "never", or the path of a run directory or checkpoint.
+
+    Raises:
+        UserError: There is nothing to resume at that path, or another process is training the run.
+    """
+    point = ResumePoint()
+    if place.main:
+        point = find_resume_point(cfg, resume, restarted=place.world.restarts > 0)
+    run = Run(cfg, place, point)
+    try:
+        yield run
+    finally:
+        run.close()

@@ -1,0 +1,1 @@
+"""Stages: what one entry of a recipe, or one command, does."""

@@ -1,0 +1,245 @@
+"""Builders: config -> components of a training or an evaluation."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from longtail.checkpoint_file import read_checkpoint
+from longtail.data import Loaders, Shard, Splits, build_loaders, build_ordered_loader
+from longtail.distributed import Place
+from longtail.engine.compiling import compile_experts
+from longtail.engine.cuda_graph import build_recorder, expert_streams
+from longtail.engine.ema import WeightAverage
+from longtail.engine.inference import TrainingSet
+from longtail.engine.optim import build_optimizer, build_schedule
+from longtail.engine.training import Plan, Training
+from longtail.errors import UserError
+from longtail.evaluation import Evaluator, shot_groups
+from longtail.losses import build_loss
+from longtail.methods import build_method
+from longtail.models import (
+    LoadReport,
+    build_model,
+    load_backbone_weights,
+    load_released_weights,
+    needs_first_stage,
+    read_weights,
+    start_from,
+    synchronize_batch_norm,
+    weights_in,
+    wrap,
+)
+from longtail.runs.random_state import seed_everything
+from longtail.runs.results import RunFacts
+
+logger = logging.getLogger(__name__)
+
+
+def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -> Training:
+    """Build everything that a training consists of.
+
+    Args:
+        cfg: Config.
+        splits: Data.
+        place: Processes, devices and precision.
+        source: Path of the config, for results.json.
+
+    Raises:
+        UserError: A weights file is missing, damaged or does not fit, or components do not go together.
+    """
+    class_counts = splits.train.class_counts()
+    seed_everything(cfg.RAND_SEED, deterministic=cfg.TRAIN.DETERMINISTIC)
+    network = build_network(cfg, len(class_counts)).to(place.device)
+    loaders = build_loaders(
+        cfg,
+        splits,
+        Shard(place.world.rank, place.world.size),
+        place.device if cfg.DATASET.ON_DEVICE else torch.device("cpu"),
+    )
+    data = _training_set(cfg, splits, loaders, place)
+    method = build_method(cfg, network, build_loss(cfg, class_counts), data).to(place.device)
+    if cfg.METHOD.STATE:
+        load_method_state(method, cfg.METHOD.STATE)
+    if cfg.TRAIN.SYNCBN:
+        synchronize_batch_norm(network, place)
+        synchronize_batch_norm(method, place)
+    if cfg.TRAIN.COMPILE:
+        compile_experts(network)
+    half = place.precision == "fp16"
+    optimizer = build_optimizer(cfg, method.trainable(), fused=not half)
+    method.wrap(lambda module: wrap(module, place))
+    network.streams = expert_streams(cfg, place, len(network.heads))
+    return Training(
+        facts=_facts(cfg, splits, network, place=place, source=source),
+        network=network,
+        method=method,
+        data=data,
+        loaders=loaders,
+        optimizer=optimizer,
+        schedule=build_schedule(cfg),
+        scaler=torch.amp.GradScaler(place.device.type, enabled=half),
+        new_evaluator=evaluator_maker(cfg, class_counts, experts=len(network.heads), device=place.device),
+        plan=build_plan(cfg),
+        place=place,
+        average=WeightAverage(network, cfg.TRAIN.EMA.DECAY) if cfg.TRAIN.EMA.DECAY else None,
+        recorder=build_recorder(cfg, method, place),
+    )
+
+
+def _training_set(cfg: CfgNode, splits: Splits, loaders: Loaders, place: Place) -> TrainingSet:
+    train = splits.train
+    shard = Shard(place.world.rank, place.world.size)
+    return TrainingSet(
+        train.class_counts(),
+        train.labels[: train.originals],
+        ordered_loader=lambda view: build_ordered_loader(cfg, train, loaders, shard=shard, view=view),
+        normalize=loaders.normalize,
+        place=place,
+    )
+
+
+def _facts(cfg: CfgNode, splits: Splits, network: Any, *, place: Place, source: str) -> RunFacts:
+    class_counts = splits.train.class_counts()
+    return RunFacts(
+        config=source,
+        seed=cfg.RAND_SEED,
+        epochs=cfg.TRAIN.MAX_EPOCH,
+        classes=len(class_counts),
+        images=sum(class_counts),
+        experts=len(network.heads),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        precision=place.precision,
+        architecture=network.description,
+        heads=network.head_kinds,
+        fingerprint=splits.train.fingerprint(),
+    )
+
+
+def build_plan(cfg: CfgNode) -> Plan:
+    """Build the plan of a training."""
+    return Plan(
+        epochs=cfg.TRAIN.MAX_EPOCH,
+        evaluate_every=cfg.VALID_STEP,
+        save_every=cfg.SAVE_STEP,
+        report_every=cfg.SHOW_STEP,
+        checkpoint_seconds=cfg.TRAIN.CHECKPOINT_MINUTES * 60,
+        frozen_statistics=cfg.EVAL_MODE,
+        clip_norm=cfg.TRAIN.OPTIMIZER.CLIP_NORM,
+    )
+
+
+def evaluator_maker(
+    cfg: CfgNode, class_counts: list[int], *, experts: int, device: torch.device
+) -> Callable[[], Evaluator]:
+    """Return a function that makes empty evaluators."""
+    many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
+    return lambda: Evaluator(len(class_counts), experts, class_counts, many=many, few=few, device=device)
+
+
+def build_network(cfg: CfgNode, num_classes: int) -> Any:
+    """Build the network of a training and load the weights from which it starts.
+
+    Raises:
+        UserError: A weights file is missing, damaged or does not fit.
+    """
+    network: Any = build_model(cfg, num_classes)
+    if cfg.BACKBONE.PRETRAINED_MODEL:
+        path = cfg.BACKBONE.PRETRAINED_MODEL
+        weights = read_weights(path)
+        for number, backbone in enumerate(backbones_of(network)):
+            _report(path, load_backbone_weights(backbone, weights, expert=number))
+    if cfg.NETWORK.PRETRAINED:
+        content = read_checkpoint(cfg.NETWORK.PRETRAINED_MODEL)
+        weights = weights_in(content, cfg.NETWORK.PRETRAINED_MODEL)
+        with _errors_name(cfg.NETWORK.PRETRAINED_MODEL):
+            report = start_from(
+                network, weights, head_kinds=content.get("heads"), backbone_only=cfg.NETWORK.LOAD_BACKBONE_ONLY
+            )
+        _report(cfg.NETWORK.PRETRAINED_MODEL, report)
+    if cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict":
+        weights = read_trained(cfg, network, cfg.RESUME_MODEL)
+        with _errors_name(cfg.RESUME_MODEL):
+            report = load_released_weights(network, weights)
+        _report(cfg.RESUME_MODEL, report)
+    return in_layout(cfg, network)
+
+
+def backbones_of(network: Any) -> list[nn.Module]:
+    """Return the backbones of a network."""
+    return [expert.backbone for expert in network.experts] if hasattr(network, "experts") else [network.trunk]
+
+
+def in_layout(cfg: CfgNode, network: Any) -> Any:
+    """Return the network in the memory layout of TRAIN.CHANNELS_LAST."""
+    return network.to(memory_format=torch.channels_last) if cfg.TRAIN.CHANNELS_LAST else network
+
+
+def read_trained(cfg: CfgNode, network: Any, path: str | Path) -> dict[str, Tensor]:
+    """Read the weights of a whole network, and warn if they were trained in another architecture.
+
+    Heads of several kinds have parameters of the same names and shapes, so loading alone would not notice.
+
+    Raises:
+        UserError: The file is missing, damaged, or holds no weights.
+    """
+    content = read_checkpoint(path)
+    trained = content.get("architecture")
+    if trained not in (None, network.description) and not needs_first_stage(cfg):
+        logger.warning("weights of %s were trained as %s; they are used as %s", path, trained, network.description)
+    return weights_in(content, path)
+
+
+def load_method_state(method: nn.Module, path: str) -> None:
+    """Load the state of a training method (momentum encoder, queue, ...) from a checkpoint of this project.
+
+    Raises:
+        UserError: The checkpoint has none, or it does not fit.
+    """
+    state = read_checkpoint(path).get("method")
+    if not isinstance(state, dict):
+        raise UserError(f"METHOD.STATE {path} holds no state of a training method; name a last.pth or epoch_N.pth")
+    own = method.state_dict()
+    shared = {name: value for name, value in state.items() if name in own}
+    if not shared:
+        raise UserError(f"METHOD.STATE {path} holds nothing of this training method; it has: {', '.join(list(state)[:5])}")
+    for name, value in shared.items():
+        if isinstance(value, Tensor) and value.shape != own[name].shape:
+            raise UserError(f"METHOD.STATE {path}: {name} is {list(value.shape)}, this method's is {list(own[name].shape)}")
+    method.load_state_dict(shared, strict=False)
+    logger.info("state of the training method from %s: %d of %d entries", path, len(shared), len(own))
+
+
+@contextmanager
+def _errors_name(path: str | Path) -> Iterator[None]:
+    """Within the block, prefix errors with the path of a file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _report(path: str | Path, report: LoadReport) -> None:
+    logger.info("weights of %s: %d parameters loaded", path, len(report.loaded))
+    if report.new:
+        logger.info("weights of %s: %d parameters of new heads start from scratch", path, len(report.new))
+    for what, names in (("missing in the file", report.missing), ("not used", report.unexpected)):
+        if names:
+            logger.warning("weights of %s: %d %s: %s", path, len(names), what, ", ".join(names[:5]))
+
+
+def describe_data(cfg: CfgNode, splits: Splits) -> str:
+    """Return one line about the training images."""
+    counts = splits.train.class_counts()
+    groups = shot_groups(counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
+    shots = ", ".join(f"{len(groups[name])} {name}" for name in ("many", "medium", "few") if groups.get(name))
+    generated = f" and {splits.train.generated:,} generated ones" if splits.train.generated else ""
+    return (
+        f"{splits.train.originals:,} training images{generated} in {len(counts)} classes ({max(counts):,} to "
+        f"{min(counts):,}, imbalance {max(counts) / min(counts):.4g}: {shots}), {len(splits.valid):,} validation images"
+    )

@@ -1,0 +1,70 @@
+"""What a calibrating stage of a recipe says: which strength, on which split it is chosen, on which it is reported."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from yacs.config import CfgNode
+
+from longtail.errors import UserError
+from longtail.registry import nearest
+
+STRENGTHS = {
+    "TEST.LOGIT_ADJUSTMENT": (),
+    "TEST.TAU_NORM.TAU": ("TEST.TAU_NORM.USE_TAU_NORM", True),
+}  # key that can be calibrated -> KEY, VALUE, ... that switch it on
+SPLITS = ("valid", "test")
+CALIBRATION_KEYS = ("over", "values", "fit_on", "report_on", "same_split")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A strength to choose.
+
+    Attributes:
+        over: Key of the config.
+        values: Strengths to try; the first of equally good ones is chosen.
+        fit_on: Split on which the strength is chosen.
+        report_on: Split that is reported.
+    """
+
+    over: str
+    values: tuple[float, ...]
+    fit_on: str = "valid"
+    report_on: str = "test"
+
+    def check(self, cfg: CfgNode) -> None:
+        """Refuse a split that the config does not have.
+
+        Raises:
+            UserError: Names the split.
+        """
+        if "test" in (self.fit_on, self.report_on) and not cfg.DATASET.TEST_JSON:
+            raise UserError(
+                "calibrate reports on the test split, but DATASET.TEST_JSON is empty; name it, or set fit_on and report_on "
+                "to valid and same_split to True"
+            )
+
+
+def read_calibration(entry: Mapping[str, Any], name: str) -> Calibration:
+    """Read the calibration of an entry of a recipe.
+
+    Raises:
+        UserError: A key is missing or wrong, or the strength would be chosen on the reported split without saying so.
+    """
+    over, values = entry.get("over"), entry.get("values")
+    if over not in STRENGTHS:
+        raise UserError(f"{name}: over is {over!r}; allowed: {', '.join(STRENGTHS)}{nearest(str(over), STRENGTHS)}")
+    numbers = isinstance(values, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    if not numbers or not values or not all(0 <= value < float("inf") for value in values):
+        raise UserError(f"{name}: values is {values!r}; it must be a list of numbers, at least 0")
+    fit_on, report_on = entry.get("fit_on", "valid"), entry.get("report_on", "test")
+    for key, split in (("fit_on", fit_on), ("report_on", report_on)):
+        if split not in SPLITS:
+            raise UserError(f"{name}: {key} is {split!r}; allowed: {', '.join(SPLITS)}")
+    if fit_on == report_on and entry.get("same_split") is not True:
+        raise UserError(
+            f"{name}: the strength would be chosen on the split that is reported ({fit_on}), which overstates the result; "
+            "set same_split: True to do it all the same"
+        )
+    return Calibration(str(over), tuple(float(value) for value in values), fit_on, report_on)

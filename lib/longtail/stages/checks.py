@@ -1,0 +1,106 @@
+"""Everything that can be refused before any data is read."""
+
+from yacs.config import CfgNode
+
+from longtail.config import RELEASED_DATASETS, expert_backbones
+from longtail.data import SOURCES
+from longtail.data.augment import POLICIES
+from longtail.data.generated import check_generated
+from longtail.data.normalization import NORMALIZATIONS
+from longtail.data.samplers import check_sampling
+from longtail.distributed import Place
+from longtail.engine.compiling import check_compilable
+from longtail.engine.cuda_graph import check_cuda_graph
+from longtail.engine.optim import build_schedule, check_optimizer
+from longtail.errors import UserError
+from longtail.losses import LOSSES
+from longtail.methods import METHODS, method_entry
+from longtail.models import BACKBONES, HEADS, NETWORKS, needs_first_stage
+from longtail.runs.directory import check_writable
+from longtail.runs.inputs import check_input_files
+
+
+def check_network_and_data(cfg: CfgNode) -> None:
+    """Check what training and evaluation have in common: names of data and network.
+
+    Raises:
+        UserError: Names the unknown name, what there is, and the nearest match.
+    """
+    data = cfg.DATASET
+    SOURCES.get(data.DATASET, RELEASED_DATASETS)
+    if data.TRAIN_JSON and data.DATASET != "annotations":
+        raise UserError(
+            f"DATASET.TRAIN_JSON is {data.TRAIN_JSON!r}, but data set {data.DATASET!r} reads no annotation file; set "
+            "DATASET.DATASET annotations, or leave TRAIN_JSON empty"
+        )
+    for view in data.VIEWS:
+        POLICIES.get(view)
+    NORMALIZATIONS.get(data.NORMALIZATION)
+    NETWORKS.get(cfg.NETWORK.TYPE)
+    for backbone in expert_backbones(cfg):
+        BACKBONES.get(backbone)
+    HEADS.get(cfg.CLASSIFIER.TYPE)
+
+
+def check_names(cfg: CfgNode) -> None:
+    """Check all names of a training, and keys that do not go together.
+
+    Raises:
+        UserError: Names the key and what is allowed.
+    """
+    check_network_and_data(cfg)
+    LOSSES.get(cfg.LOSS.LOSS_TYPE)
+    check_optimizer(cfg)
+    build_schedule(cfg)
+    check_sampling(cfg)
+    check_generated(cfg)
+    _check_method(cfg)
+
+
+def _check_method(cfg: CfgNode) -> None:
+    """Check the training method by its own rules, and by what it can do."""
+    method = method_entry(cfg)
+    method.check(cfg)
+    if method.needs_momentum != cfg.NETWORK.MOCO:
+        users = ", ".join(name for name in METHODS if METHODS.get(name).needs_momentum)
+        wants = "needs NETWORK.MOCO True" if method.needs_momentum else f"needs NETWORK.MOCO False; it is for {users}"
+        raise UserError(f"NETWORK.MOCO is {cfg.NETWORK.MOCO}; TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} {wants}")
+    if cfg.TRAIN.SAMPLER.TYPE == "bbn sampler" and not method.takes_partner:
+        users = ", ".join(name for name in METHODS if METHODS.get(name).takes_partner)
+        raise UserError(
+            f"TRAIN.SAMPLER.TYPE is 'bbn sampler', which draws a partner for each image; TRAIN.COMBINER.TYPE "
+            f"{cfg.TRAIN.COMBINER.TYPE} does not use it; allowed: {users}"
+        )
+
+
+def check_start(cfg: CfgNode) -> None:
+    """Refuse the head of a second stage without a first stage.
+
+    Raises:
+        UserError: Names the head.
+    """
+    if needs_first_stage(cfg) and not cfg.NETWORK.PRETRAINED:
+        raise UserError(
+            f"CLASSIFIER.TYPE {cfg.CLASSIFIER.TYPE} is trained on a finished backbone; set NETWORK.PRETRAINED True and "
+            "NETWORK.PRETRAINED_MODEL to a checkpoint of the first stage"
+        )
+
+
+def check_training(cfg: CfgNode, place: Place) -> None:
+    """Check everything about a training that can be checked before data is read.
+
+    Raises:
+        UserError: Names what is wrong and what is allowed.
+    """
+    check_names(cfg)
+    check_start(cfg)
+    check_input_files(cfg)
+    check_writable(cfg)
+    if cfg.TRAIN.SYNCBN and place.world.size > 1 and place.device.type == "cpu":
+        raise UserError(
+            f"TRAIN.SYNCBN is True, for {place.world.size} processes on CPUs; batch norms can be synchronized on GPUs "
+            "only, False lets each process normalize by itself"
+        )
+    if cfg.TRAIN.COMPILE:
+        check_compilable(place, compilable=method_entry(cfg).compilable)
+    check_cuda_graph(cfg, place)

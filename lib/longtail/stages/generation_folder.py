@@ -1,0 +1,135 @@
+"""Folder of generated images: detecting complete and partial outputs, and outputs of other inputs.
+
+What the images depend on is written before the first of them, the annotation file after the last. If the annotation file
+exists, all images exist; a folder without it can be resumed if it is of the same inputs. The names of the images carry a
+digest of the inputs, so that a training on other images has another fingerprint.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from longtail.errors import UserError
+from longtail.files import atomic_write
+from longtail.runs.folder import LockedFolder, read_json
+
+INPUTS = "generation.json"
+
+
+class GenerationFolder(LockedFolder):
+    """A folder of generated images with the annotation file that lists them.
+
+    Args:
+        path: Folder; created by `claim`.
+        target: Annotation file.
+        inputs: What the images depend on, plain values.
+        suffix: Suffix of the image files, which decides their format.
+    """
+
+    def __init__(self, path: Path, target: Path, *, inputs: dict[str, Any], suffix: str) -> None:
+        super().__init__(path)
+        self.target = target
+        self.inputs = json.loads(json.dumps(inputs))  # as it will be read again
+        self.suffix = suffix
+        canonical = json.dumps(self.inputs, sort_keys=True)
+        self.digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+    def file(self, k: int) -> Path:
+        """Return the file of image k."""
+        return self.path / f"{self.digest}_{k:06d}{self.suffix}"
+
+    def finished(self, total: int) -> bool:
+        """Return whether the annotation file and all images exist.
+
+        Raises:
+            UserError: The annotation file is of other inputs.
+        """
+        if not self.target.exists():
+            return False
+        self._compare(self.target, _generation(self.target))
+        return self.path.is_dir() and self.present() >= {self.file(k).name for k in range(total)}
+
+    def claim(self, config: str) -> None:
+        """Create the folder, or resume in it; take its lock.
+
+        Args:
+            config: Complete config, to be kept beside the images.
+
+        Raises:
+            UserError: It holds something else, another process writes to it, or it cannot be written.
+        """
+        head = self.path / INPUTS
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            if head.exists():
+                self._compare(head, _generation(head))
+            elif any(entry.name not in (".lock", "config.yaml") for entry in os.scandir(self.path)):
+                raise UserError(
+                    f"DATASET.CAM_DATA_SAVE_PATH {self.path} holds files of no generation; name an empty folder"
+                )
+            if not self.lock():
+                raise UserError(f"another process is writing to DATASET.CAM_DATA_SAVE_PATH {self.path}")
+            if not head.exists():
+                (self.path / "config.yaml").write_text(config, encoding="utf-8")
+                self.write_json(INPUTS, {"generation": self.inputs})
+        except OSError as error:
+            raise UserError(f"{error.filename or self.path} cannot be written: {error.strerror}") from None
+
+    def present(self) -> set[str]:
+        """Return the names of the images that exist."""
+        with os.scandir(self.path) as entries:
+            return {entry.name for entry in entries if entry.name.startswith(self.digest) and entry.stat().st_size > 0}
+
+    def finish(self, labels: list[int], sizes: list[tuple[int, int]], *, num_classes: int) -> None:
+        """Write the annotation file, which marks the images as complete.
+
+        Args:
+            labels: Class of each image.
+            sizes: Height and width of each image.
+            num_classes: C.
+        """
+        annotations = [
+            {
+                "image_id": k,
+                "fpath": os.path.relpath(self.file(k), self.target.parent),
+                "im_height": height,
+                "im_width": width,
+                "category_id": label,
+            }
+            for k, (label, (height, width)) in enumerate(zip(labels, sizes, strict=True))
+        ]
+        os.sync()  # the images reach the disk before the list that marks them as complete
+        lines = ",\n".join(map(json.dumps, annotations))
+        rest = json.dumps({"num_classes": num_classes, "generation": self.inputs})
+        with atomic_write(self.target, "w") as file:
+            file.write(f'{{"annotations": [\n{lines}\n],\n{rest[1:]}\n')
+
+    def _compare(self, path: Path, found: dict[str, Any] | None) -> None:
+        """Refuse files of other inputs."""
+        if found == self.inputs:
+            return
+        if found is None:
+            what = "is not of a generation of this project"
+        else:
+            keys = [key for key in {**self.inputs, **found} if self.inputs.get(key) != found.get(key)]
+            shown = (f"{key} {_short(found.get(key))} instead of {_short(self.inputs.get(key))}" for key in keys)
+            what = f"is of other inputs: {', '.join(shown)}"
+        raise UserError(
+            f"{path} {what}; delete {self.path} and {self.target} to generate the images again, or name others in "
+            "DATASET.CAM_DATA_SAVE_PATH and CAM_DATA_JSON_SAVE_PATH"
+        )
+
+
+def _generation(path: Path) -> dict[str, Any] | None:
+    """Return the inputs that a file records, None if it records none."""
+    content = read_json(path)
+    found = content.get("generation") if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,225 @@
+"""Running a recipe: its stages one after the other; finished ones are skipped, stopped ones are resumed.
+
+Nothing is remembered beside the run directories: a stage is finished if it has a finished run of the same config that
+started from the same files, byte for byte (inputs.json). Another checkpoint of an earlier stage therefore makes a later
+stage start again.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from longtail.distributed import Place, from_main, main_only
+from longtail.errors import UserError
+from longtail.evaluation import GROUPS, results_table
+from longtail.runs.directory import RunDirectory, create_run, runs_of
+from longtail.runs.folder import LockedFolder, read_json
+from longtail.runs.inputs import input_records, record
+from longtail.runs.results import evaluation_outcome, last_accuracies
+from longtail.stages.calibrate import calibrate
+from longtail.stages.evaluate import validate
+from longtail.stages.generate import generate
+from longtail.stages.recipe_file import Artifact, Recipe, Stage, generating_into, load_recipe
+from longtail.stages.train import train
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Execution:
+    """A recipe that is being run.
+
+    Attributes:
+        recipe: The recipe.
+        place: Processes and devices.
+        resume: "auto": resume what exists; "never": run every stage from scratch.
+        runs: Run directories of the stages so far.
+    """
+
+    recipe: Recipe
+    place: Place
+    resume: str
+    runs: dict[str, Path] = field(default_factory=dict)
+
+    def file(self, artifact: Artifact) -> Path:
+        """Return the file of an artifact of an earlier stage."""
+        run = RunDirectory(self.runs[artifact.stage])
+        file = Path(read_json(run.results)["data"]) if artifact.what == "data" else run.models / artifact.file
+        if not file.is_file():
+            raise UserError(f"{artifact}: {file} does not exist")
+        return file
+
+    def load(self, stage: Stage, *extra: str) -> CfgNode:
+        """Return the config of a stage, with the files that it takes; `extra` is KEY, VALUE, ..."""
+        taken = {key: str(self.file(artifact)) for key, artifact in stage.takes.items()}
+        return self.recipe.load(stage, {**taken, **dict(zip(extra[::2], extra[1::2], strict=True))})
+
+
+def run_recipe(path: str, *, place: Place, resume: str = "auto", overrides: Sequence[str] = ()) -> Path:
+    """Run the stages of a recipe and summarize them.
+
+    Args:
+        path: Recipe file.
+        place: Processes and devices.
+        resume: "auto": resume what exists; "never": run every stage from scratch.
+        overrides: KEY, VALUE, ... for all stages, or STAGE:KEY, VALUE, ... for one.
+
+    Returns:
+        The summary, OUTPUT_DIR/<recipe>/summary.json.
+
+    Raises:
+        UserError: The recipe or one of its stages is wrong, or another process runs it.
+        Interrupted: A signal stopped a training; the same command resumes.
+    """
+    if resume not in ("auto", "never"):
+        raise UserError(f"recipes resume automatically: --resume must be auto or never, not {resume}")
+    recipe = load_recipe(path, overrides)
+    execution = Execution(recipe, place, resume)
+    with place.connected(), _locked(recipe, place):
+        for number, stage in enumerate(recipe.stages, start=1):
+            logger.info("stage %d of %d: %s", number, len(recipe.stages), stage.name)
+            execution.runs[stage.name] = _action(execution, stage)(execution, stage)
+            if place.main:
+                _summarize(execution)
+        if place.main:
+            rows = [_row(name, run) for name, run in execution.runs.items()]
+            for line in results_table(rows).splitlines():
+                logger.info("  %s", line)
+            logger.info("accuracies of the last epochs; %s", recipe.folder / "summary.json")
+    return recipe.folder / "summary.json"
+
+
+@contextmanager
+def _locked(recipe: Recipe, place: Place) -> Iterator[None]:
+    """Within the block, hold the lock of the recipe's folder."""
+    folder = LockedFolder(recipe.folder)
+    if place.main:
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder.path} cannot be written: {error.strerror}") from None
+        if not folder.lock():
+            raise UserError(f"another process is running the recipe in {folder.path}")
+    try:
+        yield
+    finally:
+        folder.unlock()
+
+
+def _action(execution: Execution, stage: Stage) -> Callable[[Execution, Stage], Path]:
+    """Return what a stage does: evaluate or calibrate a checkpoint, generate images, or train."""
+    if stage.evaluates:
+        return _evaluate
+    generates = execution.load(stage).DATASET.GENERATE_CAM_BASED_DATASET
+    return _generate if generates else _train
+
+
+def _train(execution: Execution, stage: Stage) -> Path:
+    """Train, unless a finished run exists; return the run directory in every process."""
+    cfg = execution.load(stage)
+    finished = from_main(_finished(execution, cfg))
+    if finished:
+        logger.info("finished in %s", finished)
+        return Path(finished)
+    run = train(cfg, stage.source, place=execution.place, resume=execution.resume)
+    return Path(str(from_main(str(run.path) if run else None)))
+
+
+def _finished(execution: Execution, cfg: CfgNode) -> str | None:
+    """Return the newest run of a config that has saved something, if it is finished."""
+    if not execution.place.main or execution.resume == "never":
+        return None
+    run = next((run for run in runs_of(cfg) if run.last.is_file()), None)
+    return str(run.path) if run and run.finished() else None
+
+
+def _evaluate(execution: Execution, stage: Stage) -> Path:
+    """Evaluate or calibrate the checkpoint of an earlier stage, in a run directory of this one."""
+    assert stage.evaluates
+    checkpoint = execution.file(stage.evaluates)
+    cfg = execution.load(stage, "TEST.MODEL_FILE", str(checkpoint.absolute()))
+    claimed = None
+    if execution.place.main:
+        run = _claim(cfg, execution.resume, {"TEST.MODEL_FILE": record(checkpoint)})
+        claimed = str(run.path), run.results.is_file()
+    path, finished = from_main(claimed) or ("", False)
+    run = RunDirectory(Path(path))
+    if finished:
+        logger.info("finished in %s", run.path)
+        return run.path
+    started = time.monotonic()
+    if stage.calibration:
+        folder = calibrate(cfg, run.path, stage.calibration, place=execution.place)
+    else:
+        folder = validate(cfg, run.path, place=execution.place)
+    if execution.place.main:
+        source = read_json(RunDirectory(execution.runs[stage.evaluates.stage]).results)
+        evaluation = read_json(folder / "results.json")
+        head = {"config": stage.source, "seed": cfg.RAND_SEED, "checkpoint": str(checkpoint)}
+        extra = {"calibration": evaluation["calibration"]} if stage.calibration else {}
+        epoch = stage.evaluates.epoch or source[stage.evaluates.what]["epoch"]
+        seconds = time.monotonic() - started
+        outcome = evaluation_outcome({**head, **extra}, epoch=epoch, evaluation=evaluation, seconds=seconds)
+        run.write_json("results.json", outcome)
+    return run.path
+
+
+def _generate(execution: Execution, stage: Stage) -> Path:
+    """Generate the images of a stage in a run directory of its own, the same one until they are complete."""
+    cfg = execution.load(stage)
+
+    def work() -> str:
+        run = _claim(cfg, execution.resume, {})
+        if run.results.is_file():
+            logger.info("finished in %s", run.path)
+            return str(run.path)
+        started = time.monotonic()
+        data = generate(generating_into(run.path, cfg), place=execution.place)
+        head = {"config": stage.source, "seed": cfg.RAND_SEED, "data": str(data), "epochs": 0}
+        run.write_json("results.json", {**head, "seconds": round(time.monotonic() - started, 1)})
+        return str(run.path)
+
+    return Path(main_only(work))
+
+
+def _claim(cfg: CfgNode, resume: str, extra: dict[str, dict[str, str]]) -> RunDirectory:
+    """Return the newest run directory of a config that started from the same files, or a new one.
+
+    Args:
+        cfg: Config.
+        resume: "never": a new one.
+        extra: Files beside those that the config uses, see `record`.
+    """
+    for run in runs_of(cfg) if resume == "auto" else ():
+        recorded = read_json(run.inputs) or {}
+        if all(recorded.get(key, {}).get("sha256") == file["sha256"] for key, file in extra.items()):
+            return run
+    run = create_run(cfg)
+    run.write_json(run.inputs.name, {**input_records(cfg), **extra})
+    run.unlock()  # the lock of the recipe's folder is enough
+    return run
+
+
+def _summarize(execution: Execution) -> None:
+    """Write summary.json: the finished stages, what they started from and how they ended."""
+    recipe, stages = execution.recipe, []
+    for name, path in execution.runs.items():
+        run = RunDirectory(path)
+        results = {key: value for key, value in read_json(run.results).items() if key != "config"}
+        stages.append({"stage": name, "run": str(path), "inputs": read_json(run.inputs) or {}, **results})
+    content = {"recipe": str(recipe.path), "name": recipe.name, "stages": stages}
+    LockedFolder(recipe.folder).write_json("summary.json", content)
+
+
+def _row(name: str, path: Path) -> dict[str, Any]:
+    """Return the line of a stage in the table."""
+    results = read_json(RunDirectory(path).results)
+    accuracies = last_accuracies(results)
+    shown = {key: accuracies.get(key) for key in ("top1", *GROUPS)}
+    return {"stage": name, **shown, "epochs": results["epochs"], "seconds": round(results["seconds"]), "run": str(path)}

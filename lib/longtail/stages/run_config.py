@@ -1,0 +1,21 @@
+"""What a config asks for: a training, or the images that a later training needs."""
+
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from longtail.distributed import Place
+from longtail.stages.generate import generate
+from longtail.stages.train import train
+
+
+def run_config(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> Path | None:
+    """Generate images if DATASET.GENERATE_CAM_BASED_DATASET is True, else train; see `generate` and `train`.
+
+    Returns:
+        The run directory, or the annotation file of the images; None in processes that do not write.
+    """
+    if cfg.DATASET.GENERATE_CAM_BASED_DATASET:
+        return generate(cfg, place=place)
+    run = train(cfg, source, place=place, resume=resume)
+    return run.path if run else None

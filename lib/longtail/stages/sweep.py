@@ -1,0 +1,110 @@
+"""The stage that evaluates a trained network under several strengths of a correction, from one pass over the images."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from longtail.config import changed
+from longtail.data import Loader
+from longtail.distributed import Place, sum_over_processes
+from longtail.engine.inference import outputs
+from longtail.errors import UserError
+from longtail.evaluation import Evaluator, plot_sweep, results_table, sweep_rows, write_sweep
+from longtail.models import AdjustedHeads, build_adjusted_heads
+from longtail.stages.evaluate import EvaluationSetup, evaluation_setup, write_on_main
+
+logger = logging.getLogger(__name__)
+
+Encoded = list[tuple[tuple[Tensor, ...], Tensor]]  # per batch: features of every head (B, D_e), labels (B,)
+
+
+class Parameter(NamedTuple):
+    """A strength that can be swept.
+
+    Attributes:
+        title: Title of the figure.
+        key: Key of the config.
+        values: Default grid.
+        fixed: KEY, VALUE, ... that switch the correction on.
+    """
+
+    title: str
+    key: str
+    values: tuple[float, ...]
+    fixed: tuple[Any, ...] = ()
+
+
+PARAMETERS = {
+    "tau": Parameter(
+        "tau-normalization",
+        "TEST.TAU_NORM.TAU",
+        tuple(step / 10 for step in range(11)),
+        ("TEST.TAU_NORM.USE_TAU_NORM", True),
+    ),
+    "logit_adjustment": Parameter(
+        "post-hoc logit adjustment", "TEST.LOGIT_ADJUSTMENT", tuple(step / 4 for step in range(9))
+    ),
+}
+
+
+def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: Sequence[float] = ()) -> Path:
+    """Evaluate a checkpoint once per value; other corrections of the config stay as they are.
+
+    Args:
+        cfg, folder, place: See `validate`.
+        parameter: "tau" or "logit_adjustment".
+        values: Strengths, not negative; none: the default grid.
+
+    Returns:
+        A new folder in the run directory with <parameter>_sweep.csv and <parameter>_sweep.png.
+
+    Raises:
+        UserError: As for `validate`, or a value is negative.
+    """
+    swept = PARAMETERS[parameter]
+    values = sorted(set(values or swept.values))
+    if values[0] < 0 or not all(value < float("inf") for value in values):
+        raise UserError(f"{swept.key} cannot be {values[0] if values[0] < 0 else values[-1]}; it must be at least 0")
+    configs = [changed(cfg, *swept.fixed, swept.key, value) for value in values]
+    with evaluation_setup(cfg, folder, place=place) as setup:
+        counts = setup.class_counts()
+        corrected = [build_adjusted_heads(one, setup.network.heads, class_counts=counts) for one in configs]
+        encoded = collect_features(setup, setup.loader)
+        results = [evaluate_heads(setup, heads, encoded=encoded).results() for heads in corrected]
+        rows = sweep_rows(parameter, values, results)
+
+        def write(output: Path) -> None:
+            write_sweep(output / f"{parameter}_sweep.csv", rows)
+            plot_sweep(output / f"{parameter}_sweep.png", swept.title, values, results)
+            valid = setup.splits.valid
+            logger.info("%s of %s on %s (%d images)", swept.title, setup.checkpoint, valid.name, len(valid))
+            for line in results_table(rows).splitlines():
+                logger.info("  %s", line)
+            logger.info("table and figure in %s", output)
+
+        return write_on_main(setup, write)
+
+
+def collect_features(setup: EvaluationSetup, loader: Loader) -> Encoded:
+    """Return (features of every head, labels) of every batch of a loader, in main memory."""
+    passes = outputs(setup.network, loader, normalize=setup.normalize, place=setup.place)
+    return [(tuple(feature.cpu() for feature in output.features), batch.labels.cpu()) for batch, output in passes]
+
+
+@torch.no_grad()
+def evaluate_heads(
+    setup: EvaluationSetup, heads: AdjustedHeads, *, encoded: Encoded
+) -> Evaluator:
+    """Evaluate adjusted heads on collected features, over all processes."""
+    evaluator, device = setup.new_evaluator(), setup.place.device
+    for features, labels in encoded:
+        with setup.place.autocast():
+            logits = heads(tuple(feature.to(device) for feature in features))
+        evaluator.update(logits, labels.to(device))
+    sum_over_processes(evaluator.to(device).state())
+    return evaluator

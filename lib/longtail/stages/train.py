@@ -1,0 +1,113 @@
+"""The stage that trains: from a config to results.json."""
+
+import logging
+
+import torch
+from yacs.config import CfgNode
+
+from longtail.data import Splits, build_splits
+from longtail.distributed import Place
+from longtail.engine.trainer import Trainer
+from longtail.engine.training import Training
+from longtail.evaluation import plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
+from longtail.runs.directory import RunDirectory
+from longtail.runs.environment import describe
+from longtail.runs.loggers import read_history
+from longtail.runs.run import Run, open_run
+from longtail.stages.build import build_training, describe_data
+from longtail.stages.checks import check_training
+
+logger = logging.getLogger(__name__)
+
+
+def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> RunDirectory | None:
+    """Train, evaluate and draw the figures of a config.
+
+    Args:
+        cfg: Config.
+        source: Path of the config, for results.json.
+        place: Processes and devices.
+        resume: "auto", "never", or the path of a run directory or checkpoint.
+
+    Returns:
+        The run directory; None in processes that do not write.
+
+    Raises:
+        UserError: Something in the config, the data or the checkpoint is wrong; nothing has been written.
+        Interrupted: A signal stopped the training; it can be resumed.
+        ProcessLost: Another process of the run has exited; it can be resumed.
+    """
+    place = place.with_precision(cfg.TRAIN.AMP)
+    check_training(cfg, place)
+    with place.connected(), open_run(cfg, place, resume) as run:
+        if run.finished:
+            logger.info("the run of %s is finished; nothing is left to do", run.checkpoint)
+            return run.directory
+        splits = build_splits(cfg)
+        training = build_training(cfg, splits, place=place, source=source)
+        checkpoint = run.begin(training.facts)
+        trainer = Trainer(training, run)
+        _announce(run, splits, training)
+        if checkpoint:
+            trainer.load(checkpoint)
+        elif place.world.size > 1:
+            torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
+        trainer.fit()
+        _report(run, trainer)
+        return run.directory
+
+
+def _announce(run: Run, splits: Splits, training: Training) -> None:
+    """Write environment.json, and log what is about to be trained."""
+    if not run.directory:
+        return
+    cfg, facts, place = run.cfg, training.facts, training.place
+    logger.info("run directory %s", run.directory.path)
+    if run.checkpoint:
+        reason = f" ({run.point.reason})" if run.point.reason else ""
+        logger.info("resuming from %s%s", run.checkpoint, reason)
+    else:
+        fingerprints = {"train": facts.fingerprint, "valid": splits.valid.fingerprint()}
+        run.write_json("environment.json", describe(place, fingerprints))
+    logger.info("%s", describe_data(cfg, splits))
+    logger.info(
+        "%s, %s parameters; %s with %s",
+        facts.architecture,
+        f"{facts.parameters:,}",
+        cfg.TRAIN.COMBINER.TYPE,
+        cfg.LOSS.LOSS_TYPE,
+    )
+    logger.info(
+        "%s, precision %s, effective batch %d (%d process%s)",
+        ", ".join(map(str, place.devices)),
+        facts.precision,
+        cfg.TRAIN.BATCH_SIZE * place.world.size,
+        place.world.size,
+        "" if place.world.size == 1 else "es",
+    )
+    logger.info("sampling: %s", training.loaders.train.sampler)
+    bad = training.loaders.bad_images
+    if bad is not None and bad.files:  # found before the log was open
+        logger.warning("skipped so far: %s", ", ".join(sorted(bad.files)))
+    if facts.precision == "fp16" and place.device.type == "cpu":
+        logger.warning("fp16 on a CPU is slow; TRAIN.AMP auto chooses what it is fast at")
+
+
+def _report(run: Run, trainer: Trainer) -> None:
+    """Draw the figures of a finished run, and log its best result."""
+    if not run.directory:
+        return
+    class_counts = list(trainer.training.data.class_counts)
+    groups = {"many": run.cfg.TEST.MANY_SHOT, "few": run.cfg.TEST.FEW_SHOT}
+    folder = run.directory.figures
+    # All at the end: loading matplotlib would delay the first step.
+    plot_class_counts(folder / "class_counts.png", class_counts, **groups)
+    plot_curves(folder / "curves.png", read_history(run.directory.metrics))
+    if trainer.evaluator:
+        cm = trainer.evaluator.confusion("ensemble")
+        plot_per_class_accuracy(folder / "per_class_accuracy.png", cm, class_counts=class_counts, **groups)
+        plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, **groups)
+    best = trainer.results.best
+    if best:
+        top1 = best["ensemble"].get("top1", 0.0)
+        logger.info("best ensemble top-1 %.2f %% in epoch %d; %s", 100 * top1, best["epoch"], run.directory.results)
