@@ -13,8 +13,8 @@ from typing import IO, Any
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Yield an open file that replaces `path` when the block ends without an exception.
 
-    The data goes to a temporary file in the same folder, is flushed to the disk (fsync), and is renamed to `path` in one
-    step. If the block raises, the temporary file is removed and `path` is unchanged. A process killed while writing
+    The data goes to a temporary file in the same folder, is flushed to the disk (fsync), and is renamed to `path` in
+    one step. If the block raises, the temporary file is removed and `path` is unchanged. A process killed while writing
     leaves the old file as it was.
 
     Args:

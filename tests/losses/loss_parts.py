@@ -1,9 +1,11 @@
 """What the tests of the losses of one expert share: a batch, and losses by name."""
 
+import dataclasses
+
 import torch
 
 from longtail.config import load_config
-from longtail.losses import build_loss
+from longtail.losses import HardClassSettings, build_loss
 
 COUNTS = [50, 30, 12, 7, 3]
 C, B = len(COUNTS), 6
@@ -35,3 +37,10 @@ def build(name, *overrides, counts=COUNTS):
 def value(name, *overrides, counts=COUNTS, logits=LOGITS, targets=TARGETS, features=FEATURES, teacher=TEACHER):
     loss = build(name, *overrides, counts=counts)
     return loss(logits, targets, features, teacher if name == "DiVEKLD" else None)
+
+
+def nested_loss(kind, counts, number, **settings):
+    """Build NestedLoss or NestedPlusLoss; settings are those of HardClassSettings and of the loss."""
+    names = [field.name for field in dataclasses.fields(HardClassSettings)]
+    hard = {name: settings.pop(name) for name in names if name in settings}
+    return kind(counts, HardClassSettings(number, **hard), **settings)

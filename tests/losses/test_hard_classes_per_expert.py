@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from loss_parts import nested_loss
 
 from longtail.config import load_config
-from longtail.losses import NestedLoss, build_loss
+from longtail.losses import NestedLoss, Prediction, build_loss
 
 COUNTS = [50, 30, 12, 7, 3, 2]
 C = len(COUNTS)
@@ -15,7 +16,7 @@ MODES = ["zero", "exclude"]
 
 
 def build(mode, number=3, per_expert=True):
-    return NestedLoss(COUNTS, number, hard_mode=mode, hard_per_expert=per_expert, **FACTORS)
+    return nested_loss(NestedLoss, COUNTS, number, mode=mode, per_expert=per_expert, **FACTORS)
 
 
 def draw(experts=3, samples=4):
@@ -51,7 +52,7 @@ def oracle(logits, targets, mode, number):
 def test_equals_the_naive_loss_in_value_and_gradient(mode, number, experts):
     logits, targets = draw(experts)
     mine, naive = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    terms = build(mode, number).terms(mine, targets)
+    terms = build(mode, number).terms(Prediction(mine, targets))
     expected = oracle(naive, targets, mode, number)
     for name, value in zip(("hard_ce", "hard_nbod"), expected, strict=True):
         torch.testing.assert_close(terms[name], value, rtol=1e-6, atol=1e-7)

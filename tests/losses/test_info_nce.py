@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from longtail.losses.info_nce import info_nce
-from longtail.models.heads import unit
+from longtail.models.heads import l2_normalize
 
 
 def vectors(*shape, seed=0):
-    return unit(torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
+    return l2_normalize(torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
 
 
 def by_loops(queries, keys, queue, temperature):

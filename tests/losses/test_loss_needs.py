@@ -5,7 +5,7 @@ import torch
 from loss_parts import COUNTS, FEATURES, LOGITS, NAMES, SEQL, TARGETS, TEACHER, build, value
 
 from longtail.errors import UserError
-from longtail.losses import DiVE, NestedLoss
+from longtail.losses import DiVE, HardClassSettings, NestedLoss, Prediction
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_distillation_needs_a_teacher_in_training_only():
 
 def test_the_teacher_receives_no_gradient_and_an_equal_student_none_from_it():
     teacher, logits = TEACHER.clone().requires_grad_(), TEACHER.clone().requires_grad_()
-    terms = build("DiVEKLD").terms(logits, TARGETS, None, teacher)
+    terms = build("DiVEKLD").terms(Prediction(logits, TARGETS, None, teacher))
     assert list(terms) == ["distillation", "ce"]
     terms["distillation"].backward()
     assert teacher.grad is None
@@ -70,6 +70,6 @@ def test_other_bases_are_refused():
     with pytest.raises(
         UserError, match=r"^LOSS.DiVEKLD.BASELOSS compares experts; DiVEKLD needs a loss of one expert$"
     ):
-        DiVE(NestedLoss(COUNTS, 3))
+        DiVE(NestedLoss(COUNTS, HardClassSettings(3)))
     with pytest.raises(UserError, match="unknown loss 'BSCE'"):
         build("DiVEKLD", "LOSS.DiVEKLD.BASELOSS", "BSCE")

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from loss_parts import nested_loss
 from torch.nn import functional as F
 
 from longtail.errors import UserError
-from longtail.losses import NestedLoss
+from longtail.losses import NestedLoss, Prediction
 from longtail.losses.nested import hard_classes
 
 COUNTS = [50, 30, 12, 7, 3, 2]
@@ -17,7 +18,7 @@ FACTORS = {"ce_ratio": 0.7, "hard_ratio": 0.4, "distillation_factor": 0.47, "har
 
 
 def build(mode, number=3, **settings):
-    return NestedLoss(COUNTS, number, hard_mode=mode, **(FACTORS | settings))
+    return nested_loss(NestedLoss, COUNTS, number, mode=mode, **(FACTORS | settings))
 
 
 def draw(experts=3, samples=5, scale=3.0, seed=0):
@@ -118,7 +119,7 @@ def test_a_constant_on_the_logits_changes_nothing_where_classes_are_left_out():
     logits, targets = draw()
     shift = torch.arange(15.0).view(3, 5, 1)
     torch.testing.assert_close(build("exclude")(logits + shift, targets), build("exclude")(logits, targets))
-    first, second = (build("zero").terms(z, targets) for z in (logits + shift, logits))
+    first, second = (build("zero").terms(Prediction(z, targets)) for z in (logits + shift, logits))
     for name in ("ce", "nbod"):
         torch.testing.assert_close(first[name], second[name])
 
@@ -126,22 +127,22 @@ def test_a_constant_on_the_logits_changes_nothing_where_classes_are_left_out():
 @pytest.mark.parametrize("mode", MODES)
 def test_one_expert_has_no_distillation(mode):
     logits, targets = draw(1)
-    assert list(build(mode).terms(logits, targets)) == ["ce", "hard_ce"]
+    assert list(build(mode).terms(Prediction(logits, targets))) == ["ce", "hard_ce"]
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_equal_experts_have_nothing_to_learn_from_each_other(mode):
     logits, targets = draw(1)
-    terms = build(mode).terms(logits.expand(3, -1, -1), targets)
+    terms = build(mode).terms(Prediction(logits.expand(3, -1, -1), targets))
     assert terms["nbod"].abs() < 1e-6 and terms["hard_nbod"].abs() < 1e-6
-    torch.testing.assert_close(terms["ce"], 3 * build(mode).terms(logits, targets)["ce"])
+    torch.testing.assert_close(terms["ce"], 3 * build(mode).terms(Prediction(logits, targets))["ce"])
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_with_all_classes_hard_both_halves_are_equal(mode):
     logits, targets = draw()
     terms = build(mode, C, ce_ratio=1.0, hard_ratio=1.0, distillation_factor=1.0, hard_distillation_factor=1.0).terms(
-        logits, targets
+        Prediction(logits, targets)
     )
     torch.testing.assert_close(terms["hard_ce"], terms["ce"])
     torch.testing.assert_close(terms["hard_nbod"], terms["nbod"])
@@ -149,14 +150,14 @@ def test_with_all_classes_hard_both_halves_are_equal(mode):
 
 def test_with_the_target_alone_nothing_is_hard():
     logits, targets = draw()
-    terms = build("exclude", 1).terms(logits, targets)
+    terms = build("exclude", 1).terms(Prediction(logits, targets))
     assert terms["hard_ce"] == 0 and terms["hard_nbod"].abs() < 1e-8
 
 
 def test_both_experts_of_a_pair_receive_gradients():
     logits, targets = draw(2)
     logits.requires_grad_()
-    build("zero").terms(logits, targets)["nbod"].backward()
+    build("zero").terms(Prediction(logits, targets))["nbod"].backward()
     assert (logits.grad.abs().amax((1, 2)) > 0).all()
 
 
@@ -164,9 +165,7 @@ def test_both_experts_of_a_pair_receive_gradients():
 def test_each_term_has_its_own_weight(name):
     weight = dict(zip(["ce", "hard_ce", "nbod", "hard_nbod"], FACTORS, strict=True))[name]
     logits, targets = draw()
-    once, twice = build("zero").terms(logits, targets), build("zero", **{weight: 2 * FACTORS[weight]}).terms(
-        logits, targets
-    )  # fmt: skip
+    once, twice = build("zero").terms(Prediction(logits, targets)), build("zero", **{weight: 2 * FACTORS[weight]}).terms(Prediction(logits, targets))  # fmt: skip
     for other in once:
         torch.testing.assert_close(twice[other], once[other] * (2 if other == name else 1))
 
@@ -200,7 +199,7 @@ def test_a_probability_of_zero_has_a_zero_gradient():
     logits = torch.zeros(2, 1, C)
     logits[0, 0, 0], logits[1, 0, 1] = 300.0, 300.0
     logits.requires_grad_()
-    build("zero").terms(logits, torch.tensor([0]))["nbod"].backward()
+    build("zero").terms(Prediction(logits, torch.tensor([0])))["nbod"].backward()
     assert logits.grad.isfinite().all()
     assert torch.equal(logits.grad[:, 0, 2:], torch.zeros(2, C - 2))
 

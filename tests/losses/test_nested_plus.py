@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 from golden_records import record, relative_error, tensor
+from loss_parts import nested_loss
 
 from longtail.config import load_config
 from longtail.errors import UserError
-from longtail.losses import NestedPlusLoss, build_loss
+from longtail.losses import NestedPlusLoss, Prediction, build_loss
 
 CASES = [case for case in record("nested_losses")["cases"] if case["options"][1] == "NIL_NBOD_plus"]
 COUNTS = [50, 30, 12, 7, 3, 2]
@@ -18,7 +19,8 @@ MODES = ["zero", "exclude"]
 
 
 def build(views, mode="zero", number=3, per_expert=False, **settings):
-    return NestedPlusLoss(COUNTS, number, views, hard_mode=mode, hard_per_expert=per_expert, **(FACTORS | settings))
+    settings = {**FACTORS, "mode": mode, "per_expert": per_expert, "views": views, **settings}
+    return nested_loss(NestedPlusLoss, COUNTS, number, **settings)
 
 
 def draw(experts=2, views=3, images=4, scale=3.0):
@@ -47,8 +49,8 @@ def test_the_published_example():
     k, b, c = torch.meshgrid(torch.arange(2.0), torch.arange(4.0), torch.arange(5.0), indexing="ij")
     logits = 2 * torch.sin(1.0 + 0.7 * k + 1.3 * b + 0.9 * c).double()
     logits = logits.float().requires_grad_()
-    loss = NestedPlusLoss([100, 40, 20, 10, 5], 3, views=2)
-    terms = loss.terms(logits, torch.tensor([0, 3, 0, 3]))
+    loss = nested_loss(NestedPlusLoss, [100, 40, 20, 10, 5], 3, views=2)
+    terms = loss.terms(Prediction(logits, torch.tensor([0, 3, 0, 3])))
     values = {name: term.item() for name, term in terms.items()}
     expected = {"ce": 3.840471, "hard_ce": 3.611155, "intra": 7.465658, "inter": 0.451709}
     assert values == pytest.approx(expected, abs=2e-5)
@@ -117,7 +119,7 @@ def oracle(logits, targets, views, mode, number, per_expert):
 def test_equals_the_naive_loss_in_value_and_gradient(experts, views, number, mode, per_expert):
     logits, targets = draw(experts, views, 2)
     mine, naive = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    terms = build(views, mode, number, per_expert).terms(mine, targets)
+    terms = build(views, mode, number, per_expert).terms(Prediction(mine, targets))
     expected = oracle(naive, targets, views, mode, number, per_expert)
     assert terms.keys() == expected.keys()
     for name, term in terms.items():
@@ -146,16 +148,16 @@ def test_members_may_change_places_where_each_chooses_for_itself(mode):
 
 
 def test_one_view_has_no_intra_and_one_expert_no_inter():
-    assert list(build(1).terms(*draw(views=1))) == ["ce", "hard_ce", "inter"]
-    assert list(build(3).terms(*draw(experts=1))) == ["ce", "hard_ce", "intra"]
-    assert list(build(1).terms(*draw(experts=1, views=1))) == ["ce", "hard_ce"]
+    assert list(build(1).terms(Prediction(*draw(views=1)))) == ["ce", "hard_ce", "inter"]
+    assert list(build(3).terms(Prediction(*draw(experts=1)))) == ["ce", "hard_ce", "intra"]
+    assert list(build(1).terms(Prediction(*draw(experts=1, views=1)))) == ["ce", "hard_ce"]
 
 
 @pytest.mark.parametrize("per_expert", [False, True])
 @pytest.mark.parametrize("mode", MODES)
 def test_equal_views_and_experts_have_nothing_to_learn_from_each_other(mode, per_expert):
     logits, targets = draw(1, 1)
-    terms = build(3, mode, per_expert=per_expert).terms(logits.repeat(2, 3, 1), targets.repeat(3))
+    terms = build(3, mode, per_expert=per_expert).terms(Prediction(logits.repeat(2, 3, 1), targets.repeat(3)))
     assert terms["intra"].abs() < 1e-6
     assert terms["inter"].abs() < 1e-6
 

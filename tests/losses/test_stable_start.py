@@ -2,15 +2,16 @@
 
 import pytest
 import torch
+from loss_parts import nested_loss
 
 from longtail.config import load_config
 from longtail.errors import UserError
-from longtail.losses import NestedLoss, NestedPlusLoss, build_loss
+from longtail.losses import NestedLoss, NestedPlusLoss, Prediction, build_loss
 
 COUNTS = [50, 30, 12, 7, 3, 2]
 LOSSES = [
-    lambda **settings: NestedLoss(COUNTS, 3, **settings),
-    lambda **settings: NestedPlusLoss(COUNTS, 3, 2, **settings),
+    lambda **settings: nested_loss(NestedLoss, COUNTS, 3, **settings),
+    lambda **settings: nested_loss(NestedPlusLoss, COUNTS, 3, views=2, **settings),
 ]
 DISTILLED = {"nbod", "hard_nbod", "intra", "inter"}
 
@@ -22,10 +23,10 @@ def draw():
 
 @pytest.mark.parametrize("make", LOSSES, ids=["ncl", "ncl++"])
 def test_the_distillation_grows_and_the_rest_does_not(make):
-    full, ramped = make().terms(*draw()), make(ramp=4)
+    full, ramped = make().terms(Prediction(*draw())), make(ramp=4)
     for epoch, share in ((1, 0.0), (2, 0.25), (4, 0.75), (5, 1.0), (9, 1.0), (3, 0.5)):
         ramped.set_epoch(epoch)
-        for name, term in ramped.terms(*draw()).items():
+        for name, term in ramped.terms(Prediction(*draw())).items():
             torch.testing.assert_close(term, full[name] * (share if name in DISTILLED else 1.0))
 
 
@@ -40,7 +41,9 @@ def test_without_a_ramp_it_is_whole_in_the_first_epoch(make):
 @pytest.mark.parametrize("make", LOSSES, ids=["ncl", "ncl++"])
 def test_the_prior_matters_where_classes_keep_a_logit_of_zero_only(make):
     for mode in ("exclude", "zero"):
-        counts, shares = (make(hard_mode=mode, prior=prior).terms(*draw()) for prior in ("counts", "frequencies"))
+        counts, shares = (
+            make(mode=mode, prior=prior).terms(Prediction(*draw())) for prior in ("counts", "frequencies")
+        )
         torch.testing.assert_close(counts["ce"], shares["ce"])
         assert torch.allclose(counts["hard_ce"], shares["hard_ce"]) == (mode == "exclude")
 
@@ -51,7 +54,7 @@ def test_the_tree_sets_them():
         load_config(None, ["LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_PRIOR", "frequencies", ramp, 10]), COUNTS
     )
     loss.set_epoch(6)
-    assert loss.share == 0.5
+    assert loss.ramp_factor == 0.5
     torch.testing.assert_close(loss.prior.exp().sum(), torch.tensor(1.0))
     with pytest.raises(UserError, match=r"^LOSS.HCM_PRIOR is 'shares'; allowed: 'counts', 'frequencies'$"):
         load_config(None, ["LOSS.HCM_PRIOR", "shares"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from longtail.config import load_config
-from longtail.losses import build_loss
+from longtail.losses import Prediction, build_loss
 
 COUNTS = [100, 40, 20, 10, 5]
 TARGETS = torch.tensor([0, 3, 4, 1])
@@ -109,7 +109,7 @@ def test_deferral_can_be_switched_back():
 
 def test_worked_example_of_three_experts():
     z = torch.stack([logits(k) for k in range(3)]).requires_grad_()
-    terms = nested().terms(z, TARGETS)
+    terms = nested().terms(Prediction(z, TARGETS))
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(
         {"ce": 5.374891, "hard_ce": 4.576833, "nbod": 0.771414, "hard_nbod": 0.722139}, abs=2e-6
     )
@@ -122,13 +122,13 @@ def test_worked_example_of_three_experts():
 
 def test_worked_example_with_classes_left_out():
     z = torch.stack([logits(k) for k in range(3)])
-    terms = nested(**{"LOSS.HCM_MODE": "exclude"}).terms(z, TARGETS)
+    terms = nested(**{"LOSS.HCM_MODE": "exclude"}).terms(Prediction(z, TARGETS))
     assert terms["hard_ce"].item() == pytest.approx(4.533595, abs=2e-6)
     assert terms["ce"].item() == pytest.approx(5.374891, abs=2e-6)
 
 
 def test_worked_example_with_the_prior_of_frequencies():
     z = torch.stack([logits(k) for k in range(3)])
-    terms = nested(**{"LOSS.HCM_PRIOR": "frequencies"}).terms(z, TARGETS)
+    terms = nested(**{"LOSS.HCM_PRIOR": "frequencies"}).terms(Prediction(z, TARGETS))
     assert terms["hard_ce"].item() == pytest.approx(7.918753, abs=2e-6)
     assert terms["ce"].item() == pytest.approx(5.374891, abs=2e-6)

@@ -14,7 +14,7 @@ from longtail.losses.info_nce import info_nce
 from longtail.models import load_momentum_branch, momentum_branch
 
 
-def unit(vectors):
+def l2_normalize(vectors):
     return vectors / vectors.norm(dim=-1, keepdim=True)
 
 
@@ -26,7 +26,7 @@ def test_a_step_is_the_nested_loss_of_the_first_view_and_info_nce_between_both()
 
     output = before.network(one.images[0], project=True)
     keys = [expert.projection(expert.backbone(one.images[1]).mean((2, 3))) for expert in before.key_encoder.experts]
-    contrast = info_nce(unit(output.projections), unit(torch.stack(keys)), before.queue.keys, 0.2)
+    contrast = info_nce(l2_normalize(output.projections), l2_normalize(torch.stack(keys)), before.queue.keys, 0.2)
     terms = before.loss.terms(output.logits, one.labels)
     assert list(step.parts) == [*terms, "contrastive"]
     torch.testing.assert_close(step.parts["contrastive"], 0.5 * contrast.detach())

@@ -22,7 +22,13 @@ def short_names(folders: tuple[str, ...] = FOLDERS) -> dict[str, Path]:
         path.relative_to(root / folder).with_suffix("").as_posix(): path
         for folder in reversed(folders)
         for path in sorted((root / folder).rglob("*.yaml"))
+        if not path.name.startswith("_")
     }
+
+
+def is_short_name(name: str) -> bool:
+    """Return whether a config is named by a short name instead of a path."""
+    return not name.endswith((".yaml", ".yml")) and not Path(name).is_file()
 
 
 def find_config(name: str) -> Path:
@@ -34,7 +40,7 @@ def find_config(name: str) -> Path:
     Raises:
         UserError: There is no such short name; lists the nearest match.
     """
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+    if not is_short_name(name):
         return Path(name)
     names = short_names()
     if name in names:

@@ -8,7 +8,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from longtail.config.declared import check_values, defaults, flatten
-from longtail.config.files import find_config
+from longtail.config.files import find_config, is_short_name
 from longtail.config.key import Key
 from longtail.config.keys import KEYS
 from longtail.config.names import resolve
@@ -17,7 +17,15 @@ from longtail.errors import UserError
 from longtail.registry import nearest
 
 BASE = "_BASE_"
-_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", tuple: "a list", list: "a list"}
+FOR = "_FOR_"
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple: "a list",
+    list: "a list",
+}
 
 Source = str | Path | Sequence[str | Path]
 
@@ -25,7 +33,8 @@ Source = str | Path | Sequence[str | Path]
 def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> CfgNode:
     """Merge YAML files and overrides into the defaults, and replace released names by own ones.
 
-    A file may begin with `_BASE_: other.yaml` (or a list): those are merged first; their paths start at the file itself.
+    A file may begin with `_BASE_: other.yaml` (or a list): those are merged first; their paths start at the file
+    itself.
 
     Args:
         path: YAML file, or several: a list, or a text joined by commas; merged from left to right. A name without
@@ -40,11 +49,16 @@ def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> Cf
     """
     cfg = defaults()
     paths = split_paths(path)
+    later: dict[str, list[tuple[str, dict[str, Any]]]] = {}  # name -> settings to merge after the file of that name
     for part in paths:
         for source, content in _with_bases(find_config(part), ()):
+            for name, settings in _for_others(content, source).items():
+                later.setdefault(name, []).append((str(source), settings))
             _merge(cfg, content, source=str(source))
+            for origin, settings in later.get(source.stem, []):
+                _merge(cfg, settings, source=origin)
     _merge_overrides(cfg, list(overrides))
-    if cfg.NAME == "default" and len(paths) > 1:
+    if cfg.NAME == KEYS["NAME"].default and paths and (len(paths) > 1 or is_short_name(paths[0])):
         cfg.NAME = "_".join(Path(part).stem for part in paths)
     resolve(cfg)
     check_values(cfg)
@@ -86,6 +100,14 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
     for base in listed:
         yield from _with_bases(path.parent / base, (*children, resolved))
     yield path, content
+
+
+def _for_others(content: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    """Take the section `_FOR_` out of the content of a file."""
+    settings = content.pop(FOR, None) or {}
+    if not isinstance(settings, dict) or not all(isinstance(value, dict) for value in settings.values()):
+        raise UserError(f"{path}: {FOR} must hold sections of keys by the names of config files, not {settings!r}")
+    return settings
 
 
 def _merge(cfg: CfgNode, content: Mapping[str, Any], *, source: str, prefix: str = "") -> None:

@@ -105,7 +105,9 @@ def _resolve_dataset(cfg: CfgNode) -> None:
     data = cfg.DATASET
     tables = (NCL, BAG_OF_TRICKS) if cfg.TRAIN.COMBINER.TYPE.startswith("multi_network") else (BAG_OF_TRICKS, NCL)
     parts = tables[0].get(data.DATASET) or tables[1].get(data.DATASET) or DatasetParts(data.DATASET)
-    if data.DATASET in RELEASED_DATASETS and parts.source in ARCHIVES:  # the release reads the archive whatever these say
+    if (
+        data.DATASET in RELEASED_DATASETS and parts.source in ARCHIVES
+    ):  # the release reads the archive whatever these say
         data.TRAIN_JSON = data.VALID_JSON = ""
     data.DATASET = "annotations" if parts.source in ARCHIVES and data.TRAIN_JSON else parts.source
     data.VIEWS = list(data.VIEWS) or list(parts.views)

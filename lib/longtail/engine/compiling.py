@@ -29,11 +29,13 @@ def check_compilable(place: Place, *, compilable: bool) -> None:
         UserError: Says why, and what to do.
     """
     if not compilable:
-        raise UserError("TRAIN.COMPILE is True; this TRAIN.COMBINER.TYPE changes the network in every step: set it False")
+        raise UserError(
+            "TRAIN.COMPILE is True; this TRAIN.COMBINER.TYPE changes the network in every step: set it False"
+        )
     if place.world.size == 1 and len(place.devices) > 1:
         raise UserError(
-            f"TRAIN.COMPILE is True, for {len(place.devices)} GPUs in one process; distributed_data_parallel_train.sh runs "
-            "compiled networks on several GPUs, one process each"
+            f"TRAIN.COMPILE is True, for {len(place.devices)} GPUs in one process; distributed_data_parallel_train.sh "
+            "runs compiled networks on several GPUs, one process each"
         )
     named = os.environ.get("CXX")
     if not any(shutil.which(compiler) for compiler in ([named] if named else COMPILERS)):
@@ -42,7 +44,7 @@ def check_compilable(place: Place, *, compilable: bool) -> None:
 
 
 def compile_experts(network: nn.Module) -> None:
-    """Let every expert of a network be compiled when it is first called, in place; a network of one piece as a whole."""
+    """Let every expert of a network be compiled at its first call, in place; another network as a whole."""
     for part in getattr(network, "experts", [network]):
         part.compile()
 

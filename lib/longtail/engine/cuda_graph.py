@@ -1,10 +1,10 @@
 """EXPERIMENTAL, not yet run on a GPU: training steps recorded as a CUDA graph once per epoch, then replayed.
 
 A step of small networks consists of thousands of short kernels, and a GPU waits for the host that launches them one by
-one. A CUDA graph launches them all at once. It repeats the recorded work on the recorded addresses: every batch is copied
-to the static batch, and whatever the host decided stays as it was. So only methods whose host decides nothing in a step
-can be replayed (`Method.supports_cuda_graph`). Learning rate and loss may change from epoch to epoch; they are recorded
-again in each.
+one. A CUDA graph launches them all at once. It repeats the recorded work on the recorded addresses: every batch is
+copied to the static batch, and whatever the host decided stays as it was. So only methods whose host decides nothing in
+a step can be replayed (`Method.supports_cuda_graph`). Learning rate and loss may change from epoch to epoch; they are
+recorded again in each.
 """
 
 from collections.abc import Callable
@@ -158,8 +158,8 @@ def build_recorder(cfg: CfgNode, method: Method, place: Place) -> Recorder | Non
         return None
     if not method.supports_cuda_graph:
         raise UserError(
-            f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: training method {cfg.TRAIN.COMBINER.TYPE} draws random numbers or "
-            "decides something on the host in every step; off trains without"
+            f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: training method {cfg.TRAIN.COMBINER.TYPE} draws random "
+            "numbers or decides something on the host in every step; off trains without"
         )
     return CudaGraph(place.device)
 

@@ -37,8 +37,8 @@ class FiniteGuard:
     """Checks every step before the optimizer.
 
     On a CPU the check is immediate. On a GPU it would make the host wait in every step; there the verdict is handed to
-    the fused optimizer, which does not change the weights from the first bad step on, and the host reads it from time to
-    time (`report`).
+    the fused optimizer, which does not change the weights from the first bad step on, and the host reads it from time
+    to time (`report`).
 
     Args:
         optimizer: A fused one if `immediate` is False.
@@ -116,7 +116,8 @@ class FiniteGuard:
 def stop_on(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
     """Let a fused optimizer skip its step if `bad` (scalar float32) is not 0, without the host reading it.
 
-    The attributes are those that torch's GradScaler sets for fused optimizers; a test fails if torch stops reading them.
+    The attributes are those that torch's GradScaler sets for fused optimizers; a test fails if torch stops reading
+    them.
     """
     optimizer.found_inf = bad  # type: ignore[attr-defined]
     optimizer.grad_scale = None  # type: ignore[attr-defined]

@@ -57,9 +57,7 @@ class Trainer:
         self.clipping = GradientClipping(training.optimizer, training.scaler, max_norm=training.plan.clip_norm)
         on_cpu = training.place.device.type == "cpu" and not training.recorder
         self.guard = FiniteGuard(training.optimizer, immediate=on_cpu)
-        self.graph = (
-            GraphStep(self._train_step, training.recorder, guard=self.guard) if training.recorder else None
-        )
+        self.graph = GraphStep(self._train_step, training.recorder, guard=self.guard) if training.recorder else None
         self._seconds_before = 0.0
         self._started = self._saved = time.monotonic()
 
@@ -82,7 +80,9 @@ class Trainer:
         """Train the rest of the epoch, then evaluate, log and save."""
         t, epoch = self.training, self.epoch
         self._set_up_epoch()
-        progress = Progress(f"epoch {epoch}/{t.plan.epochs}", len(t.loaders.train), done=self.batch, quiet=not t.place.main)
+        progress = Progress(
+            f"epoch {epoch}/{t.plan.epochs}", len(t.loaders.train), done=self.batch, quiet=not t.place.main
+        )
         try:
             for loaded in self._batches():
                 batch = loaded.to(t.place.device)
@@ -262,9 +262,7 @@ class Trainer:
     def outcome(self) -> dict[str, Any]:
         """Return the content of results.json."""
         bad = self.training.loaders.bad_images
-        return outcome(
-            self.training.facts, self.results, seconds=self.seconds(), extra=bad.summary() if bad else {}
-        )
+        return outcome(self.training.facts, self.results, seconds=self.seconds(), extra=bad.summary() if bad else {})
 
     def save(self, also: str | None = None) -> None:
         """Write last.pth, and a copy under another name; every process takes part."""

@@ -5,8 +5,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from longtail.evaluation.shots import GROUPS
 from longtail.evaluation.figures.style import FAINT, INK, SHOT_COLORS, dress, legend, new_figure, save
+from longtail.evaluation.shots import GROUPS
 from longtail.files import atomic_write
 
 SHOWN = ("top1", *GROUPS)

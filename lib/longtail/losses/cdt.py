@@ -11,7 +11,7 @@ from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_fl
 
 
 class CDT(Loss):
-    """Cross-entropy of z_c / a_c with a_c = (n_max / n_c)^gamma (Ye et al., arXiv 2001.01385); inference uses the raw z.
+    """Cross-entropy of z_c / a_c, a_c = (n_max / n_c)^gamma (Ye et al., arXiv 2001.01385); inference uses the raw z.
 
     Args:
         class_counts: Training images per class n_c, (C,).

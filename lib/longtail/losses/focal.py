@@ -52,7 +52,7 @@ class Focal(Loss):
 
 
 def deferred_weights(class_counts: Sequence[int], start_epoch: int | None) -> Tensor | None:
-    """Return n_min / n_c, (C,), if re-weighting is deferred, else None: plain focal loss has no weights, as released."""
+    """Return n_min / n_c, (C,), if re-weighting is deferred, else None: plain focal loss has none, as released."""
     return None if start_epoch is None else inverse_frequency(class_counts)
 
 

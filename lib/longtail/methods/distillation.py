@@ -71,8 +71,8 @@ def build_teacher(student: nn.Module, path: str) -> nn.Module:
     missing = [name for name in report.missing if not name.endswith("num_batches_tracked")]  # torch 0.4 had none
     if missing:
         raise UserError(
-            f"{KEY} {path} lacks {len(missing)} of the network's weights, such as {missing[0]}; it must be a network of "
-            "the student's architecture"
+            f"{KEY} {path} lacks {len(missing)} of the network's weights, such as {missing[0]}; it must be a network "
+            "of the student's architecture"
         )
     return teacher
 

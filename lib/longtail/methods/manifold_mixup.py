@@ -17,8 +17,8 @@ from longtail.models import HiddenMixing, Network, chunks_of
 class ManifoldMixup(Mixing):
     """Mixup of hidden states (Verma et al., arXiv 1806.05236) behind one fixed module, the same in every expert.
 
-    The paper draws the layer for each batch; the released Bag of Tricks fixes it. The experts mix the same rows with the
-    same lam. Under DataParallel a row is mixed with one that is computed on the same device.
+    The paper draws the layer for each batch; the released Bag of Tricks fixes it. The experts mix the same rows with
+    the same lam. Under DataParallel a row is mixed with one that is computed on the same device.
 
     Args:
         network: Network of experts.

@@ -126,8 +126,8 @@ class Network(nn.Module):
 
         Args:
             images: The same for all experts.
-            project: Also return projections (E, B, P); every expert must have a projection head. Off by default, because
-                evaluation does not need them.
+            project: Also return projections (E, B, P); every expert must have a projection head. Off by default,
+                because evaluation does not need them.
         """
         if self.streams:
             results = in_streams(self.experts, images, streams=self.streams)

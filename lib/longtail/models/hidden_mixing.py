@@ -6,9 +6,9 @@ network takes two more arguments, `lam` and `partners`, and mixes the output of 
     with HiddenMixing(network, "layer2"):
         output = wrapped_network(images, lam=lam, partners=partners)
 
-Both are tensors with one row per image, so DataParallel splits them like the images, and the copy of the network on each
-device mixes its own rows: `partners` are indices inside the chunk of that device (`chunks_of`). The copies share the
-hooks and run in separate threads, hence the thread-local memory of what to mix.
+Both are tensors with one row per image, so DataParallel splits them like the images, and the copy of the network on
+each device mixes its own rows: `partners` are indices inside the chunk of that device (`chunks_of`). The copies share
+the hooks and run in separate threads, hence the thread-local memory of what to mix.
 """
 
 import threading
@@ -52,9 +52,9 @@ class HiddenMixing:
             is called once and returns a tensor (B, ...).
 
     Raises:
-        UserError: A backbone has no such module; lists what may be named instead. At the end of the context: the network
-            does not call the module exactly once, or it returns something else. Not earlier, because an error that
-            leaves a thread of DataParallel carries that thread's traceback in its text.
+        UserError: A backbone has no such module; lists what may be named instead. At the end of the context: the
+            network does not call the module exactly once, or it returns something else. Not earlier, because an error
+            that leaves a thread of DataParallel carries that thread's traceback in its text.
     """
 
     def __init__(self, network: Network, location: str) -> None:

@@ -23,10 +23,10 @@ from longtail.models.weights import load_backbone_weights
 class KeyEncoder(nn.Module):
     """Images to keys; its parameters follow those of a network, k <- a k + (1 - a) q (arXiv 1911.05722, eq. 2).
 
-    Batch norm: in training mode the keys are normalized by the statistics of their own batch, and the running statistics
-    follow these batches too, as in MoCo and in the release. They are not averaged with the network's, because they
-    describe the activations of these weights. They only matter for the keys in evaluation mode (EVAL_MODE), where they
-    stay what they were at the start.
+    Batch norm: in training mode the keys are normalized by the statistics of their own batch, and the running
+    statistics follow these batches too, as in MoCo and in the release. They are not averaged with the network's,
+    because they describe the activations of these weights. They only matter for the keys in evaluation mode
+    (EVAL_MODE), where they stay what they were at the start.
 
     Args:
         network: Network to follow, with projection heads; not a part of this module.

@@ -175,9 +175,9 @@ def _fresh_heads(
     in_file = {own for own in own_names(state_dict).values() if own}
     for number, head in enumerate(getattr(model, "heads", [])):
         path = paths[id(head)]
-        if backbone_only:
-            fresh.append(path)
-        elif path not in stages and not _same_kind(model, head, path=path, in_file=in_file, kinds=kinds, number=number):
+        if backbone_only or (
+            path not in stages and not _same_kind(model, head, path=path, in_file=in_file, kinds=kinds, number=number)
+        ):
             fresh.append(path)
     return fresh
 

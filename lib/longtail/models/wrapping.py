@@ -45,7 +45,9 @@ def wrap(module: nn.Module, place: Place) -> nn.Module:
 
 def unwrap(module: Any) -> nn.Module:
     """Return the module inside DataParallel or DistributedDataParallel, or the module itself."""
-    inner: nn.Module = module.module if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else module
+    inner: nn.Module = (
+        module.module if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else module
+    )
     return inner
 
 

@@ -45,8 +45,8 @@ class Results:
     """Best and last evaluation of a run.
 
     Attributes:
-        best: {"epoch", "ensemble": {...}, "experts": [{...}]} of the epoch with the highest ensemble top-1; the first of
-            equals.
+        best: {"epoch", "ensemble": {...}, "experts": [{...}]} of the epoch with the highest ensemble top-1; the first
+            of equals.
         best_single: {"epoch", "expert" (from 1), "top1"} of the best single expert in any epoch.
         last: As `best`, of the newest evaluated epoch.
     """

@@ -11,10 +11,10 @@ from yacs.config import CfgNode
 from longtail.checkpoint_file import save_checkpoint
 from longtail.distributed import Place, from_main
 from longtail.runs.console import log_to_file
-from longtail.runs.directory import RunDirectory, create_run
+from longtail.runs.directory import create_run
 from longtail.runs.loggers import Logger, Record, build_loggers
-from longtail.runs.resume import ResumePoint, find_resume_point, load_compatible
 from longtail.runs.results import RunFacts
+from longtail.runs.resume import ResumePoint, find_resume_point, load_compatible
 
 logger = logging.getLogger(__name__)
 

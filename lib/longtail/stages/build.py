@@ -207,10 +207,14 @@ def load_method_state(method: nn.Module, path: str) -> None:
     own = method.state_dict()
     shared = {name: value for name, value in state.items() if name in own}
     if not shared:
-        raise UserError(f"METHOD.STATE {path} holds nothing of this training method; it has: {', '.join(list(state)[:5])}")
+        raise UserError(
+            f"METHOD.STATE {path} holds nothing of this training method; it has: {', '.join(list(state)[:5])}"
+        )
     for name, value in shared.items():
         if isinstance(value, Tensor) and value.shape != own[name].shape:
-            raise UserError(f"METHOD.STATE {path}: {name} is {list(value.shape)}, this method's is {list(own[name].shape)}")
+            raise UserError(
+                f"METHOD.STATE {path}: {name} is {list(value.shape)}, this method's is {list(own[name].shape)}"
+            )
     method.load_state_dict(shared, strict=False)
     logger.info("state of the training method from %s: %d of %d entries", path, len(shared), len(own))
 

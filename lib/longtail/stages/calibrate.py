@@ -68,7 +68,12 @@ def _results(
 
 
 def _write(
-    setup: EvaluationSetup, output: Path, choice: dict[str, Any], *, swept: list[dict[str, Any]], reported: dict[str, Any]
+    setup: EvaluationSetup,
+    output: Path,
+    choice: dict[str, Any],
+    *,
+    swept: list[dict[str, Any]],
+    reported: dict[str, Any],
 ) -> None:
     name = choice["key"].rpartition(".")[2].lower()
     write_sweep(output / f"{name}_sweep.csv", sweep_rows(name, choice["values"], swept))
@@ -76,6 +81,8 @@ def _write(
     head = {"checkpoint": str(setup.checkpoint), "split": choice["report_on"]}
     LockedFolder(output).write_json("results.json", {**head, "calibration": choice, **reported})
     same = "; chosen on the reported split, which overstates the result" if choice["same_split"] else ""
-    logger.info("%s %g chosen on %s%s; on %s:", choice["key"], choice["value"], choice["fit_on"], same, choice["report_on"])
+    logger.info(
+        "%s %g chosen on %s%s; on %s:", choice["key"], choice["value"], choice["fit_on"], same, choice["report_on"]
+    )
     for line in summary(reported):
         logger.info("  %s", line)

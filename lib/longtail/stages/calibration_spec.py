@@ -41,8 +41,8 @@ class Calibration:
         """
         if "test" in (self.fit_on, self.report_on) and not cfg.DATASET.TEST_JSON:
             raise UserError(
-                "calibrate reports on the test split, but DATASET.TEST_JSON is empty; name it, or set fit_on and report_on "
-                "to valid and same_split to True"
+                "calibrate reports on the test split, but DATASET.TEST_JSON is empty; name it, or set fit_on and "
+                "report_on to valid and same_split to True"
             )
 
 
@@ -64,7 +64,7 @@ def read_calibration(entry: Mapping[str, Any], name: str) -> Calibration:
             raise UserError(f"{name}: {key} is {split!r}; allowed: {', '.join(SPLITS)}")
     if fit_on == report_on and entry.get("same_split") is not True:
         raise UserError(
-            f"{name}: the strength would be chosen on the split that is reported ({fit_on}), which overstates the result; "
-            "set same_split: True to do it all the same"
+            f"{name}: the strength would be chosen on the split that is reported ({fit_on}), which overstates the "
+            "result; set same_split: True to do it all the same"
         )
     return Calibration(str(over), tuple(float(value) for value in values), fit_on, report_on)

@@ -124,9 +124,7 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
         if uses_post_hoc(cfg):
             heads = build_adjusted_heads(cfg, setup.network.heads, class_counts=setup.class_counts())
             network = PostHocClassifier(setup.network, heads)
-        evaluator = evaluate(
-            network, setup.loader, setup.new_evaluator(), normalize=setup.normalize, place=setup.place
-        )
+        evaluator = evaluate(network, setup.loader, setup.new_evaluator(), normalize=setup.normalize, place=setup.place)
         return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, output=output))
 
 
@@ -176,7 +174,9 @@ def _checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
     for path in (run.models / name, Path(name)):
         if path.is_file():
             return path
-    raise UserError(f"checkpoint {name} is neither in {run.models} nor a file; TEST.MODEL_FILE names the one to evaluate")
+    raise UserError(
+        f"checkpoint {name} is neither in {run.models} nor a file; TEST.MODEL_FILE names the one to evaluate"
+    )
 
 
 def _new_folder(run: RunDirectory) -> Path:

@@ -15,7 +15,8 @@ from yacs.config import CfgNode
 from longtail.config import expert_backbones
 from longtail.data import ImageSet, Normalize, build_normalize, build_splits
 from longtail.data.augment import build_policy, evaluation_transforms
-from longtail.data.augment.placement import Axis, bring_back, place as place_axes
+from longtail.data.augment.placement import Axis, bring_back
+from longtail.data.augment.placement import place as place_axes
 from longtail.data.cam import new_image
 from longtail.data.cam_plan import Plan, new_images_per_class
 from longtail.data.generated import check_generation
@@ -45,8 +46,8 @@ def generate(cfg: CfgNode, *, place: Place) -> Path:
 
     Images in memory (small ones, CIFAR and the like) fill every class up to n_max + n_min; other data sets fill classes
     below DATASET.CAM_NUMBER_THRES images up to it. The maps are those of the first expert of the network
-    NETWORK.PRETRAINED_MODEL. Image k depends on the seed and k alone: a generation that was stopped resumes, and one that
-    is finished does nothing.
+    NETWORK.PRETRAINED_MODEL. Image k depends on the seed and k alone: a generation that was stopped resumes, and one
+    that is finished does nothing.
 
     Args:
         cfg: Config; DATASET.GENERATE_CAM_BASED_DATASET may be False.
@@ -144,7 +145,7 @@ class _Generator:
                 progress.close()
 
     def _chunk(self, chunk: Sequence[int], missing: list[int], *, pixels: Any, pool: ThreadPoolExecutor) -> None:
-        """Generate the missing images of a chunk; maps are computed for all of it, so that batches are always the same."""
+        """Generate the missing images of a chunk; maps are computed for all of it, so batches are always the same."""
         plans = {k: self.plan[k] for k in chunk}
         sources = list(dict.fromkeys(plan.source for plan in plans.values()))
         originals = dict(zip(sources, pool.map(lambda index: pixels[index], sources), strict=True))

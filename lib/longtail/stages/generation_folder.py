@@ -1,8 +1,8 @@
 """Folder of generated images: detecting complete and partial outputs, and outputs of other inputs.
 
-What the images depend on is written before the first of them, the annotation file after the last. If the annotation file
-exists, all images exist; a folder without it can be resumed if it is of the same inputs. The names of the images carry a
-digest of the inputs, so that a training on other images has another fingerprint.
+What the images depend on is written before the first of them, the annotation file after the last. If the annotation
+file exists, all images exist; a folder without it can be resumed if it is of the same inputs. The names of the images
+carry a digest of the inputs, so that a training on other images has another fingerprint.
 """
 
 import hashlib

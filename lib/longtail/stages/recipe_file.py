@@ -147,7 +147,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: KEY, VALUE, ... for all stages, or STAGE:KEY, VALUE, ... for one; NAME renames the recipe.
 
     Raises:
-        UserError: A file is missing, a key or name is unknown, a stage takes what does not exist, or a config is refused.
+        UserError: A file is missing, a key or name is unknown, a stage takes what does not exist, or a config is
+            refused.
     """
     path = Path(path)
     content = read_yaml(path, "recipe")

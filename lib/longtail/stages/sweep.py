@@ -97,9 +97,7 @@ def collect_features(setup: EvaluationSetup, loader: Loader) -> Encoded:
 
 
 @torch.no_grad()
-def evaluate_heads(
-    setup: EvaluationSetup, heads: AdjustedHeads, *, encoded: Encoded
-) -> Evaluator:
+def evaluate_heads(setup: EvaluationSetup, heads: AdjustedHeads, *, encoded: Encoded) -> Evaluator:
     """Evaluate adjusted heads on collected features, over all processes."""
     evaluator, device = setup.new_evaluator(), setup.place.device
     for features, labels in encoded:

@@ -142,8 +142,8 @@ LOSS: Keys = {
     ),
     "LOSS.HCM_PER_EXPERT": Key(
         False,
-        "True: each expert (NCL++: on each view) chooses its own hard classes, as in the papers. False: the first expert "
-        "chooses for all, as released.",
+        "True: each expert (NCL++: on each view) chooses its own hard classes, as in the papers. False: the first "
+        "expert chooses for all, as released.",
         ours=True,
     ),
     "LOSS.HCM_PRIOR": Key(
@@ -185,7 +185,8 @@ LOSS: Keys = {
     ),
     "LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS": Key(
         0,
-        "Epochs over which the weight of the distillation grows from 0 to its full value; 0: full at once, as released.",
+        "Epochs over which the weight of the distillation grows from 0 to its full value; 0: full at once, as "
+        "released.",
         low=0,
         ours=True,
     ),

@@ -5,13 +5,13 @@ from longtail.config.key import Key, Keys
 NETWORK: Keys = {
     "BACKBONE.TYPE": Key(
         "res50",
-        "Backbone of a network with one expert: res32_cifar | res10 | res50 | res152 | resnext50 | timm/<name of a model "
-        "of timm>.",
+        "Backbone of a network with one expert: res32_cifar | res10 | res50 | res152 | resnext50 | timm/<name of a "
+        "model of timm>.",
     ),
     "BACKBONE.MULTI_NETWORK_TYPE": Key(
         [],
-        "Backbone of each expert; empty: one expert with BACKBONE.TYPE. (NCL's default was ['res32_cifar'], which would "
-        "change every Bag of Tricks file.)",
+        "Backbone of each expert; empty: one expert with BACKBONE.TYPE. (NCL's default was ['res32_cifar'], which "
+        "would change every Bag of Tricks file.)",
         items="name",
     ),
     "BACKBONE.FREEZE": Key(
@@ -20,8 +20,8 @@ NETWORK: Keys = {
     ),
     "BACKBONE.FROZEN_STATISTICS": Key(
         "still",
-        "Batch norm of a frozen backbone: still (normalize by the stored statistics, which stay) | moving (as released: "
-        "normalize by each batch's).",
+        "Batch norm of a frozen backbone: still (normalize by the stored statistics, which stay) | moving (as "
+        "released: normalize by each batch's).",
         allowed=("still", "moving"),
         ours=True,
     ),
@@ -38,7 +38,8 @@ NETWORK: Keys = {
     "CLASSIFIER.TYPE": Key(
         "FC",
         "Head: FC | FCNorm (cosine) | cos (scaled cosine plus bias). Heads of a second stage, which start from "
-        "NETWORK.PRETRAINED_MODEL: cRT (FC trained from scratch) | LWS (FC of which only a scale per class is trained).",
+        "NETWORK.PRETRAINED_MODEL: cRT (FC trained from scratch) | LWS (FC of which only a scale per class is "
+        "trained).",
     ),
     "CLASSIFIER.BIAS": Key(
         True,
@@ -66,8 +67,8 @@ NETWORK: Keys = {
     ),
     "NETWORK.TYPE": Key(
         "experts",
-        "Shape of the network: experts (one backbone and one head per expert) | cascade (one backbone, heads that branch "
-        "off at taps).",
+        "Shape of the network: experts (one backbone and one head per expert) | cascade (one backbone, heads that "
+        "branch off at taps).",
         ours=True,
     ),
     "NETWORK.PRETRAINED": Key(
@@ -90,8 +91,8 @@ NETWORK: Keys = {
     ),
     "NETWORK.MOCO_RELEASED": Key(
         False,
-        "True, as released: the momentum encoder and its projection head start from random weights of their own, and the "
-        "projection head stays there. False: both start as copies of the trained ones and follow them.",
+        "True, as released: the momentum encoder and its projection head start from random weights of their own, and "
+        "the projection head stays there. False: both start as copies of the trained ones and follow them.",
         ours=True,
     ),
     "NETWORK.MOCO_K": Key(

@@ -59,14 +59,14 @@ TRAINING: Keys = {
     ),
     "TRAIN.COMPILE": Key(
         False,
-        "Compile each expert with torch.compile; needs a C++ compiler, and some time before the first step. Off: on the "
-        "CPU on which it was measured, it gained no more than the noise between runs.",
+        "Compile each expert with torch.compile; needs a C++ compiler, and some time before the first step. Off: on "
+        "the CPU on which it was measured, it gained no more than the noise between runs.",
         ours=True,
     ),
     "TRAIN.CUDA_GRAPH": Key(
         "off",
-        "Experimental, not yet run on a GPU: record a step once per epoch as a CUDA graph and replay it, with the experts "
-        "one after another (loop) or in parallel streams (streams).",
+        "Experimental, not yet run on a GPU: record a step once per epoch as a CUDA graph and replay it, with the "
+        "experts one after another (loop) or in parallel streams (streams).",
         allowed=("off", "loop", "streams"),
         ours=True,
     ),
@@ -85,8 +85,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.COMBINER.TYPE": Key(
         "default",
-        "Training method: supervised | contrastive | mixup | manifold_mixup | remix | bbn_mixup | distillation. Released "
-        "names are replaced by these when the config is loaded.",
+        "Training method: supervised | contrastive | mixup | manifold_mixup | remix | bbn_mixup | distillation. "
+        "Released names are replaced by these when the config is loaded.",
     ),
     "TRAIN.COMBINER.ALPHA": Key(
         1.0,
@@ -112,8 +112,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.COMBINER.REMIX.RELEASED": Key(
         False,
-        "True, as released: the weights of the labels are averaged over the batch. False: each mixture has its own, as in "
-        "the paper.",
+        "True, as released: the weights of the labels are averaged over the batch. False: each mixture has its own, as "
+        "in the paper.",
         ours=True,
     ),
     "TRAIN.COMBINER.DIVE.TEACHER_MODEL": Key(
@@ -138,8 +138,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.SAMPLER.TYPE": Key(
         "default",
-        "default: every image once per epoch | weighted sampler: draw a class, then one of its images | bbn sampler: as "
-        "default, and a partner for each batch.",
+        "default: every image once per epoch | weighted sampler: draw a class, then one of its images | bbn sampler: "
+        "as default, and a partner for each batch.",
     ),
     "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE": Key(
         "balance",
@@ -161,8 +161,8 @@ TRAINING: Keys = {
     "TRAIN.SAMPLER.MULTI_NETWORK_TYPE": Key(
         ["default"],
         "NCL's key, of which the first name counts: default (see TYPE) | weighted_balance | weighted_square (p_c ~ "
-        "n_c^0.25, which is what its code computes) | weighted_progressive. Replaced by TYPE and WEIGHTED_SAMPLER when the "
-        "config is loaded.",
+        "n_c^0.25, which is what its code computes) | weighted_progressive. Replaced by TYPE and WEIGHTED_SAMPLER when "
+        "the config is loaded.",
         items="name",
     ),
     "TRAIN.OPTIMIZER.TYPE": Key(
@@ -203,8 +203,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.OPTIMIZER.DECAY_1D": Key(
         True,
-        "Weight decay also on parameters with one dimension (batch norm, biases), position embeddings and class tokens, as "
-        "NCL and Bag of Tricks do.",
+        "Weight decay also on parameters with one dimension (batch norm, biases), position embeddings and class "
+        "tokens, as NCL and Bag of Tricks do.",
         ours=True,
     ),
     "TRAIN.OPTIMIZER.LAYER_DECAY": Key(

@@ -2,12 +2,10 @@
 
 from yacs.config import CfgNode
 
-from longtail.config import method_name, sampling
+from longtail.config import sampling
 from longtail.data.samplers.base import SAMPLERS
 from longtail.data.samplers.class_weighted import WEIGHTINGS
 from longtail.errors import UserError
-
-TAKE_PARTNERS = ("plain", "bbn_mixup")  # training methods
 
 
 def check_sampling(cfg: CfgNode) -> None:
@@ -22,8 +20,3 @@ def check_sampling(cfg: CfgNode) -> None:
     kind = f"TRAIN.SAMPLER.TYPE is {chosen.kind!r}"
     if cfg.TRAIN.TWO_STAGE.DRS and chosen.kind != "weighted sampler":
         raise UserError(f"TRAIN.TWO_STAGE.DRS is True and {kind}; only 'weighted sampler' can be deferred")
-    if chosen.kind == "bbn sampler" and method_name(cfg) not in TAKE_PARTNERS:
-        raise UserError(
-            f"{kind}, which gives pairs of batches; TRAIN.COMBINER.TYPE must be default or bbn_mix, "
-            f"not {cfg.TRAIN.COMBINER.TYPE}"
-        )

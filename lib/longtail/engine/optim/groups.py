@@ -30,9 +30,7 @@ def parameter_groups(
             continue
         decay = weight_decay if decay_1d or (parameter.dim() > 1 and name not in without) else 0.0
         scale = 1.0 if layer_decay == 1 else layer_decay ** _depth(model, name)
-        group = groups.setdefault(
-            (decay, scale), {"params": [], "names": [], "weight_decay": decay, "lr_scale": scale}
-        )
+        group = groups.setdefault((decay, scale), {"params": [], "names": [], "weight_decay": decay, "lr_scale": scale})
         group["params"].append(parameter)
         group["names"].append(name)
     return list(groups.values())

@@ -50,7 +50,7 @@ def build_schedule(cfg: CfgNode) -> Schedule:
 
 
 def learning_rates(cfg: CfgNode) -> list[float]:
-    """Return the learning rate of epoch 1, 2, ..., MAX_EPOCH; for a schedule per step that of each epoch's first step."""
+    """Return the learning rate of epoch 1, 2, ..., MAX_EPOCH; per step schedules: of the first step of each epoch."""
     schedule = build_schedule(cfg)
     return [schedule(epoch) for epoch in range(1, cfg.TRAIN.MAX_EPOCH + 1)]
 
@@ -107,10 +107,10 @@ def cosine(cfg: CfgNode) -> Schedule:
 
 @SCHEDULES.register("warmup_cosine")
 def warmup_cosine(cfg: CfgNode) -> Schedule:
-    """Per step: linear from 0 to the base rate at WARM_EPOCH, then a cosine to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH).
+    """Per step: linear from 0 to the base rate at WARM_EPOCH, then cosine to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH).
 
-    With EPOCH_OFFSET 1, as CADEL releases it, training starts at 1 / WARM_EPOCH of the base rate, and the last epoch lies
-    behind the end of the cosine, where the rate rises a little.
+    With EPOCH_OFFSET 1, as CADEL releases it, training starts at 1 / WARM_EPOCH of the base rate, and the last epoch
+    lies behind the end of the cosine, where the rate rises a little.
     """
     keys, base, end = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.OPTIMIZER.BASE_LR, _cosine_end(cfg)
     warm = keys.WARM_EPOCH

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longtail.evaluation.confusion import ConfusionMatrix, Integers
+from longtail.evaluation.figures.style import DPI, FAINT, INK, SHOT_COLORS, dress, new_figure, save
 from longtail.evaluation.report import check_names
 from longtail.evaluation.shots import FEW, MANY, counts_list, shot_groups
-from longtail.evaluation.figures.style import DPI, FAINT, INK, SHOT_COLORS, dress, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

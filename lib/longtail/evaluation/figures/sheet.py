@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from longtail.evaluation.confusion import Integers
+from longtail.evaluation.figures.style import FAINT, INK, SHOT_COLORS, new_figure, save
 from longtail.evaluation.figures.training import draw_class_counts
 from longtail.evaluation.shots import FEW, MANY, shot_groups
-from longtail.evaluation.figures.style import FAINT, INK, SHOT_COLORS, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

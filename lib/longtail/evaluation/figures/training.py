@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from longtail.evaluation.confusion import ConfusionMatrix, Integers
-from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_accuracy, shot_groups
 from longtail.evaluation.figures.style import (
     EXPERT,
     FAINT,
@@ -20,6 +19,7 @@ from longtail.evaluation.figures.style import (
     plain_log,
     save,
 )
+from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_accuracy, shot_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

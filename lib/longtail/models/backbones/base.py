@@ -15,7 +15,8 @@ class BackboneOptions:
 
     Attributes:
         image_size: Image height and width in pixels, for backbones that must know them.
-        drop_path: Probability of dropping a residual branch in the last block (stochastic depth), for backbones with it.
+        drop_path: Probability of dropping a residual branch in the last block (stochastic depth), for backbones with
+            it.
     """
 
     image_size: tuple[int, int] = (224, 224)

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from longtail.models.backbones.base import BACKBONES, BackboneOptions, StagedBackbone
 
-
 DEFAULT = BackboneOptions()
 
 

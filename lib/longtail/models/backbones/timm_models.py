@@ -1,8 +1,8 @@
 """The models of timm as backbones, called `timm/<name>`: `timm/resnet18`, `timm/vit_tiny_patch16_224`.
 
-A model comes without its classifier and with its own pooling, so it gives vectors (B, D): what the classifier would have
-seen. For a convolutional network these are the averages of its feature map, for a vision transformer its class token or
-mean token. D is read from the model. Weights are not downloaded: they start at random, or from the file
+A model comes without its classifier and with its own pooling, so it gives vectors (B, D): what the classifier would
+have seen. For a convolutional network these are the averages of its feature map, for a vision transformer its class
+token or mean token. D is read from the model. Weights are not downloaded: they start at random, or from the file
 BACKBONE.PRETRAINED_MODEL with timm's parameter names. Vision transformers are built for INPUT_SIZE.
 """
 

@@ -36,7 +36,9 @@ NCL_MOCO = NameTable(
         _BACKBONE,
     ),
 )
-NCL = NameTable("NCL", r"(backbone|classifier)\.\d+\.", (_BACKBONE, (r"classifier\.(\d+)\.(.+)", r"experts.\1.head.\2")))
+NCL = NameTable(
+    "NCL", r"(backbone|classifier)\.\d+\.", (_BACKBONE, (r"classifier\.(\d+)\.(.+)", r"experts.\1.head.\2"))
+)
 
 
 def momentum_branch(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

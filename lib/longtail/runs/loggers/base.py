@@ -28,8 +28,8 @@ def build_loggers(names: Sequence[str], run: RunDirectory, *, epoch: int) -> lis
     Args:
         names: Names in the registry.
         run: Where they write.
-        epoch: First epoch (from 1) that will be written; records of a stopped process from it on are dropped, so that no
-            epoch is listed twice.
+        epoch: First epoch (from 1) that will be written; records of a stopped process from it on are dropped, so that
+            no epoch is listed twice.
 
     Raises:
         UserError: There is no such logger.
