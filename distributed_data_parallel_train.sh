@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Train in several processes (DistributedDataParallel), one per GPU, or on the CPU through gloo.
-# CONFIG may be a recipe: its stages are trained one after the other.
+# CONFIG is a YAML file or short names, joined by commas; it may be a recipe.
 #
 #   bash distributed_data_parallel_train.sh CONFIG NUM_PROCESSES GPUS [--resume auto|never|PATH] [KEY VALUE ...]
-#   bash distributed_data_parallel_train.sh configs/cifar10_lt/im100/ncl.yaml 4 0,1,2,3
-#   bash distributed_data_parallel_train.sh configs/cifar10_lt/im100/ncl.yaml 2 cpu
+#   bash distributed_data_parallel_train.sh cifar10_im100,ncl 4 0,1,2,3
+#   bash distributed_data_parallel_train.sh cifar10_im100,ncl 2 cpu
 #
-# TORCHRUN_ARGS goes to torchrun as it is, for several machines: "--nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST:29500".
+# TORCHRUN_ARGS is passed to torchrun, for several machines: "--nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST:29500".
 set -euo pipefail
 if [ $# -lt 3 ]; then
     sed -n '5,7s/^# *//p' "$0" >&2
@@ -16,9 +16,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/.venv/bin/python}
 [ -z "${VIRTUAL_ENV:-}" ] && [ -x "$python" ] || python=${PYTHON:-python3}
 where=${TORCHRUN_ARGS:---standalone}
-# A new meeting place for every restart: in a shared one torchrun leaves the addresses of processes that are gone.
+# A new rendezvous store for every restart: in a shared one torchrun leaves the addresses of processes that have exited.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=${TORCH_DISABLE_SHARE_RDZV_TCP_STORE:-1}
-kind=--cfg
-grep -qs '^stages:' "$1" && kind=--recipe
 # shellcheck disable=SC2086  (several words on purpose)
-exec "$python" -m torch.distributed.run $where --nproc-per-node "$2" "$here/main/train.py" "$kind" "$1" --gpus "$3" "${@:4}"
+exec "$python" -m torch.distributed.run $where --nproc-per-node "$2" "$here/main/train.py" --cfg "$1" --gpus "$3" "${@:4}"

@@ -5,7 +5,7 @@
     python main/train.py --cfg cifar10_im100,ncl --gpus 0,1 TRAIN.BATCH_SIZE 128
     python main/train.py --cfg cifar10_im100,ncl --resume output/cifar10_im100_ncl/2026-01-31-12-00-00
     torchrun --nproc_per_node 4 main/train.py --cfg cifar10_im100,ncl --gpus 0,1,2,3
-    python main/train.py --recipe cifar10_im100_crt --gpus 0 baseline:TRAIN.MAX_EPOCH 100
+    python main/train.py --cfg cifar10_im100,crt --gpus 0 baseline:TRAIN.MAX_EPOCH 100
     python main/train.py --list
 
 A config is a YAML file, or several joined by commas and merged from left to right; names without `.yaml` are looked up
@@ -19,7 +19,7 @@ Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number 
 
 import sys
 
-from longtail.cli.train import main
+from longtail.cli.train import script
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__))
+    sys.exit(script(__doc__))

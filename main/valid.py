@@ -20,7 +20,7 @@ Exit code: 0 done, 2 a mistake in the command, config or data.
 
 import sys
 
-from longtail.cli.valid import main
+from longtail.cli.valid import script
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__))
+    sys.exit(script(__doc__))

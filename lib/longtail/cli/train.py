@@ -1,4 +1,18 @@
-"""longtail train: train a config, or the stages of a recipe."""
+"""Training from the command line: a config, or the stages of a recipe.
+
+    longtail train digits_lt,ncl
+    longtail train cifar10_im100,ncl --gpus 0,1 TRAIN.BATCH_SIZE 128
+    longtail train cifar10_im100,crt --gpus 0 baseline:TRAIN.MAX_EPOCH 100
+    longtail train my_config.yaml --resume output/my_run/2026-01-31-12-00-00
+
+A config is a YAML file, or several joined by commas and merged from left to right; names without `.yaml` are looked up
+under configs/ (`longtail list` prints them). The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a crash);
+`--resume never` starts a new one. The run directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe have theirs
+in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all stages of a
+recipe, STAGE:KEY VALUE to one.
+
+Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number stopped by a signal.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -6,41 +20,42 @@ from collections.abc import Sequence
 from longtail.cli.program import run_program
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that main/train.py and `longtail train` share."""
-    parser.add_argument("--gpus", metavar="GPUS", help="cpu, 0 or 0,1; default: the first GPU, or the CPU")
-    parser.add_argument("--resume", default="auto", metavar="auto|never|PATH", help="what to resume; default: auto")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set")
+def main(arguments: Sequence[str] | None = None, prog: str = "longtail train") -> int:
+    """Parse the command line of `longtail train` and train."""
+    parser = _parser(__doc__ or "", prog)
+    parser.add_argument("config", metavar="CONFIG", help="YAML file or short names, joined by commas")
+    _add_options(parser)
+    options = parser.parse_intermixed_args(arguments)
+    return run_program(lambda: run(options.config, options))
 
 
-def main(documentation: str, arguments: Sequence[str] | None = None) -> int:
+def script(documentation: str, arguments: Sequence[str] | None = None) -> int:
     """Parse the command line of main/train.py and train.
 
     Args:
         documentation: Help text.
         arguments: Words of the command line; None: those of the process.
     """
-    parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _parser(documentation, None)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--cfg", metavar="CONFIG", help="YAML file, or short names joined by commas")
+    what.add_argument("--cfg", metavar="CONFIG", help="YAML file or short names, joined by commas")
     what.add_argument("--recipe", metavar="RECIPE", help="recipe file, several trainings that build on each other")
     what.add_argument("--list", action="store_true", help="list the short names")
-    add_options(parser)
+    _add_options(parser)
     options = parser.parse_intermixed_args(arguments)
     if options.list:
-        from longtail.cli.list_configs import list_configs
+        from longtail.cli import list_configs
 
-        return run_program(list_configs)
-    source = options.recipe or options.cfg
-    return run_program(lambda: run(source, options, recipe=bool(options.recipe)))
+        return list_configs.main([])
+    return run_program(lambda: run(options.recipe or options.cfg, options))
 
 
-def run(source: str, options: argparse.Namespace, *, recipe: bool) -> None:
-    """Train a config or run a recipe; without a doubt about the config, before torch is loaded."""
-    from longtail.config import find_config, load_config
+def run(source: str, options: argparse.Namespace) -> None:
+    """Train a config, or run a recipe."""
+    from longtail.config import is_recipe, load_config
 
-    if not recipe:
-        load_config(source, options.overrides)  # a mistyped key is reported before torch is loaded
+    recipe = is_recipe(source)
+    cfg = None if recipe else load_config(source, options.overrides)  # a mistyped key is reported before torch is loaded
 
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
@@ -49,8 +64,18 @@ def run(source: str, options: argparse.Namespace, *, recipe: bool) -> None:
 
     place = find_place(options.gpus)
     log_to_terminal(quiet=not place.main)
-    if recipe:
-        path = str(find_config(source))
-        run_recipe(path, place=place, resume=options.resume, overrides=options.overrides)
-        return
-    run_config(load_config(source, options.overrides), source, place=place, resume=options.resume)
+    if cfg is None:
+        run_recipe(source, place=place, resume=options.resume, overrides=options.overrides)
+    else:
+        run_config(cfg, source, place=place, resume=options.resume)
+
+
+def _parser(documentation: str, prog: str | None) -> argparse.ArgumentParser:
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=prog, description=documentation, formatter_class=formatter)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--gpus", metavar="GPUS", help="cpu, 0 or 0,1; default: the first GPU, or the CPU")
+    parser.add_argument("--resume", default="auto", metavar="auto|never|PATH", help="what to resume; default: auto")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set")

@@ -1,7 +1,7 @@
 """Configuration: declarations of the keys, loading, and the names of the released systems."""
 
 from longtail.config.declared import flatten, value_of
-from longtail.config.files import configs_folder, find_config, short_names
+from longtail.config.files import configs_folder, find_config, is_recipe, short_names
 from longtail.config.keys import KEYS
 from longtail.config.loading import changed, load_config, split_paths
 from longtail.config.names import (
@@ -22,6 +22,7 @@ __all__ = [
     "configs_folder",
     "expert_backbones",
     "find_config",
+    "is_recipe",
     "flatten",
     "load_config",
     "read_yaml",

@@ -46,3 +46,13 @@ def find_config(name: str) -> Path:
     if name in names:
         return names[name]
     raise UserError(f"config {name!r} is neither a YAML file nor a name under configs/{nearest(name, names)}")
+
+
+def is_recipe(source: str) -> bool:
+    """Return whether a config source, or its last part, is a recipe: a file with stages."""
+    part = source if Path(source).is_file() else source.split(",")[-1]
+    try:
+        lines = find_config(part).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError, UserError):
+        return False  # reported when it is loaded
+    return any(line.startswith("stages:") for line in lines)

@@ -2,7 +2,7 @@
 
 from yacs.config import CfgNode
 
-from longtail.config import RELEASED_DATASETS, expert_backbones
+from longtail.config import KEYS, RELEASED_DATASETS, expert_backbones
 from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
 from longtail.data.generated import check_generated
@@ -27,6 +27,11 @@ def check_network_and_data(cfg: CfgNode) -> None:
         UserError: Names the unknown name, what there is, and the nearest match.
     """
     data = cfg.DATASET
+    if data.DATASET == KEYS["DATASET.DATASET"].default:
+        raise UserError(
+            f"DATASET.DATASET is {data.DATASET!r}, its default, which is no data set; name one before the method, as "
+            f"digits_lt,ce, or set it; there is: {', '.join(SOURCES)}"
+        )
     SOURCES.get(data.DATASET, RELEASED_DATASETS)
     if data.TRAIN_JSON and data.DATASET != "annotations":
         raise UserError(

@@ -61,11 +61,11 @@ class Execution:
         return self.recipe.load(stage, {**taken, **dict(zip(extra[::2], extra[1::2], strict=True))})
 
 
-def run_recipe(path: str, *, place: Place, resume: str = "auto", overrides: Sequence[str] = ()) -> Path:
+def run_recipe(source: str, *, place: Place, resume: str = "auto", overrides: Sequence[str] = ()) -> Path:
     """Run the stages of a recipe and summarize them.
 
     Args:
-        path: Recipe file.
+        source: Recipe, see `load_recipe`.
         place: Processes and devices.
         resume: "auto": resume what exists; "never": run every stage from scratch.
         overrides: KEY, VALUE, ... for all stages, or STAGE:KEY, VALUE, ... for one.
@@ -79,7 +79,7 @@ def run_recipe(path: str, *, place: Place, resume: str = "auto", overrides: Sequ
     """
     if resume not in ("auto", "never"):
         raise UserError(f"recipes resume automatically: --resume must be auto or never, not {resume}")
-    recipe = load_recipe(path, overrides)
+    recipe = load_recipe(source, overrides)
     execution = Execution(recipe, place, resume)
     with place.connected(), _locked(recipe, place):
         for number, stage in enumerate(recipe.stages, start=1):

@@ -1,11 +1,11 @@
 """Recipe files: stages that build on each other, and how the config of each is made.
 
-    name: cifar10_im100_crt
+    name: crt
     stages:
       - name: baseline
-        config: cifar10_im100,ce
+        config: ce
       - name: classifier
-        config: cifar10_im100,crt
+        config: crt_classifier
         set:
           TRAIN.MAX_EPOCH: 30
         take:
@@ -22,7 +22,8 @@
         report_on: test
 
 `config` is one file or several joined by commas; paths start at the recipe file's own folder, short names are looked up
-under configs/. A stage trains; it generates images if its config has DATASET.GENERATE_CAM_BASED_DATASET; it evaluates a
+under configs/. A recipe may be called with configs before it, as `cifar10_im100,crt`: they are put before the config of
+every stage, and their names before its own. A stage trains; it generates images if its config has DATASET.GENERATE_CAM_BASED_DATASET; it evaluates a
 checkpoint of an earlier stage; or it calibrates a strength on one split and reports another. What can be taken: `best`,
 `best_single`, `last` or `epoch_N`, a checkpoint, and `data`, the generated images.
 """
@@ -36,7 +37,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from longtail.config import changed, load_config, read_yaml, split_paths
+from longtail.config import changed, find_config, load_config, read_yaml, split_paths
 from longtail.errors import UserError
 from longtail.registry import nearest
 from longtail.runs.directory import check_writable
@@ -139,30 +140,32 @@ class Recipe:
         return stage.load(taken, "OUTPUT_DIR", self.output, "NAME", f"{self.name}/{stage.name}")
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and check all of its stages before anything runs.
 
     Args:
-        path: YAML file.
+        source: YAML file or short name of the recipe, after the configs of the data, if any, and commas.
         overrides: KEY, VALUE, ... for all stages, or STAGE:KEY, VALUE, ... for one; NAME renames the recipe.
 
     Raises:
         UserError: A file is missing, a key or name is unknown, a stage takes what does not exist, or a config is
             refused.
     """
-    path = Path(path)
+    *data, last = split_paths(source)
+    path = find_config(last)
     content = read_yaml(path, "recipe")
     shared, own = _split(overrides)
     with _errors_name(path):
         _check_keys(content, ("name", "stages"))
-        name = _name(shared.pop("NAME", content.get("name")))
+        named = _name(content.get("name"))
+        name = _name(shared.pop("NAME", "_".join([*(Path(part).stem for part in data), named])))
         entries = content.get("stages")
         if not isinstance(entries, list) or not entries:
             raise UserError("stages must be a list; each has a name, and a config or what it evaluates")
     stages: dict[str, Stage] = {}
     for number, entry in enumerate(entries, start=1):
         with _errors_name(path, f"stage {number}"):
-            stage = _stage(path.parent, entry, earlier=stages)
+            stage = _stage(path.parent, entry, data=tuple(data), earlier=stages)
             stages[stage.name] = _set(stage, {**shared, **own.pop(stage.name, {})})
     for unknown in own:
         raise UserError(f"override {unknown}:...: there is no such stage{nearest(unknown, stages)}")
@@ -214,8 +217,8 @@ def _name(value: Any) -> str:
     return value
 
 
-def _stage(folder: Path, entry: Any, *, earlier: Mapping[str, Stage]) -> Stage:
-    """Read one entry of `stages`."""
+def _stage(folder: Path, entry: Any, *, data: tuple[str, ...], earlier: Mapping[str, Stage]) -> Stage:
+    """Read one entry of `stages`; `data` are the configs before its own."""
     _check_keys(entry, KEYS)
     name = _name(entry.get("name"))
     if name in earlier:
@@ -233,7 +236,8 @@ def _stage(folder: Path, entry: Any, *, earlier: Mapping[str, Stage]) -> Stage:
         if key not in keys:
             raise UserError(f"nothing can be taken into {key}; there is: {', '.join(keys)}{nearest(str(key), keys)}")
     taken = {key: _artifact(value, earlier) for key, value in takes.items()}
-    return Stage(name, tuple(_located(folder, part) for part in split_paths(entry["config"])), pairs, taken)
+    own = tuple(_located(folder, part) for part in split_paths(entry["config"]))
+    return Stage(name, (*data, *own), pairs, taken)
 
 
 def _mapping(entry: Mapping[str, Any], key: str, *, name: str) -> dict[str, Any]:
