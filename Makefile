@@ -1,40 +1,52 @@
-# make demo, make test and the rest set up their own virtual environment in .venv when there is none.
+# All targets set up their own virtual environment in .venv if it does not exist.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 1
+JOBS ?= auto
 
-.PHONY: demo test lint format typecheck bench install clean
+.PHONY: demo test test-fast check lint format typecheck bench docs install clean help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 demo: $(READY)  ## cross-entropy against NCL on long-tailed digits; SEEDS="1 2 3" for more
 	$(BIN)/python tools/demo.py --seeds $(SEEDS)
 
-test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## the whole test suite, one process per core; JOBS=1 for one process
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-lint: $(READY)
+test-fast: $(READY)  ## the tests that take less than a few seconds each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+
+check: lint typecheck test  ## everything that must pass before a change lands
+
+lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(READY)
+format: $(READY)  ## apply ruff's fixes and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-typecheck: $(READY)
+typecheck: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
 bench: $(READY)  ## speed against a plain baseline, one table; ARGS="--rows epoch --json record.json"
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+docs: $(READY)  ## write the generated pages of docs/
+	$(BIN)/python tools/write_docs.py
+
 install: $(READY)
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "error: Python 3.10 or newer is needed; make PYTHON=python3.12 names another one"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) has no venv module; on Debian and Ubuntu: sudo apt install python3-venv"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-clean:
+clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

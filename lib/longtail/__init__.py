@@ -1,3 +1,28 @@
-"""Train and judge image classifiers on long-tailed data."""
+"""Train and evaluate image classifiers on long-tailed data.
 
-__version__ = "0.1.0"
+import longtail
+
+cfg = longtail.load_config("digits_lt,ncl", ["TRAIN.MAX_EPOCH", 2])
+run = longtail.train(cfg, gpus="cpu")
+print(longtail.evaluate(run)["ensemble"]["top1"])
+network = longtail.load(run)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from longtail.config import load_config
+
+if TYPE_CHECKING:
+    from longtail.api import evaluate, load, train
+
+__version__ = "0.2.0"
+__all__ = ["evaluate", "load", "load_config", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import functions that need torch when they are first used, so that `longtail --help` does not wait for it."""
+    if name in ("train", "evaluate", "load"):
+        from longtail import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'longtail' has no attribute {name!r}")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.cli.program import run_program
-
 from longtail.config import short_names
 from longtail.config.files import FOLDERS
 

@@ -55,7 +55,9 @@ def run(source: str, options: argparse.Namespace) -> None:
     from longtail.config import is_recipe, load_config
 
     recipe = is_recipe(source)
-    cfg = None if recipe else load_config(source, options.overrides)  # a mistyped key is reported before torch is loaded
+    cfg = (
+        None if recipe else load_config(source, options.overrides)
+    )  # a mistyped key is reported before torch is loaded
 
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal

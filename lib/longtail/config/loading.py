@@ -58,7 +58,7 @@ def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> Cf
             for origin, settings in later.get(source.stem, []):
                 _merge(cfg, settings, source=origin)
     _merge_overrides(cfg, list(overrides))
-    if cfg.NAME == KEYS["NAME"].default and paths and (len(paths) > 1 or is_short_name(paths[0])):
+    if KEYS["NAME"].default == cfg.NAME and paths and (len(paths) > 1 or is_short_name(paths[0])):
         cfg.NAME = "_".join(Path(part).stem for part in paths)
     resolve(cfg)
     check_values(cfg)

@@ -27,7 +27,7 @@ def check_network_and_data(cfg: CfgNode) -> None:
         UserError: Names the unknown name, what there is, and the nearest match.
     """
     data = cfg.DATASET
-    if data.DATASET == KEYS["DATASET.DATASET"].default:
+    if KEYS["DATASET.DATASET"].default == data.DATASET:
         raise UserError(
             f"DATASET.DATASET is {data.DATASET!r}, its default, which is no data set; name one before the method, as "
             f"digits_lt,ce, or set it; there is: {', '.join(SOURCES)}"
