@@ -25,9 +25,7 @@ def value_of(case, arrays):
         return subclass_contrastive(arrays["features"], arrays["labels"], arrays["subclass"], **options)
     rows = (arrays["query"], arrays["key"], arrays["queue"])
     if case["kind"] == "kcl":
-        return k_positive_contrastive(
-            *rows, arrays["labels"], arrays["queue_labels"], draws=arrays["draws"], **options
-        )
+        return k_positive_contrastive(*rows, arrays["labels"], arrays["queue_labels"], draws=arrays["draws"], **options)
     ids = (arrays[name] for name in ("labels", "subclass", "queue_labels", "queue_subclass"))
     return subclass_contrastive_queue(*rows, *ids, **options)
 
@@ -36,7 +34,9 @@ def value_of(case, arrays):
 def test_value_and_gradient_of_contrastive_losses_are_the_released_ones(case):
     names = ("features", "query", "key", "queue", "labels", "subclass", "queue_labels", "queue_subclass", "draws")
     keys = {name: f"{case['id']}.{name}" for name in names}
-    arrays = {name: tensor("sbcl_losses", key) if has_tensor("sbcl_losses", key) else None for name, key in keys.items()}
+    arrays = {
+        name: tensor("sbcl_losses", key) if has_tensor("sbcl_losses", key) else None for name, key in keys.items()
+    }
     leaf = "query" if arrays["features"] is None else "features"
     arrays[leaf] = arrays[leaf].clone().requires_grad_()
     value = value_of(case, arrays)

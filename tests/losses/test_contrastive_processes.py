@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch._dynamo  # DistributedDataParallel imports it: once here instead of in every process
 import torch.distributed as dist
 from contrastive_oracles import random_batch, random_queue
 from torch import nn

@@ -57,13 +57,14 @@ def cluster_classes(
     draws, by_class = draws.to(features.device), labels.argsort(stable=True)
     local = torch.zeros_like(labels, dtype=torch.int64)
     for classes in _blocks(sizes, numbers, features.shape[1]):
-        members = by_class[_positions(sizes, classes).to(features.device)]
+        positions = _positions(sizes, classes).to(features.device)
+        members = by_class[positions]
         block = Block(
             features[members].float(),
             torch.tensor([sizes[label] for label in classes], device=features.device),
             torch.tensor([numbers[label] for label in classes], device=features.device),
         )
-        found = _clusters(block, draws[members], chosen)
+        found = _clusters(block, draws[positions], chosen)
         local[members[block.samples()]] = found[block.samples()]
     offsets = torch.tensor([0, *numbers], device=labels.device).cumsum(0)
     return offsets[labels] + local

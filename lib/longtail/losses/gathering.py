@@ -29,7 +29,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
         rank, world = processes()
         gradient = gradient.clone(memory_format=torch.contiguous_format)  # the reduction is in place
         dist.all_reduce(gradient)
@@ -46,7 +46,7 @@ class _Average(torch.autograd.Function):
         return total / dist.get_world_size()
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
         return gradient
 
 

@@ -26,7 +26,7 @@ class ClassAware(Sampler):
 
     def __init__(self, labels: Tensor, seed: int, *, per_class: int = 4, length: int | None = None) -> None:
         sizes = torch.bincount(labels)
-        members = labels.argsort(stable=True).split(sizes[sizes > 0].tolist())
+        members = labels.argsort(stable=True).tensor_split(sizes[sizes > 0].cumsum(0)[:-1].tolist())
         super().__init__(length or max(map(len, members)) * len(members))
         self.per_class = per_class
         self._members = members
