@@ -42,10 +42,10 @@ def balanced(cosines: Tensor, sizes: Tensor, numbers: Tensor) -> Tensor:
 def best_first(scores: Tensor, caps: Tensor) -> Tensor:
     """Return the assignment that takes pairs of sample and cluster by falling score while both are free.
 
-    It is found without sorting all pairs. Samples and clusters rank each other by the same scores, so it is the one
-    stable matching between them (Gale and Shapley, 1962), which deferred acceptance finds: every sample asks for its
-    best cluster, every cluster keeps its `cap` best and turns the others away, who ask for their next best.
-    Equal scores: the sample, or the cluster, with the lower number comes first.
+    It is found without walking through all pairs. Samples and clusters rank each other by the same scores, so it is the
+    one stable matching between them (Gale and Shapley, 1962), which deferred acceptance finds: every sample asks for
+    its best cluster, every cluster keeps its `cap` best and refuses the others, who ask for their next best. Equal
+    scores: the sample, or the cluster, with the lower number comes first.
 
     Args:
         scores: (G, S, M); -inf: never assigned.
@@ -54,17 +54,27 @@ def best_first(scores: Tensor, caps: Tensor) -> Tensor:
     Returns:
         clusters, (G, S); -1: every cluster that the sample may have is full of better ones.
     """
-    groups, samples, clusters = scores.shape
-    scores = scores.clone()
-    group = torch.arange(groups, device=scores.device)[:, None]
+    scores, cap = scores.clone(), caps[:, None]
     while True:
         best, choice = scores.max(2)
-        wanted = torch.where(best > -torch.inf, group * clusters + choice, groups * clusters).flatten()
-        order = best.flatten().argsort(descending=True, stable=True)
-        order = order[wanted[order].argsort(stable=True)]  # cluster after cluster, its best samples first
-        count = torch.bincount(wanted, minlength=groups * clusters + 1)
-        place = torch.arange(len(order), device=scores.device) - (count.cumsum(0) - count)[wanted[order]]
-        refused = order[(place >= caps.repeat_interleave(samples)[order]) & (wanted[order] < groups * clusters)]
-        if not len(refused):
-            return torch.where(best > -torch.inf, choice, -1)
-        scores.view(-1, clusters)[refused, choice.flatten()[refused]] = -torch.inf
+        asks, place = best > -torch.inf, _place(best, choice, scores.shape[2])
+        refused = asks & (place >= cap)
+        if not refused.any():
+            return torch.where(asks, choice, -1)
+        group, sample = refused.nonzero(as_tuple=True)
+        scores[group, sample, choice[group, sample]] = -torch.inf
+        group, sample = (asks & (place == cap - 1)).nonzero(as_tuple=True)
+        least = torch.full_like(scores[:, 0], -torch.inf)  # what a full cluster asks for, which only rises
+        least[group, choice[group, sample]] = best[group, sample]
+        scores.masked_fill_(scores < least[:, None], -torch.inf)
+
+
+def _place(best: Tensor, choice: Tensor, clusters: int) -> Tensor:
+    """Return the place of each sample among those that ask for the same cluster, from 0, (G, S)."""
+    wanted = (choice + torch.arange(len(choice), device=choice.device)[:, None] * clusters).flatten()
+    order = best.flatten().argsort(descending=True, stable=True)
+    order = order[wanted[order].argsort(stable=True)]  # cluster after cluster, its best samples first
+    count = torch.bincount(wanted, minlength=len(choice) * clusters)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device) - (count.cumsum(0) - count)[wanted[order]]
+    return place.view_as(choice)
