@@ -44,15 +44,16 @@ def test_agrees_with_loops(name, seed):
     assert iterations == expected[2]
 
 
+@pytest.mark.parametrize("tolerance", [1e-3, 0.3])
 @pytest.mark.parametrize("name", RULES)
-def test_classes_together_are_clustered_as_each_alone(name):
+def test_classes_together_are_clustered_as_each_alone(name, tolerance):
     rule, assign, _ = RULES[name]
     block, classes = padded_block()
     start = random_samples(block, torch.rand(4, 40, generator=torch.Generator().manual_seed(1)))
-    found, centers, iterations = lloyd(block, start, assign=assign, max_iterations=35, tolerance=1e-3)
+    found, centers, iterations = lloyd(block, start, assign=assign, max_iterations=35, tolerance=tolerance)
     assert len(set(iterations.tolist())) > 1  # some classes stop before others
     for group, (rows, number) in enumerate(zip(classes, NUMBERS, strict=True)):
-        alone = rule(rows, start[group, :number], 35)
+        alone = rule(rows, start[group, :number], 35, tolerance)
         assert torch.equal(found[group, : len(rows)], alone[0])
         torch.testing.assert_close(centers[group, :number], alone[1])
         assert iterations[group] == alone[2]
@@ -110,6 +111,17 @@ def test_several_centers_without_members_move_to_different_samples():
     assert not torch.equal(centers[1], centers[2])
 
 
+def test_a_center_without_members_never_moves_into_padding():
+    features, start = with_equal_starts()
+    padded = torch.zeros(1, 20, 6)
+    padded[0, :12] = features
+    block = Block(padded, torch.tensor([12]), torch.tensor([4]))
+    found, centers, _ = lloyd(block, torch.tensor([start]), assign=nearest, max_iterations=35, tolerance=1e-3)
+    alone = kmeans(features, start)
+    assert torch.equal(found[0, :12], alone[0])
+    torch.testing.assert_close(centers[0], alone[1])
+
+
 # Starts
 
 
@@ -156,6 +168,11 @@ def test_far_apart_finds_every_group_of_equal_samples():
     for seed in range(10):
         start = far_apart(block, torch.rand(1, 40, generator=torch.Generator().manual_seed(seed)))[0]
         assert sorted((start % 5).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_far_apart_never_takes_a_sample_twice_while_others_differ():
+    block = Block(torch.eye(4)[None], torch.tensor([4]), torch.tensor([4]))
+    assert far_apart(block, torch.zeros(1, 4)).tolist() == [[0, 1, 2, 3]]
 
 
 def test_far_apart_stays_inside_the_class_when_all_samples_are_equal():

@@ -23,17 +23,17 @@ def capped(cosines: Tensor, sizes: Tensor, numbers: Tensor) -> Tensor:
 
 
 def balanced(cosines: Tensor, sizes: Tensor, numbers: Tensor) -> Tensor:
-    """Assign as the unreachable balanced k-means of SBCL's code: sizes of a class differ by at most one.
+    """Assign as balanced k-means in SBCL's code, which the release cannot reach: sizes differ by at most one.
 
     The cosines of a center are first divided by their sum over the samples. Then the best pairs are taken first: until
     every cluster holds floor(size / number) samples, then at most one further sample for each.
 
-    A negative sum would turn the order of a center's samples round, as it does in the release. Here the absolute value
-    of the sum divides.
+    Difference from the release: the absolute value of the sum divides, since a negative sum would reverse the order of
+    the center's samples.
     """
     real = cosines > -torch.inf
     total = cosines.masked_fill(~real, 0.0).sum(1, keepdim=True).abs()
-    weighted = cosines / total.clamp(min=torch.finfo(cosines.dtype).tiny)
+    weighted = cosines / total.clamp(min=torch.finfo(cosines.dtype).eps)
     first = best_first(weighted, sizes // numbers)
     rest = best_first(weighted.masked_fill((first >= 0)[:, :, None], -torch.inf), torch.ones_like(sizes))
     return torch.maximum(first, rest).clamp(min=0)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from longtail.registry import Registry
 
-ALPHA = 10.0  # without it, log(n_c) would give the smallest classes an endless spread
+ALPHA = 10.0  # alpha, as released: log(n_c) alone is 0 for a class of one image
 CLIP = (0.2, 0.8)  # quantiles over the classes, as released
 
 TemperatureRule = Callable[[Tensor, Tensor, float], Tensor]
@@ -25,7 +25,7 @@ def class_temperatures(
     temperature and r_c the spread relative to the mean spread of the classes, a class has
 
     * released: T r_c, spreads being clipped first to their 20th and 80th percentile; T where a class is not split;
-    * paper: T exp(r_c), larger than T (Hou et al., ICCV 2023);
+    * paper: T exp(r_c), larger than T (Hou et al., arXiv 2306.15925);
     * constant: T.
 
     A class without samples has T.

@@ -1,6 +1,7 @@
 """Contrastive losses of SBCL: supervised, with subclasses, in a batch or against a queue of keys.
 
-Hou et al., Subclass-balancing contrastive learning for long-tailed recognition, ICCV 2023 (SBCL). Two ways to compare:
+Hou et al., Subclass-balancing Contrastive Learning for Long-tailed Recognition, ICCV 2023, arXiv 2306.15925 (SBCL).
+There are two ways to compare:
 
 * In a batch (`supervised_contrastive`, `subclass_contrastive`): every view of every image is an anchor and is compared
   with all other views of all images. Over several processes the batch is that of all of them: each process takes its

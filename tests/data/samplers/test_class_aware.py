@@ -98,6 +98,13 @@ def test_an_epoch_depends_on_seed_and_epoch_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_classes_of_equal_size_are_shuffled_independently():
+    labels = torch.arange(40) // 20
+    order = ClassAware(labels, 0, per_class=1).indices(1)
+    first, second = (order[labels[order] == label] % 20 for label in (0, 1))
+    assert not torch.equal(first, second)
+
+
 def test_all_orders_of_classes_and_images_are_as_likely():
     labels = torch.tensor([0, 1, 1, 1])
     firsts = torch.zeros(2, 4)

@@ -44,7 +44,7 @@ class ClassAware(Sampler):
         return class_aware_order(classes, images)[: self.length]
 
     def __str__(self) -> str:
-        return f"all classes alike, {self.per_class} images of a class in a row"
+        return f"class-aware, {self.per_class} consecutive images per class"
 
     def _classes(self, first: int, number: int) -> tuple[Tensor, Tensor]:
         """Return the classes of groups `first`, `first` + 1, ..., (number,), and the turns of each before, (C,)."""
