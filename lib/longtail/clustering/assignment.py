@@ -1,0 +1,80 @@
+"""Rules that assign samples to centers, for many classes at once.
+
+Each takes cosines (G, S, M), -inf in padding, the samples of each class (G,) and its clusters (G,), and returns the
+cluster of each sample, (G, S); entries in padding have no meaning.
+"""
+
+import torch
+from torch import Tensor
+
+
+def nearest(cosines: Tensor, sizes: Tensor, numbers: Tensor) -> Tensor:
+    """Assign each sample to its most similar center: plain k-means."""
+    return cosines.argmax(2)
+
+
+def capped(cosines: Tensor, sizes: Tensor, numbers: Tensor) -> Tensor:
+    """Assign the most similar pair of sample and open center first, and close a center that is full.
+
+    The assignment step of SBCL's Algorithm 1. A cluster holds at most ceil(size / number) samples, the smallest cap at
+    which all samples of the class find room.
+    """
+    return best_first(cosines, -(-sizes // numbers)).clamp(min=0)
+
+
+def balanced(cosines: Tensor, sizes: Tensor, numbers: Tensor) -> Tensor:
+    """Assign as balanced k-means in SBCL's code, which the release cannot reach: sizes differ by at most one.
+
+    The cosines of a center are first divided by their sum over the samples. Then the best pairs are taken first: until
+    every cluster holds floor(size / number) samples, then at most one further sample for each.
+
+    Difference from the release: the absolute value of the sum divides, since a negative sum would reverse the order of
+    the center's samples.
+    """
+    real = cosines > -torch.inf
+    total = cosines.masked_fill(~real, 0.0).sum(1, keepdim=True).abs()
+    weighted = cosines / total.clamp(min=torch.finfo(cosines.dtype).eps)
+    first = best_first(weighted, sizes // numbers)
+    rest = best_first(weighted.masked_fill((first >= 0)[:, :, None], -torch.inf), torch.ones_like(sizes))
+    return torch.maximum(first, rest).clamp(min=0)
+
+
+def best_first(scores: Tensor, caps: Tensor) -> Tensor:
+    """Return the assignment that takes pairs of sample and cluster by falling score while both are free.
+
+    It is found without walking through all pairs. Samples and clusters rank each other by the same scores, so it is the
+    one stable matching between them (Gale and Shapley, 1962), which deferred acceptance finds: every sample asks for
+    its best cluster, every cluster keeps its `cap` best and refuses the others, who ask for their next best. Equal
+    scores: the sample, or the cluster, with the lower number comes first.
+
+    Args:
+        scores: (G, S, M); -inf: never assigned.
+        caps: samples that a cluster holds at most, at least 1, (G,).
+
+    Returns:
+        clusters, (G, S); -1: every cluster that the sample may have is full of better ones.
+    """
+    scores, cap = scores.clone(), caps[:, None]
+    while True:
+        best, choice = scores.max(2)
+        asks, place = best > -torch.inf, _place(best, choice, scores.shape[2])
+        refused = asks & (place >= cap)
+        if not refused.any():
+            return torch.where(asks, choice, -1)
+        group, sample = refused.nonzero(as_tuple=True)
+        scores[group, sample, choice[group, sample]] = -torch.inf
+        group, sample = (asks & (place == cap - 1)).nonzero(as_tuple=True)
+        least = torch.full_like(scores[:, 0], -torch.inf)  # what a full cluster asks for, which only rises
+        least[group, choice[group, sample]] = best[group, sample]
+        scores.masked_fill_(scores < least[:, None], -torch.inf)
+
+
+def _place(best: Tensor, choice: Tensor, clusters: int) -> Tensor:
+    """Return the place of each sample among those that ask for the same cluster, from 0, (G, S)."""
+    wanted = (choice + torch.arange(len(choice), device=choice.device)[:, None] * clusters).flatten()
+    order = best.flatten().argsort(descending=True, stable=True)
+    order = order[wanted[order].argsort(stable=True)]  # cluster after cluster, its best samples first
+    count = torch.bincount(wanted, minlength=len(choice) * clusters)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device) - (count.cumsum(0) - count)[wanted[order]]
+    return place.view_as(choice)

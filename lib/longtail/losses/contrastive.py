@@ -1,0 +1,242 @@
+"""Contrastive losses of SBCL: supervised, with subclasses, in a batch or against a queue of keys.
+
+Hou et al., Subclass-balancing Contrastive Learning for Long-tailed Recognition, ICCV 2023, arXiv 2306.15925 (SBCL).
+There are two ways to compare:
+
+* In a batch (`supervised_contrastive`, `subclass_contrastive`): every view of every image is an anchor and is compared
+  with all other views of all images. Over several processes the batch is that of all of them: each process takes its
+  own views as anchors and compares them with the views of every process. All processes return the same value, the mean
+  over all anchors; the gradients are scaled for DistributedDataParallel, see `longtail.losses.gathering`.
+* Against a queue (`k_positive_contrastive`, `subclass_contrastive_queue`): a query is compared with its own key and
+  with the keys in a queue. A process compares its own queries only; the losses are means over them, and the average of
+  DistributedDataParallel is that of the whole batch. Clone the queue first if it changes before the backward pass.
+
+Each term is -mean_p log( exp(s_ip / T) / sum_a exp(s_ia / T) ) with s the cosine of two rows, p the positives and a the
+candidates of anchor i. All is computed in float32 from log-softmax, also under autocast. An anchor without positives
+adds 0 to the sum and counts in the mean; the release gives NaN there.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.losses.base import in_float32
+from longtail.losses.gathering import average, gather, processes
+
+
+def supervised_contrastive(
+    features: Tensor, labels: Tensor | None, *, temperature: float, base_temperature: float | None = None
+) -> Tensor:
+    """Return the supervised contrastive loss (Khosla et al., arXiv 2004.11362, eq. 2), a scalar.
+
+    Args:
+        features: views of unit length, (B, V, D).
+        labels: class ids, (B,); None: only views of the same image are positives (instance discrimination).
+        temperature: T of the softmax.
+        base_temperature: the loss is multiplied by T / base_temperature; None: by 1.
+    """
+    batch = _Batch(features)
+    positives = batch.other_views if labels is None else batch.same(labels) & batch.others
+    term = _log_probability(batch.cosines / temperature, positives, batch.others)
+    return average(-_factor(temperature, base_temperature) * term.mean())
+
+
+def subclass_contrastive(
+    features: Tensor,
+    labels: Tensor,
+    subclasses: Tensor,
+    *,
+    temperature: float,
+    base_temperature: float | None,
+    beta: float,
+    class_temperatures: Tensor | None = None,
+) -> Tensor:
+    """Return the bi-granularity loss of SBCL (eq. 4): subclass term + beta * class term, a scalar.
+
+    Subclass term: positives are the views of the same subclass, candidates all other views. Class term: positives are
+    the views of the same class but another subclass and the other views of the same image; candidates leave out what
+    else is of the same subclass. Subclasses are compared by their ids alone, so ids must differ between classes.
+
+    As released, the subclass term is multiplied by temperature / base_temperature, in the release 0.1 / 0.07.
+
+    Args:
+        features: views of unit length, (B, V, D).
+        labels: class ids, (B,).
+        subclasses: subclass ids, (B,).
+        temperature: T of the subclass term.
+        base_temperature: the subclass term is multiplied by T / base_temperature; None: by 1.
+        beta: weight of the class term.
+        class_temperatures: T of the class term for anchors of each class, (C,). None: the released variant in which
+            the class term has T = temperature, all views of the class as positives and all other views as candidates.
+    """
+    batch = _Batch(features)
+    same_class, same_subclass = batch.same(labels), batch.same(subclasses)
+    logits = batch.cosines / temperature
+    fine = _log_probability(logits, same_subclass & batch.others, batch.others)
+    if class_temperatures is None:
+        coarse = _log_probability(logits, same_class & batch.others, batch.others)
+    else:
+        scale = torch.as_tensor(class_temperatures, dtype=logits.dtype, device=logits.device)[labels]
+        coarse = _log_probability(
+            batch.cosines / scale.repeat_interleave(batch.views)[:, None],
+            same_class & ~same_subclass | batch.other_views,
+            ~same_subclass | batch.other_views,
+        )
+    return average(-(_factor(temperature, base_temperature) * fine + beta * coarse).mean())
+
+
+def subclass_contrastive_queue(
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor,
+    labels: Tensor,
+    subclasses: Tensor,
+    queue_labels: Tensor,
+    queue_subclasses: Tensor,
+    *,
+    temperature: float,
+    beta: float,
+    class_temperature: float | None = None,
+) -> Tensor:
+    """Return the bi-granularity loss of SBCL (eq. 4) against a queue: subclass term + beta * class term, a scalar.
+
+    The own key is always a positive. Subclass term: positives are the keys of the same subclass, candidates all keys.
+    Class term: positives are the keys of the same class but another subclass, candidates those of other subclasses.
+
+    An id of -1 is unknown: an empty slot of the queue, or a subclass before the first clustering. It equals no id, not
+    even another -1 (in the release it does), so such a key is never a positive; it stays a candidate, as released.
+
+    Args:
+        query: outputs of the trained network, unit length, (B, D).
+        key: keys of the same images, unit length, (B, D).
+        queue: keys of earlier batches, unit length, (K, D).
+        labels: class ids, (B,).
+        subclasses: subclass ids, (B,).
+        queue_labels: class ids of the queue, (K,).
+        queue_subclasses: subclass ids of the queue, (K,).
+        temperature: T of the subclass term.
+        beta: weight of the class term.
+        class_temperature: T of the class term. None: the released variant in which the class term has T = temperature,
+            all keys of the class as positives and all keys as candidates.
+    """
+    cosines = _cosines_to_keys(query, key, queue)
+    same_class, same_subclass = _same_known(labels, queue_labels), _same_known(subclasses, queue_subclasses)
+    fine = _log_probability(cosines / temperature, _with_own_key(same_subclass))
+    if class_temperature is None:
+        coarse = _log_probability(cosines / temperature, _with_own_key(same_class))
+    else:
+        positives, candidates = _with_own_key(same_class & ~same_subclass), _with_own_key(~same_subclass)
+        coarse = _log_probability(cosines / class_temperature, positives, candidates)
+    return -(fine + beta * coarse).mean()
+
+
+def k_positive_contrastive(
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor,
+    labels: Tensor,
+    queue_labels: Tensor,
+    *,
+    k: int,
+    temperature: float,
+    draws: Tensor | None = None,
+) -> Tensor:
+    """Return the k-positive contrastive loss (Kang et al., ICLR 2021) as SBCL's warm-up computes it, a scalar.
+
+    Positives are the own key and k keys of the same class, drawn from the queue with replacement; a key that is drawn
+    twice counts once. Candidates are all keys. Queue labels of -1 (empty slots) are never positives.
+
+    Args:
+        query: outputs of the trained network, unit length, (B, D).
+        key: keys of the same images, unit length, (B, D).
+        queue: keys of earlier batches, unit length, (K, D).
+        labels: class ids, (B,).
+        queue_labels: class ids of the queue, (K,).
+        k: keys drawn for each anchor; 0: all keys of the class.
+        temperature: T of the softmax.
+        draws: uniform numbers in [0, 1), (k, B): round r takes match number floor(draws[r, i] * matches) of anchor i.
+            None: drawn from PyTorch's default generator of the device.
+    """
+    same_class = _same_known(labels, queue_labels)
+    if k:
+        draws = torch.rand(k, len(labels), device=labels.device) if draws is None else draws
+        same_class = _drawn(same_class, draws)
+    logits = _cosines_to_keys(query, key, queue) / temperature
+    return -_log_probability(logits, _with_own_key(same_class)).mean()
+
+
+class _Batch:
+    """The anchors of this process beside the views of all processes, A = B * V anchors and R = n * A views.
+
+    Attributes:
+        views: V.
+        cosines: (A, R) float32.
+        others: False where a view meets itself, (A, R) bool.
+        other_views: other views of the anchor's image, (A, R) bool.
+    """
+
+    def __init__(self, features: Tensor) -> None:
+        features = in_float32(features)
+        self.views = features.shape[1]
+        self.cosines = _products(features.flatten(0, 1), gather(features).flatten(0, 1))
+        rank, _ = processes()
+        anchors, rows = self.cosines.shape
+        row = torch.arange(rows, device=features.device)
+        anchor = row[rank * anchors : (rank + 1) * anchors, None]
+        self.others = anchor != row
+        self.other_views = (anchor // self.views == row // self.views) & self.others
+
+    def same(self, ids: Tensor) -> Tensor:
+        """Return where anchor and view have equal ids, (A, R) bool; ids (B,) of this process's images."""
+        equal = ids[:, None] == gather(ids)
+        return equal.repeat_interleave(self.views, 0).repeat_interleave(self.views, 1)
+
+
+def _factor(temperature: float, base_temperature: float | None) -> float:
+    return 1.0 if base_temperature is None else temperature / base_temperature
+
+
+def _log_probability(logits: Tensor, positives: Tensor, candidates: Tensor | None = None) -> Tensor:
+    """Return the mean log-probability of the positives of each anchor, 0 where there is none, (A,).
+
+    Args:
+        logits: cosines over temperature, (A, R).
+        positives: (A, R) bool, among the candidates.
+        candidates: entries of the softmax, (A, R) bool; None: all.
+    """
+    if candidates is not None:
+        logits = logits.masked_fill(~candidates, torch.finfo(logits.dtype).min)  # finite: a row may have no candidate
+    total = logits.log_softmax(1).masked_fill(~positives, 0.0).sum(1)
+    return total / positives.sum(1).clamp(min=1)
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Return the inner products of the rows of two float32 matrices, in float32 also under autocast."""
+    with torch.autocast(left.device.type, enabled=False):
+        return left @ right.T
+
+
+def _cosines_to_keys(query: Tensor, key: Tensor, queue: Tensor) -> Tensor:
+    """Return the cosines of each query with its own key (column 0) and with the queue, (B, 1 + K)."""
+    query, key, queue = in_float32(query), in_float32(key), in_float32(queue)
+    return torch.cat([(query * key).sum(1, keepdim=True), _products(query, queue)], dim=1)
+
+
+def _same_known(ids: Tensor, queue_ids: Tensor) -> Tensor:
+    """Return where the ids of anchors (B,) and queue (K,) are equal and not -1, (B, K) bool."""
+    return (ids[:, None] == queue_ids) & (ids >= 0)[:, None]
+
+
+def _with_own_key(mask: Tensor) -> Tensor:
+    """Return a mask of the queue, (B, K), with a column of ones before it for the own key, (B, 1 + K)."""
+    return F.pad(mask, (1, 0), value=True)
+
+
+def _drawn(matches: Tensor, draws: Tensor) -> Tensor:
+    """Return which of the matches (B, K) were drawn, (B, K) bool; draws (k, B) in [0, 1)."""
+    number = matches.cumsum(1, dtype=torch.int32)  # the j-th match of a row is the first entry at which this is j
+    wanted = (draws * number[:, -1]).int() + 1
+    position = torch.searchsorted(number, wanted.T.contiguous())  # K where a row has no match
+    width = matches.shape[1]
+    drawn = torch.zeros(len(matches), width + 1, dtype=torch.bool, device=matches.device)
+    return drawn.scatter_(1, position, True)[:, :width]

@@ -1,0 +1,19 @@
+"""Class counts and kept images of SBCL's release, whose rule is that of the other systems."""
+
+import pytest
+from golden_records import record, tensor
+
+from longtail.data.long_tail import class_counts, select_indices
+
+CASES = [case for case in record("sbcl_stage2")["cases"] if case["kind"] == "long_tail_selection"]
+assert len(CASES) == 3
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_class_counts_and_select_indices_are_the_released_ones(case):
+    counts = class_counts(case["per_class"], case["classes"], case["ratio"], case["type"])
+    assert counts == case["counts"]
+    labels = tensor("sbcl_stage2", f"{case['id']}.labels")
+    kept = select_indices(labels.numpy(), counts, case["seed"])
+    assert kept == tensor("sbcl_stage2", f"{case['id']}.selected").tolist()
+    assert labels[kept].tolist() == tensor("sbcl_stage2", f"{case['id']}.selected_labels").tolist()
