@@ -26,8 +26,8 @@ from torch import nn
 from longtail.config import load_config
 from longtail.data.annotations import read_annotations
 from longtail.data.augment import build_policy
-from longtail.data.image_files import ImageFiles
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
+from longtail.data.images.files import ImageFiles
 from longtail.data.samplers import InstanceBalanced
 from longtail.evaluation import Judge
 from longtail.losses import build_loss

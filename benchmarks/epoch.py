@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from longtail.config import load_config
 from longtail.data import Splits, build_loaders
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.engine.assembly import autocast, build_network, judge_maker, schedule
 from longtail.engine.devices import usable_precision, wrap

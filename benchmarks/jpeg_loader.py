@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from longtail.config import load_config
 from longtail.data.augment import build_policy
-from longtail.data.image_files import ImageFiles
+from longtail.data.images.files import ImageFiles
 from longtail.data.loaders import SINGLE, FileLoader
 from longtail.data.samplers import InstanceBalanced
 

@@ -6,7 +6,7 @@ from measuring import CPU, Row, in_turns
 from pictures import long_tailed_labels, smooth_images
 
 from longtail.data import build_normalize, build_valid_loader
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.engine.assembly import autocast, build_network, judge_maker
 from longtail.engine.devices import usable_precision
 from longtail.engine.evaluator import evaluate

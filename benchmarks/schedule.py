@@ -9,7 +9,7 @@ from epoch import CLASSES, build_trainer, tree
 from measuring import CPU, Row, in_turns
 from pictures import long_tailed_labels, smooth_images
 
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 
 EPOCHS = 400
 

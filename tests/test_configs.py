@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 
 from longtail.config import dataset_parts, expert_backbones, load_config, method_name, read_yaml
 from longtail.data import Splits, build_loaders
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.long_tail import class_counts
 from longtail.engine.assembly import autocast
 from longtail.engine.evaluator import evaluate

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def program() -> None:
         from longtail.config import load_config
-        from longtail.data.browse import browse
+        from longtail.data.inspect.browse import browse
         from longtail.engine.console import log_to_terminal
         from longtail.engine.preflight import check_names
         from longtail.errors import UserError

@@ -34,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         nonlocal faults
         from tqdm import tqdm
 
-        from longtail.data.verify import report, verify
-        from longtail.data.verify_text import as_text
+        from longtail.data.inspect.verify import report, verify
+        from longtail.data.inspect.verify_text import as_text
         from longtail.errors import UserError
         from longtail.files import atomic_write
 

@@ -14,9 +14,9 @@ from tiny import NCL
 from longtail.config import load_config
 from longtail.data import build_normalize, build_splits
 from longtail.data.annotations import read_annotations
-from longtail.data.cam import new_image
-from longtail.data.cam_plan import Plan, new_images_per_class
-from longtail.data.images import read_image
+from longtail.data.cam.images import new_image
+from longtail.data.cam.plan import Plan, new_images_per_class
+from longtail.data.images.reading import read_image
 from longtail.engine import cam_generation
 from longtail.engine.cam_generation import generate
 from longtail.engine.interrupts import Interrupted

@@ -1,7 +1,7 @@
 """Data: annotations, data sets, the long-tail rule, augmentation, samplers, loaders."""
 
 from longtail.data.batch import Batch
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
 from longtail.data.normalization import Normalize
 from longtail.data.samplers import SAMPLERS, Sampler, build_sampler

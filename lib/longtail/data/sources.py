@@ -11,9 +11,9 @@ from yacs.config import CfgNode
 
 from longtail.config import dataset_parts
 from longtail.data.annotations import read_annotations
-from longtail.data.generated import append_generated
-from longtail.data.image_files import build_reading
-from longtail.data.image_set import ImageSet
+from longtail.data.cam.annotations import append_generated
+from longtail.data.dataset import ImageSet
+from longtail.data.images.files import build_reading
 from longtail.data.long_tail import class_counts, select_indices
 from longtail.errors import UserError
 from longtail.registry import Registry

@@ -17,10 +17,10 @@ from longtail.config import dataset_parts, expert_backbones
 from longtail.data import ImageSet, Normalize, build_normalize, build_splits
 from longtail.data.augment import build_policy, evaluation_transforms
 from longtail.data.augment.placement import Axis, bring_back, place
-from longtail.data.cam import new_image
-from longtail.data.cam_plan import Plan, new_images_per_class
-from longtail.data.generated import check_generation
-from longtail.data.images import image_size
+from longtail.data.cam.annotations import check_generation
+from longtail.data.cam.images import new_image
+from longtail.data.cam.plan import Plan, new_images_per_class
+from longtail.data.images.reading import image_size
 from longtail.engine.assembly import read_trained
 from longtail.engine.devices import parse_devices
 from longtail.engine.distributed import launched_world

@@ -6,7 +6,7 @@ from longtail.config import dataset_parts, expert_backbones, method_name
 from longtail.config.released import RELEASED_DATASETS, RELEASED_METHODS
 from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
-from longtail.data.generated import check_generated
+from longtail.data.cam.annotations import check_generated
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.data.samplers import check_sampling
 from longtail.engine.inputs import check_input_files

@@ -1,6 +1,6 @@
 """Image files that are none."""
 
-from longtail.data.image_files import ImageFiles
+from longtail.data.images.files import ImageFiles
 
 
 class Files(ImageFiles):

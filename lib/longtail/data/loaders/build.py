@@ -10,9 +10,9 @@ from yacs.config import CfgNode
 from longtail.config import dataset_parts
 from longtail.data.augment import build_policy, evaluation_transforms
 from longtail.data.augment.steps import Policy
-from longtail.data.bad_images import BadImages
-from longtail.data.image_files import ImageFiles
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
+from longtail.data.images.bad_images import BadImages
+from longtail.data.images.files import ImageFiles
 from longtail.data.loaders.base import SINGLE, Loader, Shard
 from longtail.data.loaders.files import FileLoader
 from longtail.data.loaders.memory import MemoryLoader

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from longtail.data.augment.steps import Policy
-from longtail.data.bad_images import BadImages, Fault
 from longtail.data.batch import Batch
-from longtail.data.image_files import ImageFiles
+from longtail.data.images.bad_images import BadImages, Fault
+from longtail.data.images.files import ImageFiles
 from longtail.data.loaders.base import Loader
 from longtail.data.seeding import AUGMENTATION, generator
 from longtail.errors import UserError

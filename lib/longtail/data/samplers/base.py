@@ -6,7 +6,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.config import sampling
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.registry import Registry
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.config import sampling
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.samplers.base import SAMPLERS, Sampler, SamplerBuilder
 from longtail.data.samplers.deferred import Deferred
 from longtail.data.samplers.instance_balanced import default

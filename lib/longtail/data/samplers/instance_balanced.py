@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.samplers.base import SAMPLERS, Sampler
 from longtail.data.seeding import ORDER, generator
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.samplers.base import SAMPLERS, Sampler
 from longtail.data.samplers.instance_balanced import default
 from longtail.data.samplers.power import PowerWeighted

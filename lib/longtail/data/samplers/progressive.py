@@ -3,7 +3,7 @@
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.samplers.class_weighted import WEIGHTINGS, ClassWeighted
 
 

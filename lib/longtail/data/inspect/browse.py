@@ -9,7 +9,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.config import dataset_parts
-from longtail.data.image_files import ImageFiles
+from longtail.data.images.files import ImageFiles
 from longtail.data.loaders import FileLoader, Loader, build_loaders
 from longtail.data.sources import Splits, build_splits
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.data.annotations import read_generated
-from longtail.data.image_set import ImageSet
-from longtail.data.images import read_images
+from longtail.data.dataset import ImageSet
+from longtail.data.images.reading import read_images
 from longtail.errors import UserError
 
 

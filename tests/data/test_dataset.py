@@ -2,7 +2,7 @@ import pytest
 import torch
 from PIL import Image
 
-from longtail.data.image_set import ImageFiles, ImageSet
+from longtail.data.dataset import ImageFiles, ImageSet
 from longtail.errors import UserError
 
 

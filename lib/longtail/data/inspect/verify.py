@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.data.inspection import Inspection, inspect_all
+from longtail.data.inspect.inspection import Inspection, inspect_all
 from longtail.errors import UserError
 
 # Kinds of faults, in the order of a report, and what they are called there.

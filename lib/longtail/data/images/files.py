@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data.bad_images import BadImages, Fault, stand_ins
-from longtail.data.images import read_image
+from longtail.data.images.bad_images import BadImages, Fault, stand_ins
+from longtail.data.images.reading import read_image
 from longtail.errors import UserError
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch.utils.data import DataLoader, Dataset
 
-from longtail.data.images import read_pixels
+from longtail.data.images.reading import read_pixels
 from longtail.errors import UserError
 
 PER_TASK = 32  # files that a worker process hands back at once

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longtail.data.cam import OPERATIONS, Change
+from longtail.data.cam.images import OPERATIONS, Change
 from longtail.data.seeding import GENERATION, generator
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from longtail.data.images import image_size, read_image, read_images
+from longtail.data.images.reading import image_size, read_image, read_images
 from longtail.errors import UserError
 
 COLOR = (200, 40, 90)

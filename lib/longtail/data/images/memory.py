@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from longtail.data.image_files import ImageFiles
-from longtail.data.images import READERS, read_image
+from longtail.data.images.files import ImageFiles
+from longtail.data.images.reading import READERS, read_image
 from longtail.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from longtail.data.verify import KINDS, Split, Verdict, extreme, shots
+from longtail.data.inspect.verify import KINDS, Split, Verdict, extreme, shots
 
 SHOWN = 10  # faults of each kind
 

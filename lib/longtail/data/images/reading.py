@@ -12,7 +12,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from longtail.data.decoding import rgb_pixels, upright_size
+from longtail.data.images.decoding import rgb_pixels, upright_size
 from longtail.errors import UserError
 
 SMALL_SIDE = 64  # pixels; sets whose images are no larger live in memory

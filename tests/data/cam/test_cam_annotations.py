@@ -10,8 +10,8 @@ from PIL import Image
 
 from longtail.config import load_config
 from longtail.data import build_splits
-from longtail.data.generated import append_generated, check_generated
-from longtail.data.image_set import ImageFiles, ImageSet
+from longtail.data.cam.annotations import append_generated, check_generated
+from longtail.data.dataset import ImageFiles, ImageSet
 from longtail.errors import UserError
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from longtail.config import load_config
 from longtail.data import Shard, build_loaders
-from longtail.data.bad_images import BadImages, Fault, stand_ins
-from longtail.data.image_files import ImageFiles
+from longtail.data.images.bad_images import BadImages, Fault, stand_ins
+from longtail.data.images.files import ImageFiles
 from longtail.data.loaders import SINGLE, FileLoader, MemoryLoader
 from longtail.errors import UserError
 

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 import torch
 
-from longtail.data.cam import OPERATIONS
-from longtail.data.cam_plan import Plan, new_images_per_class
+from longtail.data.cam.images import OPERATIONS
+from longtail.data.cam.plan import Plan, new_images_per_class
 
 
 def test_small_sets_fill_every_class_up_to_largest_plus_smallest():

@@ -5,7 +5,7 @@ import torch
 
 from longtail.config import load_config
 from longtail.data import build_loaders
-from longtail.data.browse import browse, class_names
+from longtail.data.inspect.browse import browse, class_names
 
 DIGITS = ["DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.02, "TRAIN.BATCH_SIZE", 32]
 

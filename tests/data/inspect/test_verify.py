@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from longtail.data.verify import KINDS, report, verify
-from longtail.data.verify_text import as_text
+from longtail.data.inspect.verify import KINDS, report, verify
+from longtail.data.inspect.verify_text import as_text
 from longtail.errors import UserError
 
 

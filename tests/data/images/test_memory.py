@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from longtail.config import load_config
-from longtail.data import build_loaders, memory_files
-from longtail.data.image_files import ImageFiles
-from longtail.data.memory_files import MemoryFiles, check_memory, machine_memory
+from longtail.data import build_loaders
+from longtail.data.images import memory
+from longtail.data.images.files import ImageFiles
+from longtail.data.images.memory import MemoryFiles, check_memory, machine_memory
 from longtail.errors import UserError
 
 
@@ -47,8 +48,8 @@ def test_the_memory_is_told_first(loaders, tmp_path, caplog):
 
 
 def test_more_than_is_free_is_refused_before_anything_is_read(loaders, monkeypatch):
-    monkeypatch.setattr(memory_files, "machine_memory", lambda: (1000, 10**9))
-    monkeypatch.setattr(memory_files, "_fill", lambda path, place: pytest.fail("read"))
+    monkeypatch.setattr(memory, "machine_memory", lambda: (1000, 10**9))
+    monkeypatch.setattr(memory, "_fill", lambda path, place: pytest.fail("read"))
     expected = (
         r"^.*train\.json: 6 image files take 0\.1 MB of memory, 0\.0 MB are free of 1\.0 GB; "
         r"DATASET\.CACHE none reads them from the disk$"
@@ -58,7 +59,7 @@ def test_more_than_is_free_is_refused_before_anything_is_read(loaders, monkeypat
 
 
 def test_every_process_needs_its_own(monkeypatch):
-    monkeypatch.setattr(memory_files, "machine_memory", lambda: (60, 100))
+    monkeypatch.setattr(memory, "machine_memory", lambda: (60, 100))
     check_memory("set", 1, 50)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     with pytest.raises(UserError, match="in each of 3 processes"):

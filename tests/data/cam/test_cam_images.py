@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from longtail.data.cam import OPERATIONS, Box, Change, box_of, centre_of, foreground, new_image
+from longtail.data.cam.images import OPERATIONS, Box, Change, box_of, centre_of, foreground, new_image
 
 
 def cam_of(rows, columns, size=(32, 32)):

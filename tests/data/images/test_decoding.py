@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from longtail.data.images import image_size, read_image, read_pixels
+from longtail.data.images.reading import image_size, read_image, read_pixels
 from longtail.errors import UserError
 
 PIXELS = np.arange(18, dtype=np.uint8).reshape(2, 3, 3) * 10

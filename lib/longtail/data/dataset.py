@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from longtail.data.bad_images import BadImages, Fault, stand_ins
-from longtail.data.image_files import ImageFiles, Reading, nothing_left
-from longtail.data.images import SMALL_SIDE, first_size, read_images
-from longtail.data.memory_files import MemoryFiles
+from longtail.data.images.bad_images import BadImages, Fault, stand_ins
+from longtail.data.images.files import ImageFiles, Reading, nothing_left
+from longtail.data.images.memory import MemoryFiles
+from longtail.data.images.reading import SMALL_SIDE, first_size, read_images
 from longtail.errors import UserError
 
 FROM_DISK = Reading()
