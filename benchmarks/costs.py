@@ -64,10 +64,10 @@ def of_images(count: int, classes: int = 1000) -> None:
         held = memory_held(lambda: read_annotations(path))
         size = path.stat().st_size / 1e6
         tell(f"{count:,} images: annotation file of {size:,.0f} MB", seconds, memory, f"{held:,.0f} MB stay")
-        images = ImageSet.of_files("measured", read.paths, read.labels, classes)
+        images = ImageSet.from_files("measured", read.paths, labels=read.labels, num_classes=classes)
         tell(f"{count:,} images: fingerprint", *measured(images.fingerprint)[1:])
         files = ImageFiles([str(image)] * count)
-        tell(f"{count:,} images: looking whether files are there", *measured(files.absent)[1:])
+        tell(f"{count:,} images: looking whether files are there", *measured(files.missing)[1:])
         tell(f"{count:,} images: order of an epoch", *measured(lambda: InstanceBalanced(count, 0).indices(1))[1:])
 
 

@@ -75,7 +75,16 @@ def test_schema_and_reader_agree(tmp_path, content, good):
 
 def test_what_converters_write_follows_the_schema(tmp_path):
     path = tmp_path / "x.json"
-    write_split(path, Split(["/b/\u00e9.jpg", str(tmp_path / "c/d.jpg")], [1, 0], 2, [(3, 4), (5, 6)], ["ant", "bee"]))
+    write_split(
+        path,
+        Split(
+            ["/b/\u00e9.jpg", str(tmp_path / "c/d.jpg")],
+            [1, 0],
+            num_classes=2,
+            sizes=[(3, 4), (5, 6)],
+            classes=["ant", "bee"],
+        ),
+    )
     written = json.loads(path.read_text())
     assert valid(written)
     assert written == {

@@ -29,4 +29,4 @@ def test_a_copy_takes_the_place_of_what_was_there():
 
 def test_the_samples_of_the_partner_stand_behind():
     one = batch(0, batch(1))
-    assert one.samples.tolist() == one.indices.tolist() + one.partner.indices.tolist()
+    assert one.all_indices.tolist() == one.indices.tolist() + one.partner.indices.tolist()

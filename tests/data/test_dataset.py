@@ -2,16 +2,17 @@ import pytest
 import torch
 from PIL import Image
 
-from longtail.data.dataset import ImageFiles, ImageSet
+from longtail.data.dataset import ImageSet
+from longtail.data.images.files import ImageFiles
 from longtail.errors import UserError
 
 
 def in_memory(images, labels, num_classes=3):
-    return ImageSet.in_memory("set", images, labels, num_classes)
+    return ImageSet.from_tensor("set", images, labels=labels, num_classes=num_classes)
 
 
 def of_names(names, labels, num_classes=3):
-    return ImageSet.of_files("set", names, labels, num_classes)
+    return ImageSet.from_files("set", names, labels=labels, num_classes=num_classes)
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def files(tmp_path):
         for number, side in enumerate(sides):
             Image.new("RGB", (side, side), (number, 0, 0)).save(tmp_path / f"{number}.png")
             paths.append(str(tmp_path / f"{number}.png"))
-        return ImageSet.of_files("train.json", paths, [0] * len(sides), 1)
+        return ImageSet.from_files("train.json", paths, labels=[0] * len(sides), num_classes=1)
 
     return files
 

@@ -155,7 +155,7 @@ def test_cifar_is_read_and_thinned_out(cifar, tmp_path, archive_name, dataset, p
 @pytest.mark.parametrize("dataset", ["cifar10_lt", "cifar100_lt"])
 def test_a_missing_archive_is_told_and_not_fetched(tmp_path, dataset):
     told = refusal("DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.DOWNLOAD", False)
-    assert f"is not under DATASET.ROOT {tmp_path} and DATASET.DOWNLOAD is False" in told
+    assert f"is not under DATASET.ROOT {tmp_path} and was not downloaded (DATASET.DOWNLOAD is False)" in told
 
 
 def test_a_failing_download_is_told(tmp_path, monkeypatch):
@@ -164,4 +164,4 @@ def test_a_failing_download_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets.CIFAR10, "download", fail)
     told = refusal("DATASET.DATASET", "cifar10_lt", "DATASET.ROOT", str(tmp_path))
-    assert f"is not under DATASET.ROOT {tmp_path} could not be fetched: no network" in told
+    assert f"is not under DATASET.ROOT {tmp_path} and could not be downloaded: no network" in told

@@ -50,7 +50,7 @@ def test_faults_end_with_one(command, splits, tmp_path):
     [
         (["nowhere.json"], "annotation file nowhere.json does not exist"),
         (["{train}", "--workers", "-1"], "--workers is -1; it must be at least 0"),
-        (["{train}", "--root", "nowhere"], "--root nowhere is no folder"),
+        (["{train}", "--root", "nowhere"], "--root nowhere is not a folder"),
         (["{train}", "--json", "nowhere/report.json"], "--json nowhere/report.json: its folder does not exist"),
     ],
 )

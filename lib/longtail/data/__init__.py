@@ -1,4 +1,4 @@
-"""Data: annotations, data sets, the long-tail rule, augmentation, samplers, loaders."""
+"""Data: annotation files, data sets, the long-tail rule, augmentation, samplers and loaders."""
 
 from longtail.data.batch import Batch
 from longtail.data.dataset import ImageSet

@@ -128,8 +128,8 @@ def describe_data(cfg: CfgNode, splits: Splits) -> str:
     counts = splits.train.class_counts()
     groups = shot_groups(counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
     shots = ", ".join(f"{len(groups[name])} {name}" for name in ("many", "medium", "few") if groups.get(name))
-    made = f" and {splits.train.generated:,} generated ones" if splits.train.generated else ""
+    made = f" and {splits.train.num_generated:,} generated ones" if splits.train.num_generated else ""
     return (
-        f"{splits.train.originals:,} training images{made} in {len(counts)} classes ({max(counts):,} to "
+        f"{splits.train.num_original:,} training images{made} in {len(counts)} classes ({max(counts):,} to "
         f"{min(counts):,}, imbalance {max(counts) / min(counts):.4g}: {shots}), {len(splits.valid):,} validation images"
     )

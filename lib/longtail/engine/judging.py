@@ -85,7 +85,7 @@ def subject(cfg: CfgNode, folder: Path, gpus: str | None) -> Iterator[Subject]:
         missing = [name for name in report.missing if ".projection." not in name]  # judging does not use those
         if missing:
             raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, as {missing[0]}")
-        loader = build_valid_loader(cfg, splits.valid, Shard(world.rank, world.size), device)
+        loader = build_valid_loader(cfg, splits.valid, shard=Shard(world.rank, world.size), device=device)
         context = autocast(usable_precision(precision(cfg), device), device)
         yield Subject(cfg, run, checkpoint, splits, network, loader, device, context)
 

@@ -104,13 +104,13 @@ class RecordedStepper:
             self.warm += 1
             return self.recorder.warm_up(lambda: self.stepper(batch, epoch, number))
         if self.place is None:
-            self.place = batch.changed(torch.clone)
+            self.place = batch.map(torch.clone)
             self.recorder.record(self._work)
         self.place.copy_(batch)
         step, norm, verdict = self.recorder.replay()
         told = verdict.clone()  # the place is taken again by the next step, and the guard reads later
         parts = dict(zip(step.parts, told[1:], strict=True))
-        self.stepper.guard.note(epoch, number, told[0].bool(), parts, batch.samples)
+        self.stepper.guard.note(epoch, number, told[0].bool(), parts, batch.all_indices)
         return step, norm
 
     def _work(self) -> tuple[Step, Tensor | None, Tensor]:

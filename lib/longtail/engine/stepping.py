@@ -60,7 +60,7 @@ class Stepper:
             NotFinite: see `FiniteGuard.check`.
         """
         step, norm = self.differentiate(batch)
-        self.guard.check(epoch, number, step, batch.samples, norm)
+        self.guard.check(epoch, number, step, batch.all_indices, norm)
         self.apply()
         return step, norm
 

@@ -149,7 +149,7 @@ class Trainer:
             for batch in self._batches():
                 self._step(batch)
                 self.batch += 1
-                progress.advance(len(batch.samples) * self.world.size)
+                progress.advance(len(batch.all_indices) * self.world.size)
                 if self.batch % self.schedule.show_step == 0 and self.batch < len(loader):
                     self.guard.report()
                     progress.show(self.meter.means())

@@ -116,7 +116,7 @@ def _train(
         logger.info("the run of %s is finished; nothing is left to do", checkpoint)
         return start.run
     place = device if cfg.DATASET.ON_DEVICE else torch.device("cpu")
-    loaders = build_loaders(cfg, splits, Shard(world.rank, world.size), place)
+    loaders = build_loaders(cfg, splits, shard=Shard(world.rank, world.size), device=place)
 
     run = (start.run or create_run(cfg)) if world.main else None
     if run:

@@ -76,7 +76,7 @@ def test_sharpness_of_images_that_the_kernel_does_not_fit():
 
 
 def test_grey(images):
-    assert_equal(color.grey(images), each(images, lambda image: image.convert("L").convert("RGB")))
+    assert_equal(color.grayscale(images), each(images, lambda image: image.convert("L").convert("RGB")))
 
 
 def test_parameters_differ_per_image(images):
@@ -86,7 +86,7 @@ def test_parameters_differ_per_image(images):
     assert_equal(together, alone)
 
 
-@pytest.mark.parametrize("operation", [color.autocontrast, color.equalize, color.invert, color.grey])
+@pytest.mark.parametrize("operation", [color.autocontrast, color.equalize, color.invert, color.grayscale])
 def test_empty_batch_and_untouched_input(images, operation):
     before = images.clone()
     operation(images)

@@ -35,7 +35,7 @@ def test_shear(images, index, sign, dim):
             image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=GREY
         ),
     )
-    assert_equal(geometry.shear(images, repeated(images, slope), dim), expected)
+    assert_equal(geometry.shear(images, repeated(images, slope), dim=dim), expected)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -45,7 +45,7 @@ def test_translate(images, index, sign, dim):
     shift = index * (150 / 331 / 9) * images.shape[dim] * sign
     matrix = (1, 0, shift, 0, 1, 0) if dim == -1 else (1, 0, 0, 0, 1, shift)
     expected = each(images, lambda image: image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=GREY))
-    assert_equal(geometry.translate(images, repeated(images, shift), dim), expected)
+    assert_equal(geometry.translate(images, repeated(images, shift), dim=dim), expected)
 
 
 @pytest.mark.parametrize("shift", [-60.0, -0.5, 0.5, 60.0])
@@ -54,14 +54,14 @@ def test_translate_by_halves_and_beyond_the_image(images, shift):
         images,
         lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0), fillcolor=GREY),
     )
-    assert_equal(geometry.translate(images, repeated(images, shift), -1), expected)
+    assert_equal(geometry.translate(images, repeated(images, shift), dim=-1), expected)
 
 
 def test_window_matches_pillow_crops(images):
     height, width = images.shape[2:]
     tops = torch.arange(len(images)) % 9 - 4
     lefts = torch.arange(len(images)) * 5 % 9 - 4
-    ours = geometry.window(images, tops, lefts, (height, width), (4, 4))
+    ours = geometry.window(images, tops=tops, lefts=lefts, size=(height, width), reach=(4, 4))
     for image, top, left, window in zip(images, tops.tolist(), lefts.tolist(), ours, strict=True):
         box = (left, top, left + width, top + height)
         assert_equal(window[None], each(image[None], lambda picture, box=box: picture.crop(box)))
@@ -80,7 +80,7 @@ def test_cutout_is_clipped_at_the_border(images):
     whites = torch.full_like(images, 255)
     rows = torch.arange(len(images)) * 5 % height
     columns = torch.arange(len(images)) * 7 % width
-    holes = geometry.cutout(whites, rows, columns, 16)
+    holes = geometry.cutout(whites, rows=rows, columns=columns, length=16)
     for hole, row, column in zip(holes, rows.tolist(), columns.tolist(), strict=True):
         expected = torch.full_like(hole, 255)
         expected[:, max(row - 8, 0) : row + 8, max(column - 8, 0) : column + 8] = 0
@@ -92,13 +92,13 @@ def test_empty_batches_and_untouched_input(images):
     zero = torch.zeros(0, dtype=torch.int64)
     for result in (
         geometry.rotate(none, zero),
-        geometry.shear(none, zero, -1),
-        geometry.translate(none, zero, -2),
+        geometry.shear(none, zero, dim=-1),
+        geometry.translate(none, zero, dim=-2),
         geometry.flip(none, zero.bool()),
-        geometry.cutout(none, zero, zero, 16),
-        geometry.window(none, zero, zero, tuple(images.shape[2:]), (4, 4)),
+        geometry.cutout(none, rows=zero, columns=zero, length=16),
+        geometry.window(none, tops=zero, lefts=zero, size=tuple(images.shape[2:]), reach=(4, 4)),
     ):
         assert result.shape == none.shape
     geometry.flip(images, torch.ones(len(images), dtype=torch.bool))
-    geometry.cutout(images, torch.zeros(len(images)), torch.zeros(len(images)), 16)
+    geometry.cutout(images, rows=torch.zeros(len(images)), columns=torch.zeros(len(images)), length=16)
     assert_equal(images, before)

@@ -75,14 +75,16 @@ def test_center_crop_equals_torchvision(picture, size, generator):
 def test_resized_crop_follows_torchvision(picture):
     cfg = config(train=["random_resized_crop"], size=(48, 48))
     ours = build_policy("transforms", cfg)(picture, torch.Generator().manual_seed(6))
-    boxes = random_boxes(1, (90, 131), (0.08, 1.0), (0.75, 1.333333333), torch.Generator().manual_seed(6))
+    boxes = random_boxes(
+        1, (90, 131), scale=(0.08, 1.0), ratio=(0.75, 1.333333333), generator=torch.Generator().manual_seed(6)
+    )
     theirs = T.functional.resized_crop(to_pillow(picture[0]), *boxes[0].tolist(), [48, 48])
     assert (ours[0].int() - from_pillow(theirs).int()).abs().max() <= 1
 
 
 def test_rotation_equals_pillow_given_the_same_draws(images):
     ours = build_transforms(["random_rotation30"], config())(images, torch.Generator().manual_seed(2))
-    angles = uniform((len(images),), torch.Generator().manual_seed(2), -30, 30).tolist()
+    angles = uniform((len(images),), generator=torch.Generator().manual_seed(2), low=-30, high=30).tolist()
     theirs = [from_pillow(to_pillow(image).rotate(angle)) for image, angle in zip(images, angles, strict=True)]
     assert_equal(ours, torch.stack(theirs))
 

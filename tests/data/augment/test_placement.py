@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from longtail.config import load_config
 from longtail.data.augment import build_policy, build_transforms
-from longtail.data.augment.placement import Axis, bring_back, place
+from longtail.data.augment.placement import Axis, map_to_image, view_axes
 from longtail.errors import UserError
 
 
@@ -15,7 +15,7 @@ def chain(*names, size=(32, 32)):
 
 
 def placed(policy, height, width):
-    return place(policy, Axis(height), Axis(width))
+    return view_axes(policy, rows=Axis(height), columns=Axis(width))
 
 
 def test_an_unchanged_view_is_the_image():
@@ -39,7 +39,7 @@ def test_a_bright_spot_is_found_where_it_is(names, size):
     image[:, :, row - 2 : row + 3, column - 2 : column + 3] = 255
     seen = policy(image, torch.Generator())[0, 0].float()
     assert seen.shape == (rows.length, columns.length)
-    back = bring_back(seen, rows, columns, size)
+    back = map_to_image(seen, rows=rows, columns=columns, size=size)
     inside = back * (back > 0.5 * back.max())
     top = (inside.sum(1) @ torch.arange(height).float()) / inside.sum()
     left = (inside.sum(0) @ torch.arange(width).float()) / inside.sum()
@@ -50,16 +50,16 @@ def test_a_bright_spot_is_found_where_it_is(names, size):
 def test_a_map_of_the_whole_image_is_brought_back_as_torch_interpolates(size):
     seen = torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(seen[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-    assert torch.allclose(bring_back(seen, Axis(size[0]), Axis(size[1]), size), expected, atol=1e-5)
+    assert torch.allclose(map_to_image(seen, rows=Axis(size[0]), columns=Axis(size[1]), size=size), expected, atol=1e-5)
 
 
 def test_outside_of_the_view_the_nearest_value_holds():
     seen = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    back = bring_back(seen, Axis(2, 1.0, 2.0), Axis(2, 1.0, 1.0), (6, 4))
+    back = map_to_image(seen, rows=Axis(2, 1.0, 2.0), columns=Axis(2, 1.0, 1.0), size=(6, 4))
     assert back[:, 1:3].tolist() == [[1, 2]] * 3 + [[3, 4]] * 3
     assert back[:, 0].tolist() == back[:, 1].tolist() and back[:, 3].tolist() == back[:, 2].tolist()
 
 
 def test_a_step_that_cannot_be_undone_is_refused():
-    with pytest.raises(UserError, match="RandomFlip cannot be found in its image; allowed: normal_resize, "):
+    with pytest.raises(UserError, match="RandomFlip in its image is not known; allowed: normal_resize, "):
         placed(chain("normal_resize", "random_horizontal_flip"), 40, 40)

@@ -132,12 +132,16 @@ def test_a_policy_is_the_released_chain(cfg, name, monkeypatch):
     for seed in range(40):
         result = build_policy(name, cfg)(image, torch.Generator().manual_seed(seed))
         generator = torch.Generator().manual_seed(seed)
-        picture = to_pillow(RandomResizedCropTo((24, 40), (0.08, 1.0), (3 / 4, 4 / 3))(image, generator)[0])
+        picture = to_pillow(RandomResizedCropTo((24, 40), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))(image, generator)[0])
         if name == "randaugment":
             picture = flipped(picture, generator)
-        amounts = [uniform((1,), generator, 0.6, 1.4).item() for _ in range(3)] if jitters(generator) else []
+        amounts = (
+            [uniform((1,), generator=generator, low=0.6, high=1.4).item() for _ in range(3)]
+            if jitters(generator)
+            else []
+        )
         changes = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation)
-        for kind in uniform((1, 3), generator).argsort(1)[0].tolist():
+        for kind in uniform((1, 3), generator=generator).argsort(1)[0].tolist():
             picture = changes[kind](picture, amounts[kind])
         if name == "randaugment":
             for code, level, kind in zip(
@@ -145,9 +149,12 @@ def test_a_policy_is_the_released_chain(cfg, name, monkeypatch):
             ):
                 picture = by_timm(picture, NAMES[code], level, kind, monkeypatch) if code >= 0 else picture
         else:
-            if uniform((1,), generator).item() < 0.2:
+            if uniform((1,), generator=generator).item() < 0.2:
                 picture = TF.to_grayscale(picture, 3)
-            draw, radius = uniform((1,), generator).item(), uniform((1,), generator, 0.1, 2.0).item()
+            draw, radius = (
+                uniform((1,), generator=generator).item(),
+                uniform((1,), generator=generator, low=0.1, high=2.0).item(),
+            )
             if draw < 0.5:
                 picture = picture.filter(timm_augment.ImageFilter.GaussianBlur(radius))
             picture = flipped(picture, generator)
@@ -155,9 +162,9 @@ def test_a_policy_is_the_released_chain(cfg, name, monkeypatch):
 
 
 def flipped(picture, generator):
-    return TF.hflip(picture) if uniform((1,), generator).item() < 0.5 else picture
+    return TF.hflip(picture) if uniform((1,), generator=generator).item() < 0.5 else picture
 
 
 def jitters(generator):
     """The draw by which jitter asks whether to act: here always."""
-    return uniform((1,), generator).item() < 1.0
+    return uniform((1,), generator=generator).item() < 1.0

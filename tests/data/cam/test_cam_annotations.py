@@ -11,7 +11,8 @@ from PIL import Image
 from longtail.config import load_config
 from longtail.data import build_splits
 from longtail.data.cam.annotations import append_generated, check_generated
-from longtail.data.dataset import ImageFiles, ImageSet
+from longtail.data.dataset import ImageSet
+from longtail.data.images.files import ImageFiles
 from longtail.errors import UserError
 
 
@@ -35,12 +36,12 @@ def listed(tmp_path):
 
 @pytest.fixture
 def originals():
-    return ImageSet.in_memory("set", torch.zeros(4, 3, 8, 8, dtype=torch.uint8), [0, 0, 1, 2], 3)
+    return ImageSet.from_tensor("set", torch.zeros(4, 3, 8, 8, dtype=torch.uint8), labels=[0, 0, 1, 2], num_classes=3)
 
 
 def test_they_come_last_and_are_no_images_of_their_class(originals, listed):
     images = append_generated(originals, listed([10, 20], [2, 1]))
-    assert (len(images), images.originals, images.generated) == (6, 4, 2)
+    assert (len(images), images.num_original, images.num_generated) == (6, 4, 2)
     assert images.labels.tolist() == [0, 0, 1, 2, 2, 1]
     assert images.class_counts() == [2, 1, 1]
     assert images.load()[:, 0, 0, 0].tolist() == [0, 0, 0, 0, 10, 20]
@@ -48,7 +49,7 @@ def test_they_come_last_and_are_no_images_of_their_class(originals, listed):
 
 def test_they_stay_on_disk_where_the_originals_do(listed, tmp_path):
     Image.new("RGB", (70, 70), (5, 0, 0)).save(tmp_path / "own.png")
-    own = ImageSet.of_files("set", [str(tmp_path / "own.png")] * 2, [0, 1], 2)
+    own = ImageSet.from_files("set", [str(tmp_path / "own.png")] * 2, labels=[0, 1], num_classes=2)
     images = append_generated(own, listed([10], [1], (9, 12), 2))
     files = images.load()
     assert isinstance(files, ImageFiles)
@@ -63,10 +64,12 @@ def test_the_fingerprint_covers_them(originals, listed, tmp_path):
     one = append_generated(originals, listed([10, 20], [2, 1], name="one"))
     other = append_generated(originals, listed([10, 21], [2, 1], name="other"))
     prints = {originals.fingerprint(), one.fingerprint(), other.fingerprint()}
-    files = ImageSet.of_files("set", ["a.png", "b.png", "c.png", "d.png"], [0, 0, 1, 2], 3)
+    files = ImageSet.from_files("set", ["a.png", "b.png", "c.png", "d.png"], labels=[0, 0, 1, 2], num_classes=3)
     prints |= {files.fingerprint(), append_generated(files, str(tmp_path / "one.json")).fingerprint()}
     names = ["a.png", "b.png", "c.png", "d.png", "10.png", "20.png"]
-    prints.add(ImageSet.of_files("set", names, [0, 0, 1, 2, 2, 1], 3).fingerprint())  # the same files, all original
+    prints.add(
+        ImageSet.from_files("set", names, labels=[0, 0, 1, 2, 2, 1], num_classes=3).fingerprint()
+    )  # the same files, all original
     assert len(prints) == 6
 
 
@@ -124,8 +127,8 @@ def test_every_source_takes_them(listed, image_folder, dataset):
         ],
     )
     splits = build_splits(cfg)
-    assert splits.train.generated == 2 and splits.valid.generated == 0
-    assert build_splits(cfg, generated=False).train.generated == 0
+    assert splits.train.num_generated == 2 and splits.valid.num_generated == 0
+    assert build_splits(cfg, generated=False).train.num_generated == 0
 
     assert splits.train.labels[-2:].tolist() == [2, 1]
     assert splits.train.load()[-2:, 0, 0, 0].tolist() == [10, 20]
@@ -134,8 +137,8 @@ def test_every_source_takes_them(listed, image_folder, dataset):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (used("x.json"), "TRAIN.SAMPLER.TYPE 'default' shows original images only; 'weighted sampler' draws"),
-        (used(""), "DATASET.CAM_DATA_JSON_SAVE_PATH must name their list"),
+        (used("x.json"), "TRAIN.SAMPLER.TYPE 'default' draws original images only; 'weighted sampler' draws"),
+        (used(""), "DATASET.CAM_DATA_JSON_SAVE_PATH must name their annotation file"),
         (used("x.json", "DATASET.GENERATE_CAM_BASED_DATASET", True), "NETWORK.PRETRAINED must be True"),
         (
             [

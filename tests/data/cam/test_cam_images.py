@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from longtail.data.cam.images import OPERATIONS, Box, Change, box_of, centre_of, foreground, new_image
+from longtail.data.cam.images import OPERATIONS, Box, Transform, bounding_box, center_of, foreground, paste_foreground
 
 
 def cam_of(rows, columns, size=(32, 32)):
@@ -35,31 +35,31 @@ def test_a_flat_map_is_all_foreground():
 
 def test_the_box_holds_the_whole_object_or_its_corner_as_released():
     mask = cam_of((10, 20), (8, 24)).numpy() > 0
-    assert box_of(mask) == Box(10, 20, 8, 24)
-    assert centre_of(box_of(mask)) == (16, 15)
-    assert box_of(mask, released=True) == Box(10, 11, 8, 9)
-    assert centre_of(box_of(mask, released=True)) == (8.5, 10.5)
+    assert bounding_box(mask) == Box(10, 20, 8, 24)
+    assert center_of(bounding_box(mask)) == (16, 15)
+    assert bounding_box(mask, released=True) == Box(10, 11, 8, 9)
+    assert center_of(bounding_box(mask, released=True)) == (8.5, 10.5)
 
 
 def test_the_box_reaches_over_gaps_and_the_released_one_ends_at_the_second_filled_row():
     mask = np.zeros((9, 9), dtype=bool)
     mask[[2, 5, 7], [1, 4, 4]] = True
-    assert box_of(mask) == Box(2, 7, 1, 4)
-    assert box_of(mask, released=True) == Box(2, 5, 1, 4)
+    assert bounding_box(mask) == Box(2, 7, 1, 4)
+    assert bounding_box(mask, released=True) == Box(2, 5, 1, 4)
 
 
 def test_the_box_of_one_pixel():
     mask = np.zeros((5, 6), dtype=bool)
     mask[2, 3] = True
-    assert box_of(mask) == Box(2, 2, 3, 3)
-    assert box_of(mask, released=True) == Box(2, -1, 3, -1)
+    assert bounding_box(mask) == Box(2, 2, 3, 3)
+    assert bounding_box(mask, released=True) == Box(2, -1, 3, -1)
 
 
 def test_mirroring_pastes_the_object_on_the_other_side():
     image, cam = picture((4, 6)), cam_of((1, 2), (0, 1), (4, 6))
     expected = image.clone()
     expected[:, 1:3, 4:6] = image[:, 1:3, [1, 0]]
-    assert torch.equal(new_image(image, cam, Change("mirror")), expected)
+    assert torch.equal(paste_foreground(image, cam, transform=Transform("flip")), expected)
 
 
 def test_as_released_the_moved_image_also_shows_where_the_object_was():
@@ -70,7 +70,7 @@ def test_as_released_the_moved_image_also_shows_where_the_object_was():
     expected[:, 1:3, 4:6] = flipped[:, 1:3, 4:6]
     expected[:, 1:3, 0:2] = flipped[:, 1:3, 0:2]
     expected[0, 1, 4] = image[0, 1, 4]  # a zero lets the original through
-    assert torch.equal(new_image(image, cam, Change("mirror"), released=True), expected)
+    assert torch.equal(paste_foreground(image, cam, transform=Transform("flip"), released=True), expected)
 
 
 @pytest.mark.parametrize(("down", "right"), [(0.0, 0.0), (0.999, 0.999), (0.999, 0.0), (0.4, 0.6)])
@@ -79,23 +79,26 @@ def test_shifting_keeps_the_object_in_the_image(down, right):
     top, left = int(down * 16), int(right * 20)  # 16 and 20 places of a 5 x 11 box
     expected = image.clone()
     expected[:, top : top + 5, left : left + 11] = image[:, 3:8, 10:21]
-    assert torch.equal(new_image(image, cam, Change("shift", down=down, right=right)), expected)
+    assert torch.equal(paste_foreground(image, cam, transform=Transform("translate", down=down, right=right)), expected)
 
 
 def test_a_foreground_without_room_is_turned_instead_of_shifted():
     image, cam = picture((12, 12)), torch.ones(12, 12)
     cam[5:7, 5:7] = 0
-    change = Change("shift", 20, 1.1, 0.5, 0.5)
-    assert torch.equal(new_image(image, cam, change), new_image(image, cam, change._replace(operation="turn")))
+    transform = Transform("translate", 20, 1.1, 0.5, 0.5)
+    assert torch.equal(
+        paste_foreground(image, cam, transform=transform),
+        paste_foreground(image, cam, transform=transform._replace(operation="rotate")),
+    )
     cam[11] = 0
     expected = image.clone()
     expected[:, 1:] = torch.where(cam[:11] > 0, image[:, :11], image[:, 1:])
-    assert torch.equal(new_image(image, cam, change._replace(down=0.99)), expected)
+    assert torch.equal(paste_foreground(image, cam, transform=transform._replace(down=0.99)), expected)
 
 
 def test_as_released_shifting_pushes_the_object_out():
     image, cam = picture(), cam_of((10, 20), (8, 24))
-    made = new_image(image, cam, Change("shift", down=0.999, right=0.999), released=True)
+    made = paste_foreground(image, cam, transform=Transform("translate", down=0.999, right=0.999), released=True)
     expected = image.clone()
     # Its box is rows 10 to 11, columns 8 to 9: the corner goes to (30, 30) and takes 2 x 2 pixels along.
     expected[:, 30:, 30:] = image[:, 10:12, 8:10]
@@ -105,14 +108,14 @@ def test_as_released_shifting_pushes_the_object_out():
 
 def test_turning_by_nothing_changes_nothing():
     image = picture((9, 13))
-    assert torch.equal(new_image(image, cam_of((2, 5), (3, 9), (9, 13)), Change("turn")), image)
+    assert torch.equal(paste_foreground(image, cam_of((2, 5), (3, 9), (9, 13)), transform=Transform("rotate")), image)
 
 
 def test_turning_goes_counter_clockwise_about_the_middle_of_the_object():
     image = torch.full((3, 33, 33), 50, dtype=torch.uint8)
     image[:, 10, 10:21] = 200  # a bar, middle (15, 10)
     cam = cam_of((10, 10), (10, 20), (33, 33))
-    made = new_image(image, cam, Change("turn", angle=44, scale=1.0))
+    made = paste_foreground(image, cam, transform=Transform("rotate", angle=44, scale=1.0))
     rows, columns = differing(image, made).unbind(1)
     assert len(rows) > 4
     assert ((rows < 10) == (columns > 15)).all()  # the right end went up, the left one down
@@ -122,7 +125,7 @@ def test_turning_goes_counter_clockwise_about_the_middle_of_the_object():
 def test_scaling_grows_the_object_about_its_middle():
     image = torch.full((3, 33, 33), 50, dtype=torch.uint8)
     image[:, 6:17, 11:22] = 200
-    made = new_image(image, cam_of((6, 16), (11, 21), (33, 33)), Change("turn", scale=1.19))
+    made = paste_foreground(image, cam_of((6, 16), (11, 21), (33, 33)), transform=Transform("rotate", scale=1.19))
     rows, columns = differing(image, made).unbind(1)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (5, 17, 10, 22)
     grown = (made[0] > 125).nonzero()
@@ -135,8 +138,8 @@ def test_turning_matches_the_matrix_of_the_movement():
     rows, columns = np.mgrid[:height, :width]
     ramp = np.stack((rows * 4, columns * 4, rows + columns), 2).astype(np.uint8)
     box = Box(6, 15, 10, 21)
-    turned = OPERATIONS["turn"](ramp, box, Change("turn", angle, scale)).astype(float)
-    x, y = centre_of(box)
+    turned = OPERATIONS["rotate"](ramp, box, Transform("rotate", angle, scale)).astype(float)
+    x, y = center_of(box)
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     # In image coordinates (y down) a counter-clockwise turn is [[cos, sin], [-sin, cos]]; its inverse is transposed.
     from_x = x + (cos * (columns - x) - sin * (rows - y)) / scale
@@ -154,7 +157,7 @@ def test_images_of_any_size_keep_it_and_the_original_is_left_alone(operation, re
     image = picture(size)
     cam = torch.rand(size, generator=torch.Generator().manual_seed(1))
     before = image.clone()
-    made = new_image(image, cam, Change(operation, 30, 0.9, 0.5, 0.5), released)
+    made = paste_foreground(image, cam, transform=Transform(operation, 30, 0.9, 0.5, 0.5), released=released)
     assert made.shape == image.shape and made.dtype == torch.uint8 and made.is_contiguous()
     assert torch.equal(image, before)
 
@@ -162,5 +165,7 @@ def test_images_of_any_size_keep_it_and_the_original_is_left_alone(operation, re
 def test_grey_images_stay_grey():
     grey = picture((16, 16))[:1].expand(3, -1, -1)
     for operation in OPERATIONS:
-        made = new_image(grey, cam_of((4, 9), (3, 8), (16, 16)), Change(operation, 20, 1.1, 0.3, 0.7))
+        made = paste_foreground(
+            grey, cam_of((4, 9), (3, 8), (16, 16)), transform=Transform(operation, 20, 1.1, 0.3, 0.7)
+        )
         assert torch.equal(made[0], made[1]) and torch.equal(made[0], made[2])

@@ -6,29 +6,29 @@ import pytest
 import torch
 
 from longtail.data.cam.images import OPERATIONS
-from longtail.data.cam.plan import Plan, new_images_per_class
+from longtail.data.cam.plan import GenerationPlan, generated_per_class
 
 
 def test_small_sets_fill_every_class_up_to_largest_plus_smallest():
     counts = [5000, 2997, 1796, 50]
-    made = new_images_per_class(counts)
+    made = generated_per_class(counts)
     assert made == [50, 2053, 3254, 5000]
     assert {own + new for own, new in zip(counts, made, strict=True)} == {5050}
 
 
 def test_a_threshold_leaves_large_classes_alone_and_bounds_the_others():
     counts = [1280, 150, 100, 99, 50, 5]
-    assert new_images_per_class(counts, 100) == [0, 0, 0, 100, 100, 100]
-    assert new_images_per_class(counts, 0) == [0] * 6
-    assert new_images_per_class([60, 30, 20], 50) == [0, 50, 50]
-    assert new_images_per_class([60, 30, 20], 40) == [0, 40, 40]
-    assert new_images_per_class([30, 28, 2], 31) == [2, 4, 30]
+    assert generated_per_class(counts, 100) == [0, 0, 0, 100, 100, 100]
+    assert generated_per_class(counts, 0) == [0] * 6
+    assert generated_per_class([60, 30, 20], 50) == [0, 50, 50]
+    assert generated_per_class([60, 30, 20], 40) == [0, 40, 40]
+    assert generated_per_class([30, 28, 2], 31) == [2, 4, 30]
 
 
 @pytest.fixture
 def plan():
     labels = torch.tensor([2, 0, 0, 1, 2, 0, 0, 2])
-    return Plan(labels, [200, 0, 300], seed=3)
+    return GenerationPlan(labels, [200, 0, 300], seed=3)
 
 
 def test_images_come_class_after_class_from_originals_of_their_class(plan):
@@ -40,13 +40,15 @@ def test_images_come_class_after_class_from_originals_of_their_class(plan):
 
 def test_draws_cover_their_ranges_evenly(plan):
     made = [plan[k] for k in range(len(plan))]
-    changes = [image.change for image in made]
-    operations = Counter(change.operation for change in changes)
+    transforms = [image.transform for image in made]
+    operations = Counter(transform.operation for transform in transforms)
     assert set(operations) == set(OPERATIONS)
     assert min(operations.values()) > 120  # 500 / 3 = 167, standard deviation 11
-    assert min(change.angle for change in changes) < -40 and max(change.angle for change in changes) > 39
-    assert all(-45 <= change.angle < 45 for change in changes)
-    scales = {change.scale for change in changes}
+    assert (
+        min(transform.angle for transform in transforms) < -40 and max(transform.angle for transform in transforms) > 39
+    )
+    assert all(-45 <= transform.angle < 45 for transform in transforms)
+    scales = {transform.scale for transform in transforms}
     assert scales <= {percent / 100 for percent in range(80, 120)} and len(scales) == 40
     sources = Counter(image.source for image in made[:200])
     assert min(sources.values()) > 30
@@ -56,12 +58,12 @@ def test_image_k_does_not_depend_on_the_others(plan):
     forwards = [plan[k] for k in range(len(plan))]
     backwards = [plan[k] for k in reversed(range(len(plan)))][::-1]
     assert forwards == backwards
-    assert plan[7].change == Plan(torch.zeros(8, dtype=torch.int64), [10], seed=3)[7].change
-    assert plan[7] != Plan(torch.tensor([2, 0, 0, 1, 2, 0, 0, 2]), [200, 0, 300], seed=4)[7]
+    assert plan[7].transform == GenerationPlan(torch.zeros(8, dtype=torch.int64), [10], seed=3)[7].transform
+    assert plan[7] != GenerationPlan(torch.tensor([2, 0, 0, 1, 2, 0, 0, 2]), [200, 0, 300], seed=4)[7]
 
 
 def test_the_view_of_an_image_has_draws_of_its_own(plan):
     first = torch.rand(4, generator=plan.view_generator(0))
     assert torch.equal(first, torch.rand(4, generator=plan.view_generator(0)))
     assert not torch.equal(first, torch.rand(4, generator=plan.view_generator(1)))
-    assert plan[0].change.down not in torch.rand(6, dtype=torch.float64, generator=plan.view_generator(0)).tolist()
+    assert plan[0].transform.down not in torch.rand(6, dtype=torch.float64, generator=plan.view_generator(0)).tolist()

@@ -67,14 +67,17 @@ def test_an_imbalance_factor_thins_out_as_far_as_every_class_allows(run, tree, t
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--imbalance_factor", 12], "the imbalance factor 12 would leave class 'c' no image; the largest class can"),
+        (
+            ["--imbalance_factor", 12],
+            "the imbalance factor 12 would leave class 'c' without images; the largest class can",
+        ),
         (["--imbalance_factor", 0.5], "the imbalance factor is 0.5; it must be 1 or more"),
         (["--imbalance_factor", "nan"], "the imbalance factor is nan; it must be 1 or more"),
-        (["--valid_per_class", 0], "0 images of each class are to be set aside; it must be 1 or more"),
-        (["--valid_per_class", 5], "5 images of each class are to be set aside: class 'c' has 5"),
+        (["--valid_per_class", 0], "0 images of each class are to be held out; it must be 1 or more"),
+        (["--valid_per_class", 5], "5 images of each class are to be held out: class 'c' has 5"),
         (
             ["--valid_per_class", 6],
-            "are to be set aside: 2 classes have no more:\n  class 'b' has 6\n  class 'c' has 5",
+            "are to be held out: 2 classes have no more:\n  class 'b' has 6\n  class 'c' has 5",
         ),
         (["--valid_path", "nowhere"], "folder nowhere does not exist"),
     ],

@@ -72,7 +72,7 @@ def test_sizes_and_names_may_be_absent(run, content, coco, arguments, tmp_path):
     [
         (lambda coco: coco.pop("annotations"), "has no annotations; a file of training or validation images is needed"),
         (lambda coco: coco.update(images=[], categories=None), "has no images and no categories"),
-        (lambda coco: coco["images"][0].pop("file_name"), "is no COCO-style file: an entry lacks 'file_name'"),
+        (lambda coco: coco["images"][0].pop("file_name"), "is not a COCO-style file: an entry lacks 'file_name'"),
         (lambda coco: coco["categories"][0].update(id=2), "category ids run from 0 to 2; they must be 0 to 1"),
         (
             lambda coco: coco["annotations"].pop(1),

@@ -55,7 +55,7 @@ def test_images_below_the_annotation_file_are_listed_relative_to_it(run, lists, 
 def test_a_list_that_is_not_there_is_passed_over_and_told(run, lists, tmp_path):
     (lists / "ImageNet_LT_train.txt").unlink()
     told = run("convert_from_ImageNet", *arguments(lists, tmp_path))
-    assert f"{lists}/ImageNet_LT_train.txt is not there: no train.json" in told
+    assert f"{lists}/ImageNet_LT_train.txt does not exist: no train.json" in told
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["test.json", "valid.json"]
 
 
@@ -79,7 +79,7 @@ def test_missing_images_are_counted_and_the_first_ten_named(run, refused, lists,
     (lists / "ImageNet_LT_val.txt").write_text("\n".join([*lines, "with space/b.JPEG 0"]))
     told = refused("convert_from_ImageNet", *arguments(lists, tmp_path)).splitlines()
     assert told[0] == (
-        f"{lists}/ImageNet_LT_val.txt: 2,500 of 2,501 images do not exist (--no-check skips this search), the first 10:"
+        f"{lists}/ImageNet_LT_val.txt: 2,500 of 2,501 images do not exist (--no-check skips this check), the first 10:"
     )
     assert told[1:] == [f"  image {tmp_path}/images/with space/{number}.JPEG does not exist" for number in range(10)]
     assert not (tmp_path / "out").exists()
@@ -111,7 +111,7 @@ def test_lists_that_are_no_lists_are_refused(refused, lists, tmp_path, data, mes
 
 def test_a_list_saved_by_a_windows_editor_is_read(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.JPEG 3\r\nb.JPEG 0\r\n")
-    split = read_list(tmp_path / "list.txt", "root", 4)
+    split = read_list(tmp_path / "list.txt", "root", num_classes=4)
     assert (split.paths, split.labels) == (["root/a.JPEG", "root/b.JPEG"], [3, 0])
 
 

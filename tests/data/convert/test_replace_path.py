@@ -54,7 +54,7 @@ def test_a_root_that_matches_nothing_is_refused(refused, file, root, message):
 def test_images_that_are_not_there_leave_the_file_as_it_was(run, refused, file, tmp_path):
     before = file.read_bytes()
     told = refused("replace_path", "--json_file", file, "-f", "/old/data", "-r", tmp_path / "new")
-    assert f"{file}: 3 of 3 images do not exist (--no-check skips this search):" in told
+    assert f"{file}: 3 of 3 images do not exist (--no-check skips this check):" in told
     assert file.read_bytes() == before
     for name in ("a/1.jpg", "2.jpg", "old/data/3.jpg"):
         (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,9 @@ from PIL import Image
 
 from longtail.config import load_config
 from longtail.data import Shard, build_loaders
-from longtail.data.images.bad_images import BadImages, Fault, stand_ins
+from longtail.data.images.bad_images import BadImage, BadImages, replacements
 from longtail.data.images.files import ImageFiles
-from longtail.data.loaders import SINGLE, FileLoader, MemoryLoader
+from longtail.data.loaders import SINGLE, FileLoader, LoaderSettings, MemoryLoader
 from longtail.errors import UserError
 
 LABELS = [0, 1, 0, 1, 0, 2, 0, 1, 1, 0, 0, 2]
@@ -55,9 +55,9 @@ def names(loaders):
 
 def test_the_next_of_the_class_in_a_ring_takes_the_place():
     labels = torch.tensor([0, 1, 0, 1, 0])
-    assert list(stand_ins(labels, 0)) == [2, 4]
-    assert list(stand_ins(labels, 4)) == [0, 2]
-    assert list(stand_ins(torch.tensor([0, 1]), 1)) == []
+    assert list(replacements(labels, 0)) == [2, 4]
+    assert list(replacements(labels, 4)) == [0, 2]
+    assert list(replacements(torch.tensor([0, 1]), 1)) == []
 
 
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
@@ -80,8 +80,8 @@ def test_a_bad_image_is_replaced_and_nothing_else_changes(build, sizes, damage, 
 def test_memory_and_files_follow_the_same_rule(build, tmp_path):
     memory = build("DATASET.VIEWS", ["none"], bad=[10, 0, 11]).train
     paths = [str(tmp_path / "train" / f"{number}.png") for number in range(len(LABELS))]
-    settings = {"sampler": memory.sampler, "labels": memory.labels, "batch_size": 4, "shard": SINGLE, "drop_last": True}
-    files = FileLoader(ImageFiles(paths, memory.labels, limit=3), memory.policies, 42, 0, **settings)
+    settings = LoaderSettings(sampler=memory.sampler, labels=memory.labels, batch_size=4, seed=42, drop_last=True)
+    files = FileLoader(ImageFiles(paths, memory.labels, limit=3), memory.policies, settings=settings, workers=0)
     assert same(list(memory.epoch(1)), list(files.epoch(1)))
 
 
@@ -96,7 +96,7 @@ def test_files_are_counted_once_whoever_reads_them_and_how_often(build, workers,
     if sizes is LARGE:
         told = [record.getMessage() for record in caplog.records]
         assert len(told) == 2
-        assert all("cannot be read" in line and "the next image of its class takes its place" in line for line in told)
+        assert all("cannot be read" in line and "replaced by the next image of its class" in line for line in told)
     assert [len(epoch) for epoch in batches] == [3, 3]
 
 
@@ -163,7 +163,7 @@ def test_more_bad_images_than_the_limit_end_the_run(build, sizes, damage):
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
 def test_a_class_without_a_sound_image_ends_the_run(build, sizes):
     with pytest.raises(
-        UserError, match=r"images? of class 2 cannot be read, and none takes their place; image .*\.png"
+        UserError, match=r"images? of class 2 cannot be read and there is no replacement; image .*\.png"
     ):
         list(build(sizes=sizes, bad=[5, 11]).train.epoch(1))
 
@@ -175,7 +175,7 @@ def test_when_no_image_is_there_the_folder_is_wrong(build):
 
 def test_merged_files_count_against_the_limit():
     bad = BadImages(2)
-    bad.add([Fault("a", "image a is bad"), Fault("a", "image a is bad")])
+    bad.add([BadImage("a", "image a is bad"), BadImage("a", "image a is bad")])
     bad.merge(["a", "b"])
     bad.check()
     assert bad.summary() == {"bad_images": {"count": 2, "files": ["a", "b"]}}

@@ -49,7 +49,7 @@ def test_the_memory_is_told_first(loaders, tmp_path, caplog):
 
 def test_more_than_is_free_is_refused_before_anything_is_read(loaders, monkeypatch):
     monkeypatch.setattr(memory, "machine_memory", lambda: (1000, 10**9))
-    monkeypatch.setattr(memory, "_fill", lambda path, place: pytest.fail("read"))
+    monkeypatch.setattr(memory, "_read_into", lambda path, buffer: pytest.fail("read"))
     expected = (
         r"^.*train\.json: 6 image files take 0\.1 MB of memory, 0\.0 MB are free of 1\.0 GB; "
         r"DATASET\.CACHE none reads them from the disk$"
@@ -60,10 +60,10 @@ def test_more_than_is_free_is_refused_before_anything_is_read(loaders, monkeypat
 
 def test_every_process_needs_its_own(monkeypatch):
     monkeypatch.setattr(memory, "machine_memory", lambda: (60, 100))
-    check_memory("set", 1, 50)
+    check_memory("set", 1, needed=50)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     with pytest.raises(UserError, match="in each of 3 processes"):
-        check_memory("set", 1, 50)
+        check_memory("set", 1, needed=50)
 
 
 def test_the_machine_has_memory_and_some_is_free():
@@ -83,7 +83,7 @@ def test_bad_files_are_told_as_from_the_disk(loaders, tmp_path):
     (tmp_path / "train" / "2.png").write_bytes(b"")
     (tmp_path / "train" / "3.png").write_bytes(b"no image")
     paths = [str(tmp_path / "train" / f"{number}.png") for number in range(6)]
-    kept, files = MemoryFiles("set", paths), ImageFiles(paths)
+    kept, files = MemoryFiles(paths, name="set"), ImageFiles(paths)
     for position in range(6):
         if position in (2, 3):
             messages = []

@@ -15,8 +15,8 @@ def check(cfg, sheet, views):
     loader = build_loaders(cfg).train
     fed = {int(i): (b.images[:, k], int(b.labels[k])) for b in loader.epoch(1) for k, i in enumerate(b.indices)}
     for sample in sheet.samples:
-        assert torch.equal(sample.views, fed[sample.position][0])
-        assert sample.label == fed[sample.position][1]
+        assert torch.equal(sample.views, fed[sample.index][0])
+        assert sample.label == fed[sample.index][1]
         assert len(sample.views) == len(sheet.views) == views
 
 
@@ -49,7 +49,7 @@ def test_images_from_files_and_few_classes(image_folder, labels):
     sheet = browse(cfg)
     check(cfg, sheet, 1)
     assert {sample.label for sample in sheet.samples} == set(labels)
-    assert len({sample.position for sample in sheet.samples}) == len(sheet.samples)
+    assert len({sample.index for sample in sheet.samples}) == len(sheet.samples)
 
 
 def test_classes_are_named_after_folders_of_their_own():

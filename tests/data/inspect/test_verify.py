@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from longtail.data.inspect.verify import KINDS, report, verify
+from longtail.data.inspect.verify import KINDS, as_json, verify
 from longtail.data.inspect.verify_text import as_text
 from longtail.errors import UserError
 
@@ -41,8 +41,8 @@ def change(file: Path, edit) -> None:
 
 
 def run(digits, workers=0):
-    verdict = verify([str(digits["train"]), str(digits["valid"])], workers=workers)
-    return verdict, [(f.kind, Path(f.split).name, f.index, f.path, f.detail) for f in verdict.findings]
+    report = verify([str(digits["train"]), str(digits["valid"])], workers=workers)
+    return report, [(f.kind, Path(f.split).name, f.index, f.path, f.detail) for f in report.findings]
 
 
 def image(digits, number):
@@ -67,12 +67,12 @@ def lying_png_header(path):
 
 
 def test_sound_images_have_no_faults(digits):
-    verdict, found = run(digits)
+    report, found = run(digits)
     assert found == []
-    train, valid = verdict.splits
+    train, valid = report.splits
     assert (sum(train.counts), sum(valid.counts)) == (24, 16)
     assert train.sizes == {(24, 24): 24}
-    assert as_text(verdict).splitlines()[-1] == "no faults in 40 images"
+    assert as_text(report).splitlines()[-1] == "no faults in 40 images"
 
 
 PER_FILE = {
@@ -155,9 +155,9 @@ def test_a_leak_twice_is_a_copy_too(digits):
 @pytest.mark.parametrize("label", [4, -1, "1", None, 1.0, True])
 def test_a_label_out_of_range_is_found(digits, label):
     change(digits["train"], lambda content: content["annotations"][9].update(category_id=label))
-    verdict, found = run(digits)
+    report, found = run(digits)
     assert found == [("label", "train.json", 9, "train/9.jpg", f"has category_id {label!r}; allowed: 0 to 3")]
-    assert sum(verdict.splits[0].counts) == 23
+    assert sum(report.splits[0].counts) == 23
 
 
 def test_a_class_without_images_is_found(digits):
@@ -182,9 +182,9 @@ def test_a_size_unlike_the_annotation_is_found(digits):
 @pytest.mark.parametrize("entry", [None, [], {}, {"fpath": ""}, {"fpath": 3, "category_id": 0}])
 def test_an_annotation_that_names_no_image_is_found(digits, entry):
     change(digits["train"], lambda content: content["annotations"].append(entry))
-    verdict, found = run(digits)
+    report, found = run(digits)
     assert [f[:3] for f in found] == [("annotation", "train.json", 24)]
-    assert len(verdict.splits[0].entries) == 24
+    assert len(report.splits[0].entries) == 24
 
 
 def test_all_damage_at_once_is_found(digits):
@@ -194,16 +194,16 @@ def test_all_damage_at_once_is_found(digits):
     shutil.copy(image(digits, 3), image(digits, 15))
     shutil.copy(image(digits, 1), image(digits, 29))
     change(digits["train"], lambda content: content["annotations"][9].update(category_id=7))
-    verdict, found = run(digits, workers=1)
+    report, found = run(digits, workers=1)
     kinds = ["label", "missing", "empty", "damaged", "duplicate", "leak"]
     assert [f[0] for f in found] == kinds
-    written = report(verdict)
+    written = as_json(report)
     assert (written["good"], written["faults"], list(written["found"])) == (False, 6, kinds)
     assert written["found"]["empty"] == [
         {"split": str(digits["train"]), "index": 4, "path": "train/4.jpg", "detail": "has no bytes"}
     ]
     assert json.loads(json.dumps(written)) == written
-    text = as_text(verdict)
+    text = as_text(report)
     assert "empty files: 1\n" in text and f"{digits['train']} 4: train/4.jpg has no bytes\n" in text
     assert text.endswith("6 faults of 6 kinds in 40 images")
 
@@ -211,24 +211,24 @@ def test_all_damage_at_once_is_found(digits):
 def test_the_text_shows_ten_of_a_kind_and_the_report_all(digits):
     for number in range(13):
         image(digits, number).unlink()
-    verdict, _ = run(digits)
-    assert as_text(verdict).count("does not exist") == 10
-    assert "  ... and 3 more\n" in as_text(verdict)
-    assert len(report(verdict)["found"]["missing"]) == 13
+    report, _ = run(digits)
+    assert as_text(report).count("does not exist") == 10
+    assert "  ... and 3 more\n" in as_text(report)
+    assert len(as_json(report)["found"]["missing"]) == 13
 
 
 def test_sizes_are_counted_and_the_extremes_named(digits):
     Image.new("L", (50, 20)).save(image(digits, 5))
     change(digits["train"], lambda content: [entry.pop("im_width") for entry in content["annotations"]])
-    verdict, found = run(digits)
+    report, found = run(digits)
     assert found == []
-    split = report(verdict)["splits"][0]
+    split = as_json(report)["splits"][0]
     assert split["sizes"] == [{"height": 24, "width": 24, "images": 23}, {"height": 20, "width": 50, "images": 1}]
     assert split["smallest"] == {"height": 24, "width": 24, "index": 0, "path": "train/0.jpg"}
     assert split["largest"] == {"height": 20, "width": 50, "index": 5, "path": "train/5.jpg"}
-    assert split["class_counts"] == verdict.splits[0].counts
+    assert split["class_counts"] == report.splits[0].counts
     assert split["shot_groups"] == {"many": 0, "medium": 0, "few": 4}
-    assert "smallest 24x24 (0, train/0.jpg), largest 20x50 (5, train/5.jpg)" in as_text(verdict)
+    assert "smallest 24x24 (0, train/0.jpg), largest 20x50 (5, train/5.jpg)" in as_text(report)
 
 
 def test_paths_may_start_elsewhere(digits, tmp_path):

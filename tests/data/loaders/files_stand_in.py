@@ -10,5 +10,5 @@ class Files(ImageFiles):
         super().__init__([f"{number}.png" for number in range(len(images))])
         self.images = images
 
-    def __getitem__(self, position):
-        return self.images[position]
+    def __getitem__(self, index):
+        return self.images[index]

@@ -9,7 +9,7 @@ from files_stand_in import Files
 
 from longtail.config import load_config
 from longtail.data import ImageSet, Shard, Splits, build_loaders
-from longtail.data.loaders import CPU, SINGLE, FileLoader, MemoryLoader, memory
+from longtail.data.loaders import CPU, SINGLE, FileLoader, LoaderSettings, MemoryLoader, memory
 from longtail.data.samplers import InstanceBalanced
 from longtail.errors import UserError
 
@@ -23,7 +23,7 @@ def pixels(count, seed=0):
 def image_set(kind, count, seed):
     images = pixels(count, seed)
     labels = torch.arange(count) % CLASSES
-    return ImageSet(kind, labels, CLASSES, lambda: images if kind == "memory" else Files(images))
+    return ImageSet(kind, labels, num_classes=CLASSES, load=lambda: images if kind == "memory" else Files(images))
 
 
 @pytest.fixture(params=["memory", "files"])
@@ -49,7 +49,7 @@ def build(request, monkeypatch):
             ],
         )
         splits = Splits(image_set(request.param, train, 0), image_set(request.param, valid, 1))
-        return build_loaders(cfg, splits, shard, device)
+        return build_loaders(cfg, splits, shard=shard, device=device)
 
     return build
 
@@ -216,13 +216,17 @@ def noise(images, generator):
 
 
 def make(kind, workers=0, shard=SINGLE, seed=0):
-    settings = {
-        "sampler": InstanceBalanced(N, seed), "labels": torch.arange(N) % CLASSES,
-        "batch_size": 4, "shard": shard, "drop_last": True,
-    }  # fmt: skip
+    settings = LoaderSettings(
+        sampler=InstanceBalanced(N, seed),
+        labels=torch.arange(N) % CLASSES,
+        batch_size=4,
+        seed=seed,
+        shard=shard,
+        drop_last=True,
+    )
     if kind == "memory":
-        return MemoryLoader(pixels(N), [noise, noise], seed, **settings)
-    return FileLoader(Files(pixels(N)), [noise, noise], seed, workers, **settings)
+        return MemoryLoader(pixels(N), [noise, noise], settings=settings)
+    return FileLoader(Files(pixels(N)), [noise, noise], settings=settings, workers=workers)
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("memory", 0), ("files", 0), ("files", 2)])

@@ -43,9 +43,9 @@ def loader(request, monkeypatch):
     def loader(*overrides, shard=Shard(), workers=0):  # noqa: B008  (immutable)
         images = pixels()
         load = (lambda: images) if request.param == "memory" else (lambda: Files(images))
-        train = ImageSet("train", labels(), len(COUNTS), load, generated=sum(GENERATED))
+        train = ImageSet("train", labels(), num_classes=len(COUNTS), load=load, num_generated=sum(GENERATED))
         settings = ["TRAIN.BATCH_SIZE", B, "TRAIN.NUM_WORKERS", workers, "DATASET.VIEWS", ["crop_flip"], *overrides]
-        return build_loaders(load_config(None, settings), Splits(train, train), shard).train
+        return build_loaders(load_config(None, settings), Splits(train, train), shard=shard).train
 
     return loader
 

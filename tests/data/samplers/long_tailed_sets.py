@@ -27,7 +27,7 @@ def long_tailed(counts: list[int] = COUNTS, generated: list[int] | None = None, 
     if generated:
         labels = torch.cat([labels, torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(generated))])
     images = torch.empty(0)
-    return ImageSet("set", labels, len(counts), lambda: images, generated=sum(generated or []))
+    return ImageSet("set", labels, num_classes=len(counts), load=lambda: images, num_generated=sum(generated or []))
 
 
 def sampler_of(*overrides: object, images: ImageSet | None = None) -> Sampler:

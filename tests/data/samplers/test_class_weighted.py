@@ -149,7 +149,7 @@ def test_instance_balanced_sampling_never_shows_generated_images():
 @pytest.mark.parametrize("exponent", [-1.0, 0.0, 0.5])
 def test_a_class_without_images_is_never_drawn(exponent):
     images = long_tailed([6, 0, 3, 0])
-    sampler = PowerWeighted(images, 0, exponent)
+    sampler = PowerWeighted(images, 0, exponent=exponent)
     assert sampler.probabilities(1)[[1, 3]].tolist() == [0, 0]
     drawn = torch.cat([sampler.indices(epoch) for epoch in range(200)])
     assert set(images.labels[drawn].tolist()) == {0, 2}

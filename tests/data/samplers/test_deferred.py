@@ -28,4 +28,4 @@ def test_start_epoch_counts_only_where_re_sampling_is_deferred():
 def test_generated_images_come_only_after_the_switch():
     images = long_tailed(generated=[0, 0, 0, 0, 500])
     sampler = sampler_of(*TREES["balance"], *DRS, images=images)
-    assert sampler.indices(4).max() < images.originals <= sampler.indices(5).max()
+    assert sampler.indices(4).max() < images.num_original <= sampler.indices(5).max()

@@ -27,8 +27,8 @@ def test_without_shuffling_the_order_is_that_of_the_data_set():
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_the_default_sampler_follows_the_tree(shuffle):
     cfg = load_config(None, ["RAND_SEED", 7, "TRAIN.SHUFFLE", shuffle])
-    images = ImageSet.in_memory("set", torch.zeros(9, 3, 1, 1, dtype=torch.uint8), [0] * 9, 1)
-    expected = InstanceBalanced(9, 7, shuffle).indices(2)
+    images = ImageSet.from_tensor("set", torch.zeros(9, 3, 1, 1, dtype=torch.uint8), labels=[0] * 9, num_classes=1)
+    expected = InstanceBalanced(9, 7, shuffle=shuffle).indices(2)
     assert torch.equal(build_sampler(cfg, images).indices(2), expected)
 
 

@@ -9,13 +9,13 @@ from longtail.data import build_sampler
     ("overrides", "said"),
     [
         ((), "every image once per epoch"),
-        (TREES["NCL square"], "classes as n_c^0.25"),
-        (TREES["balance"], "all classes alike"),
+        (TREES["NCL square"], "p_c ~ n_c^0.25"),
+        (TREES["balance"], "class-balanced"),
         (
             (*TREES["progressive"], "TRAIN.TWO_STAGE.DRS", True, "TRAIN.TWO_STAGE.START_EPOCH", 4),
-            "every image once per epoch, after epoch 4 classes from n_c to all alike over 10 epochs",
+            "every image once per epoch, after epoch 4 from p_c ~ n_c to class-balanced over 10 epochs",
         ),
-        (REVERSE, "every image once per epoch, beside it classes as n_c^-1"),
+        (REVERSE, "every image once per epoch; partners: p_c ~ n_c^-1"),
     ],
 )
 def test_the_log_says_what_an_epoch_shows(overrides, said):

@@ -1,10 +1,10 @@
-"""New images of CAM-based sampling: the object of an image, moved, over the image itself.
+"""Images of CAM-based sampling: the foreground of an image, transformed and pasted onto the image itself.
 
-Zhang et al., "Bag of Tricks for Long-Tailed Visual Recognition", AAAI 2021. Where the class activation map (Zhou et
-al., arXiv 1512.04150) of the image's own class reaches three quarters of its mean is foreground; it is turned and
-scaled, shifted or mirrored, and pasted over the original, whose own object stays where it is not covered. A foreground
-that reaches from edge to edge in both directions, as many do, cannot be shifted and is turned instead: a copy of the
-original would teach nothing new.
+Zhang et al., "Bag of Tricks for Long-Tailed Visual Recognition", AAAI 2021. The foreground is where the class
+activation map (Zhou et al., arXiv 1512.04150) of the image's own class reaches 0.75 times its mean. It is rotated and
+scaled, translated, or flipped, and pasted onto the original image; the original object stays visible where it is not
+covered. A foreground that touches all four edges, as is common, cannot be translated and is rotated instead; otherwise
+the result would be a copy of the original.
 """
 
 import math
@@ -16,18 +16,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-THRESHOLD = 0.75  # of the mean of the map
+THRESHOLD = 0.75  # fraction of the mean of the map
 
 
-class Change(NamedTuple):
-    """What is done to a foreground; which of the numbers are used, the operation says.
+class Transform(NamedTuple):
+    """The transform of a foreground. Each operation uses some of the numbers.
 
     Attributes:
-        operation: a name in `OPERATIONS`.
-        angle: in degrees, counter-clockwise.
-        scale: factor.
-        down: share, in [0, 1), of the way that the box can be shifted: 0 to the upper edge, almost 1 to the lower.
-        right: likewise, from the left edge to the right.
+        operation: A name in `OPERATIONS`.
+        angle: Rotation angle in degrees, counter-clockwise.
+        scale: Scale factor of the rotation.
+        down: Vertical position of the translated box, in [0, 1): 0 is the upper edge, almost 1 the lower edge.
+        right: Horizontal position of the translated box, in [0, 1): 0 is the left edge, almost 1 the right edge.
     """
 
     operation: str
@@ -38,7 +38,7 @@ class Change(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Rows and columns of a foreground, first and last, both within."""
+    """First and last row and column of a foreground, inclusive."""
 
     top: int
     bottom: int
@@ -46,26 +46,27 @@ class Box(NamedTuple):
     right: int
 
 
-def new_image(image: Tensor, cam: Tensor, change: Change, released: bool = False) -> Tensor:
-    """Return an image with its foreground pasted once more.
+def paste_foreground(image: Tensor, cam: Tensor, *, transform: Transform, released: bool = False) -> Tensor:
+    """Return an image with its transformed foreground pasted onto it.
 
     Args:
-        image: (3, H, W) uint8.
-        cam: class activation map of the image, (H, W), not negative.
-        change: what is done to the foreground.
-        released: as the release composes: its box (see `box_of`); the moved image also shows where the foreground was,
-            and the original shines through every zero of a channel.
+        image: Original image, (3, H, W) uint8.
+        cam: Class activation map of the image, (H, W), not negative.
+        transform: Transform of the foreground.
+        released: Compose as the released code does: with its box (see `bounding_box`), the transformed image also shown
+            where the foreground was, and the original shown wherever a channel of the transformed image is zero.
 
     Returns:
-        (3, H, W) uint8.
+        The new image, (3, H, W) uint8.
     """
     pixels = image.permute(1, 2, 0).numpy()
     mask = foreground(cam.numpy())
-    box = box_of(mask, released)
-    fills = box == Box(0, mask.shape[0] - 1, 0, mask.shape[1] - 1)
-    move = OPERATIONS["turn" if change.operation == "shift" and fills and not released else change.operation]
-    moved = move(pixels, box, change)
-    moved_mask = move(mask.astype(np.uint8) * 255, box, change)
+    box = bounding_box(mask, released=released)
+    fills_image = box == Box(0, mask.shape[0] - 1, 0, mask.shape[1] - 1)
+    rotates = transform.operation == "translate" and fills_image and not released
+    operation = OPERATIONS["rotate" if rotates else transform.operation]
+    moved = operation(pixels, box, transform)
+    moved_mask = operation(mask.astype(np.uint8) * 255, box, transform)
     if released:
         shown = ((moved_mask > 0) | mask)[..., None] & (moved > 0)
     else:
@@ -74,69 +75,69 @@ def new_image(image: Tensor, cam: Tensor, change: Change, released: bool = False
 
 
 def foreground(cam: np.ndarray) -> np.ndarray:
-    """Return where a map (H, W) reaches the threshold, bool (H, W); all of a map that is the same everywhere."""
+    """Return where a map (H, W) reaches the threshold, (H, W) bool; a constant map is all foreground."""
     return np.asarray(cam >= THRESHOLD * cam.mean())
 
 
-def box_of(mask: np.ndarray, released: bool = False) -> Box:
-    """Return the box around a foreground.
+def bounding_box(mask: np.ndarray, *, released: bool = False) -> Box:
+    """Return the bounding box of a foreground.
 
     Args:
-        mask: (H, W) bool, somewhere true.
-        released: end at the second row and column that are not empty, or at -1 where there is only one, as the release
-            does: its box is the upper left corner of the object.
+        mask: Foreground, (H, W) bool, not empty.
+        released: Return the box of the released code, which ends at the second row and column of the foreground, or at
+            -1 if there is only one: the upper left corner of the object.
     """
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     if released:
-        last = [int(places[1]) if len(places) > 1 else -1 for places in (rows, columns)]
+        bottom, right = (int(filled[1]) if len(filled) > 1 else -1 for filled in (rows, columns))
     else:
-        last = [int(rows[-1]), int(columns[-1])]
-    return Box(int(rows[0]), last[0], int(columns[0]), last[1])
+        bottom, right = int(rows[-1]), int(columns[-1])
+    return Box(int(rows[0]), bottom, int(columns[0]), right)
 
 
-def centre_of(box: Box) -> tuple[float, float]:
-    """Return the middle of a box, (x, y) in pixels, pixel centres being whole."""
+def center_of(box: Box) -> tuple[float, float]:
+    """Return the center (x, y) of a box in pixels; pixel centers are whole numbers."""
     return (box.left + box.right) / 2, (box.top + box.bottom) / 2
 
 
-def turn(pixels: np.ndarray, box: Box, change: Change) -> np.ndarray:
-    """Rotate and scale about the middle of the box, bilinear; black comes in from outside.
+def rotate(pixels: np.ndarray, box: Box, transform: Transform) -> np.ndarray:
+    """Rotate and scale about the center of the box, with bilinear interpolation; the outside is black.
 
     Args:
-        pixels: (H, W) or (H, W, 3) uint8.
-        box: of the foreground.
-        change: angle and scale.
+        pixels: Image or mask, (H, W) or (H, W, 3) uint8.
+        box: Bounding box of the foreground.
+        transform: Angle and scale.
     """
-    x, y = (middle + 0.5 for middle in centre_of(box))  # Pillow counts from the edge of the first pixel
-    cos = math.cos(math.radians(change.angle)) / change.scale
-    sin = math.sin(math.radians(change.angle)) / change.scale
-    # Pillow asks where each pixel of the result comes from: the inverse of the movement.
-    source = (cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
+    x, y = (center + 0.5 for center in center_of(box))  # Pillow's origin is the corner of the first pixel
+    cos = math.cos(math.radians(transform.angle)) / transform.scale
+    sin = math.sin(math.radians(transform.angle)) / transform.scale
+    # Pillow maps pixels of the result to the source, so this is the inverse of the rotation.
+    inverse = (cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
     height, width = pixels.shape[:2]
-    turned = Image.fromarray(pixels).transform(
-        (width, height), Image.Transform.AFFINE, source, Image.Resampling.BILINEAR
+    rotated = Image.fromarray(pixels).transform(
+        (width, height), Image.Transform.AFFINE, inverse, Image.Resampling.BILINEAR
     )
-    return np.asarray(turned)
+    return np.asarray(rotated)
 
 
-def shift(pixels: np.ndarray, box: Box, change: Change) -> np.ndarray:
-    """Move by whole pixels so that the box stays within the image; black comes in from outside."""
+def translate(pixels: np.ndarray, box: Box, transform: Transform) -> np.ndarray:
+    """Translate by whole pixels such that the box stays inside the image; the outside is black."""
     height, width = pixels.shape[:2]
-    down = -box.top + int(change.down * (height - box.bottom + box.top))
-    right = -box.left + int(change.right * (width - box.right + box.left))
+    down = -box.top + int(transform.down * (height - box.bottom + box.top))
+    right = -box.left + int(transform.right * (width - box.right + box.left))
     rows, columns = np.arange(height) - down, np.arange(width) - right
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    taken = pixels[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
-    return taken * (inside if pixels.ndim == 2 else inside[..., None])
+    moved = pixels[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    return moved * (inside if pixels.ndim == 2 else inside[..., None])
 
 
-def mirror(pixels: np.ndarray, box: Box, change: Change) -> np.ndarray:
-    """Swap left and right."""
+def flip(pixels: np.ndarray, box: Box, transform: Transform) -> np.ndarray:
+    """Flip horizontally."""
     return pixels[:, ::-1]
 
 
-OPERATIONS: dict[str, Callable[[np.ndarray, Box, Change], np.ndarray]] = {
-    "turn": turn,
-    "shift": shift,
-    "mirror": mirror,
+OPERATIONS: dict[str, Callable[[np.ndarray, Box, Transform], np.ndarray]] = {
+    "rotate": rotate,
+    "translate": translate,
+    "flip": flip,
 }

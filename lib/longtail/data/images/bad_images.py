@@ -1,8 +1,8 @@
-"""Images that cannot be read, in runs that go on without them.
+"""Skipping image files that cannot be read.
 
-The rule: the next image of the same class, in the order of the set, takes the place of one that cannot be read. So the
-length of an epoch, the class counts, the order of the samples and every random number stay as they were, and a run that
-is continued gives the same weights as one that was never stopped.
+A bad image is replaced by the next readable image of the same class, in the order of the data set. The length of an
+epoch, the class counts, the order of the samples and all random numbers therefore stay the same, and a resumed run ends
+with the same weights as an uninterrupted one.
 """
 
 import logging
@@ -16,34 +16,39 @@ from longtail.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 20  # files that results.json names
+SHOWN = 20  # files listed in results.json
 
 
-class Fault(NamedTuple):
-    """A file that could not be read, and why in one line."""
+class BadImage(NamedTuple):
+    """An image file that cannot be read.
+
+    Attributes:
+        path: Image file.
+        message: One line that names the file and the reason.
+    """
 
     path: str
     message: str
 
 
 class BadImages:
-    """The files of a run that could not be read: each is named once and counted once.
+    """The image files of a run that could not be read. Each file is logged and counted once.
 
     Args:
-        limit: most files that may be skipped.
+        limit: Maximum number of files that may be skipped.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.files: set[str] = set()
 
-    def add(self, faults: Iterable[Fault]) -> None:
-        """Take in files; those that are known already change nothing.
+    def add(self, images: Iterable[BadImage]) -> None:
+        """Add bad images and log them; known files are ignored.
 
         Raises:
-            UserError: there are more than the limit.
+            UserError: The limit is exceeded.
         """
-        for path, message in faults:
+        for path, message in images:
             if path in self.files:
                 continue
             if len(self.files) == self.limit:
@@ -52,17 +57,17 @@ class BadImages:
                     f"{message}"
                 )
             self.files.add(path)
-            logger.warning("%s; the next image of its class takes its place", message)
+            logger.warning("%s; it is replaced by the next image of its class", message)
 
     def merge(self, files: Iterable[str]) -> None:
-        """Take in files that other processes, or an earlier part of this run, have named."""
+        """Add files that other processes, or an earlier part of this run, have already logged."""
         self.files.update(files)
 
     def check(self) -> None:
-        """Refuse to go on when the processes together have skipped too many files.
+        """Check the number of files that all processes together have skipped.
 
         Raises:
-            UserError: there are more than the limit.
+            UserError: The limit is exceeded.
         """
         if len(self.files) > self.limit:
             raise UserError(
@@ -71,20 +76,32 @@ class BadImages:
             )
 
     def summary(self) -> dict[str, Any]:
-        """Return what results.json says: {"bad_images": {"count", "files"}}, nothing where there were none."""
+        """Return the entry for results.json: {"bad_images": {"count", "files"}}, empty without bad images."""
         if not self.files:
             return {}
         return {"bad_images": {"count": len(self.files), "files": sorted(self.files)[:SHOWN]}}
 
 
-def stand_ins(labels: Tensor, position: int) -> Iterator[int]:
-    """Yield the positions that may take the place of one: the others of its class, from the next one on, in a ring.
+def replacements(labels: Tensor, index: int) -> Iterator[int]:
+    """Yield the indices of the other images of a class, starting after `index` and wrapping around.
 
     Args:
-        labels: class ids of the whole set, (N,).
-        position: of the image that cannot be read.
+        labels: Labels of all images, (N,).
+        index: Index of the image to replace.
     """
-    same = torch.nonzero(labels == labels[position]).flatten().tolist()
-    own = same.index(position)
-    yield from same[own + 1 :]
-    yield from same[:own]
+    same_class = torch.nonzero(labels == labels[index]).flatten().tolist()
+    place = same_class.index(index)
+    yield from same_class[place + 1 :]
+    yield from same_class[:place]
+
+
+def no_replacement(bad_images: list[BadImage], label: int) -> UserError:
+    """Return the error for a class without a readable image.
+
+    Args:
+        bad_images: The images of the class that were tried.
+        label: Class id.
+    """
+    return UserError(
+        f"{len(bad_images)} images of class {label} cannot be read and there is no replacement; {bad_images[0].message}"
+    )

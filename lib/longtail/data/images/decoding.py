@@ -1,7 +1,7 @@
-"""From an opened image to RGB pixels, by the rules of OpenCV's imread, with which the releases read.
+"""Decoding of opened images to RGB pixels by the rules of OpenCV's imread, which the released systems use.
 
-EXIF orientation is applied; transparency is dropped and the colour under it kept; of 16 bits the upper 8 count; grey
-becomes three equal channels; palettes and CMYK become colours.
+The EXIF orientation is applied. Transparency is dropped and the color under it kept. 16-bit channels keep their upper
+8 bits. Gray images get three equal channels. Palette and CMYK images are converted to RGB.
 """
 
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-TURNS = {
+# EXIF orientation -> transposition that makes the image upright.
+TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -18,42 +19,43 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-LYING = (5, 6, 7, 8)  # orientations whose rows are columns
+SWAPPED = (5, 6, 7, 8)  # orientations that swap height and width
 
 
 def rgb_pixels(image: Image.Image) -> np.ndarray:
-    """Return the pixels of an opened image, upright, (H, W, 3) uint8.
+    """Return the upright pixels of an opened image, (H, W, 3) uint8.
 
     Raises:
-        ValueError: the pixels have more than 16 bits per channel, or a colour space that Pillow cannot convert.
-        OSError: the data are damaged.
+        ValueError: The image has more than 16 bits per channel, or a color space that Pillow cannot convert.
+        OSError: The image data is damaged.
     """
-    turn = TURNS.get(orientation(image))  # before the data: what follows them was not known to `upright_size`
+    # Read the orientation before the data: a block behind the data is not visible to `upright_size` either.
+    transposition = TRANSPOSITIONS.get(orientation(image))
     image.load()
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError(f"its pixels have 32 bits (mode {image.mode}); allowed: 8 or 16 bits per channel")
-    image.info.pop("transparency", None)  # else Pillow warns of palettes with several transparent colours
+    image.info.pop("transparency", None)  # otherwise Pillow warns about palettes with several transparent colors
     if image.mode != "RGB":
         image = image.convert("RGB")
-    return np.array(image.transpose(turn) if turn is not None else image)
+    return np.array(image.transpose(transposition) if transposition is not None else image)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return height and width of what `rgb_pixels` will return."""
+    """Return the height and width of the result of `rgb_pixels`, without decoding the image."""
     width, height = image.size
-    return (width, height) if orientation(image) in LYING else (height, width)
+    return (width, height) if orientation(image) in SWAPPED else (height, width)
 
 
 def orientation(image: Image.Image) -> Any:
-    """Return the EXIF orientation, 1 to 8 where it is sensible; 1 is upright.
+    """Return the EXIF orientation: 1 is upright, valid values are 1 to 8.
 
-    TIFF files have none here: Pillow turns them itself.
+    TIFF images return 1, because Pillow applies their orientation itself.
     """
     if "exif" not in image.info:
         return 1
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow raises whatever a damaged block makes it stumble over; the pixels may be sound
+    except Exception:  # Pillow raises various exceptions for a damaged EXIF block; the pixels may still be readable
         return 1

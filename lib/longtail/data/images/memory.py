@@ -1,8 +1,8 @@
-"""Image files whose bytes are kept in memory: for slow disks, and for machines with more memory than the set needs.
+"""Image files whose encoded bytes are kept in memory, for slow disks and machines with much memory.
 
-The encoded bytes are kept, not the pixels: at ImageNet's mean of 110 KB a file, the 115,846 training images of
-ImageNet-LT take 13 GB so; decoded, at its mean of 469 x 387 pixels, they would take 63 GB. Decoding stays with the
-worker processes, which share the one copy.
+The bytes are kept, not the pixels: at ImageNet's mean of 110 KB per file, the 115,846 training images of ImageNet-LT
+take 13 GB encoded; decoded, at a mean of 469 x 387 pixels, they would take 63 GB. The worker processes decode, and
+share one copy of the bytes.
 """
 
 import logging
@@ -23,88 +23,93 @@ logger = logging.getLogger(__name__)
 
 
 class MemoryFiles(ImageFiles):
-    """Image files read once, whole and encoded, into one block of memory.
+    """Image files whose encoded bytes are read once into one block of memory.
+
+    A file that cannot be opened takes no memory; its error is raised on access.
 
     Args:
-        name: what messages call the set.
-        paths, labels, limit: see `ImageFiles`. What cannot be opened is kept as nothing, and told when it is asked for.
+        paths: See `ImageFiles`.
+        labels: See `ImageFiles`.
+        name: Name of the data set in messages.
+        limit: See `ImageFiles`.
 
     Raises:
-        UserError: the machine has not enough memory.
+        UserError: The machine has too little memory.
     """
 
-    def __init__(self, name: str, paths: Sequence[str], labels: Tensor | None = None, limit: int = 0) -> None:
-        super().__init__(paths, labels, limit)
+    def __init__(self, paths: Sequence[str], labels: Tensor | None = None, *, name: str, limit: int = 0) -> None:
+        super().__init__(paths, labels, limit=limit)
         with ThreadPoolExecutor(READERS) as pool:
-            sizes = list(pool.map(_size, self.paths))
-            needed = sum(sizes)
-            check_memory(name, len(self.paths), needed)
+            sizes = list(pool.map(_file_size, self.paths))
+            total = sum(sizes)
+            check_memory(name, len(self.paths), needed=total)
             self.ends = list(accumulate(sizes))
-            # One block, not a list of objects: workers would copy those page by page as they count references.
-            self.block = torch.empty(needed, dtype=torch.uint8)
+            # One block instead of a list of objects: reference counting would copy those page by page in each worker.
+            self.block = torch.empty(total, dtype=torch.uint8)
             view = self.block.numpy().data
-            self.kept = list(
-                pool.map(
-                    lambda i: _fill(self.paths[i], view[self.ends[i] - sizes[i] : self.ends[i]]), range(len(self.paths))
-                )
-            )
 
-    def __getitem__(self, position: int) -> Tensor:
-        path = self.paths[position]
-        if not self.kept[position]:
-            return read_image(path)  # tells what is wrong with it, or finds it mended
-        start = self.ends[position - 1] if position else 0
-        return read_image(path, self.block[start : self.ends[position]].numpy().tobytes())
+            def read(index: int) -> bool:
+                return _read_into(self.paths[index], view[self.ends[index] - sizes[index] : self.ends[index]])
+
+            self.loaded = list(pool.map(read, range(len(self.paths))))
+
+    def __getitem__(self, index: int) -> Tensor:
+        path = self.paths[index]
+        if not self.loaded[index]:
+            return read_image(path)  # raises the read error, or succeeds if the file is readable again
+        start = self.ends[index - 1] if index else 0
+        return read_image(path, self.block[start : self.ends[index]].numpy().tobytes())
 
 
-def check_memory(name: str, files: int, needed: int) -> None:
-    """Say how much memory files will take, and refuse what the machine does not have.
+def check_memory(name: str, files: int, *, needed: int) -> None:
+    """Log how much memory the files take, and check that the machine has it.
 
     Args:
-        name: what messages call the set.
-        files: how many.
-        needed: bytes, in each process of the run.
+        name: Name of the data set in messages.
+        files: Number of files.
+        needed: Bytes needed by each process of the run.
 
     Raises:
-        UserError: more than is free, or than all processes of this machine can have.
+        UserError: Less memory is free, or all processes of this machine together need more than it has.
     """
     free, total = machine_memory()
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # set by torchrun
-    each = f" in each of {processes} processes" if processes > 1 else ""
-    text = f"{name}: {files:,} image files take {gigabytes(needed)} of memory{each}, {gigabytes(free)} are free"
-    # The other processes may have taken their share already, so theirs counts against all there is.
+    per_process = f" in each of {processes} processes" if processes > 1 else ""
+    text = f"{name}: {files:,} image files take {format_bytes(needed)} of memory{per_process}, "
+    text += f"{format_bytes(free)} are free"
+    # The other processes may have allocated their copies already, so those are compared with the total memory.
     if needed > free or needed * processes > total:
-        raise UserError(f"{text} of {gigabytes(total)}; DATASET.CACHE none reads them from the disk")
+        raise UserError(f"{text} of {format_bytes(total)}; DATASET.CACHE none reads them from the disk")
     logger.info("%s", text)
 
 
 def machine_memory() -> tuple[int, int]:
-    """Return the free and the whole memory of this machine, bytes."""
+    """Return the free and the total memory of this machine in bytes."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:  # not Linux: only the whole is known
+    except OSError:  # not Linux: only the total is known
         return total, total
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(facts["MemAvailable"].split()[0]) * 1024, total  # free, or given back by the disk cache when asked
+    return int(facts["MemAvailable"].split()[0]) * 1024, total  # includes what the disk cache can release
 
 
-def gigabytes(size: int) -> str:
-    """Return a number of bytes in words."""
+def format_bytes(size: int) -> str:
+    """Return a number of bytes as text in MB or GB."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
-def _size(path: str) -> int:
+def _file_size(path: str) -> int:
     try:
         return os.stat(path).st_size
     except (OSError, ValueError):
         return 0
 
 
-def _fill(path: str, place: memoryview) -> bool:
-    """Read a file into its place; return whether it filled it."""
+def _read_into(path: str, buffer: memoryview) -> bool:
+    """Read a file into a buffer; return whether the file filled it."""
     try:
         with open(path, "rb") as file:
-            return file.readinto(place) == len(place) > 0
+            return file.readinto(buffer) == len(buffer) > 0
     except (OSError, ValueError):
         return False

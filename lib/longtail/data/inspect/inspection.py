@@ -1,4 +1,4 @@
-"""Looking at image files one by one: does each decode completely, how large is it, and which are the same?"""
+"""Inspection of single image files: whether each decodes completely, its size, and digests to find duplicates."""
 
 import hashlib
 import os
@@ -12,18 +12,18 @@ from torch.utils.data import DataLoader, Dataset
 from longtail.data.images.reading import read_pixels
 from longtail.errors import UserError
 
-PER_TASK = 32  # files that a worker process hands back at once
+FILES_PER_TASK = 32  # files that a worker process returns at once
 
 
 class Inspection(NamedTuple):
-    """What is known of one image file.
+    """The result for one image file.
 
     Attributes:
-        kind: kind of fault, None where the file is sound: missing, folder, no permission, empty or damaged.
-        detail: the fault in one line.
-        size: (height, width).
-        file_digest: equal for files of equal bytes.
-        pixel_digest: equal for images of equal pixels.
+        kind: Kind of fault: missing, folder, no permission, empty or damaged; None if the file is valid.
+        detail: Description of the fault in one line.
+        size: Height and width.
+        file_digest: Digest of the bytes of the file.
+        pixel_digest: Digest of the decoded pixels and their shape.
     """
 
     kind: str | None = None
@@ -57,34 +57,38 @@ def inspect(path: str) -> Inspection:
 
 
 def inspect_all(paths: Sequence[str], workers: int) -> Iterator[Inspection]:
-    """Yield what is known of each file, in order.
+    """Yield the inspection of each file, in order.
 
     Args:
-        paths: the files.
-        workers: processes, no more than there are processors; 0: this one does the work.
+        paths: Image files, (N,).
+        workers: Number of worker processes, limited to the number of processors; 0: no worker processes.
     """
     workers = min(workers, len(os.sched_getaffinity(0)))
-    # A loader for its workers: they end with this process, and the death of one is told.
+    # A DataLoader for its worker processes: they end with this process, and the death of a worker is reported.
     loader = DataLoader(
-        _Files(paths), batch_size=PER_TASK, num_workers=workers, collate_fn=list, worker_init_fn=_end_silently
+        _Inspections(paths),
+        batch_size=FILES_PER_TASK,
+        num_workers=workers,
+        collate_fn=list,
+        worker_init_fn=_exit_on_interrupt,
     )
     for inspections in loader:
         yield from inspections
 
 
-class _Files(Dataset):
+class _Inspections(Dataset):
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int) -> Inspection:
-        return inspect(self.paths[position])
+    def __getitem__(self, index: int) -> Inspection:
+        return inspect(self.paths[index])
 
 
-def _end_silently(worker: int) -> None:
-    """Let Ctrl-C end a worker without a word; the main process speaks."""
+def _exit_on_interrupt(worker: int) -> None:
+    """Let Ctrl-C end a worker without a traceback; the main process reports it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

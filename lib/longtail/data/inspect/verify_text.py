@@ -1,49 +1,50 @@
-"""The verdict on a data set, as text."""
+"""The report of a verification as text."""
 
 from collections.abc import Callable, Iterator, Sequence
 
-from longtail.data.inspect.verify import KINDS, Split, Verdict, extreme, shots
+from longtail.data.inspect.verify import KINDS, Report, Split, count_shot_groups, extreme
 
-SHOWN = 10  # faults of each kind
+SHOWN = 10  # faults listed per kind
 
 
-def as_text(verdict: Verdict) -> str:
-    """Return the report: each split, then the first faults of each kind, then one line that sums up."""
-    return "\n".join([*_splits(verdict.splits), *_faults(verdict), "", _sum(verdict)])
+def as_text(report: Report) -> str:
+    """Return a summary of each split, the first faults of each kind, and the number of faults in the last line."""
+    return "\n".join([*_splits(report.splits), *_faults(report), "", _total(report)])
 
 
 def _splits(splits: Sequence[Split]) -> Iterator[str]:
     for split in splits:
         counts = split.counts
-        groups = ", ".join(f"{number} {name}" for name, number in shots(counts).items() if number)
+        groups = ", ".join(f"{number} {name}" for name, number in count_shot_groups(counts).items() if number)
         imbalance = f", imbalance {max(counts) / min(counts):.4g}" if min(counts) else ""
         yield f"{split.name}: {len(split.entries):,} images in {split.num_classes} classes"
         yield f"  images of a class: {max(counts):,} to {min(counts):,}{imbalance} ({groups})"
-        yield f"  class counts: {_shortened([f'{count:,}' for count in counts])}"
+        yield f"  class counts: {_shorten([f'{count:,}' for count in counts])}"
         if split.sizes:
-            common = [f"{height}x{width} ({split.sizes[height, width]:,})" for height, width in _common(split)]
-            yield f"  sizes (height x width): {_shortened(common, 5)}"
+            sizes = [f"{height}x{width} ({count:,})" for (height, width), count in split.sizes.most_common()]
+            yield f"  sizes (height x width): {_shorten(sizes, 5)}"
             if len(split.sizes) > 1:
-                yield f"  smallest {_image(split, min)}, largest {_image(split, max)}"
+                yield f"  smallest {_extreme(split, min)}, largest {_extreme(split, max)}"
 
 
-def _faults(verdict: Verdict) -> Iterator[str]:
-    for kind, words in KINDS.items():
-        found = [finding for finding in verdict.findings if finding.kind == kind]
-        if not found:
+def _faults(report: Report) -> Iterator[str]:
+    for kind, title in KINDS.items():
+        findings = [finding for finding in report.findings if finding.kind == kind]
+        if not findings:
             continue
         yield ""
-        yield f"{words}: {len(found):,}"
-        for finding in found[:SHOWN]:
-            where = f" {finding.index}" if finding.index >= 0 and kind != "class" else ""
-            yield f"  {finding.split}{where}:{' ' + finding.path if finding.path else ''} {finding.detail}"
-        if len(found) > SHOWN:
-            yield f"  ... and {len(found) - SHOWN:,} more"
+        yield f"{title}: {len(findings):,}"
+        for finding in findings[:SHOWN]:
+            index = f" {finding.index}" if finding.index >= 0 and kind != "class" else ""
+            path = f" {finding.path}" if finding.path else ""
+            yield f"  {finding.split}{index}:{path} {finding.detail}"
+        if len(findings) > SHOWN:
+            yield f"  ... and {len(findings) - SHOWN:,} more"
 
 
-def _sum(verdict: Verdict) -> str:
-    images = sum(len(split.entries) for split in verdict.splits)
-    faults = verdict.findings
+def _total(report: Report) -> str:
+    images = sum(len(split.entries) for split in report.splits)
+    faults = report.findings
     if not faults:
         return f"no faults in {images:,} images"
     kinds = len({finding.kind for finding in faults})
@@ -53,16 +54,12 @@ def _sum(verdict: Verdict) -> str:
     )
 
 
-def _image(split: Split, choose: Callable[..., tuple[int, int]]) -> str:
-    found = extreme(split, choose)
-    return "{height}x{width} ({index}, {path})".format(**found) if found else ""
+def _extreme(split: Split, choose: Callable[..., tuple[int, int]]) -> str:
+    image = extreme(split, choose)
+    return "{height}x{width} ({index}, {path})".format(**image) if image else ""
 
 
-def _common(split: Split) -> list[tuple[int, int]]:
-    return [size for size, _ in split.sizes.most_common()]
-
-
-def _shortened(words: Sequence[str], shown: int = 20) -> str:
-    """Join words; of many, only the first ones and how many there are."""
-    more = f" ... ({len(words):,} in all)" if len(words) > shown else ""
-    return "  ".join(words[:shown]) + more
+def _shorten(words: Sequence[str], shown: int = 20) -> str:
+    """Join words; of more than `shown`, only the first ones and their total number."""
+    total = f" ... ({len(words):,} in all)" if len(words) > shown else ""
+    return "  ".join(words[:shown]) + total
