@@ -27,28 +27,28 @@ def files(tmp_path):
     return files
 
 
-def test_classes_are_counted_the_absent_ones_too():
+def test_class_counts():
     images = of_names(["a", "b", "c"], [0, 2, 2], num_classes=4)
     assert images.class_counts() == [1, 0, 2, 0]
     assert len(images) == 3
     assert images.labels.dtype == torch.int64
 
 
-def test_small_files_of_one_size_are_held_in_memory(files):
+def test_load_small_files_of_one_size(files):
     pixels = files(64, 64, 64).load()
     assert isinstance(pixels, torch.Tensor)
     assert pixels[:, 0, 0, 0].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("sides", [(65, 65), (8, 8, 9)])
-def test_large_or_unequal_files_stay_on_disk(files, sides):
+def test_load_large_or_unequal_files(files, sides):
     pixels = files(*sides).load()
     assert isinstance(pixels, ImageFiles)
     assert len(pixels) == len(sides)
     assert pixels[1].shape == (3, sides[1], sides[1])
 
 
-def test_absent_large_files_are_counted_before_training(files, tmp_path):
+def test_load_missing_large_files(files, tmp_path):
     images = files(65, 65, 65)
     (tmp_path / "1.png").unlink()
     (tmp_path / "2.png").unlink()
@@ -56,14 +56,14 @@ def test_absent_large_files_are_counted_before_training(files, tmp_path):
         images.load()
 
 
-def test_an_absent_small_file_is_named(files, tmp_path):
+def test_load_missing_small_file(files, tmp_path):
     images = files(8, 8)
     (tmp_path / "1.png").unlink()
     with pytest.raises(UserError, match=r"1\.png does not exist$"):
         images.load()
 
 
-def test_equal_splits_have_equal_fingerprints_wherever_they_lie():
+def test_fingerprint_ignores_folder():
     first = of_names(["/here/a.png", "/here/b.png"], [0, 1])
     second = of_names(["/there/a.png", "/there/b.png"], [0, 1])
     assert first.fingerprint() == second.fingerprint()
@@ -80,11 +80,11 @@ def test_equal_splits_have_equal_fingerprints_wherever_they_lie():
     ],
     ids=["labels", "order", "names", "classes", "length"],
 )
-def test_other_splits_have_other_fingerprints(other):
+def test_fingerprint_differs(other):
     assert of_names(["a", "b"], [0, 1]).fingerprint() != other.fingerprint()
 
 
-def test_images_without_names_are_told_apart_by_their_pixels():
+def test_fingerprint_of_pixels():
     images = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
     same = in_memory(images.clone(), [0, 1])
     assert in_memory(images, [0, 1]).fingerprint() == same.fingerprint()

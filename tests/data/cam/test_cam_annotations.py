@@ -1,4 +1,4 @@
-"""Generated images behind the original ones: in memory and on disk, from our lists and from released ones."""
+"""Tests of appending generated images: in memory and on disk, from own and released lists."""
 
 import json
 import os
@@ -18,15 +18,15 @@ from longtail.errors import UserError
 
 @pytest.fixture
 def listed(tmp_path):
-    """Write images of one colour, and a list of them."""
+    """Return a function that writes images of one color and their annotation file."""
 
-    def write(colours, labels, size=(8, 8), num_classes=3, name="made"):
+    def write(colors, labels, size=(8, 8), num_classes=3, name="made"):
         folder = tmp_path / name
         folder.mkdir()
         entries = []
-        for colour, label in zip(colours, labels, strict=True):
-            Image.new("RGB", size[::-1], (colour, 0, 0)).save(folder / f"{colour}.png")
-            entries.append({"fpath": f"{name}/{colour}.png", "category_id": label})
+        for color, label in zip(colors, labels, strict=True):
+            Image.new("RGB", size[::-1], (color, 0, 0)).save(folder / f"{color}.png")
+            entries.append({"fpath": f"{name}/{color}.png", "category_id": label})
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps({"annotations": entries, "num_classes": num_classes}))
         return str(path)
@@ -39,7 +39,7 @@ def originals():
     return ImageSet.from_tensor("set", torch.zeros(4, 3, 8, 8, dtype=torch.uint8), labels=[0, 0, 1, 2], num_classes=3)
 
 
-def test_they_come_last_and_are_no_images_of_their_class(originals, listed):
+def test_append_generated_in_memory(originals, listed):
     images = append_generated(originals, listed([10, 20], [2, 1]))
     assert (len(images), images.num_original, images.num_generated) == (6, 4, 2)
     assert images.labels.tolist() == [0, 0, 1, 2, 2, 1]
@@ -47,7 +47,7 @@ def test_they_come_last_and_are_no_images_of_their_class(originals, listed):
     assert images.load()[:, 0, 0, 0].tolist() == [0, 0, 0, 0, 10, 20]
 
 
-def test_they_stay_on_disk_where_the_originals_do(listed, tmp_path):
+def test_append_generated_files(listed, tmp_path):
     Image.new("RGB", (70, 70), (5, 0, 0)).save(tmp_path / "own.png")
     own = ImageSet.from_files("set", [str(tmp_path / "own.png")] * 2, labels=[0, 1], num_classes=2)
     images = append_generated(own, listed([10], [1], (9, 12), 2))
@@ -60,10 +60,10 @@ def test_they_stay_on_disk_where_the_originals_do(listed, tmp_path):
         append_generated(own, str(tmp_path / "made.json")).load()
 
 
-def test_the_fingerprint_covers_them(originals, listed, tmp_path):
-    one = append_generated(originals, listed([10, 20], [2, 1], name="one"))
+def test_append_generated_fingerprint(originals, listed, tmp_path):
+    first = append_generated(originals, listed([10, 20], [2, 1], name="one"))
     other = append_generated(originals, listed([10, 21], [2, 1], name="other"))
-    prints = {originals.fingerprint(), one.fingerprint(), other.fingerprint()}
+    prints = {originals.fingerprint(), first.fingerprint(), other.fingerprint()}
     files = ImageSet.from_files("set", ["a.png", "b.png", "c.png", "d.png"], labels=[0, 0, 1, 2], num_classes=3)
     prints |= {files.fingerprint(), append_generated(files, str(tmp_path / "one.json")).fingerprint()}
     names = ["a.png", "b.png", "c.png", "d.png", "10.png", "20.png"]
@@ -74,7 +74,7 @@ def test_the_fingerprint_covers_them(originals, listed, tmp_path):
 
 
 @pytest.mark.parametrize("base", ["working directory", "folder of the list", "absolute"])
-def test_released_lists_are_read(originals, listed, tmp_path, monkeypatch, base):
+def test_append_generated_released_list(originals, listed, tmp_path, monkeypatch, base):
     entries = json.loads(Path(listed([10, 20], [2, 1])).read_text())["annotations"]
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -95,7 +95,7 @@ def test_released_lists_are_read(originals, listed, tmp_path, monkeypatch, base)
     assert images.load()[-2:, 0, 0, 0].tolist() == [10, 20]
 
 
-def test_faulty_lists_are_refused(originals, listed, tmp_path):
+def test_append_generated_invalid_list(originals, listed, tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.json does not exist; DATASET\.GENERATE_CAM_BASED_DATASET True"):
         append_generated(originals, str(tmp_path / "nowhere.json"))
     with pytest.raises(UserError, match=r"has 4 classes, the training images have 3"):
@@ -114,7 +114,7 @@ def used(path, *overrides):
 
 
 @pytest.mark.parametrize("dataset", ["annotations", "digits_lt"])
-def test_every_source_takes_them(listed, image_folder, dataset):
+def test_build_splits_with_generated_images(listed, image_folder, dataset):
     size, classes = ((32, 32), 10) if dataset == "digits_lt" else ((8, 8), 3)
     keys = ["DATASET.DATASET", dataset]
     if dataset == "annotations":
@@ -149,10 +149,10 @@ def test_every_source_takes_them(listed, image_folder, dataset):
         ),
     ],
 )
-def test_trees_that_contradict_themselves_are_refused(overrides, message):
+def test_check_generated_contradicting_keys(overrides, message):
     with pytest.raises(UserError, match=message):
         check_generated(load_config(None, overrides))
 
 
-def test_samplers_of_ncl_may_use_them_too():
+def test_check_generated_ncl_sampler():
     check_generated(load_config(None, used("x.json", "TRAIN.SAMPLER.MULTI_NETWORK_TYPE", ["weighted_balance"])))

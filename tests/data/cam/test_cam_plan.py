@@ -1,4 +1,4 @@
-"""How many images of which class, and that image k depends on the seed and k alone."""
+"""Tests of the number of generated images per class and of the generation plan."""
 
 from collections import Counter
 
@@ -9,14 +9,14 @@ from longtail.data.cam.images import OPERATIONS
 from longtail.data.cam.plan import GenerationPlan, generated_per_class
 
 
-def test_small_sets_fill_every_class_up_to_largest_plus_smallest():
+def test_generated_per_class():
     counts = [5000, 2997, 1796, 50]
     made = generated_per_class(counts)
     assert made == [50, 2053, 3254, 5000]
     assert {own + new for own, new in zip(counts, made, strict=True)} == {5050}
 
 
-def test_a_threshold_leaves_large_classes_alone_and_bounds_the_others():
+def test_generated_per_class_threshold():
     counts = [1280, 150, 100, 99, 50, 5]
     assert generated_per_class(counts, 100) == [0, 0, 0, 100, 100, 100]
     assert generated_per_class(counts, 0) == [0] * 6
@@ -31,14 +31,14 @@ def plan():
     return GenerationPlan(labels, [200, 0, 300], seed=3)
 
 
-def test_images_come_class_after_class_from_originals_of_their_class(plan):
+def test_generation_plan_labels_and_sources(plan):
     made = [plan[k] for k in range(len(plan))]
     assert [image.label for image in made] == [0] * 200 + [2] * 300
     assert {image.source for image in made if image.label == 0} == {1, 2, 5, 6}
     assert {image.source for image in made if image.label == 2} == {0, 4, 7}
 
 
-def test_draws_cover_their_ranges_evenly(plan):
+def test_generation_plan_distributions(plan):
     made = [plan[k] for k in range(len(plan))]
     transforms = [image.transform for image in made]
     operations = Counter(transform.operation for transform in transforms)
@@ -54,7 +54,7 @@ def test_draws_cover_their_ranges_evenly(plan):
     assert min(sources.values()) > 30
 
 
-def test_image_k_does_not_depend_on_the_others(plan):
+def test_generation_plan_image_depends_on_seed_and_k(plan):
     forwards = [plan[k] for k in range(len(plan))]
     backwards = [plan[k] for k in reversed(range(len(plan)))][::-1]
     assert forwards == backwards
@@ -62,7 +62,7 @@ def test_image_k_does_not_depend_on_the_others(plan):
     assert plan[7] != GenerationPlan(torch.tensor([2, 0, 0, 1, 2, 0, 0, 2]), [200, 0, 300], seed=4)[7]
 
 
-def test_the_view_of_an_image_has_draws_of_its_own(plan):
+def test_generation_plan_view_generator(plan):
     first = torch.rand(4, generator=plan.view_generator(0))
     assert torch.equal(first, torch.rand(4, generator=plan.view_generator(0)))
     assert not torch.equal(first, torch.rand(4, generator=plan.view_generator(1)))

@@ -10,7 +10,7 @@ COLOR = (200, 40, 90)
 
 
 def save(path, mode, size=(5, 3), **settings):
-    """Write an image of one colour; size is (width, height)."""
+    """Write an image of one color; size is (width, height)."""
     image = Image.new("RGB", size, COLOR)
     (image.quantize(4) if mode == "P" else image.convert(mode)).save(path, **settings)
     return path
@@ -30,22 +30,22 @@ def save(path, mode, size=(5, 3), **settings):
         ("RGB", "a.bmp"),
     ],
 )
-def test_every_kind_of_image_becomes_rgb(tmp_path, mode, file):
+def test_read_image_modes(tmp_path, mode, file):
     image = read_image(save(tmp_path / file, mode))
     assert (image.shape, image.dtype) == ((3, 3, 5), torch.uint8)
-    assert image.permute(1, 2, 0).is_contiguous()  # as it was decoded
+    assert image.permute(1, 2, 0).is_contiguous()  # channels-last, as decoded
     if mode in ("L", "LA"):
         assert torch.equal(image, torch.full_like(image, Image.new("RGB", (1, 1), COLOR).convert("L").getpixel((0, 0))))
     elif mode != "1":
         assert torch.equal(image, torch.tensor(COLOR, dtype=torch.uint8).view(3, 1, 1).expand_as(image))
 
 
-def test_a_cmyk_jpeg_is_close_to_its_colours(tmp_path):
+def test_read_image_cmyk_jpeg(tmp_path):
     image = read_image(save(tmp_path / "a.jpg", "CMYK", quality=95))
     assert (image.int() - torch.tensor(COLOR).view(3, 1, 1)).abs().max() < 12
 
 
-def test_rows_and_columns_keep_their_place(tmp_path):
+def test_read_image_row_and_column_order(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert np.array_equal(read_image(tmp_path / "a.png").permute(1, 2, 0).numpy(), pixels)
@@ -60,7 +60,7 @@ def truncated(path):
 
 
 @pytest.mark.parametrize("file", ["a.jpg", "a.png"])
-def test_a_truncated_image_is_refused(tmp_path, file):
+def test_read_image_truncated(tmp_path, file):
     path = truncated(tmp_path / file)
     assert image_size(path) == (40, 40)
     with pytest.raises(UserError, match=r"^image .*a\.\w+ cannot be read: [^\n]+$"):
@@ -69,7 +69,7 @@ def test_a_truncated_image_is_refused(tmp_path, file):
 
 @pytest.mark.parametrize("read", [read_image, image_size])
 @pytest.mark.parametrize("content", [b"", b"this is no image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0broken"])
-def test_what_is_no_image_is_refused(tmp_path, read, content):
+def test_read_image_and_size_invalid_file(tmp_path, read, content):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"^image .*a\.jpg cannot be read: [^\n]+$"):
@@ -77,7 +77,7 @@ def test_what_is_no_image_is_refused(tmp_path, read, content):
 
 
 @pytest.mark.parametrize("read", [read_image, image_size])
-def test_missing_files_and_folders_are_refused(tmp_path, read):
+def test_read_image_and_size_missing_file(tmp_path, read):
     with pytest.raises(UserError, match=r"^image .*absent\.jpg does not exist$"):
         read(tmp_path / "absent.jpg")
     with pytest.raises(UserError, match="cannot be read"):
@@ -86,7 +86,7 @@ def test_missing_files_and_folders_are_refused(tmp_path, read):
         read("a\0b")
 
 
-def test_images_of_one_size_become_one_tensor_in_order(tmp_path):
+def test_read_images_one_size(tmp_path):
     paths = []
     for number in range(3):
         Image.new("RGB", (5, 3), (number, 0, 0)).save(tmp_path / f"{number}.png")
@@ -96,6 +96,6 @@ def test_images_of_one_size_become_one_tensor_in_order(tmp_path):
     assert images[:, 0, 0, 0].tolist() == [2, 1, 0]
 
 
-def test_images_of_several_sizes_do_not(tmp_path):
+def test_read_images_several_sizes(tmp_path):
     sizes = [(5, 3), (5, 4)]
     assert read_images([save(tmp_path / f"{height}.png", "RGB", (width, height)) for width, height in sizes]) is None

@@ -1,10 +1,10 @@
-"""Image files that are none."""
+"""Image files that are read from a tensor."""
 
 from longtail.data.images.files import ImageFiles
 
 
-class Files(ImageFiles):
-    """Stands for image files: what is decoded comes from memory."""
+class FakeFiles(ImageFiles):
+    """Image files whose pixels come from a tensor."""
 
     def __init__(self, images):
         super().__init__([f"{number}.png" for number in range(len(images))])

@@ -1,23 +1,23 @@
 import pytest
-from long_tailed_sets import REVERSE, TREES, long_tailed
+from long_tailed_sets import CONFIGS, REVERSE, long_tailed
 
 from longtail.config import load_config
 from longtail.data import build_sampler
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "description"),
     [
         ((), "every image once per epoch"),
-        (TREES["NCL square"], "p_c ~ n_c^0.25"),
-        (TREES["balance"], "class-balanced"),
+        (CONFIGS["NCL square"], "p_c ~ n_c^0.25"),
+        (CONFIGS["balance"], "class-balanced"),
         (
-            (*TREES["progressive"], "TRAIN.TWO_STAGE.DRS", True, "TRAIN.TWO_STAGE.START_EPOCH", 4),
+            (*CONFIGS["progressive"], "TRAIN.TWO_STAGE.DRS", True, "TRAIN.TWO_STAGE.START_EPOCH", 4),
             "every image once per epoch, after epoch 4 from p_c ~ n_c to class-balanced over 10 epochs",
         ),
         (REVERSE, "every image once per epoch; partners: p_c ~ n_c^-1"),
     ],
 )
-def test_the_log_says_what_an_epoch_shows(overrides, said):
+def test_sampler_description(overrides, description):
     cfg = load_config(None, ["TRAIN.MAX_EPOCH", 10, *overrides])
-    assert str(build_sampler(cfg, long_tailed())) == said
+    assert str(build_sampler(cfg, long_tailed())) == description
