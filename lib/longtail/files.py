@@ -1,6 +1,7 @@
-"""Files that are whole or absent: a process killed while writing leaves the old file as it was."""
+"""Atomic writing of files, so that a killed process leaves the old file intact, and digests of files."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,28 +11,27 @@ from typing import IO, Any
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
-    """Yield an open file that takes the place of `path` only when the block ends without an exception.
+    """Yield an open file that replaces `path` only if the block ends without an exception.
 
-    The data goes to a temporary file in the same folder, reaches the disk (fsync), and is renamed over `path`
-    in one step. When the block raises, the temporary file is removed and `path` stays untouched.
+    The data is written to a temporary file in the same folder, flushed to the disk (fsync), and renamed to `path` in
+    one step. If the block raises, the temporary file is removed and `path` is not changed.
 
     Args:
-        path: the file to write; its folder must exist.
-        mode: "wb" for bytes, "w" for UTF-8 text whose line ends are written as given.
+        path: File to write; its folder must exist.
+        mode: "wb" for bytes, "w" for UTF-8 text whose line ends are not translated.
 
     Returns:
         A context manager over the open temporary file.
 
     Raises:
-        ValueError: another mode was asked for; appending or updating cannot be atomic.
-        OSError: the folder does not exist or cannot be written.
+        ValueError: The mode is not supported; appending and updating cannot be atomic.
+        OSError: The folder does not exist or cannot be written.
     """
     if mode not in ("wb", "w"):
         raise ValueError(f"atomic_write writes whole files: mode must be 'wb' or 'w', not {mode!r}")
     target = Path(path)
-    # A plain open (not mkstemp, which makes files private to their owner) lets the usual umask decide who may
-    # read. The name is cut so that a long target name cannot push the temporary one past the limit of the
-    # file system.
+    # Not mkstemp, whose files only their owner can read: with open, the umask applies. The name is truncated, so that
+    # the temporary name of a long target name does not exceed the limit of the file system.
     temporary = target.parent / f".{target.name[:32]}.{secrets.token_hex(6)}.tmp"
     text = {} if mode == "wb" else {"encoding": "utf-8", "newline": ""}
     file = open(temporary, mode.replace("w", "x"), **text)  # type: ignore[call-overload]  # noqa: SIM115
@@ -45,3 +45,19 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 digest of a file as hexadecimal digits.
+
+    Args:
+        path: File to read.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from longtail.data.augment.batch import per_image, to_pixels
 
-_FIXED = 65536  # Pillow's nearest-neighbour affine transform uses fixed-point coordinates of 1/65536 pixel
+_FIXED = 65536  # Pillow's nearest-neighbor affine transform uses fixed-point coordinates of 1/65536 pixel
 
 
 def window(
