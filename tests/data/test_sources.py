@@ -31,7 +31,7 @@ def test_build_splits_unknown_data_set():
 
 
 def test_digits_sizes():
-    train, valid = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.02)
+    train, valid, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.02)
     assert (len(train), len(valid)) == (276, 797)
     assert train.class_counts() == [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
     assert min(valid.class_counts()) > 70
@@ -41,7 +41,7 @@ def test_digits_sizes():
 
 
 def test_digits_train_and_valid_disjoint():
-    train, valid = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 1.0)
+    train, valid, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 1.0)
     assert len(train) == 1000
     seen = {image.numpy().tobytes() for image in train.load()}
     assert len(seen) == 1000
@@ -69,7 +69,7 @@ def test_digits_seed():
 
 
 def test_digits_step_imbalance():
-    train, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.KIND", "step")
+    train, *_ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.KIND", "step")
     assert train.class_counts() == [100] * 5 + [1] * 5
 
 
@@ -82,7 +82,7 @@ def test_digits_empty_classes():
 
 
 def test_annotations_source(image_folder):
-    train, valid = splits(
+    train, valid, _ = splits(
         "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1, 1], 2),
         "DATASET.VALID_JSON", image_folder("valid", [1, 0], 2),
     )  # fmt: skip
@@ -126,6 +126,61 @@ def test_build_splits_different_classes(image_folder):
     assert "train.json has 2 classes, " in error and error.endswith("valid.json has 3")
 
 
+# ------------------------------------------------------------------ third split
+
+
+def with_test_split(image_folder, test_classes=2):
+    return [
+        *("DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1, 1], 2)),
+        *("DATASET.VALID_JSON", image_folder("valid", [1, 0], 2)),
+        *("DATASET.TEST_JSON", image_folder("test", [1, 0, 1, 1], test_classes)),
+    ]
+
+
+def test_build_splits_without_test_split(image_folder):
+    keys = with_test_split(image_folder)
+    assert splits(*keys, "DATASET.TEST_JSON", "").test is None
+
+
+def test_build_splits_with_test_split(image_folder):
+    built = splits(*with_test_split(image_folder))
+    assert (len(built.train), len(built.valid)) == (3, 2)
+    assert built.test.labels.tolist() == [1, 0, 1, 1]
+    assert built.test.load().shape == (4, 3, 8, 8)
+    assert built.test.name.endswith("test.json")
+
+
+def test_build_splits_test_split_of_digits(image_folder):
+    built = splits("DATASET.DATASET", "digits_lt", "DATASET.TEST_JSON", image_folder("test", [0, 9], 10))
+    assert (len(built.train), len(built.valid)) == (242, 797)
+    assert built.test.load().shape == (2, 3, 8, 8)
+
+
+def test_build_splits_test_split_of_different_classes(image_folder):
+    error = refusal(*with_test_split(image_folder, test_classes=3))
+    assert "train.json has 2 classes, " in error and error.endswith("test.json has 3")
+
+
+def test_build_splits_missing_test_file():
+    error = refusal("DATASET.DATASET", "digits_lt", "DATASET.TEST_JSON", "absent.json")
+    assert error.startswith("annotation file absent.json does not exist")
+
+
+@pytest.mark.parametrize("dataset", ["annotations", "digits_lt"])
+def test_build_splits_test_split_skips_bad_images(image_folder, tmp_path, dataset):
+    keys = with_test_split(image_folder, test_classes=2 if dataset == "annotations" else 10)
+    (tmp_path / "test" / "1.png").write_bytes(b"")
+    (tmp_path / "test.json").write_text(
+        (tmp_path / "test.json").read_text().replace('"category_id": 0', '"category_id": 1')
+    )
+    keys += ["DATASET.DATASET", dataset] + ([] if dataset == "annotations" else ["DATASET.TRAIN_JSON", ""])
+    built = splits(*keys, "DATASET.ON_BAD_IMAGE", "skip")
+    images = built.test.load()
+    assert torch.equal(images[1], images[2])
+    assert built.test.bad_images.summary()["bad_images"]["count"] == 1
+    assert (built.valid.bad_images is built.test.bad_images) == (dataset == "annotations")
+
+
 # ------------------------------------------------------------------ CIFAR
 
 
@@ -140,7 +195,7 @@ def test_build_splits_different_classes(image_folder):
 )
 def test_cifar_long_tailed(cifar, tmp_path, archive_name, dataset, per_class, total):
     images, labels = cifar(archive_name, per_class)
-    train, valid = splits(
+    train, valid, _ = splits(
         "DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.IMBALANCECIFAR.RATIO", 0.1,
     )  # fmt: skip
     assert len(train) == total

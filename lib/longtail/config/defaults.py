@@ -35,6 +35,8 @@ def defaults() -> CfgNode:
     _C.DATASET.TRAIN_JSON = ""  # annotation file of the training images; with cifar10_lt and cifar100_lt it may be
     #                             empty (the archive is used) or not (it goes before the archive)
     _C.DATASET.VALID_JSON = ""  # annotation file of the validation images
+    _C.DATASET.TEST_JSON = ""  # [ours] annotation file of the test images, for any data set; empty: there is no third
+    #                            split
     _C.DATASET.DOWNLOAD = True  # [ours] fetch the archives of CIFAR when they are not under ROOT
     _C.DATASET.VIEWS = []  # [ours] augmentation policy of each view: crop | crop_flip | autoaugment | simclr |
     #                        randaugment | regular | simclr_imagenet | transforms | none; empty: what the name of the

@@ -13,17 +13,24 @@ from longtail.config import dataset_parts
 from longtail.data.annotations import read_annotations
 from longtail.data.cam.annotations import append_generated
 from longtail.data.dataset import ImageSet
-from longtail.data.images.files import build_read_options
+from longtail.data.images.files import ReadOptions, build_read_options
 from longtail.data.long_tail import class_counts, select_indices
 from longtail.errors import UserError
 from longtail.registry import Registry
 
 
 class Splits(NamedTuple):
-    """The training and validation images of a data set."""
+    """The splits of a data set.
+
+    Attributes:
+        train: Training images.
+        valid: Validation images.
+        test: Test images; None if the data set has no third split.
+    """
 
     train: ImageSet
     valid: ImageSet
+    test: ImageSet | None = None
 
 
 SOURCES: Registry[Callable[[CfgNode], Splits]] = Registry("data set")
@@ -41,6 +48,10 @@ def build_splits(cfg: CfgNode, *, generated: bool = True) -> Splits:
             splits have different numbers of classes.
     """
     splits = SOURCES.get(dataset_parts(cfg).source)(cfg)
+    if cfg.DATASET.TEST_JSON:
+        # The options of the other image files, so that the bad images of all splits are counted together.
+        read_options = splits.valid.read_options if splits.valid.paths else build_read_options(cfg)
+        splits = splits._replace(test=_read_split(cfg, "TEST_JSON", read_options=read_options))
     _check_classes(splits)
     if generated and cfg.DATASET.USE_CAM_BASED_DATASET:
         return splits._replace(train=append_generated(splits.train, cfg.DATASET.CAM_DATA_JSON_SAVE_PATH))
@@ -49,9 +60,10 @@ def build_splits(cfg: CfgNode, *, generated: bool = True) -> Splits:
 
 def _check_classes(splits: Splits) -> None:
     """Check that all splits have the same number of classes, and that every class has training images."""
-    train, valid = splits
-    if train.num_classes != valid.num_classes:
-        raise UserError(f"{train.name} has {train.num_classes} classes, {valid.name} has {valid.num_classes}")
+    train = splits.train
+    for split in (splits.valid, splits.test):
+        if split is not None and split.num_classes != train.num_classes:
+            raise UserError(f"{train.name} has {train.num_classes} classes, {split.name} has {split.num_classes}")
     empty = [label for label, count in enumerate(train.class_counts()) if count == 0]
     if empty:
         shown = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
@@ -64,23 +76,20 @@ def _check_classes(splits: Splits) -> None:
 @SOURCES.register("annotations")
 def annotations(cfg: CfgNode) -> Splits:
     """Read the images listed by DATASET.TRAIN_JSON and DATASET.VALID_JSON."""
-    splits = []
     read_options = build_read_options(cfg)  # shared, so that the bad images of all splits are counted together
-    for key in ("TRAIN_JSON", "VALID_JSON"):
-        path = cfg.DATASET[key]
-        if not path:
-            raise UserError(f"DATASET.{key} is empty; data set {cfg.DATASET.DATASET!r} needs an annotation file there")
-        listed = read_annotations(path, cfg.DATASET.ROOT)
-        splits.append(
-            ImageSet.from_files(
-                path,
-                listed.paths,
-                labels=listed.labels,
-                num_classes=listed.num_classes,
-                read_options=read_options,
-            )
-        )
-    return Splits(*splits)
+    train, valid = (_read_split(cfg, key, read_options=read_options) for key in ("TRAIN_JSON", "VALID_JSON"))
+    return Splits(train, valid)
+
+
+def _read_split(cfg: CfgNode, key: str, *, read_options: ReadOptions) -> ImageSet:
+    """Return the images of the annotation file that a key of DATASET names."""
+    path = cfg.DATASET[key]
+    if not path:
+        raise UserError(f"DATASET.{key} is empty; data set {cfg.DATASET.DATASET!r} needs an annotation file there")
+    listed = read_annotations(path, cfg.DATASET.ROOT)
+    return ImageSet.from_files(
+        path, listed.paths, labels=listed.labels, num_classes=listed.num_classes, read_options=read_options
+    )
 
 
 @SOURCES.register("cifar10_lt")
