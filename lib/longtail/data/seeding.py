@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 # Purposes of random numbers.
-ORDER, AUGMENTATION, DRAW, PARTNER_AUGMENTATION = 0, 1, 2, 3
+ORDER, AUGMENTATION, DRAW, PARTNER_AUGMENTATION, ORDERED_AUGMENTATION = 0, 1, 2, 3, 4
 GENERATION = 10  # images of CAM-based sampling
 
 

@@ -22,9 +22,11 @@ def pixels(count, seed=0):
 
 
 def image_set(kind, count, seed):
+    """Return a set whose images are a new object each time they are loaded."""
     images = pixels(count, seed)
     labels = torch.arange(count) % CLASSES
-    return ImageSet(kind, labels, num_classes=CLASSES, load=lambda: images if kind == "memory" else FakeFiles(images))
+    load = images.clone if kind == "memory" else lambda: FakeFiles(images)
+    return ImageSet(kind, labels, num_classes=CLASSES, load=load)
 
 
 @pytest.fixture(params=["memory", "files"])
@@ -198,6 +200,68 @@ def test_valid_images_unchanged_and_in_order(build):
 def test_valid_test_view_transforms(build):
     loader = build("DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)).valid
     assert next(loader.epoch(1)).images.shape == (1, 4, 3, 6, 6)
+
+
+# ------------------------------------------------------------------ training images in order
+
+
+def store(loader):
+    """Return the images that a loader reads from."""
+    return loader.images if isinstance(loader, MemoryLoader) else loader.samples.files
+
+
+@pytest.mark.parametrize("sampler", ["default", "bbn sampler"])
+def test_train_in_order_shares_decoded_images(build, sampler):
+    loaders = build("TRAIN.SAMPLER.TYPE", sampler)
+    train = loaders.train if sampler == "default" else loaders.train.first
+    for view in ("clean", "train"):
+        assert store(loaders.train_in_order(view)) is store(train)
+
+
+@pytest.mark.parametrize("view", ["clean", "train"])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_train_in_order_shards_cover_each_image_once(build, world, view):
+    shards = [build(shard=Shard(rank, world)).train_in_order(view) for rank in range(world)]
+    batches = [list(shard.epoch(1)) for shard in shards]
+    assert [len(shard) for shard in shards] == [len(part) for part in batches]
+    for rank, part in enumerate(batches):
+        assert indices(part) == list(range(N))[rank::world]
+    for batch in (batch for part in batches for batch in part):
+        assert batch.images.shape[0] == 1 and len(batch.labels) <= 4
+        assert torch.equal(batch.labels, batch.indices % CLASSES)
+
+
+def test_train_in_order_clean_view_is_evaluation_view(build):
+    loader = build().train_in_order()
+    batches = list(loader.epoch(1))
+    assert torch.equal(torch.cat([batch.images[0] for batch in batches]), pixels(N))
+    assert same(batches, list(loader.epoch(2)))
+    resized = build("DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)).train_in_order("clean")
+    assert next(resized.epoch(1)).images.shape == (1, 4, 3, 6, 6)
+
+
+def test_train_in_order_train_view(build):
+    loaders = build("DATASET.VIEWS", ["crop_flip", "simclr"])
+    loader = loaders.train_in_order("train")
+    first, second = list(loader.epoch(1)), list(loader.epoch(2))
+    assert same(first, list(build("DATASET.VIEWS", ["crop_flip"]).train_in_order("train").epoch(1)))
+    assert not same(first, second)
+    views, training = by_sample(first), by_sample(loaders.train.epoch(1))
+    assert sum(torch.equal(views[i][0], training[i][0]) for i in training) < 0.2 * len(training)
+
+
+def test_train_in_order_includes_generated_images():
+    images = pixels(N + 3)
+    labels = torch.arange(N + 3) % CLASSES
+    generated = ImageSet("set", labels, num_classes=CLASSES, load=lambda: images, num_generated=3)
+    cfg = load_config(None, ["TRAIN.BATCH_SIZE", 4, "DATASET.VIEWS", ["crop_flip"]])
+    loader = build_loaders(cfg, Splits(generated, generated)).train_in_order()
+    assert indices(loader.epoch(1)) == list(range(N + 3))
+
+
+def test_train_in_order_unknown_view(build):
+    with pytest.raises(ValueError, match="view is 'key'; allowed: 'clean', 'train'"):
+        build().train_in_order("key")
 
 
 # ------------------------------------------------------------------ random numbers and worker processes

@@ -1,7 +1,8 @@
 """Builders of the loaders of a run, from the config."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from longtail.data.loaders.memory import MemoryLoader
 from longtail.data.loaders.paired import PairedLoader
 from longtail.data.normalization import NORMALIZATIONS, Normalize
 from longtail.data.samplers import InstanceBalanced, build_sampler
-from longtail.data.seeding import PARTNER_AUGMENTATION
+from longtail.data.seeding import ORDERED_AUGMENTATION, PARTNER_AUGMENTATION
 from longtail.data.sources import Splits, build_splits
 from longtail.errors import UserError
 
@@ -35,12 +36,31 @@ class Loaders(NamedTuple):
         valid: Loader of the validation images.
         normalize: Normalization of the images, on the device.
         bad_images: The image files that were skipped; None if a bad image ends the run.
+        ordered: Loaders of all training images in their order, by view; see `train_in_order`.
     """
 
     train: Loader
     valid: Loader
     normalize: Normalize
     bad_images: BadImages | None = None
+    ordered: Mapping[str, Loader] = MappingProxyType({})
+
+    def train_in_order(self, view: str = "clean") -> Loader:
+        """Return a loader of all training images in the order of the data set, for features or activation maps.
+
+        It shares the decoded images with `train`. Every image is loaded once per epoch over all processes, including
+        generated images. Batches have one view and TEST.BATCH_SIZE images; the last one may be smaller.
+
+        Args:
+            view: "clean": the evaluation view; "train": the first training view, with random numbers that depend on
+                the epoch and differ from those of `train`.
+
+        Raises:
+            ValueError: The view is unknown.
+        """
+        if view not in self.ordered:
+            raise ValueError(f"view is {view!r}; allowed: {', '.join(map(repr, self.ordered))}")
+        return self.ordered[view]
 
 
 def build_loaders(
@@ -68,12 +88,12 @@ def build_loaders(
     source = _open(cfg, splits.train, device=device)
     train = _train_loader(cfg, splits.train, source=source, policies=policies, shard=shard)
     valid = build_valid_loader(cfg, splits.valid, shard=shard, device=device)
-    return Loaders(train, valid, build_normalize(cfg), splits.train.bad_images)
+    ordered = _ordered_loaders(cfg, splits.train, source=source, train_policy=policies[0], shard=shard)
+    return Loaders(train, valid, build_normalize(cfg), splits.train.bad_images, ordered)
 
 
 def build_valid_loader(cfg: CfgNode, images: ImageSet, *, shard: Shard = SINGLE, device: torch.device = CPU) -> Loader:
     """Build the loader of evaluation images: every sample once, in order, for any number of processes."""
-    policy = evaluation_transforms(cfg) if dataset_parts(cfg).test_view == "transforms" else build_policy("none", cfg)
     settings = LoaderSettings(
         sampler=InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False),
         labels=images.labels,
@@ -81,7 +101,8 @@ def build_valid_loader(cfg: CfgNode, images: ImageSet, *, shard: Shard = SINGLE,
         seed=cfg.RAND_SEED,
         shard=shard,
     )
-    return _open(cfg, images, device=device).loader([policy], settings, workers=cfg.TEST.NUM_WORKERS)
+    source = _open(cfg, images, device=device)
+    return source.loader([_evaluation_policy(cfg)], settings, workers=cfg.TEST.NUM_WORKERS)
 
 
 def build_normalize(cfg: CfgNode) -> Normalize:
@@ -119,6 +140,11 @@ def _open(cfg: CfgNode, images: ImageSet, *, device: torch.device) -> _Source:
     return _Source(pixels, images.bad_images, cfg.PIN_MEMORY and torch.cuda.is_available())
 
 
+def _evaluation_policy(cfg: CfgNode) -> Policy:
+    """Return the deterministic policy of the evaluation view."""
+    return evaluation_transforms(cfg) if dataset_parts(cfg).test_view == "transforms" else build_policy("none", cfg)
+
+
 def _train_loader(
     cfg: CfgNode, images: ImageSet, *, source: _Source, policies: Sequence[Policy], shard: Shard
 ) -> Loader:
@@ -138,3 +164,19 @@ def _train_loader(
     half = workers - workers // 2  # rounded up: 0 workers, decoding in the main process, only for NUM_WORKERS 0
     partner = replace(settings, sampler=sampler.partner, purpose=PARTNER_AUGMENTATION)
     return PairedLoader(source.loader(policies, settings, workers=half), source.loader(policies, partner, workers=half))
+
+
+def _ordered_loaders(
+    cfg: CfgNode, images: ImageSet, *, source: _Source, train_policy: Policy, shard: Shard
+) -> dict[str, Loader]:
+    """Build the loaders of all training images in their order, see `Loaders.train_in_order`."""
+    settings = LoaderSettings(
+        sampler=InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False),
+        labels=images.labels,
+        batch_size=cfg.TEST.BATCH_SIZE,
+        seed=cfg.RAND_SEED,
+        purpose=ORDERED_AUGMENTATION,
+        shard=shard,
+    )
+    policies = {"clean": _evaluation_policy(cfg), "train": train_policy}
+    return {view: source.loader([policy], settings, workers=cfg.TRAIN.NUM_WORKERS) for view, policy in policies.items()}
