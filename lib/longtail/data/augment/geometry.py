@@ -56,7 +56,7 @@ def flip(images: Tensor, chosen: Tensor, *, dim: int = -1) -> Tensor:
     Returns:
         New images, (N, 3, H, W) uint8.
     """
-    # Selecting with a bit mask is several times faster than torch.where or an indexed copy.
+    # Selecting with a bit mask is much faster than torch.where or an indexed copy.
     mask = per_image(chosen, images, dtype=torch.uint8) * 255
     return images.flip(dim).bitwise_xor_(images).bitwise_and_(mask).bitwise_xor_(images)
 

@@ -1,7 +1,8 @@
 """Augmentation policies by name."""
 
 from collections.abc import Callable
-from typing import Any
+
+from yacs.config import CfgNode
 
 from longtail.data.augment.autoaugment import AutoAugment
 from longtail.data.augment.randaugment import RandAugment
@@ -10,10 +11,10 @@ from longtail.data.augment.steps import Chain, Cutout, Policy, RandomCrop, Rando
 from longtail.data.augment.transforms import RandomResizedCropTo, build_transforms
 from longtail.registry import Registry
 
-POLICIES: Registry[Callable[[Any], Policy]] = Registry("augmentation policy")
+POLICIES: Registry[Callable[[CfgNode], Policy]] = Registry("augmentation policy")
 
 
-def build_policy(name: str, cfg: Any) -> Policy:
+def build_policy(name: str, cfg: CfgNode) -> Policy:
     """Return the policy called `name`.
 
     Args:
@@ -29,7 +30,7 @@ def build_policy(name: str, cfg: Any) -> Policy:
     return POLICIES.get(name)(cfg)
 
 
-def evaluation_transforms(cfg: Any) -> Policy:
+def evaluation_transforms(cfg: CfgNode) -> Policy:
     """Return the policy of `TRANSFORMS.TEST_TRANSFORMS`.
 
     Args:
@@ -44,36 +45,36 @@ def evaluation_transforms(cfg: Any) -> Policy:
     return build_transforms(cfg.TRANSFORMS.TEST_TRANSFORMS, cfg)
 
 
-def _crop(cfg: Any) -> RandomCrop:
+def _crop(cfg: CfgNode) -> RandomCrop:
     return RandomCrop(int(cfg.TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING))
 
 
 @POLICIES.register("none")
-def none(cfg: Any) -> Policy:
+def none(cfg: CfgNode) -> Policy:
     """Build the policy that leaves images unchanged."""
     return Chain(())
 
 
 @POLICIES.register("crop")
-def crop(cfg: Any) -> Policy:
+def crop(cfg: CfgNode) -> Policy:
     """Build random crops of the original size after zero padding."""
     return Chain([_crop(cfg)])
 
 
 @POLICIES.register("crop_flip")
-def crop_flip(cfg: Any) -> Policy:
+def crop_flip(cfg: CfgNode) -> Policy:
     """Build the CIFAR policy of Bag of Tricks: crop, flip with probability 0.5."""
     return Chain([_crop(cfg), RandomFlip(0.5)])
 
 
 @POLICIES.register("autoaugment")
-def autoaugment(cfg: Any) -> Policy:
+def autoaugment(cfg: CfgNode) -> Policy:
     """Build the CIFAR policy of NCL: crop, flip, AutoAugment for CIFAR-10, Cutout of one 16-pixel square."""
     return Chain([_crop(cfg), RandomFlip(0.5), AutoAugment(), Cutout(16)])
 
 
 @POLICIES.register("simclr")
-def simclr(cfg: Any) -> Policy:
+def simclr(cfg: CfgNode) -> Policy:
     """Build the contrastive CIFAR policy of NCL: resized crop, flip, color jitter, grayscale, blur."""
     return Chain(
         [
@@ -90,25 +91,25 @@ def _jitter() -> ColorJitter:
     return ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
 
 
-def _resized_crop(cfg: Any) -> RandomResizedCropTo:
+def _resized_crop(cfg: CfgNode) -> RandomResizedCropTo:
     height, width = cfg.INPUT_SIZE
     return RandomResizedCropTo((int(height), int(width)), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
 
 
 @POLICIES.register("randaugment")
-def randaugment(cfg: Any) -> Policy:
+def randaugment(cfg: CfgNode) -> Policy:
     """Build the ImageNet-LT and iNaturalist policy of NCL: resized crop to INPUT_SIZE, flip, jitter, RandAugment."""
     return Chain([_resized_crop(cfg), RandomFlip(0.5), _jitter(), RandAugment()])
 
 
 @POLICIES.register("regular")
-def regular(cfg: Any) -> Policy:
+def regular(cfg: CfgNode) -> Policy:
     """Build the standard policy of NCL for large images: resized crop to INPUT_SIZE, flip, jitter."""
     return Chain([_resized_crop(cfg), RandomFlip(0.5), _jitter()])
 
 
 @POLICIES.register("simclr_imagenet")
-def simclr_imagenet(cfg: Any) -> Policy:
+def simclr_imagenet(cfg: CfgNode) -> Policy:
     """Build the Places-LT policy of NCL: resized crop to INPUT_SIZE, jitter, grayscale, blur, flip."""
     return Chain(
         [
@@ -122,6 +123,6 @@ def simclr_imagenet(cfg: Any) -> Policy:
 
 
 @POLICIES.register("transforms")
-def transforms(cfg: Any) -> Policy:
+def transforms(cfg: CfgNode) -> Policy:
     """Build the policy of `TRANSFORMS.TRAIN_TRANSFORMS`."""
     return build_transforms(cfg.TRANSFORMS.TRAIN_TRANSFORMS, cfg)

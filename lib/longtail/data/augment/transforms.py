@@ -6,10 +6,10 @@ on PIL images. The images of a batch must have the same size before the first tr
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from longtail.data.augment.geometry import window
 from longtail.data.augment.resample import resize
@@ -18,7 +18,7 @@ from longtail.data.augment.steps import Chain, Policy, RandomCrop, RandomFlip, R
 from longtail.errors import UserError
 from longtail.registry import Registry
 
-TRANSFORMS: Registry[Callable[[Any], Policy]] = Registry("transform")
+TRANSFORMS: Registry[Callable[[CfgNode], Policy]] = Registry("transform")
 
 
 class RandomResizedCropTo:
@@ -117,49 +117,49 @@ def _first(side: int, crop: int) -> int:
     return -((crop - side) // 2)
 
 
-def _size(cfg: Any) -> tuple[int, int]:
+def _size(cfg: CfgNode) -> tuple[int, int]:
     height, width = cfg.INPUT_SIZE
     return int(height), int(width)
 
 
 @TRANSFORMS.register("random_resized_crop")
-def _random_resized_crop(cfg: Any) -> Policy:
+def _random_resized_crop(cfg: CfgNode) -> Policy:
     detail = cfg.TRANSFORMS.PROCESS_DETAIL.RANDOM_RESIZED_CROP
     return RandomResizedCropTo(_size(cfg), scale=tuple(detail.SCALE), ratio=tuple(detail.RATIO))
 
 
 @TRANSFORMS.register("random_crop")
-def _random_crop(cfg: Any) -> Policy:
+def _random_crop(cfg: CfgNode) -> Policy:
     return RandomCrop(int(cfg.TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING), _size(cfg))
 
 
 @TRANSFORMS.register("random_horizontal_flip")
-def _random_horizontal_flip(cfg: Any) -> Policy:
+def _random_horizontal_flip(cfg: CfgNode) -> Policy:
     return RandomFlip(0.5)
 
 
 @TRANSFORMS.register("random_vertical_flip")
-def _random_vertical_flip(cfg: Any) -> Policy:
+def _random_vertical_flip(cfg: CfgNode) -> Policy:
     return RandomFlip(0.5, dim=-2)
 
 
 @TRANSFORMS.register("random_rotation10")
-def _random_rotation10(cfg: Any) -> Policy:
+def _random_rotation10(cfg: CfgNode) -> Policy:
     return RandomRotation(10)
 
 
 @TRANSFORMS.register("random_rotation20")
-def _random_rotation20(cfg: Any) -> Policy:
+def _random_rotation20(cfg: CfgNode) -> Policy:
     return RandomRotation(20)
 
 
 @TRANSFORMS.register("random_rotation30")
-def _random_rotation30(cfg: Any) -> Policy:
+def _random_rotation30(cfg: CfgNode) -> Policy:
     return RandomRotation(30)
 
 
 @TRANSFORMS.register("shorter_resize_for_crop")
-def _shorter_resize_for_crop(cfg: Any) -> Policy:
+def _shorter_resize_for_crop(cfg: CfgNode) -> Policy:
     height, width = _size(cfg)
     if height != width:
         raise UserError(f"shorter_resize_for_crop needs a square INPUT_SIZE, got {(height, width)}")
@@ -167,27 +167,27 @@ def _shorter_resize_for_crop(cfg: Any) -> Policy:
 
 
 @TRANSFORMS.register("normal_resize")
-def _normal_resize(cfg: Any) -> Policy:
+def _normal_resize(cfg: CfgNode) -> Policy:
     return ResizeTo(_size(cfg))
 
 
 @TRANSFORMS.register("center_crop")
-def _center_crop(cfg: Any) -> Policy:
+def _center_crop(cfg: CfgNode) -> Policy:
     return CenterCrop(_size(cfg))
 
 
 @TRANSFORMS.register("normalize")
-def _normalize(cfg: Any) -> Policy:
+def _normalize(cfg: CfgNode) -> Policy:
     # Images are normalized later, on the device.
     return Chain(())
 
 
 @TRANSFORMS.register("color_jitter")
-def _color_jitter(cfg: Any) -> Policy:
+def _color_jitter(cfg: CfgNode) -> Policy:
     return ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
 
 
-def build_transforms(names: Sequence[str], cfg: Any) -> Chain:
+def build_transforms(names: Sequence[str], cfg: CfgNode) -> Chain:
     """Return the chain of the named transforms.
 
     Args:

@@ -128,12 +128,12 @@ def translate(pixels: np.ndarray, box: Box, transform: Transform) -> np.ndarray:
     rows, columns = np.arange(height) - down, np.arange(width) - right
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     moved = pixels[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
-    return moved * (inside if pixels.ndim == 2 else inside[..., None])
+    return np.asarray(moved * (inside if pixels.ndim == 2 else inside[..., None]))
 
 
 def flip(pixels: np.ndarray, box: Box, transform: Transform) -> np.ndarray:
     """Flip horizontally."""
-    return pixels[:, ::-1]
+    return np.flip(pixels, axis=1)
 
 
 OPERATIONS: dict[str, Callable[[np.ndarray, Box, Transform], np.ndarray]] = {

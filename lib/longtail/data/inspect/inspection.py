@@ -76,7 +76,7 @@ def inspect_all(paths: Sequence[str], workers: int) -> Iterator[Inspection]:
         yield from inspections
 
 
-class _Inspections(Dataset):
+class _Inspections(Dataset[Inspection]):
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
 

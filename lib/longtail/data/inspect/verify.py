@@ -144,11 +144,11 @@ def verify(
 
 def as_json(report: Report) -> dict[str, Any]:
     """Return the whole report as plain values for a JSON file."""
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_kind: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for kind in KINDS:
         for finding in report.findings:
             if finding.kind == kind:
-                found[kind].append({key: value for key, value in vars(finding).items() if key != "kind"})
+                by_kind[kind].append({key: value for key, value in vars(finding).items() if key != "kind"})
     splits = [
         {
             "file": split.name,
@@ -165,7 +165,7 @@ def as_json(report: Report) -> dict[str, Any]:
         }
         for split in report.splits
     ]
-    return {"good": not report.findings, "faults": len(report.findings), "splits": splits, "found": dict(found)}
+    return {"good": not report.findings, "faults": len(report.findings), "splits": splits, "found": dict(by_kind)}
 
 
 def count_shot_groups(counts: Sequence[int]) -> dict[str, int]:

@@ -128,7 +128,7 @@ class _Loaded(NamedTuple):
     skipped: list[BadImage]
 
 
-class _Samples(Dataset):
+class _Samples(Dataset["_Sample | UserError"]):
     """Maps (epoch, index, earlier occurrences in the epoch) to the views of one image, in a worker process."""
 
     def __init__(self, files: ImageFiles, policies: Sequence[Policy], *, settings: LoaderSettings) -> None:
