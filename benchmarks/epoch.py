@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from longtail.config import load_config
 from longtail.data import Splits, build_loaders
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.engine.assembly import autocast, build_network, judge_maker, schedule
 from longtail.engine.devices import usable_precision, wrap
@@ -53,7 +53,7 @@ def build_trainer(
     cfg: CfgNode, images: Tensor, labels: Tensor, device: torch.device, judged: ImageSet | None = None
 ) -> Trainer:
     """Return the trainer of a run, as `longtail.engine.training` puts it together, without files."""
-    whole = ImageSet.in_memory("measured", images, labels.tolist(), CLASSES)
+    whole = ImageSet.from_tensor("measured", images, labels=labels.tolist(), num_classes=CLASSES)
     counts = whole.class_counts()
     torch.manual_seed(cfg.RAND_SEED)
     network = build_network(cfg, CLASSES).to(device)

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 
 from longtail.config import load_config
 from longtail.data.augment import build_policy
-from longtail.data.image_files import ImageFiles
-from longtail.data.loaders import SINGLE, FileLoader
+from longtail.data.images.files import ImageFiles
+from longtail.data.loaders import FileLoader, LoaderSettings
 from longtail.data.samplers import InstanceBalanced
 
 
@@ -31,13 +31,13 @@ def measure(files: int = 256, rounds: int = 5, height: int = 375, width: int = 5
         loader = FileLoader(
             ImageFiles(paths),
             [policy],
-            seed=0,
+            settings=LoaderSettings(
+                sampler=InstanceBalanced(files, 0),
+                labels=torch.zeros(files, dtype=torch.int64),
+                batch_size=min(files, 32),
+                seed=0,
+            ),
             workers=0,
-            sampler=InstanceBalanced(files, 0),
-            labels=torch.zeros(files, dtype=torch.int64),
-            batch_size=min(files, 32),
-            drop_last=False,
-            shard=SINGLE,
         )
         pipelines = {
             name: DataLoader(LargeImages(paths, size, normalized), min(files, 32), shuffle=True)

@@ -6,7 +6,7 @@ from measuring import CPU, Row, in_turns
 from pictures import long_tailed_labels, smooth_images
 
 from longtail.data import build_normalize, build_valid_loader
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.engine.assembly import autocast, build_network, judge_maker
 from longtail.engine.devices import usable_precision
 from longtail.engine.evaluator import evaluate
@@ -22,7 +22,8 @@ def measure(
 ) -> list[Row]:
     """Return the row; see the module."""
     cfg = tree("TEST.BATCH_SIZE", batch, "BACKBONE.MULTI_NETWORK_TYPE", [backbone] * 3)
-    split = ImageSet.in_memory("measured", smooth_images(images, 32, 32), long_tailed_labels(images).tolist(), CLASSES)
+    labels = long_tailed_labels(images).tolist()
+    split = ImageSet.from_tensor("measured", smooth_images(images, 32, 32), labels=labels, num_classes=CLASSES)
     network = build_network(cfg, CLASSES).to(device).eval()
     loader, normalize = build_valid_loader(cfg, split, device=device), build_normalize(cfg)
     new_judge = judge_maker(cfg, split.class_counts(), len(network.experts), device)

@@ -9,7 +9,7 @@ from epoch import CLASSES, build_trainer, tree
 from measuring import CPU, Row, in_turns
 from pictures import long_tailed_labels, smooth_images
 
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 
 EPOCHS = 400
 
@@ -29,7 +29,8 @@ def measure(
         *("BACKBONE.MULTI_NETWORK_TYPE", [backbone] * 3, "TRAIN.AMP", "auto", "TRAIN.BATCH_SIZE", batch),
         *("TRAIN.MAX_EPOCH", (rounds + 1) * epochs, "VALID_STEP", 5, "SAVE_STEP", -1, "TRAIN.CUDA_GRAPH", replayed),
     )
-    judged = ImageSet.in_memory("judged", smooth_images(valid, 32, 32), long_tailed_labels(valid).tolist(), CLASSES)
+    labels = long_tailed_labels(valid).tolist()
+    judged = ImageSet.from_tensor("judged", smooth_images(valid, 32, 32), labels=labels, num_classes=CLASSES)
     trainer = build_trainer(cfg, smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES), device, judged)
 
     def ours() -> None:

@@ -1,10 +1,11 @@
+import hashlib
 import os
 import subprocess
 import sys
 
 import pytest
 
-from longtail.files import atomic_write
+from longtail.files import atomic_write, sha256
 
 
 def test_writes_bytes_and_text_as_given(tmp_path):
@@ -65,3 +66,14 @@ def test_longest_name_and_usual_permissions(tmp_path):
 def test_does_not_import_torch():
     code = "import longtail.files, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", bytes(range(256)) * 10_000], ids=["empty", "short", "several blocks"])
+def test_sha256(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_sha256_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        sha256(tmp_path / "absent")

@@ -31,8 +31,9 @@ def row(method: str, runs: list[Path]) -> dict[str, Any]:
 
 def demo(seeds: list[int], output: str, gpus: str | None) -> None:
     """Train every method with every seed and print the table."""
-    from longtail.config import load_config
     from longtail.engine.console import log_to_terminal
+
+    from longtail.config import load_config
     from longtail.engine.training import train
     from longtail.evaluation import results_table
 

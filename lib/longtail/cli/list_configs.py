@@ -2,7 +2,8 @@
 
     longtail list
 
-`longtail train DATA,METHOD` trains a combination of the two, as digits_lt,ncl; `longtail train DATA,RECIPE` runs a recipe.
+`longtail train DATA,METHOD` trains a combination of the two, as digits_lt,ncl; `longtail train DATA,RECIPE` runs a
+recipe.
 """
 
 import argparse

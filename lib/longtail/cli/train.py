@@ -6,10 +6,10 @@
     longtail train my_config.yaml --resume output/my_run/2026-01-31-12-00-00
 
 A config is a YAML file, or several joined by commas and merged from left to right; names without `.yaml` are looked up
-under configs/ (`longtail list` prints them). The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a crash);
-`--resume never` starts a new one. The run directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe have theirs
-in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all stages of a
-recipe, STAGE:KEY VALUE to one.
+under configs/ (`longtail list` prints them). The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a
+crash); `--resume never` starts a new one. The run directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe
+have theirs in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all
+stages of a recipe, STAGE:KEY VALUE to one.
 
 Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number stopped by a signal.
 """

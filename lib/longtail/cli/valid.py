@@ -11,8 +11,8 @@
 Evaluates best_ensemble.pth of the run directory that holds the YAML file, unless TEST.MODEL_FILE names another. Writes
 RUN/evaluation/<date-time>/; for a config outside a run directory OUTPUT_DIR/NAME/evaluation/<date-time>/.
 
-A sweep evaluates once per strength of tau-normalization or post-hoc logit adjustment, from one pass over the images, and
-writes a table (CSV) and a figure. A strength chosen on the images that are then reported overstates the result.
+A sweep evaluates once per strength of tau-normalization or post-hoc logit adjustment, from one pass over the images,
+and writes a table (CSV) and a figure. A strength chosen on the images that are then reported overstates the result.
 
 Exit code: 0 done, 2 a mistake in the command, config or data.
 """

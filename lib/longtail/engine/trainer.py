@@ -87,14 +87,14 @@ class Trainer:
             for loaded in self._batches():
                 batch = loaded.to(t.place.device)
                 set_rate(t.optimizer, t.schedule(epoch, self.batch, len(t.loaders.train)))
-                where = Where(epoch, self.batch + 1, batch.samples)
+                where = Where(epoch, self.batch + 1, batch.all_indices)
                 step, norm = self.graph(batch, where) if self.graph else self._train_step(batch, where)[:2]
                 t.method.on_step_end()
                 if t.average:
                     t.average.update(t.network, (epoch - 1) * len(t.loaders.train) + self.batch + 1)
                 self.meter.update(step, norm)
                 self.batch += 1
-                progress.advance(len(batch.samples) * t.place.world.size)
+                progress.advance(len(batch.all_indices) * t.place.world.size)
                 if self.batch % t.plan.report_every == 0 and self.batch < len(t.loaders.train):
                     self.guard.report()
                     progress.show(self.meter.means())

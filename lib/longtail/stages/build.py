@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
-from longtail.data import Loaders, Shard, Splits, build_loaders, build_ordered_loader
+from longtail.data import Loaders, Shard, Splits, build_loaders
 from longtail.distributed import Place
 from longtail.engine.compiling import compile_experts
 from longtail.engine.cuda_graph import build_recorder, expert_streams
@@ -59,10 +59,10 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     loaders = build_loaders(
         cfg,
         splits,
-        Shard(place.world.rank, place.world.size),
-        place.device if cfg.DATASET.ON_DEVICE else torch.device("cpu"),
+        shard=Shard(place.world.rank, place.world.size),
+        device=place.device if cfg.DATASET.ON_DEVICE else torch.device("cpu"),
     )
-    data = _training_set(cfg, splits, loaders, place)
+    data = _training_set(splits, loaders, place)
     method = build_method(cfg, network, build_loss(cfg, class_counts), data).to(place.device)
     if cfg.METHOD.STATE:
         load_method_state(method, cfg.METHOD.STATE)
@@ -92,13 +92,12 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     )
 
 
-def _training_set(cfg: CfgNode, splits: Splits, loaders: Loaders, place: Place) -> TrainingSet:
+def _training_set(splits: Splits, loaders: Loaders, place: Place) -> TrainingSet:
     train = splits.train
-    shard = Shard(place.world.rank, place.world.size)
     return TrainingSet(
         train.class_counts(),
-        train.labels[: train.originals],
-        ordered_loader=lambda view: build_ordered_loader(cfg, train, loaders, shard=shard, view=view),
+        train.labels,
+        ordered_loader=loaders.train_in_order,
         normalize=loaders.normalize,
         place=place,
     )
@@ -242,8 +241,8 @@ def describe_data(cfg: CfgNode, splits: Splits) -> str:
     counts = splits.train.class_counts()
     groups = shot_groups(counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
     shots = ", ".join(f"{len(groups[name])} {name}" for name in ("many", "medium", "few") if groups.get(name))
-    generated = f" and {splits.train.generated:,} generated ones" if splits.train.generated else ""
+    generated = f" and {splits.train.num_generated:,} generated ones" if splits.train.num_generated else ""
     return (
-        f"{splits.train.originals:,} training images{generated} in {len(counts)} classes ({max(counts):,} to "
+        f"{splits.train.num_original:,} training images{generated} in {len(counts)} classes ({max(counts):,} to "
         f"{min(counts):,}, imbalance {max(counts) / min(counts):.4g}: {shots}), {len(splits.valid):,} validation images"
     )

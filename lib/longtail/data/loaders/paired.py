@@ -1,4 +1,4 @@
-"""Batches with partners: what one sampler draws beside what another draws."""
+"""Batches with a partner batch that another sampler draws."""
 
 from collections.abc import Iterator
 
@@ -7,15 +7,15 @@ from longtail.data.loaders.base import Loader
 
 
 class PairedLoader(Loader):
-    """The batches of one loader, each with its partner from another.
+    """Loads the batches of one loader, each with a partner batch from another.
 
     Args:
-        first: gives the batches.
-        second: gives their partners; as many.
+        first: Loader of the batches.
+        second: Loader of the partners; as long as the first.
     """
 
     def __init__(self, first: Loader, second: Loader) -> None:
-        super().__init__(first.sampler, first.labels, first.batch_size, first.shard, first.drop_last)
+        super().__init__(first.settings)
         self.first = first
         self.second = second
 

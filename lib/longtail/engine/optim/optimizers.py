@@ -86,7 +86,7 @@ def adamw(cfg: CfgNode, groups: Groups, fused: bool) -> torch.optim.Optimizer:
 
 def _timm_optimizer(cfg: CfgNode, groups: Groups) -> torch.optim.Optimizer:
     """Build an optimizer of timm by its name there."""
-    from timm.optim import create_optimizer_v2, list_optimizers
+    from timm.optim._optim_factory import create_optimizer_v2, list_optimizers
 
     keys = cfg.TRAIN.OPTIMIZER
     name = keys.TYPE.removeprefix(TIMM)

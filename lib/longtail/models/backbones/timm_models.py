@@ -85,7 +85,7 @@ def _build(name: str, options: BackboneOptions) -> Backbone:
     extra: dict[str, Any] = {"drop_path_rate": options.drop_path} if options.drop_path else {}
     if timm.get_pretrained_cfg_value(name, "fixed_input_size"):
         extra["img_size"] = options.image_size
-    model = timm.create_model(name, pretrained=False, num_classes=0, **extra)
+    model: Any = timm.create_model(name, pretrained=False, num_classes=0, **extra)
     # The head's hidden layer belongs to the features if there is one (VGG, MobileNet v3).
     model.out_features = getattr(model, "head_hidden_size", None) or model.num_features
     model.taps = {info["module"]: info["num_chs"] for info in _feature_info(model)}
