@@ -11,35 +11,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parents[1] / "golden"
+Case = dict[str, Any]  # one entry of a record
 
 
 @cache
 def record(name: str) -> dict[str, Any]:
-    """The content of a JSON record."""
-    return json.loads((FOLDER / f"{name}.json").read_text())
+    """Return the content of a JSON record."""
+    content: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return content
 
 
 @cache
-def _arrays(name: str) -> Mapping[str, np.ndarray]:
-    return np.load(FOLDER / f"{name}.npz")
+def _arrays(name: str) -> Mapping[str, np.ndarray[Any, Any]]:
+    arrays: Mapping[str, np.ndarray[Any, Any]] = np.load(FOLDER / f"{name}.npz")
+    return arrays
 
 
 def tensor(name: str, key: str) -> Tensor:
-    """One array of a record."""
+    """Return one array of a record."""
     return torch.from_numpy(_arrays(name)[key])
 
 
 def has_tensor(name: str, key: str) -> bool:
-    """Whether a record has an array of that name."""
+    """Return whether a record has an array of that name."""
     return key in _arrays(name)
 
 
 def released_parameters(shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
-    """Values for the parameters of a released network, by the rule in `networks.json`.
+    """Return values for the parameters of a released network, by the rule in `networks.json`.
 
     Args:
-        shapes: released parameter name, without `module.`, to shape.
+        shapes: Released parameter name, without `module.`, to shape.
     """
     return {name: _filled(name, tuple(shape)) for name, shape in shapes.items()}
 
@@ -63,5 +66,5 @@ def _filled(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def relative_error(value: Tensor, golden: Tensor) -> float:
-    """Largest difference, relative to the largest golden value."""
+    """Return the largest difference, relative to the largest golden value."""
     return float((value - golden).abs().max() / golden.abs().max())

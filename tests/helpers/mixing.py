@@ -3,11 +3,11 @@
 import threading
 
 import torch
+from longtail.engine.devices import _ParallelExperts
 from torch import nn
 
 from longtail.config import load_config
 from longtail.data import Batch
-from longtail.engine.devices import _ParallelExperts
 from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import BACKBONES, build_model
