@@ -1,31 +1,41 @@
-"""What the tests of the methods that mix share: a small network in stages, batches, and the draws of a method."""
+"""A small network in stages, batches, and the draws of a method, for the methods that mix."""
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 import torch
-from longtail.engine.devices import _ParallelExperts
-from torch import nn
+from torch import Tensor, nn
 
 from longtail.config import load_config
 from longtail.data import Batch
-from longtail.losses import build_loss
-from longtail.methods import build_method
-from longtail.models import BACKBONES, build_model
-from longtail.models.backbones import Backbone
+from longtail.losses import Loss, build_loss
+from longtail.methods import Method, Step, build_method
+from longtail.methods.mixing import Mixing
+from longtail.models import BACKBONES, Backbone, BackboneOptions, Expert, Network, build_model
+from longtail.models.wrapping import ParallelModule
+from tests.helpers.methods import KnownData, check_gradients, check_step
 
 COUNTS = [90, 25, 6, 2]
 LABELS = [0, 3, 1, 2, 0, 1, 3]
+CPU = torch.device("cpu")
+Wrap = Callable[[nn.Module], nn.Module]
+Run = Callable[[Expert, Tensor], Tensor]  # expert and images to logits
 
 
 class Pair(nn.Module):
-    def forward(self, rows):
+    """Returns two tensors."""
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rows twice."""
         return rows, rows
 
 
 class Staged(Backbone):
     """Two stages, and modules behind which nothing can be mixed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.out_features = 6
         self.layer1 = nn.Conv2d(3, 4, 3, padding=1)
@@ -35,87 +45,117 @@ class Staged(Backbone):
         self.pair = Pair()
         self.folded = nn.Flatten(0, 1)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
+        """Return feature maps (B, 6, 3, 3) of images (B, 3, 8, 8)."""
         x = self.shared(self.layer1(images))
         self.folded(x)
-        return self.pair(self.shared(self.layer2(x)))[0]
+        maps: Tensor = self.pair(self.shared(self.layer2(x)))[0]
+        return maps
 
 
-BACKBONES.register("staged")(Staged)
+@BACKBONES.register("staged")
+def staged(options: BackboneOptions) -> Staged:
+    """Build it."""
+    return Staged()
 
 
-def build(method, *overrides, experts=2, wrap=lambda network: network):
+def build(
+    method: str, *overrides: Any, experts: int = 2, wrap: Wrap | None = None, backbone: str = "staged"
+) -> tuple[Any, Network, Loss]:
     """Return method, network and loss of four classes."""
-    cfg = load_config(
-        None, ["TRAIN.COMBINER.TYPE", method, "BACKBONE.MULTI_NETWORK_TYPE", ["staged"] * experts, *overrides]
-    )
+    names = [backbone] * experts
+    cfg = load_config(None, ["TRAIN.COMBINER.TYPE", method, "BACKBONE.MULTI_NETWORK_TYPE", names, *overrides])
     torch.manual_seed(0)
     network = build_model(cfg, len(COUNTS))
+    assert isinstance(network, Network)
     loss = build_loss(cfg, COUNTS)
-    return build_method(cfg, wrap(network), loss), network, loss
+    built: Method = build_method(cfg, network, loss, KnownData(COUNTS))
+    if wrap:
+        built.wrap(wrap)
+    return built, network, loss
 
 
-def batch(views=1, size=7, seed=1):
+def batch(views: int = 1, *, size: int = 7, seed: int = 1) -> Batch:
+    """Return a batch of random images (V, B, 3, 8, 8)."""
     images = torch.randn(views, size, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
     return Batch(images, torch.tensor(LABELS[:size]), torch.arange(size))
 
 
-def by_hand(network, loss, images, first, second, share, run=lambda expert, images: expert(images)[0]):
-    """Loss and logits (E, N, C): each mixture by itself through each expert, both labels weighed by the share."""
-    logits = torch.stack([run(expert, images) for expert in network.experts])
-    total = sum(share * loss(one, first) + (1 - share) * loss(one, second) for one in logits)
+def logits_of(expert: Expert, images: Tensor) -> Tensor:
+    """Return the logits of an expert."""
+    logits: Tensor = expert(images)[0]
+    return logits
+
+
+def mixed_by_hand(
+    network: Network,
+    loss: Loss,
+    *,
+    images: Tensor,
+    first: Tensor,
+    second: Tensor,
+    lam: float,
+    run: Run = logits_of,
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of mixtures, both labels weighted, summed over the experts, and the logits (E, N, C)."""
+    logits = torch.stack([run(expert, images) for expert in experts_of(network)])
+    total = torch.stack([lam * loss(rows, first) + (1 - lam) * loss(rows, second) for rows in logits]).sum()
     return total, logits
 
 
-def check(step, network, expected, logits, first, second, share):
+def experts_of(network: Network) -> list[Expert]:
+    """Return the experts, typed."""
+    return [expert for expert in network.experts if isinstance(expert, Expert)]
+
+
+def check_mixed(
+    step: Step, network: Network, by_hand: tuple[Tensor, Tensor], *, first: Tensor, second: Tensor, lam: float
+) -> None:
     """Compare a step, and its gradients, with what was computed by hand."""
-    torch.testing.assert_close(step.loss, expected)
-    torch.testing.assert_close(step.logits, logits)
-    assert torch.equal(step.targets, first)
+    expected, logits = by_hand
+    check_step(step, expected, logits=logits, targets=first)
+    assert step.mixed is not None
     assert torch.equal(step.mixed.targets, second)
-    assert float(step.mixed.share) == share
-    assert not step.logits.requires_grad and not any(part.requires_grad for part in step.parts.values())
-    torch.testing.assert_close(sum(step.parts.values()), step.loss.detach())
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    mine, theirs = (torch.autograd.grad(value, parameters) for value in (step.loss, expected))
-    for one, other in zip(mine, theirs, strict=True):
-        torch.testing.assert_close(one, other)
+    assert float(step.mixed.lam) == pytest.approx(lam, rel=1e-6)
+    check_gradients(step.loss, expected, network)
 
 
-def fix_share(method, monkeypatch, share):
-    """Let the method draw this share; float32, as it does."""
-    monkeypatch.setattr(method, "draw_share", lambda device: torch.tensor(share))
+def fix_lam(method: Mixing, monkeypatch: pytest.MonkeyPatch, lam: float) -> None:
+    """Let a method draw this lam; float32, as it does."""
+    monkeypatch.setattr(method, "draw_lam", lambda device: torch.tensor(lam))
 
 
-class Devices(_ParallelExperts):
+class Devices(ParallelModule):
     """DataParallel as torch does it, on CPUs: chunks, copies that share their hooks, one thread for each."""
 
-    def __init__(self, network, number):
+    def __init__(self, network: nn.Module, number: int) -> None:
         super().__init__(network)
         self.device_ids = list(range(number))
-        self.src_device_obj, self.output_device = torch.device("cpu"), "cpu"
+        self.src_device_obj, self.output_device = CPU, "cpu"  # type: ignore[assignment]
 
-    def scatter(self, inputs, kwargs, device_ids):
+    def scatter(self, inputs: Any, kwargs: Any, device_ids: Any) -> Any:
+        """Return positional and named arguments of each device."""
         chunks = [value.chunk(len(device_ids)) for value in (*inputs, *kwargs.values())]
         rows = list(zip(*chunks, strict=True))
-        return [row[: len(inputs)] for row in rows], [
-            dict(zip(kwargs, row[len(inputs) :], strict=True)) for row in rows
-        ]
+        named = [dict(zip(kwargs, row[len(inputs) :], strict=True)) for row in rows]
+        return [row[: len(inputs)] for row in rows], named
 
-    def replicate(self, network, device_ids):
+    def replicate(self, module: Any, device_ids: Any) -> Any:
+        """Return a copy for each device."""
         copies = []
         for _ in device_ids:
-            of = {module: module._replicate_for_data_parallel() for module in network.modules()}
-            for module, twin in of.items():
-                twin._parameters = module._parameters
-                twin._modules = {name: of[child] for name, child in module._modules.items() if child is not None}
-            copies.append(of[network])
+            copy_of = {part: part._replicate_for_data_parallel() for part in module.modules()}
+            for part, twin in copy_of.items():
+                twin._parameters = part._parameters
+                twin._modules = {name: copy_of[child] for name, child in part._modules.items() if child is not None}
+            copies.append(copy_of[module])
         return copies
 
-    def parallel_apply(self, replicas, inputs, kwargs):
+    def parallel_apply(self, replicas: Any, inputs: Any, kwargs: Any) -> Any:
+        """Call all copies at once."""
         outputs, together = [None] * len(replicas), threading.Barrier(len(replicas))
 
-        def work(number):
+        def work(number: int) -> None:
             together.wait()
             outputs[number] = replicas[number](*inputs[number], **kwargs[number])
 
