@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from longtail.distributed.shuffle import Shuffle, rank_and_size
+from longtail.distributed.gathering import rank_and_size
+from longtail.distributed.shuffle import Shuffle
 from tests.helpers.processes import Results, run_processes
 
 WORLDS = (1, 2, 3)

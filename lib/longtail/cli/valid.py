@@ -21,15 +21,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from longtail.cli.program import leading_numbers, run_program
+from longtail.cli.program import Parser, leading_numbers, run_program
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail valid") -> int:
     """Parse the command line of `longtail valid` and evaluate."""
-    parser = _parser(__doc__ or "", prog)
+    parser = Parser(__doc__ or "", prog)
     parser.add_argument("config", metavar="RUN/config.yaml", help="config of the run")
     _add_options(parser)
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse(arguments)
     return run_program(lambda: run(options.config, options))
 
 
@@ -40,10 +40,10 @@ def script(documentation: str, arguments: Sequence[str] | None = None) -> int:
         documentation: Help text.
         arguments: Words of the command line; None: those of the process.
     """
-    parser = _parser(documentation, None)
+    parser = Parser(documentation)
     parser.add_argument("--cfg", required=True, metavar="RUN/config.yaml", help="config of the run")
     _add_options(parser)
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse(arguments)
     return run_program(lambda: run(options.cfg, options))
 
 
@@ -69,12 +69,7 @@ def run(source: str, options: argparse.Namespace) -> None:
         validate(cfg, folder, place=place)
 
 
-def _parser(documentation: str, prog: str | None) -> argparse.ArgumentParser:
-    formatter = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(prog=prog, description=documentation, formatter_class=formatter)
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: Parser) -> None:
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
     sweeps = parser.add_mutually_exclusive_group()
     for name in ("tau", "logit-adjustment"):

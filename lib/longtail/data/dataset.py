@@ -1,5 +1,6 @@
 """One split of a data set: its labels, and its images on demand."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ class ImageSet:
             name,
             ids,
             num_classes=num_classes,
-            load=lambda: _load_files(name, paths, labels=ids, options=read_options),
+            load=functools.cache(lambda: _load_files(name, paths, labels=ids, options=read_options)),
             paths=paths,
             read_options=read_options,
         )
@@ -86,18 +87,20 @@ class ImageSet:
         return counts
 
     def fingerprint(self) -> str:
-        """Return a digest of the labels and file names in their order; equal splits have equal digests.
+        """Return a digest of labels, file names and contents in their order; equal splits have equal digests.
 
-        Images without file names are identified by their pixels.
+        The content of small images is their pixels, that of large ones the sizes of their files.
         """
         digest = hashlib.sha256(f"{self.num_classes} {len(self)} ".encode())
         digest.update(self.labels.numpy().tobytes())
         digest.update("\n".join(map(os.path.basename, self.paths)).encode())
         if self.num_generated:
             digest.update(f"{self.num_generated} generated".encode())
-        pixels = None if self.paths else self.load()
-        if isinstance(pixels, Tensor):
-            digest.update(pixels.numpy().data)
+        images = self.load()
+        if isinstance(images, Tensor):
+            digest.update(images.contiguous().numpy().data)
+        else:
+            digest.update(" ".join(map(str, images.sizes())).encode())
         return digest.hexdigest()[:16]
 
 

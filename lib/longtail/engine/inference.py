@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from longtail.data import Batch, Loader, Normalize
 from longtail.distributed import Place, sum_over_processes
+from longtail.engine.diagnose import find_non_finite
+from longtail.engine.finite_guard import NotFinite
 from longtail.evaluation import Evaluator
 from longtail.models import Output
 
@@ -72,10 +74,18 @@ def evaluate(
 
     Raises:
         Stopped: `should_stop` returned True.
+        NotFinite: Logits are not finite; names the parameter or module.
     """
+    images = None
     for batch, output in outputs(network, loader, normalize=normalize, place=place, should_stop=should_stop):
         evaluator.update(output.logits.float(), batch.labels)
+        images = batch.images if images is None else images
     sum_over_processes(evaluator.to(place.device).state())
+    if evaluator.non_finite():
+        where = find_non_finite(network, None if images is None else normalize(images)[0])
+        raise NotFinite(
+            f"{evaluator.non_finite():,} samples have logits that are not finite; {where or 'the cause was not found'}"
+        )
     return evaluator
 
 

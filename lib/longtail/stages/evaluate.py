@@ -150,8 +150,8 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, output
     if cfg.TEST.LOGIT_ADJUSTMENT:
         head["logit_adjustment"] = cfg.TEST.LOGIT_ADJUSTMENT
     bad = valid.bad_images.summary() if valid.bad_images else {}
-    LockedFolder(output).write_json("results.json", {**head, **results, **bad})
     _write_details(cfg, output, evaluator, class_counts=setup.class_counts())
+    LockedFolder(output).write_json("results.json", {**head, **results, **bad})  # last: the folder is complete
     logger.info("tables and figures in %s", output)
 
 

@@ -30,6 +30,7 @@ from longtail.runs.progress import Progress, clock
 from longtail.stages.build import in_layout, read_trained
 from longtail.stages.checks import check_network_and_data
 from longtail.stages.generation_folder import GenerationFolder
+from longtail.user_files import translating
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +161,8 @@ class _Generator:
 
         for _ in pool.map(make, missing):
             pass
+        with translating(self.folder.path, "folder"):
+            self.folder.record(missing)
 
     def _maps(self, wanted: dict[int, tuple[Tensor, int, int]]) -> dict[int, Tensor]:
         """Return the class activation map (H, W) for each (image (3, H, W), label, k)."""

@@ -75,6 +75,17 @@ class ImageFiles:
                     break
         raise no_replacement(skipped, int(self.labels[index]))
 
+    def sizes(self) -> list[int]:
+        """Return the size of each file in bytes; 0 if it does not exist."""
+        return [_size(path) for path in self.paths]
+
     def missing(self) -> list[BadImage]:
         """Return the files that do not exist."""
         return [BadImage(path, f"image {path} does not exist") for path in self.paths if not os.path.isfile(path)]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return 0

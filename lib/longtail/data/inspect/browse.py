@@ -69,7 +69,7 @@ def browse(cfg: CfgNode, per_part: int = 4) -> Sheet:
     train = replace(train, load=lambda: pixels)
     loader = build_loaders(cfg, Splits(train, train)).train  # the validation images are not needed, nor decoded
     if isinstance(loader, FileLoader):
-        loader.workers = 0  # workers would decode ahead, although only some batches are needed
+        loader.pool.workers = 0  # workers would decode ahead, although only some batches are needed
     counts = train.class_counts()
     batches = loader.batch_indices(1)
     steps = {int(index): step for step, batch in reversed(list(enumerate(batches))) for index in batch.tolist()}

@@ -3,7 +3,7 @@
 An epoch can be entered at any step and yields the same batches as if it had been run from its beginning.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -90,3 +90,20 @@ class Loader:
             start: First batch, from 0.
         """
         raise NotImplementedError
+
+    def peek(self, number: int) -> Batch:
+        """Return a batch of the first images of epoch 1, at most `number`, without starting workers."""
+        raise NotImplementedError
+
+    def check_memory(self, batch: Batch) -> None:
+        """Refuse batches that do not fit into shared memory.
+
+        Args:
+            batch: Some samples, as from `peek`.
+
+        Raises:
+            UserError: Shared memory is too small.
+        """
+
+    def on_wait(self, callback: Callable[[], None]) -> None:
+        """Set a function that is called while a batch is awaited; it may raise to stop waiting."""

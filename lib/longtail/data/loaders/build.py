@@ -116,6 +116,7 @@ class _Source(NamedTuple):
     pixels: Tensor | ImageFiles
     bad_images: BadImages | None
     pin_memory: bool
+    timeout: float
 
     def loader(self, policies: Sequence[Policy], settings: LoaderSettings, *, workers: int) -> Loader:
         """Build a loader of these images."""
@@ -128,6 +129,7 @@ class _Source(NamedTuple):
             workers=workers,
             pin_memory=self.pin_memory,
             bad_images=self.bad_images,
+            timeout=self.timeout,
         )
 
 
@@ -136,7 +138,8 @@ def _open(cfg: CfgNode, images: ImageSet, *, device: torch.device) -> _Source:
     pixels = images.load()
     if isinstance(pixels, Tensor):
         pixels = pixels.to(device)
-    return _Source(pixels, images.bad_images, cfg.PIN_MEMORY and torch.cuda.is_available())
+    pin_memory = cfg.PIN_MEMORY and torch.cuda.is_available()
+    return _Source(pixels, images.bad_images, pin_memory, timeout=60 * cfg.TRAIN.LOADER_TIMEOUT)
 
 
 def _evaluation_policy(cfg: CfgNode) -> Policy:

@@ -1,22 +1,28 @@
 """Batches of image files, decoded and augmented by worker processes."""
 
 import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from longtail.data.augment.steps import Policy
 from longtail.data.batch import Batch
 from longtail.data.images.bad_images import BadImage, BadImages
 from longtail.data.images.files import ImageFiles
 from longtail.data.loaders.base import Loader, LoaderSettings
+from longtail.data.loaders.workers import WorkerPool, check_shared_memory
 from longtail.data.seeding import generator
 from longtail.errors import UserError
+
+RESIZE = (
+    "these keys resize them, for training and evaluation: "
+    "DATASET.VIEWS '[transforms]' DATASET.TEST_VIEW transforms INPUT_SIZE '(224, 224)'"
+)
 
 
 class FileLoader(Loader):
@@ -32,6 +38,7 @@ class FileLoader(Loader):
         workers: Number of worker processes, limited to the number of processors; 0: decode in this process.
         pin_memory: Yield batches in page-locked memory.
         bad_images: Collects the files that the workers skipped; None if bad images are not skipped.
+        timeout: Seconds after which a batch that does not come ends the run.
     """
 
     def __init__(
@@ -43,56 +50,58 @@ class FileLoader(Loader):
         workers: int,
         pin_memory: bool = False,
         bad_images: BadImages | None = None,
+        timeout: float = 300.0,
     ) -> None:
         super().__init__(settings)
         self.samples = _Samples(files, policies, settings=settings)
-        self.workers = min(workers, len(os.sched_getaffinity(0)))
-        self.pin_memory = pin_memory
         self.bad_images = bad_images
+        self.pool: WorkerPool[_Loaded | UserError] = WorkerPool(
+            self.samples,
+            _collate,
+            workers=min(workers, len(os.sched_getaffinity(0))),
+            pin_memory=pin_memory,
+            timeout=timeout,
+        )
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, see `Loader.epoch`.
 
         Raises:
-            UserError: An image is missing or damaged, too many are, or the images of a batch differ in size.
+            UserError: An image is missing or damaged, too many are, the images of a batch differ in size, or the
+                workers do not deliver; see `WorkerPool`.
         """
         order = self.sampler.indices(epoch)
         indices, repeats = (self.shard_batches(values)[start:] for values in (order, _earlier_occurrences(order)))
-        loader = DataLoader(
-            self.samples,
-            batch_sampler=_Keys(epoch, list(zip(indices, repeats, strict=True))),
-            num_workers=self.workers,
-            worker_init_fn=_ignore_signals,
-            collate_fn=_collate,
-            pin_memory=self.pin_memory,
-            generator=torch.Generator(),  # the DataLoader would otherwise use the global random state
-        )
-        for loaded in loader:
-            if isinstance(loaded, UserError):
-                raise loaded
-            if self.bad_images is not None:
-                self.bad_images.add(loaded.skipped)
-            yield loaded.batch
+        # Keys are made when they are due: an epoch may have millions of samples.
+        keys = [partial(_keys, epoch, *batch) for batch in zip(indices, repeats, strict=True)]
+        for loaded in self.pool.batches(keys):
+            yield self._checked(loaded)
+
+    def peek(self, number: int) -> Batch:
+        """See `Loader.peek`; decodes in this process."""
+        indices = self.sampler.indices(1)[:number]
+        return self._checked(_collate([self.samples[key] for key in _keys(1, indices, torch.zeros_like(indices))]))
+
+    def check_memory(self, batch: Batch) -> None:
+        """See `Loader.check_memory`."""
+        per_sample = batch.images[:, :1].numel() * batch.images.element_size()
+        check_shared_memory(per_sample * self.batch_size, workers=self.pool.workers)
+
+    def on_wait(self, callback: Callable[[], None]) -> None:
+        """See `Loader.on_wait`."""
+        self.pool.on_wait = callback
+
+    def _checked(self, loaded: "_Loaded | UserError") -> Batch:
+        if isinstance(loaded, UserError):
+            raise loaded
+        if self.bad_images is not None:
+            self.bad_images.add(loaded.skipped)
+        return loaded.batch
 
 
-class _Keys:
-    """The keys of `_Samples`, batch by batch; created lazily, since an epoch may have millions of samples.
-
-    Args:
-        epoch: Epoch, from 1.
-        batches: Indices of each batch, and how often each index occurred earlier in the epoch, both (B,).
-    """
-
-    def __init__(self, epoch: int, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
-        self.epoch = epoch
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        for indices, repeats in self.batches:
-            yield [(self.epoch, *key) for key in zip(indices.tolist(), repeats.tolist(), strict=True)]
+def _keys(epoch: int, indices: Tensor, repeats: Tensor) -> list[tuple[int, int, int]]:
+    """Return the keys of `_Samples` of a batch: epoch, index, and how often the index occurred earlier in the epoch."""
+    return [(epoch, *key) for key in zip(indices.tolist(), repeats.tolist(), strict=True)]
 
 
 def _earlier_occurrences(order: Tensor) -> Tensor:
@@ -103,12 +112,6 @@ def _earlier_occurrences(order: Tensor) -> Tensor:
     times = torch.empty_like(number)
     times[places] = number - torch.where(first, number, 0).cummax(0).values
     return times
-
-
-def _ignore_signals(worker: int) -> None:
-    """Keep a worker alive when the process group is asked to stop: the main process saves first and ends it."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(signum, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)
@@ -160,9 +163,7 @@ def _collate(samples: list[_Sample | UserError]) -> _Loaded | UserError:
     sizes = {tuple(sample.views.shape[2:]) for sample in loaded}
     if len(sizes) > 1:
         shown = " and ".join(f"{height}x{width}" for height, width in sorted(sizes)[:2])
-        return UserError(
-            f"images of one batch differ in size ({shown}); DATASET.VIEWS [transforms] resizes them to one size"
-        )
+        return UserError(f"images of one batch differ in size ({shown}); {RESIZE}")
     batch = Batch(
         torch.stack([sample.views for sample in loaded], dim=1),
         torch.stack([sample.label for sample in loaded]),

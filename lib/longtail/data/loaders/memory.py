@@ -39,6 +39,10 @@ class MemoryLoader(Loader):
                 if step >= start:
                     yield batch
 
+    def peek(self, number: int) -> Batch:
+        """See `Loader.peek`."""
+        return next(self._augment([self.sampler.indices(1)[:number]], 1, first=0))
+
     def _augment(self, chunk: list[Tensor], epoch: int, *, first: int) -> Iterator[Batch]:
         """Yield augmented batches.
 

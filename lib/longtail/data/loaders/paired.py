@@ -1,6 +1,6 @@
 """Batches with a partner batch that another sampler draws."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from longtail.data.batch import Batch
 from longtail.data.loaders.base import Loader
@@ -23,3 +23,17 @@ class PairedLoader(Loader):
         """Yield the batches of an epoch, see `Loader.epoch`."""
         for batch, partner in zip(self.first.epoch(epoch, start), self.second.epoch(epoch, start), strict=True):
             yield batch._replace(partner=partner)
+
+    def peek(self, number: int) -> Batch:
+        """See `Loader.peek`."""
+        return self.first.peek(number)._replace(partner=self.second.peek(number))
+
+    def check_memory(self, batch: Batch) -> None:
+        """See `Loader.check_memory`."""
+        self.first.check_memory(batch)
+        self.second.check_memory(batch)
+
+    def on_wait(self, callback: Callable[[], None]) -> None:
+        """See `Loader.on_wait`."""
+        self.first.on_wait(callback)
+        self.second.on_wait(callback)

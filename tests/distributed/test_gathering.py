@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from longtail.losses.gathering import average, gather, processes
+from longtail.distributed.gathering import average, gather, rank_and_size
 from tests.helpers.processes import Results, run_processes
 
 WORLDS = (1, 2, 3)
@@ -19,7 +19,7 @@ def work(rank: int, world: int) -> dict[str, Any]:
     mean = average(loss)
     (3 * mean).backward()
     return {
-        "world": list(processes()),
+        "world": list(rank_and_size()),
         "rows": everyone.detach(),
         "rows.grad": rows.grad,
         "mean": mean.detach(),
@@ -48,11 +48,11 @@ def test_average_returns_the_mean_and_passes_the_gradient_on(results: Results, w
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_processes_returns_rank_and_size(results: Results, world: int) -> None:
+def test_rank_and_size_returns_rank_and_size(results: Results, world: int) -> None:
     assert [process["world"] for process in results[world]] == [[rank, world] for rank in range(world)]
 
 
 def test_gather_and_average_without_processes_return_their_input() -> None:
     rows = torch.ones(2, 3)
     assert gather(rows) is rows and average(rows) is rows
-    assert processes() == (0, 1)
+    assert rank_and_size() == (0, 1)

@@ -13,9 +13,17 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 
-def processes() -> tuple[int, int]:
+def rank_and_size() -> tuple[int, int]:
     """Return the rank of this process and the number of processes; (0, 1) outside a process group."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def all_rows(rows: Tensor) -> Tensor:
+    """Return the rows of all processes, in the order of their ranks, without gradients."""
+    rows = rows.contiguous()
+    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, rows)
+    return torch.cat(parts)
 
 
 class _Gather(torch.autograd.Function):
@@ -23,14 +31,11 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, rows: Tensor) -> Tensor:
-        rows = rows.contiguous()
-        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, rows)
-        return torch.cat(parts)
+        return all_rows(rows)
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        rank, world = processes()
+        rank, world = rank_and_size()
         gradient = gradient.clone(memory_format=torch.contiguous_format)  # the reduction is in place
         dist.all_reduce(gradient)
         return gradient.chunk(world)[rank]
@@ -56,7 +61,7 @@ def gather(rows: Tensor) -> Tensor:
     Args:
         rows: rows of this process, (B, ...); B is the same in all processes.
     """
-    _, world = processes()
+    _, world = rank_and_size()
     return rows if world == 1 else _Gather.apply(rows)
 
 
@@ -66,5 +71,5 @@ def average(loss: Tensor) -> Tensor:
     Args:
         loss: mean over the samples of this process, a scalar.
     """
-    _, world = processes()
+    _, world = rank_and_size()
     return loss if world == 1 else _Average.apply(loss)
