@@ -1,30 +1,43 @@
+"""Loading released weights into networks, and weights into backbones."""
+
+import re
+from typing import Any
+
 import pytest
 import torch
-from golden_records import record, relative_error, released_parameters, tensor
+from torch import Tensor, nn
 
 from longtail.config import load_config
 from longtail.errors import UserError
-from longtail.models import build_model, load_backbone_weights, load_released_weights
+from longtail.models import (
+    BACKBONES,
+    BackboneOptions,
+    Output,
+    build_model,
+    load_backbone_weights,
+    load_released_weights,
+)
+from tests.helpers.golden import Case, record, relative_error, released_parameters, tensor
+from tests.helpers.networks import expert_of, res32, same_state, snapshot
 
 RECORDS = {
-    network["name"]: network
-    for network in record("networks")["networks"]
-    if network["options"][1] == "res32_cifar"  # the backbones there are
+    network["name"]: network for network in record("networks")["networks"] if network["options"][1] == "res32_cifar"
 }
 FC = RECORDS["ncl_res32_fc"]
+MOMENTUM = ("MOCO.", "backbone_MA.", "classifier_MA.")
 
 
-def released(network, prefix=""):
+def released(network: Case, prefix: str = "") -> dict[str, Tensor]:
     return {prefix + name: value for name, value in released_parameters(network["parameters"]).items()}
 
 
-def built(network, *overrides, num_classes=None):
+def built(network: Case, *overrides: Any) -> nn.Module:
     cfg = load_config(None, [*network["options"], *overrides])
-    return build_model(cfg, num_classes or network["num_classes"]).eval()
+    return build_model(cfg, network["num_classes"]).eval()
 
 
-def bag_of_tricks(prefix=""):
-    """The first expert of the recorded network under the names of Bag of Tricks."""
+def bag_of_tricks(prefix: str = "") -> dict[str, Tensor]:
+    """Return the first expert of the recorded network under the names of Bag of Tricks."""
     return {
         prefix + name.replace(".0.", ".", 1): value
         for name, value in released(FC).items()
@@ -32,108 +45,145 @@ def bag_of_tricks(prefix=""):
     }
 
 
-def one_expert(*overrides, num_classes=10):
-    overrides = ["BACKBONE.TYPE", "res32_cifar", *overrides]
-    return build_model(load_config(None, overrides), num_classes).eval()
-
-
 @torch.no_grad()
-def outputs(model, name):
-    return model(tensor("networks", f"{name}.images"))
+def outputs(model: nn.Module, name: str) -> Output:
+    output: Output = model(tensor("networks", f"{name}.images"))
+    return output
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
 @pytest.mark.parametrize("name", RECORDS)
-def test_released_networks_give_the_released_outputs(name, prefix):
+def test_load_released_weights_matches_golden_outputs(name: str, prefix: str) -> None:
     network = RECORDS[name]
     model = built(network)
     report = load_released_weights(model, released(network, prefix))
     assert report.missing == []
     assert sorted(report.loaded) == sorted(model.state_dict())
     output = outputs(model, name)
+    assert isinstance(output.features, Tensor)
     assert relative_error(output.logits, tensor("networks", f"{name}.logits")) < 1e-4
     if name != "ncl_moco_res32_fc":  # its record has queries instead
         assert relative_error(output.features, tensor("networks", f"{name}.features")) < 1e-4
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_only_the_contrastive_branch_is_unexpected(name):
+def test_load_released_weights_reports_the_momentum_branch_as_unexpected(name: str) -> None:
     network = RECORDS[name]
     unexpected = load_released_weights(built(network), released(network, "module.")).unexpected
-    rest = [key for key in network["parameters"] if key.startswith(("MOCO.", "backbone_MA.", "classifier_MA."))]
+    rest = [key for key in network["parameters"] if key.startswith(MOMENTUM)]
     assert len(rest) > 500 or "moco" not in name
     assert sorted(unexpected) == sorted(f"module.{key}" for key in rest)
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_bag_of_tricks_names_are_those_of_one_expert(prefix):
-    model = one_expert()
+def test_load_released_weights_of_bag_of_tricks(prefix: str) -> None:
+    model = res32()
+    model.eval()
     report = load_released_weights(model, bag_of_tricks(prefix))
     assert (report.missing, report.unexpected) == ([], [])
     logits = outputs(model, "ncl_res32_fc").logits
     assert relative_error(logits, tensor("networks", "ncl_res32_fc.logits")[:1]) < 1e-4
 
 
-def test_own_names_load_as_they_are():
-    first, second = one_expert(), one_expert()
+def test_load_released_weights_of_this_project() -> None:
+    first, second = res32(), res32()
+    with torch.no_grad():
+        for value in first.parameters():
+            value.add_(1)
     report = load_released_weights(second, {f"module.{name}": value for name, value in first.state_dict().items()})
     assert (report.missing, report.unexpected) == ([], [])
-    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
+    assert same_state(first.state_dict(), second.state_dict())
 
 
-def test_what_the_file_lacks_is_missing_and_keeps_its_values():
-    model = one_expert()
-    before = model.experts[0].head.weight.clone()
+def test_load_released_weights_missing_ones_keep_their_values() -> None:
+    model = res32()
+    before = expert_of(model).head.weight.clone()
     file = {name: value for name, value in bag_of_tricks().items() if name.startswith("backbone")}
     report = load_released_weights(model, file | {"extra": torch.zeros(1)})
     assert report.missing == ["experts.0.head.weight", "experts.0.head.bias"]
     assert report.unexpected == ["extra"]
-    assert torch.equal(model.experts[0].head.weight, before)
+    assert torch.equal(expert_of(model).head.weight, before)
 
 
-def test_experts_that_the_model_does_not_have_are_unexpected():
+def test_load_released_weights_of_more_experts() -> None:
     model = built(FC, "BACKBONE.MULTI_NETWORK_TYPE", ["res32_cifar"])
     report = load_released_weights(model, released(FC))
     assert report.missing == []
     assert {name.split(".")[1] for name in report.unexpected} == {"1", "2"}
 
 
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        (
-            bag_of_tricks("module."),
-            r"weights do not fit: module\.classifier\.weight is \[10, 64\], .* experts\.0\.head\.weight is \[11, 64\]",
-        ),
-        ({"fc.weight": torch.zeros(3), "fc.bias": torch.zeros(3)}, r"none of the 2 names in the weights is known; exp"),
-        ({"classifier.weight": torch.zeros(64)}, r"weights do not fit: classifier\.weight is \[64\]"),
-        ({}, r"none of the 0 names"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(weights, message):
-    model = one_expert(num_classes=11)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(UserError, match=rf"^{message}[^\n]*$"):
+WRONG = [
+    (
+        bag_of_tricks("module."),
+        "weights do not fit: module.classifier.weight is [10, 64], the network's experts.0.head.weight is [11, 64]",
+    ),
+    (
+        {"fc.weight": torch.zeros(3), "fc.bias": torch.zeros(3)},
+        "none of the 2 names in the weights is known; expected",
+    ),
+    ({"classifier.weight": torch.zeros(64)}, "weights do not fit: classifier.weight is [64]"),
+    ({}, "none of the 0 names"),
+]
+
+
+@pytest.mark.parametrize(("weights", "message"), WRONG, ids=["shape", "names", "dimensions", "empty"])
+def test_load_released_weights_refuses_what_does_not_fit_and_loads_nothing(
+    weights: dict[str, Tensor], message: str
+) -> None:
+    model = res32(num_classes=11)
+    before = snapshot(model)
+    with pytest.raises(UserError, match=rf"^{re.escape(message)}[^\n]*$"):
         load_released_weights(model, weights)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert same_state(before, model.state_dict())
 
 
-# ------------------------------------------------------------------ backbones alone
+# Backbones
+
+
+def filled(backbone: nn.Module, number: float) -> dict[str, Tensor]:
+    """Return weights of a backbone, all of one number."""
+    return {name: torch.full_like(value, number) for name, value in backbone.state_dict().items()}
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
-def test_a_backbone_takes_its_own_part_of_a_file(prefix):
-    backbone = one_expert().experts[0].backbone
-    values = {name: torch.full_like(value, 2) for name, value in backbone.state_dict().items()}
+def test_load_backbone_weights_of_imagenet_style(prefix: str) -> None:
+    backbone = BACKBONES.get("res32_cifar")(BackboneOptions())
+    values = filled(backbone, 2)
     file = {prefix + name: value for name, value in values.items()} | {"fc.weight": torch.zeros(10, 64)}
     report = load_backbone_weights(backbone, file)
     assert (report.missing, report.unexpected) == ([], ["fc.weight"])
-    assert all(torch.equal(value, values[name]) for name, value in backbone.state_dict().items())
+    assert same_state(backbone.state_dict(), values)
 
 
-def test_a_file_of_another_backbone_is_refused():
-    backbone = one_expert().experts[0].backbone
-    with pytest.raises(
-        UserError, match=r"^none of the 2 names in the weights fits the backbone \(conv1.weight, ...\)$"
-    ):
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(("expert", "taken"), [(0, 2), (1, 3), (2, 2)])
+def test_load_backbone_weights_of_a_network_of_this_project(prefix: str, expert: int, taken: int) -> None:
+    """Each expert takes its own backbone; if the file has fewer experts, the first one's."""
+    backbone = BACKBONES.get("res32_cifar")(BackboneOptions())
+    file = {
+        f"{prefix}experts.{index}.backbone.{name}": value
+        for index in range(2)
+        for name, value in filled(backbone, 2 + index).items()
+    }
+    report = load_backbone_weights(backbone, file | {f"{prefix}experts.0.head.weight": torch.ones(3)}, expert=expert)
+    assert report.missing == []
+    assert sorted(report.loaded) == sorted(backbone.state_dict())
+    assert same_state(backbone.state_dict(), filled(backbone, taken))
+    assert any("head.weight" in name for name in report.unexpected)
+
+
+def test_load_backbone_weights_reports_other_shapes() -> None:
+    backbone = BACKBONES.get("res32_cifar")(BackboneOptions())
+    before = snapshot(backbone)
+    file = filled(backbone, 2) | {"conv1.weight": torch.zeros(64, 3, 7, 7)}
+    report = load_backbone_weights(backbone, file)
+    assert report.reshaped == ["conv1.weight [64, 3, 7, 7] instead of [16, 3, 3, 3]"]
+    assert (report.missing, report.unexpected) == ([], [])
+    assert torch.equal(backbone.state_dict()["conv1.weight"], before["conv1.weight"])
+
+
+def test_load_backbone_weights_refuses_files_of_which_nothing_fits() -> None:
+    backbone = BACKBONES.get("res32_cifar")(BackboneOptions())
+    message = r"^none of the 2 names in the weights fits the backbone \(conv1.weight, ...\)$"
+    with pytest.raises(UserError, match=message):
         load_backbone_weights(backbone, {"conv1.weight": torch.zeros(64, 3, 7, 7), "fc.weight": torch.zeros(2)})
