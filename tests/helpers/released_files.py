@@ -1,6 +1,6 @@
 """The YAML files published with Bag of Tricks and NCL, rebuilt from what each of their groups sets.
 
-Values stand as the releases write them: rates such as `2e-4` (a text to YAML), tuples as the text "(32, 32)", whole
+Values are as the releases write them: rates such as `2e-4` (a text to YAML), tuples as the text "(32, 32)", whole
 numbers where the key is a float, empty sections. The names of the files are those of the groups.
 
 Bag of Tricks has 176 files: 42 CIFAR groups of 4 files each, {CIFAR-10, CIFAR-100} x {imbalance 100, 50}, and 8 others.
@@ -18,15 +18,23 @@ CIFAR = [("cifar10", 100), ("cifar10", 50), ("cifar100", 100), ("cifar100", 50)]
 
 
 def _nested(settings: dict[str, Any]) -> dict[str, Any]:
-    """Dotted keys to nested dictionaries."""
-    tree: dict[str, Any] = {}
+    """Return dotted keys as nested dictionaries."""
+    content: dict[str, Any] = {}
     for key, value in settings.items():
         *sections, last = key.split(".")
-        node = tree
+        node = content
         for section in sections:
             node = node.setdefault(section, {})
         node[last] = copy.deepcopy(value)
-    return tree
+    return content
+
+
+def flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested dictionaries as dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 def _cifar_base(name: str, data: str, factor: int) -> dict[str, Any]:
@@ -133,7 +141,7 @@ SAMPLERS = ("balance", "square", "progressive")
 
 
 def _cifar_groups(data: str, factor: int) -> Iterator[File]:
-    """(group, differences from the base) of one data set."""
+    """Yield (group, differences from the base) of one data set."""
     losses = _losses(data, factor)
     hundred = data == "cifar100"
     yield "baseline", {}
@@ -227,7 +235,7 @@ def _large_base(name: str, data: str, backbone: str) -> dict[str, Any]:
 
 
 def _large() -> Iterator[File]:
-    """(file, settings) of ImageNet-LT and iNaturalist 2018."""
+    """Yield (file, settings) of ImageNet-LT and iNaturalist 2018."""
     transforms = {"TRANSFORMS.TRAIN_TRANSFORMS": "('random_resized_crop', 'random_horizontal_flip', 'color_jitter')"}
     imagenet = _large_base("imagenetlt_baseline", "ImageNet_LT", "res10") | transforms | {"TRAIN.BATCH_SIZE": 512}
     yield "ImageNet_LT/imagenetlt_baseline", imagenet
@@ -251,7 +259,7 @@ def _large() -> Iterator[File]:
 
 
 def bag_of_tricks_files() -> Iterator[File]:
-    """(name, content) of each of the 176 files."""
+    """Yield (name, content) of each of the 176 files."""
     for data, factor in CIFAR:
         for group, settings in _cifar_groups(data, factor):
             name = group.rsplit("/", 1)[-1]
@@ -295,7 +303,7 @@ NCL = [
 
 
 def ncl_files() -> Iterator[File]:
-    """(name, content) of each of the 6 files."""
+    """Yield (name, content) of each of the 6 files."""
     for name, data, experts, head, hard, epochs, batch, rate, milestones in NCL:
         settings: dict[str, Any] = {
             "NAME": name,
