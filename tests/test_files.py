@@ -28,13 +28,13 @@ def test_target_appears_only_at_the_end(tmp_path):
     assert path.read_text() == "new"
 
 
-@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
-def test_an_exception_leaves_the_old_file_and_no_litter(tmp_path, fault):
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_leaves_the_old_file_and_no_litter(tmp_path, error):
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(fault), atomic_write(path) as file:
+    with pytest.raises(error), atomic_write(path) as file:
         file.write(b"half")
-        raise fault
+        raise error
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
 

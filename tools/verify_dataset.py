@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Check every image of a data set and report all faults at once, before training runs into them one by one.
+"""Check every image of a data set and report all errors at once, before training runs into them one by one.
 
     python tools/verify_dataset.py dataset/cifar10_lt/cifar10_im100_train.json dataset/cifar10_lt/cifar10_valid.json
     python tools/verify_dataset.py train.json val.json --root /data/imagenet --workers 8 --json report.json
 
 Every image must exist and decode completely. Labels must be in range, and every class must have images. An image must
 be listed only once: the same file, the same bytes or the same pixels elsewhere are reported, across annotation files as
-leaks. The report shows the first ten faults of each kind, with the index of the annotation; --json writes all of them.
+leaks. The report shows the first ten errors of each kind, with the index of the annotation; --json writes all of them.
 
-Exit code: 0 no faults, 1 faults were found, 2 invalid command or annotation file.
+Exit code: 0 no errors, 1 errors were found, 2 invalid command or annotation file.
 """
 
 import argparse
@@ -30,10 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read images; default: all processors")
     parser.add_argument("--json", metavar="REPORT", help="write the whole report to this file")
     options = parser.parse_args(arguments)
-    faults = 0
+    errors = 0
 
     def program() -> None:
-        nonlocal faults
+        nonlocal errors
         from tqdm import tqdm
 
         from longtail.data.inspect.verify import as_json, verify
@@ -55,13 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
             progress=lambda images, total: tqdm(images, total=total, unit="image", leave=False, disable=None),
         )
         print(as_text(report))
-        faults = len(report.findings)
+        errors = len(report.findings)
         if options.json:
             with atomic_write(options.json, "w") as file:
                 json.dump(as_json(report), file, indent=1)
                 file.write("\n")
 
-    return run_program(program) or (1 if faults else 0)
+    return run_program(program) or (1 if errors else 0)
 
 
 if __name__ == "__main__":

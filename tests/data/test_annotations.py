@@ -95,7 +95,7 @@ def test_read_annotations_lists_first_ten_faults(write):
     with pytest.raises(UserError) as error:
         read_annotations(path)
     printed = str(error.value).splitlines()
-    assert printed[0] == f"annotation file {path}: 13 faults, the first 10:"
+    assert printed[0] == f"annotation file {path}: 13 errors, the first 10:"
     expected = "annotation {} (x.jpg) has category_id 9; allowed: 0 to 2"
     assert printed[1:] == [f"  {expected.format(position)}" for position in (0, *range(2, 11))]
 
@@ -105,7 +105,7 @@ def test_read_annotations_lists_all_faults_below_ten(write):
     with pytest.raises(UserError) as error:
         read_annotations(path)
     assert str(error.value).splitlines() == [
-        f"annotation file {path}: 2 faults:",
+        f"annotation file {path}: 2 errors:",
         "  annotation 0 has fpath ''; it must be the path of an image",
         "  annotation 2 is 7; it must be an object with fpath and category_id",
     ]

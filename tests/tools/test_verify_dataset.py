@@ -33,7 +33,7 @@ def test_verify_dataset_without_faults(command, splits, tmp_path):
     code, out, err = command(*splits, "--json", tmp_path / "report.json")
     assert (code, err) == (0, "")
     assert f"{splits[0]}: 3 images in 2 classes\n  images of a class: 2 to 1, imbalance 2 (2 few)\n" in out
-    assert out.endswith("no faults in 5 images\n")
+    assert out.endswith("no errors in 5 images\n")
     assert json.loads((tmp_path / "report.json").read_text())["good"] is True
 
 

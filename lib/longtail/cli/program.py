@@ -79,7 +79,7 @@ def _exit_at_once(signum: int, frame: FrameType | None) -> None:
 
 
 def _print(line: str) -> None:
-    """Print a message on standard error; only the list of several faults has more than one line."""
+    """Print a message on standard error; only the list of several errors has more than one line."""
     lines = re.split(r"\n(?=  )", line)
     text = "\n".join("".join(char if char.isprintable() else repr(char)[1:-1] for char in part) for part in lines)
     sys.stderr.write(text + "\n")

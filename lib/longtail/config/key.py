@@ -13,7 +13,7 @@ class Key:
 
     Attributes:
         default: Value if nothing else is said; its type is the type of the key.
-        says: Meaning, in plain sentences.
+        help: Meaning, in plain sentences.
         allowed: Allowed texts; empty: any.
         low: Smallest number; for lists, of each item.
         high: Largest number.
@@ -29,7 +29,7 @@ class Key:
     """
 
     default: Any
-    says: str
+    help: str
     allowed: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None

@@ -40,8 +40,8 @@ Source = str | Path | Sequence[str | Path]
 def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> CfgNode:
     """Merge YAML files and overrides into the defaults, and replace released names by own ones.
 
-    A file may begin with `_BASE_: other.yaml` (or a list): those are merged first; their paths start at the file
-    itself.
+    A file may begin with `_BASE_: other.yaml` (or a list): those are merged first. Their paths start at the file's
+    folder; they may be short names.
 
     Args:
         path: YAML file, or several: a list, or a text joined by commas; merged from left to right. A name without
@@ -106,7 +106,9 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
     if not all(isinstance(base, str) for base in listed):
         raise UserError(f"{path}: {BASE} must be the path of a file, or a list of paths, not {bases!r}")
     for base in listed:
-        yield from _with_bases(path.parent / base, (*children, resolved))
+        beside = path.parent / base
+        found = find_config(base) if is_short_name(base) and not beside.exists() else beside
+        yield from _with_bases(found, (*children, resolved))
     yield path, content
 
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.errors import UserError, faults_in
+from longtail.errors import UserError, errors_in
 
 VERSION = 1  # format version; files of the released systems have none and are read as version 1
 
@@ -67,13 +67,13 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
         raise UserError(f"annotation file {path}: num_classes is {num_classes!r}; it must be a whole number from 1")
     if not content["annotations"]:
         raise UserError(f"annotation file {path} lists no images")
-    faults = [
-        f"annotation {index} {fault}"
+    errors = [
+        f"annotation {index} {error}"
         for index, entry in enumerate(content["annotations"])
-        if (fault := _fault(entry, num_classes))
+        if (error := _fault(entry, num_classes))
     ]
-    if faults:
-        raise faults_in(f"annotation file {path}", faults)
+    if errors:
+        raise errors_in(f"annotation file {path}", errors)
     return content
 
 
@@ -97,9 +97,9 @@ def read_generated(path: str | Path, num_classes: int) -> Annotations:
     if not content:
         raise UserError(f"annotation file {path} lists no images")
     for index, entry in enumerate(content):
-        fault = _fault(entry, num_classes)
-        if fault:
-            raise UserError(f"annotation file {path}: annotation {index} {fault}")
+        error = _fault(entry, num_classes)
+        if error:
+            raise UserError(f"annotation file {path}: annotation {index} {error}")
     folder = Path() if Path(content[0]["fpath"]).is_file() else Path(path).parent
     paths = [str(folder / entry["fpath"]) for entry in content]
     return Annotations(paths, [entry["category_id"] for entry in content], num_classes)
@@ -118,7 +118,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _fault(entry: Any, num_classes: int) -> str | None:
-    """Return a description of the fault of one annotation; None if it is valid."""
+    """Return a description of the error of one annotation; None if it is valid."""
     if not isinstance(entry, dict):
         return f"is {entry!r}; it must be an object with fpath and category_id"
     fpath, label = entry.get("fpath"), entry.get("category_id")

@@ -115,7 +115,7 @@ def test_convert_inat_invalid_file(refused, coco, arguments, tmp_path, change, m
 def test_convert_inat_several_faults(refused, coco, arguments, tmp_path):
     coco["images"][1]["id"] = 7
     assert refused("convert_from_iNat", *arguments(coco)).splitlines() == [
-        f"{tmp_path}/train2018.json: 3 faults:",
+        f"{tmp_path}/train2018.json: 3 errors:",
         "  annotated image 3 is not among the images",
         "  image 7 is listed 2 times",
         "  image 7 is listed 2 times",

@@ -1,4 +1,4 @@
-"""Tests that the verification reports all kinds of faults, which are planted in real images."""
+"""Tests that the verification reports all kinds of errors, which are planted in real images."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_verify_valid_data_set(digits):
     train, valid = report.splits
     assert (sum(train.counts), sum(valid.counts)) == (24, 16)
     assert train.sizes == {(24, 24): 24}
-    assert as_text(report).splitlines()[-1] == "no faults in 40 images"
+    assert as_text(report).splitlines()[-1] == "no errors in 40 images"
 
 
 PER_FILE = {
@@ -198,14 +198,14 @@ def test_verify_all_faults_at_once(digits):
     kinds = ["label", "missing", "empty", "damaged", "duplicate", "leak"]
     assert [f[0] for f in findings] == kinds
     written = as_json(report)
-    assert (written["good"], written["faults"], list(written["found"])) == (False, 6, kinds)
+    assert (written["good"], written["errors"], list(written["found"])) == (False, 6, kinds)
     assert written["found"]["empty"] == [
         {"split": str(digits["train"]), "index": 4, "path": "train/4.jpg", "detail": "has no bytes"}
     ]
     assert json.loads(json.dumps(written)) == written
     text = as_text(report)
     assert "empty files: 1\n" in text and f"{digits['train']} 4: train/4.jpg has no bytes\n" in text
-    assert text.endswith("6 faults of 6 kinds in 40 images")
+    assert text.endswith("6 errors of 6 kinds in 40 images")
 
 
 def test_as_text_shows_ten_faults_of_a_kind(digits):

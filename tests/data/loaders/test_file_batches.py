@@ -51,15 +51,15 @@ def test_memory_loader_small_images(files):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("fault", ["missing", "damaged"])
-def test_file_loader_error_in_worker(files, tmp_path, workers, fault):
+@pytest.mark.parametrize("error", ["missing", "damaged"])
+def test_file_loader_error_in_worker(files, tmp_path, workers, error):
     loader = files("TRAIN.NUM_WORKERS", workers).train
     for path in (tmp_path / "train").iterdir():
-        if fault == "missing":
+        if error == "missing":
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[:500])
-    expected = "does not exist" if fault == "missing" else "cannot be read: "
+    expected = "does not exist" if error == "missing" else "cannot be read: "
     with pytest.raises(UserError, match=rf"^image .*train/\d\.png {expected}[^\n]*$"):
         list(loader.epoch(1))
 

@@ -10,7 +10,7 @@ import numpy as np
 from longtail.data.convert.split import Split, check_writable, write_split
 from longtail.data.convert.summary import log_summary
 from longtail.data.long_tail import class_counts, select_indices
-from longtail.errors import UserError, faults_in
+from longtail.errors import UserError, errors_in
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"))
 
@@ -84,7 +84,7 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None) -
         paths += images
         labels += [label] * len(images)
     if empty:
-        raise faults_in(f"folder {root}", empty, kind="classes without images")
+        raise errors_in(f"folder {root}", empty, kind="classes without images")
     return Split(paths, labels, num_classes=len(folders), classes=folders)
 
 
@@ -133,7 +133,7 @@ def hold_out(split: Split, per_class: int, *, seed: int) -> tuple[Split, Split]:
         if count <= per_class
     ]
     if too_small:
-        raise faults_in(f"{per_class} images of each class are to be held out", too_small, kind="classes have no more")
+        raise errors_in(f"{per_class} images of each class are to be held out", too_small, kind="classes have no more")
     chosen = select_indices(split.labels, [per_class] * split.num_classes, seed)
     rest = np.setdiff1d(np.arange(len(split.labels)), chosen).tolist()
     return subset(split, rest), subset(split, chosen)

@@ -11,7 +11,7 @@ from longtail.data.convert.presence import check_images
 from longtail.data.convert.published import PUBLISHED
 from longtail.data.convert.split import Split, check_writable, write_split
 from longtail.data.convert.summary import log_summary
-from longtail.errors import UserError, faults_in
+from longtail.errors import UserError, errors_in
 
 CLASSES_2018 = 8142
 
@@ -80,9 +80,9 @@ def read_coco(path: str | Path, image_path: str | Path) -> Split:
     if ids != list(range(num_classes)):
         raise UserError(f"{path}: category ids run from {ids[0]} to {ids[-1]}; they must be 0 to {num_classes - 1}")
 
-    faults = _faults(images, labels, num_classes=num_classes)
-    if faults:
-        raise faults_in(str(path), faults)
+    errors = _errors(images, labels, num_classes=num_classes)
+    if errors:
+        raise errors_in(str(path), errors)
     return Split(
         [os.path.join(image_path, name) for _, name in images],
         [labels[image_id][0] for image_id, _ in images],
@@ -92,21 +92,21 @@ def read_coco(path: str | Path, image_path: str | Path) -> Split:
     )
 
 
-def _faults(images: list[tuple[Any, Any]], labels: dict[Any, list[int]], *, num_classes: int) -> list[str]:
-    """Return the faults of images (id, file name) and their labels by image id."""
+def _errors(images: list[tuple[Any, Any]], labels: dict[Any, list[int]], *, num_classes: int) -> list[str]:
+    """Return the errors of images (id, file name) and their labels by image id."""
     counts = Counter(image_id for image_id, _ in images)
-    faults = [f"annotated image {image_id} is not among the images" for image_id in labels if image_id not in counts]
+    errors = [f"annotated image {image_id} is not among the images" for image_id in labels if image_id not in counts]
     for image_id, name in images:
         of_image = labels.get(image_id, [])
         if counts[image_id] != 1:
-            faults.append(f"image {image_id} is listed {counts[image_id]} times")
+            errors.append(f"image {image_id} is listed {counts[image_id]} times")
         elif not isinstance(name, str) or not name:
-            faults.append(f"image {image_id} has file_name {name!r}; it must be the path of an image")
+            errors.append(f"image {image_id} has file_name {name!r}; it must be the path of an image")
         elif len(of_image) != 1:
-            faults.append(f"image {image_id} ({name}) has {len(of_image)} annotations; it must have one")
+            errors.append(f"image {image_id} ({name}) has {len(of_image)} annotations; it must have one")
         elif of_image[0] not in range(num_classes):
-            faults.append(f"image {image_id} ({name}) has category_id {of_image[0]!r}; allowed: 0 to {num_classes - 1}")
-    return faults
+            errors.append(f"image {image_id} ({name}) has category_id {of_image[0]!r}; allowed: 0 to {num_classes - 1}")
+    return errors
 
 
 def _sizes(images: list[dict[str, Any]]) -> list[tuple[int, int]] | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from longtail.data.convert.presence import check_images
 from longtail.data.convert.split import Split, check_writable, write_split
 from longtail.data.convert.summary import log_summary
-from longtail.errors import UserError, faults_in
+from longtail.errors import UserError, errors_in
 
 logger = logging.getLogger(__name__)
 
@@ -131,18 +131,18 @@ def read_list(path: str | Path, image_path: str | Path, *, num_classes: int) -> 
         raise UserError(f"split list {path} cannot be read: {error}") from None
     paths: list[str] = []
     labels: list[int] = []
-    faults: list[str] = []
+    errors: list[str] = []
     for number, line in enumerate(lines, 1):
         parts = line.rsplit(maxsplit=1)
         if not parts:
             continue
         if len(parts) != 2 or not parts[1].isdecimal() or int(parts[1]) >= num_classes:
-            faults.append(f"line {number} is {line.strip()[:80]!r}; expected: path label, label 0 to {num_classes - 1}")
+            errors.append(f"line {number} is {line.strip()[:80]!r}; expected: path label, label 0 to {num_classes - 1}")
             continue
         paths.append(os.path.join(image_path, parts[0].lstrip()))
         labels.append(int(parts[1]))
-    if faults:
-        raise faults_in(f"split list {path}", faults)
+    if errors:
+        raise errors_in(f"split list {path}", errors)
     if not paths:
         raise UserError(f"split list {path} lists no images")
     return Split(paths, labels, num_classes=num_classes)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
 
-from longtail.errors import faults_in
+from longtail.errors import errors_in
 
 THREADS = 16  # most of the time is spent waiting for a disk, often a network drive
 FILES_PER_TASK = 1000
@@ -29,8 +29,8 @@ def check_images(paths: Sequence[str], source: str) -> None:
             missing += absent
             bar.update(len(chunk))
     if missing:
-        faults = [f"image {path} does not exist" for path in missing]
-        raise faults_in(source, faults, kind=f"of {len(paths):,} images do not exist (--no-check skips this check)")
+        errors = [f"image {path} does not exist" for path in missing]
+        raise errors_in(source, errors, kind=f"of {len(paths):,} images do not exist (--no-check skips this check)")
 
 
 def _missing(paths: Sequence[str]) -> list[str]:

@@ -19,8 +19,8 @@ class Inspection(NamedTuple):
     """The result for one image file.
 
     Attributes:
-        kind: Kind of fault: missing, folder, no permission, empty or damaged; None if the file is valid.
-        detail: Description of the fault in one line.
+        kind: Kind of error: missing, folder, no permission, empty or damaged; None if the file is valid.
+        detail: Description of the error in one line.
         size: Height and width.
         file_digest: Digest of the bytes of the file.
         pixel_digest: Digest of the decoded pixels and their shape.

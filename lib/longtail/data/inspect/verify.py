@@ -1,4 +1,4 @@
-"""Verification of a data set: all faults of its annotation files and images in one run."""
+"""Verification of a data set: all errors of its annotation files and images in one run."""
 
 import json
 from collections import Counter, defaultdict
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from longtail.data.inspect.inspection import Inspection, inspect_all
 from longtail.errors import UserError
 
-# Kinds of faults and their titles, in the order of the report.
+# Kinds of errors and their titles, in the order of the report.
 KINDS = {
     "annotation": "malformed annotations",
     "label": "labels out of range",
@@ -29,14 +29,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault.
+    """One error.
 
     Attributes:
         kind: A key of `KINDS`.
         split: Annotation file.
         index: Index of the annotation, or label of the class without images; -1: the whole file.
-        path: Path of the image as listed; empty if the fault has no image.
-        detail: Description of the fault in one line.
+        path: Path of the image as listed; empty if the error has no image.
+        detail: Description of the error in one line.
     """
 
     kind: str
@@ -91,7 +91,7 @@ class Report(NamedTuple):
 
     Attributes:
         splits: The annotation files.
-        findings: All faults, in the order in which they were found.
+        findings: All errors, in the order in which they were found.
     """
 
     splits: list[Split]
@@ -165,7 +165,7 @@ def as_json(report: Report) -> dict[str, Any]:
         }
         for split in report.splits
     ]
-    return {"good": not report.findings, "faults": len(report.findings), "splits": splits, "found": dict(by_kind)}
+    return {"good": not report.findings, "errors": len(report.findings), "splits": splits, "found": dict(by_kind)}
 
 
 def count_shot_groups(counts: Sequence[int]) -> dict[str, int]:
@@ -193,7 +193,7 @@ def extreme(split: Split, choose: Callable[..., tuple[int, int]]) -> dict[str, A
 
 
 def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
-    """Read an annotation file and add all of its faults to the findings."""
+    """Read an annotation file and add all of its errors to the findings."""
     annotations, num_classes = _read_json(file)
     entries = []
     counts = [0] * num_classes

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from longtail.data.inspect.verify import KINDS, Report, Split, count_shot_groups, extreme
 
-SHOWN = 10  # faults listed per kind
+SHOWN = 10  # errors listed per kind
 
 
 def as_text(report: Report) -> str:
-    """Return a summary of each split, the first faults of each kind, and the number of faults in the last line."""
-    return "\n".join([*_splits(report.splits), *_faults(report), "", _total(report)])
+    """Return a summary of each split, the first errors of each kind, and the number of errors in the last line."""
+    return "\n".join([*_splits(report.splits), *_errors(report), "", _total(report)])
 
 
 def _splits(splits: Sequence[Split]) -> Iterator[str]:
@@ -27,7 +27,7 @@ def _splits(splits: Sequence[Split]) -> Iterator[str]:
                 yield f"  smallest {_extreme(split, min)}, largest {_extreme(split, max)}"
 
 
-def _faults(report: Report) -> Iterator[str]:
+def _errors(report: Report) -> Iterator[str]:
     for kind, title in KINDS.items():
         findings = [finding for finding in report.findings if finding.kind == kind]
         if not findings:
@@ -44,12 +44,12 @@ def _faults(report: Report) -> Iterator[str]:
 
 def _total(report: Report) -> str:
     images = sum(len(split.entries) for split in report.splits)
-    faults = report.findings
-    if not faults:
-        return f"no faults in {images:,} images"
-    kinds = len({finding.kind for finding in faults})
+    errors = report.findings
+    if not errors:
+        return f"no errors in {images:,} images"
+    kinds = len({finding.kind for finding in errors})
     return (
-        f"{len(faults):,} {'fault' if len(faults) == 1 else 'faults'} of {kinds} "
+        f"{len(errors):,} {'error' if len(errors) == 1 else 'errors'} of {kinds} "
         f"{'kind' if kinds == 1 else 'kinds'} in {images:,} images"
     )
 
