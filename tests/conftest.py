@@ -21,7 +21,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., str]:
-    """Return a function that writes `<split>.json` and the PNG images that it lists, and returns the path of the former.
+    """Return a function that writes `<split>.json` and its PNG images, and returns the path of the former.
 
     Each image has one random color per pixel; `sizes` are (height, width), repeated as often as needed.
     """

@@ -102,7 +102,7 @@ def test_load_config_names_a_composition_by_its_parts(configs: Write) -> None:
     assert load_config("first,second").NAME == "written"
 
 
-def test_load_config_composition_names_the_file_of_a_fault(configs: Write) -> None:
+def test_load_config_composition_names_the_file_of_an_error(configs: Write) -> None:
     configs("data/first.yaml")
     second = configs("methods/second.yaml", "VALID_STEPS: 2")
     with pytest.raises(UserError, match=f"^{second}: unknown key VALID_STEPS; did you mean VALID_STEP"):

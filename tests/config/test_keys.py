@@ -31,8 +31,8 @@ def refusal(*overrides: Any) -> str:
 @pytest.mark.parametrize("name", KEYS)
 def test_key_declaration_is_complete(name: str) -> None:
     key = KEYS[name]
-    assert len(key.says.split()) > 1
-    assert key.says.endswith((".", ".)"))
+    assert len(key.help.split()) > 1
+    assert key.help.endswith((".", ".)"))
     assert type(key.default) in (bool, int, float, str, list, tuple)
     assert not key.allowed or key.default in key.allowed
     assert (key.items in ("name", "int", "float")) == isinstance(key.default, (list, tuple))

@@ -163,6 +163,12 @@ def test_bases_may_have_a_common_base(write: Write) -> None:
     assert (cfg.SHOW_STEP, cfg.VALID_STEP, cfg.SAVE_STEP) == (7, 2, 3)
 
 
+def test_bases_may_be_short_names(write: Write) -> None:
+    cfg = load_config(write("_BASE_: cifar10_im100\nVALID_STEP: 3"))
+    assert (cfg.DATASET.DATASET, cfg.VALID_STEP) == ("cifar10_lt", 3)
+    assert "config 'cifar10_im1000' is neither" in refusal(write("_BASE_: cifar10_im1000"))
+
+
 def test_bases_and_file_are_joined_key_by_key(write: Write) -> None:
     write("TRAIN: {BATCH_SIZE: 8, OPTIMIZER: {BASE_LR: 0.5, MOMENTUM: 0.8}}", "a.yaml")
     cfg = load_config(write("_BASE_: a.yaml\nTRAIN: {OPTIMIZER: {BASE_LR: 0.25}}"))
@@ -211,7 +217,7 @@ def test_bases_that_are_missing_are_named(write: Write) -> None:
         ("TRAIN: {OPTIMIZER: SGD}", "TRAIN.OPTIMIZER is a section of keys, not a value ('SGD')"),
     ],
 )
-def test_load_config_names_file_and_key_of_a_fault(write: Write, text: str, message: str) -> None:
+def test_load_config_names_file_and_key_of_an_error(write: Write, text: str, message: str) -> None:
     path = write(text)
     found = refusal(path)
     assert str(path) in found
@@ -232,7 +238,7 @@ def test_load_config_names_file_and_key_of_a_fault(write: Write, text: str, mess
         (["_BASE_", "other.yaml"], "override: unknown key _BASE_"),
     ],
 )
-def test_load_config_names_the_fault_of_overrides(overrides: list[Any], message: str) -> None:
+def test_load_config_names_the_error_of_overrides(overrides: list[Any], message: str) -> None:
     found = refusal(None, overrides)
     assert message in found
     assert len(found) < 300

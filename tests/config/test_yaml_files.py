@@ -94,7 +94,7 @@ def test_read_yaml_merge_keys_may_repeat(write: Write) -> None:
         (f"A: {20_000 * '['}", "is nested too deeply"),
     ],
 )
-def test_read_yaml_reports_faults_in_one_line(write: Write, text: str, message: str) -> None:
+def test_read_yaml_reports_errors_in_one_line(write: Write, text: str, message: str) -> None:
     assert message in refusal(write(text))
 
 

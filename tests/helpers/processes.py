@@ -35,4 +35,5 @@ def _work(work: Callable[[int, int], Any], rank: int, world: int, folder: Path) 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting{world}", rank=rank, world_size=world)
     torch.save(work(rank, world), folder / f"{world}-{rank}.pt")
-    dist.destroy_process_group()
+    if dist.is_initialized():
+        dist.destroy_process_group()
