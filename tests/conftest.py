@@ -1,4 +1,4 @@
-"""What the tests of several rooms share."""
+"""Fixtures of all tests."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from PIL import Image
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from threads and lose much where cores are shared."""
+    """Compute with one thread: small tensors gain nothing from more, and cores are shared."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -21,9 +21,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., str]:
-    """Write `<split>.json` and the tiny PNG images that it lists; returns the path of the annotation file.
+    """Return a function that writes `<split>.json` and its PNG images, and returns the path of the former.
 
-    Each image has one random colour per pixel; `sizes` are (height, width), repeated as often as needed.
+    Each image has one random color per pixel; `sizes` are (height, width), repeated as often as needed.
     """
 
     def write(split: str, labels: list[int], num_classes: int, sizes: tuple[tuple[int, int], ...] = ((8, 8),)) -> str:

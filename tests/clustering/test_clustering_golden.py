@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from golden_records import record, tensor
 
 from longtail.clustering import balanced_kmeans, class_temperatures, kmeans, subclass_numbers
+from tests.helpers.golden import record, tensor
 
 CASES = record("sbcl_clustering")["cases"]
 NUMBERS = {"subclass_count": 14, "clustering_pass": 8, "kmeans": 5, "balanced_kmeans": 6}

@@ -2,9 +2,9 @@ import hashlib
 
 import numpy as np
 import pytest
-from golden_records import record
 
 from longtail.data.long_tail import class_counts, select_indices
+from tests.helpers.golden import record
 
 CASES = record("cifar_lt_selection")["cases"]
 

@@ -1,9 +1,9 @@
 """Class counts and kept images of SBCL's release, whose rule is that of the other systems."""
 
 import pytest
-from golden_records import record, tensor
 
 from longtail.data.long_tail import class_counts, select_indices
+from tests.helpers.golden import record, tensor
 
 CASES = [case for case in record("sbcl_stage2")["cases"] if case["kind"] == "long_tail_selection"]
 assert len(CASES) == 3

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from golden_records import record
 from torch import nn
 
 from longtail.config import load_config
 from longtail.engine.optim import build_optimizer, learning_rates
+from tests.helpers.golden import record
 
 CASES = record("learning_rates")["cases"]
 

@@ -1,30 +1,42 @@
+"""The confusion matrix."""
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from longtail.evaluation import ConfusionMatrix
+from tests.helpers.golden import record
 
 
-def random_pairs(classes, size, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(classes, (2, size), generator=generator)
+def random_pairs(classes: int, size: int) -> Tensor:
+    """Return predictions and labels, (2, size)."""
+    return torch.randint(classes, (2, size), generator=torch.Generator().manual_seed(0))
 
 
-def test_equals_the_released_code(golden):
-    cm = ConfusionMatrix(len(golden["class_counts"]))
-    cm.update(golden["predictions"], golden["labels"])
+def counted(predictions: Any, labels: Any, classes: int) -> ConfusionMatrix:
+    cm = ConfusionMatrix(classes)
+    cm.update(predictions, labels)
+    return cm
+
+
+def test_confusion_matrix_matches_golden() -> None:
+    golden = record("metrics")
+    cm = counted(golden["predictions"], golden["labels"], len(golden["class_counts"]))
     assert cm.accuracy() == golden["accuracy"]
     assert cm.recall() == pytest.approx(golden["recall"], rel=1e-12)
     assert cm.precision() == pytest.approx(golden["precision"], rel=1e-12)
 
 
-def test_equals_a_loop():
+def test_confusion_matrix_matches_loop() -> None:
     predictions, labels = random_pairs(7, 300)
     naive = np.zeros((7, 7), dtype=int)
     for prediction, label in zip(predictions.tolist(), labels.tolist(), strict=True):
         naive[label, prediction] += 1
-    cm = ConfusionMatrix(7)
-    cm.update(predictions, labels)
+    cm = counted(predictions, labels, 7)
     assert cm.matrix.dtype == torch.int64
     assert (cm.matrix.numpy() == naive).all()
     assert cm.support() == naive.sum(1).tolist()
@@ -32,31 +44,34 @@ def test_equals_a_loop():
     assert cm.correct() == naive.diagonal().tolist()
 
 
-@pytest.mark.parametrize(
-    "kind", [torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.int, lambda t: t.numpy().astype(np.uint8)]
-)
-def test_takes_lists_arrays_and_any_integer_type(kind):
+KINDS: dict[str, Callable[[Tensor], Any]] = {
+    "list": lambda tensor: tensor.tolist(),
+    "array": lambda tensor: tensor.numpy(),
+    "int32": lambda tensor: tensor.int(),
+    "uint8": lambda tensor: tensor.numpy().astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_confusion_matrix_update_takes_any_integers(kind: str) -> None:
     predictions, labels = random_pairs(5, 50)
-    wanted, cm = ConfusionMatrix(5), ConfusionMatrix(5)
-    wanted.update(predictions, labels)
-    cm.update(kind(predictions), kind(labels))
-    assert torch.equal(cm.matrix, wanted.matrix)
+    cm = counted(KINDS[kind](predictions), KINDS[kind](labels), 5)
+    assert torch.equal(cm.matrix, counted(predictions, labels, 5).matrix)
 
 
-def test_order_batches_and_merging_do_not_matter():
+def test_confusion_matrix_order_batches_and_merge_do_not_matter() -> None:
     predictions, labels = random_pairs(6, 200)
-    whole, parts, other = ConfusionMatrix(6), ConfusionMatrix(6), ConfusionMatrix(6)
-    whole.update(predictions, labels)
+    whole, parts = counted(predictions, labels, 6), ConfusionMatrix(6)
     order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
     for index in order[:150].split(64):
         parts.update(predictions[index], labels[index])
-    other.update(predictions[order[150:]], labels[order[150:]])
+    other = counted(predictions[order[150:]], labels[order[150:]], 6)
     parts.merge(other)
     assert torch.equal(parts.matrix, whole.matrix)
     assert other.support() == torch.bincount(labels[order[150:]], minlength=6).tolist()
 
 
-def test_empty_classes_are_zero_and_visible():
+def test_confusion_matrix_of_empty_classes() -> None:
     cm = ConfusionMatrix(3)
     assert cm.accuracy() is None
     cm.update([], [])
@@ -76,25 +91,29 @@ def test_empty_classes_are_zero_and_visible():
         ([True, False], [0, 1], "integers"),
     ],
 )
-def test_bad_input_is_refused_and_not_counted(predictions, labels, message):
+def test_confusion_matrix_update_refuses_bad_input(predictions: Any, labels: Any, message: str) -> None:
     cm = ConfusionMatrix(3)
     with pytest.raises(ValueError, match=message):
         cm.update(predictions, labels)
-    assert cm.accuracy() is None
+    assert cm.accuracy() is None  # nothing was counted
 
 
-def test_other_mistakes():
-    with pytest.raises(ValueError):
+def test_confusion_matrix_refuses_bad_sizes() -> None:
+    with pytest.raises(ValueError, match="at least one class"):
         ConfusionMatrix(0)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="cannot merge 4 classes into 3"):
         ConfusionMatrix(3).merge(ConfusionMatrix(4))
-    with pytest.raises(ValueError, match="square"):
-        ConfusionMatrix.from_matrix(torch.zeros(2, 3, dtype=torch.int64))
-    with pytest.raises(ValueError, match="negative"):
-        ConfusionMatrix.from_matrix(torch.tensor([[-1]]))
 
 
-def test_from_matrix_copies():
+@pytest.mark.parametrize(
+    ("matrix", "message"), [(torch.zeros(2, 3, dtype=torch.int64), "square"), (torch.tensor([[-1]]), "negative")]
+)
+def test_confusion_matrix_from_matrix_refuses_bad_input(matrix: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ConfusionMatrix.from_matrix(matrix)
+
+
+def test_confusion_matrix_from_matrix_copies() -> None:
     counts = torch.tensor([[1, 2], [3, 4]])
     cm = ConfusionMatrix.from_matrix(counts)
     cm.update([0], [0])
@@ -102,10 +121,8 @@ def test_from_matrix_copies():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_counts_where_the_tensors_are():
+def test_confusion_matrix_lives_on_the_device_of_the_tensors() -> None:
     predictions, labels = random_pairs(5, 50)
-    cm, wanted = ConfusionMatrix(5), ConfusionMatrix(5)
-    cm.update(predictions.cuda(), labels)
-    wanted.update(predictions, labels)
+    cm = counted(predictions.cuda(), labels, 5)
     assert cm.matrix.is_cuda
-    assert torch.equal(cm.matrix.cpu(), wanted.matrix)
+    assert torch.equal(cm.matrix.cpu(), counted(predictions, labels, 5).matrix)

@@ -1,5 +1,9 @@
+"""Reports: tables, per-class files, console lines."""
+
 import csv
 import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +11,7 @@ import torch
 
 from longtail.evaluation import (
     ConfusionMatrix,
-    Judge,
+    Evaluator,
     results_table,
     summary,
     write_confusion_npz,
@@ -16,16 +20,17 @@ from longtail.evaluation import (
 
 
 @pytest.fixture
-def cm():
-    made = ConfusionMatrix(4)
-    made.update([0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 1, 2])  # class 3: no test images, never predicted
-    return made
+def cm() -> ConfusionMatrix:
+    """Return predictions of four classes; the last has no test images and is never predicted."""
+    matrix = ConfusionMatrix(4)
+    matrix.update([0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 1, 2])
+    return matrix
 
 
-def test_per_class_file(tmp_path, cm):
+def test_write_per_class(tmp_path: Path, cm: ConfusionMatrix) -> None:
     path = tmp_path / "classes.csv"
     names = ["plain", 'comma, "quote"', "two\nlines", "ünï"]
-    write_per_class(path, cm, [300, 50, 20, 0], names)
+    write_per_class(path, cm, class_counts=[300, 50, 20, 0], names=names)
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == names
@@ -39,23 +44,31 @@ def test_per_class_file(tmp_path, cm):
     assert os.listdir(tmp_path) == ["classes.csv"]
 
 
-def test_per_class_mistakes_leave_no_file(tmp_path, cm):
-    with pytest.raises(ValueError, match="class names"):
-        write_per_class(tmp_path / "a", cm, [1, 2, 3, 4], ["one"])
-    with pytest.raises(ValueError, match="class counts"):
-        write_per_class(tmp_path / "a", cm, [1])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_counts": [1, 2, 3, 4], "names": ["one"]}, "1 class names for 4"),
+        ({"class_counts": [1]}, "class counts"),
+        ({"class_counts": [1, 2, 3, 4], "many": 5, "few": 5}, "overlap"),
+    ],
+)
+def test_write_per_class_refuses_bad_input_and_leaves_no_file(
+    tmp_path: Path, cm: ConfusionMatrix, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        write_per_class(tmp_path / "a", cm, **options)
     assert os.listdir(tmp_path) == []
 
 
-def test_confusion_archive(tmp_path, cm):
-    write_confusion_npz(tmp_path / "confusion.npz", cm, torch.tensor([4, 3, 2, 1]))
+def test_write_confusion_npz(tmp_path: Path, cm: ConfusionMatrix) -> None:
+    write_confusion_npz(tmp_path / "confusion.npz", cm, class_counts=torch.tensor([4, 3, 2, 1]))
     with np.load(tmp_path / "confusion.npz") as archive:
         assert set(archive) == {"confusion", "class_counts"}
         assert (archive["confusion"] == cm.matrix.numpy()).all()
         assert archive["class_counts"].tolist() == [4, 3, 2, 1]
 
 
-def test_table():
+def test_results_table() -> None:
     rows = [
         {"method": "NCL", "seed": 1, "ensemble top1": 0.54321, "few": None, "loss": 1.5},
         {"method": "plain", "ensemble top1": 1.0, "few": float("nan"), "seconds": 5123.44},
@@ -69,13 +82,18 @@ def test_table():
     assert results_table([]) == ""
 
 
-def test_summary():
-    judge = Judge(3, 2, [200, 50, 50], ks=(1, 2))
-    judge.update(torch.eye(3).repeat(2, 1, 1) * torch.tensor([1.0, -1.0])[:, None, None], torch.tensor([0, 1, 2]))
-    judge.update(torch.eye(3).repeat(2, 1, 1), torch.tensor([0, 1, 2]))
-    lines = summary(judge.results())
+def test_summary() -> None:
+    evaluator = Evaluator(3, 2, class_counts=[200, 50, 50], ks=(1, 2))
+    signs = torch.tensor([1.0, -1.0])[:, None, None]
+    evaluator.update(torch.eye(3).repeat(2, 1, 1) * signs, torch.tensor([0, 1, 2]))
+    evaluator.update(torch.eye(3).repeat(2, 1, 1), torch.tensor([0, 1, 2]))
+    lines = summary(evaluator.results())
     assert len(lines) == 3
     assert lines[0].startswith("ensemble  top1") and "few" not in lines[0] and "loss" in lines[0]
     assert lines[1] == "expert 1  top1 100.00 %  top2 100.00 %  many 100.00 %  medium 100.00 %"
     assert lines[2].startswith("expert 2  top1  50.00 %")
-    assert summary(Judge(3, 1, [1, 1, 1]).results()) == ["ensemble  no samples", "expert 1  no samples"]
+
+
+def test_summary_without_samples() -> None:
+    results = Evaluator(3, 1, class_counts=[1, 1, 1]).results()
+    assert summary(results) == ["ensemble  no samples", "expert 1  no samples"]

@@ -1,17 +1,27 @@
+"""InfoNCE."""
+
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from longtail.losses.info_nce import info_nce
 from longtail.models.heads import l2_normalize
 
 
-def vectors(*shape, seed=0):
+def vectors(*shape: int, seed: int = 0) -> Tensor:
     return l2_normalize(torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
 
 
-def by_loops(queries, keys, queue, temperature):
+def draw(width: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and queue of two experts."""
+    return vectors(2, 5, width), vectors(2, 5, width, seed=1), vectors(2, 7, width, seed=2)
+
+
+def info_nce_loop(queries: Tensor, keys: Tensor, queue: Tensor, *, temperature: float) -> float:
     total = 0.0
     for q_of, k_of, n_of in zip(queries.tolist(), keys.tolist(), queue.tolist(), strict=True):
         for q, k in zip(q_of, k_of, strict=True):
@@ -21,34 +31,37 @@ def by_loops(queries, keys, queue, temperature):
     return total
 
 
+def value(parts: tuple[Tensor, Tensor, Tensor], temperature: float = 0.2) -> Tensor:
+    queries, keys, queue = parts
+    return info_nce(queries, keys, queue=queue, temperature=temperature)
+
+
 @pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
-def test_agrees_with_loops(temperature):
-    queries, keys, queue = vectors(3, 5, 4), vectors(3, 5, 4, seed=1), vectors(3, 7, 4, seed=2)
-    assert float(info_nce(queries, keys, queue, temperature)) == pytest.approx(
-        by_loops(queries, keys, queue, temperature), rel=1e-5
-    )
+def test_info_nce_matches_loop(temperature: float) -> None:
+    expected = info_nce_loop(*draw(), temperature=temperature)
+    assert float(value(draw(), temperature)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_gradient_agrees_with_the_library_s_cross_entropy():
-    queries, keys, queue = vectors(2, 5, 4).requires_grad_(), vectors(2, 5, 4, seed=1), vectors(2, 7, 4, seed=2)
+def test_info_nce_gradient_matches_cross_entropy() -> None:
+    queries, keys, queue = draw()
+    queries.requires_grad_()
     logits = torch.cat([(queries * keys).sum(2, keepdim=True), queries @ queue.transpose(1, 2)], dim=2) / 0.2
-    expected = sum(torch.nn.functional.cross_entropy(one, torch.zeros(5, dtype=torch.int64)) for one in logits)
+    expected = torch.stack([F.cross_entropy(rows, torch.zeros(5, dtype=torch.int64)) for rows in logits]).sum()
     (wanted,) = torch.autograd.grad(expected, queries)
-    (gradient,) = torch.autograd.grad(info_nce(queries, keys, queue, 0.2), queries)
+    (gradient,) = torch.autograd.grad(value((queries, keys, queue)), queries)
     torch.testing.assert_close(gradient, wanted)
 
 
-def test_the_order_of_the_queue_and_a_common_rotation_do_not_matter():
-    queries, keys, queue = vectors(2, 5, 4), vectors(2, 5, 4, seed=1), vectors(2, 7, 4, seed=2)
+def test_info_nce_does_not_depend_on_queue_order_and_common_rotation() -> None:
+    queries, keys, queue = draw()
     rotation = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(3))).Q
-    value = info_nce(queries, keys, queue, 0.2)
-    torch.testing.assert_close(info_nce(queries, keys, queue.flip(1), 0.2), value)
-    torch.testing.assert_close(info_nce(queries @ rotation, keys @ rotation, queue @ rotation, 0.2), value)
+    expected = value(draw())
+    torch.testing.assert_close(value((queries, keys, queue.flip(1))), expected)
+    torch.testing.assert_close(value((queries @ rotation, keys @ rotation, queue @ rotation)), expected)
 
 
-def test_is_computed_in_float32_under_autocast():
-    queries, keys, queue = vectors(2, 5, 64), vectors(2, 5, 64, seed=1), vectors(2, 7, 64, seed=2)
+def test_info_nce_is_computed_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = info_nce(queries, keys, queue, 0.07)
-    assert value.dtype == torch.float32
-    torch.testing.assert_close(value, info_nce(queries, keys, queue, 0.07), rtol=0, atol=0)
+        found: Any = value(draw(64), 0.07)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, value(draw(64), 0.07), rtol=0, atol=0)

@@ -1,62 +1,70 @@
+"""BBN-style mixup with the reverse sampler's batch."""
+
+from collections.abc import Callable
+
 import pytest
 import torch
-from mixing_parts import batch, build, by_hand, check, fix_share
 
 from longtail.config import load_config
+from longtail.data import Batch
 from longtail.errors import UserError
-from longtail.methods import BBNMixup
-from longtail.methods.bbn_mixup import check_partner
+from longtail.methods import BBNMixup, method_entry, stacked_views
+from tests.helpers.mixing import CPU, batch, build, check_mixed, fix_lam, mixed_by_hand
 
 SAMPLER = ["TRAIN.SAMPLER.TYPE", "bbn sampler"]
 
 
-def paired(views=1):
-    one, other = batch(views), batch(views, seed=2)
-    return one._replace(partner=other._replace(labels=other.labels.flip(0)))
+def partner(views: int = 1) -> Batch:
+    other = batch(views, seed=2)
+    return other._replace(labels=other.labels.flip(0))
+
+
+def paired(views: int = 1) -> Batch:
+    return batch(views)._replace(partner=partner(views))
 
 
 @pytest.mark.parametrize("name", ["bbn_mixup", "bbn_mix"])
 @pytest.mark.parametrize("views", [1, 2])
-def test_each_image_is_mixed_with_its_partner_as_by_hand(name, views):
+def test_bbn_mixup_matches_loop(name: str, views: int) -> None:
     method, network, loss = build(name, *SAMPLER)
     assert isinstance(method, BBNMixup)
     torch.manual_seed(3)
-    share = float(method.draw_share(torch.device("cpu")))
+    lam = float(method.draw_lam(CPU))
     torch.manual_seed(3)
-    pair = paired(views)
-    step = method.training_step(pair)
-    images, first, second = [], [], []
-    for view in range(views):
-        for row in range(len(pair.labels)):
-            images.append(share * pair.images[view, row] + (1 - share) * pair.partner.images[view, row])
-            first.append(pair.labels[row])
-            second.append(pair.partner.labels[row])
-    first, second = torch.stack(first), torch.stack(second)
-    expected, logits = by_hand(network, loss, torch.stack(images), first, second, share)
-    check(step, network, expected, logits, first, second, share)
+    own, other = batch(views), partner(views)
+    step = method.training_step(own._replace(partner=other))
+    images = torch.stack(
+        [
+            lam * own.images[view, row] + (1 - lam) * other.images[view, row]
+            for view in range(views)
+            for row in range(len(own.labels))
+        ]
+    )
+    (_, first), (_, second) = stacked_views(own), stacked_views(other)
+    by_hand = mixed_by_hand(network, loss, images=images, first=first, second=second, lam=lam)
+    check_mixed(step, network, by_hand, first=first, second=second, lam=lam)
 
 
-@pytest.mark.parametrize(
-    ("share", "alone"), [(1.0, lambda pair: pair._replace(partner=None)), (0.0, lambda pair: pair.partner)]
-)
-def test_at_the_ends_it_is_plain_training_on_one_of_the_two(share, alone, monkeypatch):
+@pytest.mark.parametrize(("lam", "alone"), [(1.0, batch), (0.0, partner)])
+def test_bbn_mixup_with_lam_0_or_1_is_supervised_training_on_one_batch(
+    lam: float, alone: Callable[[], Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
     method, _, _ = build("bbn_mixup", *SAMPLER)
-    fix_share(method, monkeypatch, share)
-    plain, _, _ = build("plain")
-    assert torch.equal(method.training_step(paired()).loss, plain.training_step(alone(paired())).loss)
+    fix_lam(method, monkeypatch, lam)
+    plain, _, _ = build("supervised")
+    assert torch.equal(method.training_step(paired()).loss, plain.training_step(alone()).loss)
 
 
-def test_without_a_partner_it_is_refused():
+def test_bbn_mixup_refuses_a_batch_without_partner() -> None:
     method, _, _ = build("bbn_mixup", *SAMPLER)
     with pytest.raises(UserError, match=r"^bbn_mixup got a batch without a partner; .*'bbn sampler' draws one$"):
         method.training_step(batch())
 
 
-def test_without_the_sampler_it_is_refused_before_training():
-    message = r"^TRAIN.SAMPLER.TYPE is 'default'; TRAIN.COMBINER.TYPE bbn_mix needs 'bbn sampler', which draws"
+def test_bbn_mixup_check_refuses_other_samplers() -> None:
+    cfg = load_config(None, ["TRAIN.COMBINER.TYPE", "bbn_mix"])
+    message = r"^TRAIN.SAMPLER.TYPE is 'default'; TRAIN.COMBINER.TYPE bbn_mixup needs 'bbn sampler', which draws"
     with pytest.raises(UserError, match=message):
-        build("bbn_mix")
-    with pytest.raises(UserError, match=message):
-        check_partner(load_config(None, ["TRAIN.COMBINER.TYPE", "bbn_mix"]))
-    check_partner(load_config(None, ["TRAIN.COMBINER.TYPE", "bbn_mix", *SAMPLER]))
-    check_partner(load_config())
+        method_entry(cfg).check(cfg)
+    cfg = load_config(None, ["TRAIN.COMBINER.TYPE", "bbn_mix", *SAMPLER])
+    method_entry(cfg).check(cfg)

@@ -1,36 +1,56 @@
+"""Manifold mixup: hidden states are mixed."""
+
+import re
+from typing import Any
+
 import pytest
 import torch
-import torch.distributed as dist
-from mixing_parts import Devices, batch, build, by_hand, check, fix_share
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from longtail.data import Batch
 from longtail.errors import UserError
 from longtail.methods import ManifoldMixup, stacked_views
+from longtail.models import Expert, Network
+from tests.helpers.mixing import (
+    CPU,
+    Devices,
+    Run,
+    Wrap,
+    batch,
+    build,
+    check_mixed,
+    experts_of,
+    fix_lam,
+    mixed_by_hand,
+)
+from tests.helpers.processes import run_processes
 
 KEY = "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION"
 LOCATIONS = ["layer1", "layer2.0", "layer2", "pool", "fc"]
-SHARE = 0.25
+LAM = 0.25
 
 
-def run_mixed(location, partners, share):
-    """An expert's forward, written out, which mixes row by row behind one stage."""
+def run_mixed(location: str, *, partners: Tensor, lam: float) -> Run:
+    """Return an expert's forward, written out, that mixes row by row behind one module."""
 
-    def mixed(name, rows):
+    def mixed(name: str, rows: Tensor) -> Tensor:
         if name != location:
             return rows
-        return torch.stack([share * rows[i] + (1 - share) * rows[j] for i, j in enumerate(partners.tolist())])
+        return torch.stack([lam * rows[i] + (1 - lam) * rows[j] for i, j in enumerate(partners.tolist())])
 
-    def run(expert, images):
-        x = mixed("layer1", expert.backbone.layer1(images)).tanh()
-        x = mixed("layer2.0", expert.backbone.layer2[0](x)).tanh()
+    def run(expert: Expert, images: Tensor) -> Tensor:
+        backbone: Any = expert.backbone
+        x = mixed("layer1", backbone.layer1(images)).tanh()
+        x = mixed("layer2.0", backbone.layer2[0](x)).tanh()
         x = mixed("layer2", x).tanh()
         return mixed("fc", expert.head(mixed("pool", x.mean((2, 3)))))
 
     return run
 
 
-def handles(network):
+def hooks(network: nn.Module) -> list[Any]:
+    """Return all forward hooks inside a network."""
     return [
         hook
         for module in network.modules()
@@ -38,28 +58,34 @@ def handles(network):
     ]
 
 
+def devices(number: int) -> Wrap:
+    return lambda network: Devices(network, number)
+
+
 @pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize("location", LOCATIONS)
-def test_hidden_rows_are_mixed_as_by_hand_in_every_expert(location, views, monkeypatch):
+def test_manifold_mixup_matches_loop(location: str, views: int, monkeypatch: pytest.MonkeyPatch) -> None:
     method, network, loss = build("manifold_mix_up", KEY, location)
     assert isinstance(method, ManifoldMixup)
-    fix_share(method, monkeypatch, SHARE)
+    fix_lam(method, monkeypatch, LAM)
     images, first = stacked_views(batch(views))
     torch.manual_seed(2)
     step = method.training_step(batch(views))
     torch.manual_seed(2)
     partners = torch.randperm(len(first))
-    second = first[partners]
-    expected, logits = by_hand(network, loss, images, first, second, SHARE, run_mixed(location, partners, SHARE))
-    check(step, network, expected, logits, first, second, SHARE)
-    assert not handles(network)
+    second, run = first[partners], run_mixed(location, partners=partners, lam=LAM)
+    by_hand = mixed_by_hand(network, loss, images=images, first=first, second=second, lam=LAM, run=run)
+    check_mixed(step, network, by_hand, first=first, second=second, lam=LAM)
+    assert not hooks(network)
 
 
 @pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize("location", ["layer1", "pool"])
-def test_over_several_devices_rows_are_mixed_inside_their_chunk(location, number, monkeypatch):
-    method, network, loss = build("manifold_mixup", KEY, location, wrap=lambda network: Devices(network, number))
-    fix_share(method, monkeypatch, SHARE)
+def test_manifold_mixup_under_data_parallel_mixes_inside_each_chunk(
+    location: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, network, loss = build("manifold_mixup", KEY, location, wrap=devices(number))
+    fix_lam(method, monkeypatch, LAM)
     images, first = stacked_views(batch())
     torch.manual_seed(4)
     step = method.training_step(batch())
@@ -68,146 +94,164 @@ def test_over_several_devices_rows_are_mixed_inside_their_chunk(location, number
     assert [len(chunk) for chunk in chunks] == {2: [4, 3], 3: [3, 3, 1]}[number]
     partners = torch.cat([chunk[torch.randperm(len(chunk))] for chunk in chunks])
     assert not torch.equal(partners, torch.arange(len(first)))
-    second = first[partners]
-    expected, logits = by_hand(network, loss, images, first, second, SHARE, run_mixed(location, partners, SHARE))
-    check(step, network, expected, logits, first, second, SHARE)
-    assert not handles(network)
+    second, run = first[partners], run_mixed(location, partners=partners, lam=LAM)
+    by_hand = mixed_by_hand(network, loss, images=images, first=first, second=second, lam=LAM, run=run)
+    check_mixed(step, network, by_hand, first=first, second=second, lam=LAM)
+    assert not hooks(network)
 
 
-def work(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    method, network, _ = build("manifold_mixup", KEY, "layer2", wrap=DistributedDataParallel)
-    torch.manual_seed(rank)
+def shard(rank: int) -> Batch:
     whole = batch(size=6)
     own = slice(3 * rank, 3 * rank + 3)
-    step = method.training_step(Batch(whole.images[:, own], whole.labels[own], whole.indices[own]))
+    return Batch(whole.images[:, own], whole.labels[own], whole.indices[own])
+
+
+def work(rank: int, world: int) -> tuple[Tensor, dict[str, Any], int]:
+    method, network, _ = build("manifold_mixup", KEY, "layer2", wrap=DistributedDataParallel)
+    torch.manual_seed(rank)
+    step = method.training_step(shard(rank))
     step.loss.backward()
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
-    torch.save((step.loss.detach(), gradients, handles(network)), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return step.loss.detach(), gradients, len(hooks(network))
 
 
-def test_over_several_processes_each_mixes_its_own_rows(tmp_path):
-    context = torch.multiprocessing.get_context("fork")
-    processes = [context.Process(target=work, args=(rank, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-        assert process.exitcode == 0
+def test_manifold_mixup_over_processes_mixes_inside_each_shard(tmp_path_factory: pytest.TempPathFactory) -> None:
+    results = run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=[2])[2]
     _, network, loss = build("manifold_mixup", KEY, "layer2")
     method = build("mixup")[0]
     losses = []
     for rank in range(2):
-        whole = batch(size=6)
-        images, first = whole.images[0, 3 * rank : 3 * rank + 3], whole.labels[3 * rank : 3 * rank + 3]
+        images, first = shard(rank).images[0], shard(rank).labels
         torch.manual_seed(rank)
-        share = float(method.draw_share(torch.device("cpu")))
+        lam = float(method.draw_lam(CPU))
         partners = torch.randperm(3)
-        run = run_mixed("layer2", partners, share)
-        losses.append(by_hand(network, loss, images, first, first[partners], share, run)[0])
-    (sum(losses) / 2).backward()
-    for rank in range(2):
-        told, gradients, left = torch.load(tmp_path / f"{rank}.pt")
-        torch.testing.assert_close(told, losses[rank].detach())
-        assert not left
+        run = run_mixed("layer2", partners=partners, lam=lam)
+        second = first[partners]
+        losses.append(mixed_by_hand(network, loss, images=images, first=first, second=second, lam=lam, run=run)[0])
+    torch.stack(losses).mean().backward()
+    for own, (found, gradients, left) in zip(losses, results, strict=True):
+        torch.testing.assert_close(found, own.detach())
+        assert left == 0
         for name, parameter in network.named_parameters():
             torch.testing.assert_close(gradients[name], parameter.grad)
 
 
-def test_a_whole_share_is_plain_training_to_the_bit(monkeypatch):
-    plain, network, _ = build("plain")
+def test_manifold_mixup_with_nested_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, network, loss = build("manifold_mixup", KEY, "pool", "LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 2)
+    fix_lam(method, monkeypatch, LAM)
+    images, first = stacked_views(batch())
+    torch.manual_seed(2)
+    step = method.training_step(batch())
+    torch.manual_seed(2)
+    partners = torch.randperm(len(first))
+    run = run_mixed("pool", partners=partners, lam=LAM)
+    logits = torch.stack([run(expert, images) for expert in experts_of(network)])
+    torch.testing.assert_close(step.loss, LAM * loss(logits, first) + (1 - LAM) * loss(logits, first[partners]))
+
+
+def test_manifold_mixup_with_lam_1_is_supervised_training_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, network, _ = build("supervised")
     method, other, _ = build("manifold_mixup", KEY, "layer1")
-    fix_share(method, monkeypatch, 1.0)
+    fix_lam(method, monkeypatch, 1.0)
     steps = [plain.training_step(batch()), method.training_step(batch())]
     for step in steps:
         step.loss.backward()
     assert torch.equal(steps[0].loss, steps[1].loss) and torch.equal(steps[0].logits, steps[1].logits)
-    for one, two in zip(network.parameters(), other.parameters(), strict=True):
-        assert torch.equal(one.grad, two.grad) if one.grad is not None else two.grad is None
+    for own, theirs in zip(network.parameters(), other.parameters(), strict=True):
+        assert (own.grad is None) == (theirs.grad is None)
+        assert own.grad is None or theirs.grad is None or torch.equal(own.grad, theirs.grad)
 
 
-def test_before_and_behind_a_linear_head_is_the_same():
-    losses = []
-    for location in ("pool", "fc"):
-        method, _, _ = build("manifold_mixup", KEY, location)
-        torch.manual_seed(1)
-        losses.append(method.training_step(batch()).loss)
-    torch.testing.assert_close(*losses)
+def seeded_loss(name: str, *overrides: Any) -> Tensor:
+    """Return the loss of a step with seed 1."""
+    method, _, _ = build(name, *overrides)
+    torch.manual_seed(1)
+    loss: Tensor = method.training_step(batch()).loss
+    return loss
 
 
-def test_behind_a_linear_first_layer_is_mixup_of_the_images():
-    losses = []
-    for name, *overrides in (("mixup",), ("manifold_mixup", KEY, "layer1")):
-        method, _, _ = build(name, *overrides)
-        torch.manual_seed(1)
-        losses.append(method.training_step(batch()).loss)
-    torch.testing.assert_close(*losses)
+def test_manifold_mixup_before_and_behind_a_linear_head_is_equal() -> None:
+    torch.testing.assert_close(seeded_loss("manifold_mixup", KEY, "pool"), seeded_loss("manifold_mixup", KEY, "fc"))
 
 
-def test_half_precision_stays_half_precision_behind_the_module():
+def test_manifold_mixup_behind_a_linear_first_layer_is_mixup() -> None:
+    torch.testing.assert_close(seeded_loss("mixup"), seeded_loss("manifold_mixup", KEY, "layer1"))
+
+
+def test_manifold_mixup_keeps_half_precision() -> None:
     method, network, _ = build("manifold_mixup", KEY, "layer2.0")
-    seen = []
-    for expert in network.experts:
-        expert.backbone.layer2[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    seen: list[torch.dtype] = []
+    for expert in experts_of(network):
+        behind: nn.Module = expert.backbone.get_submodule("layer2.1")
+        behind.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         method.training_step(batch())
     assert seen == [torch.bfloat16] * 2
 
 
-def test_outside_of_a_step_the_network_is_as_ever():
+def test_manifold_mixup_leaves_the_network_as_it_was() -> None:
     method, network, _ = build("manifold_mixup", KEY, "layer1")
     before = network(batch().images[0])
     method.training_step(batch())
     assert torch.equal(network(batch().images[0]).logits, before.logits)
     assert method.state_dict() == {} and list(method.parameters()) == []
-    with pytest.raises(TypeError, match="share"):
-        network(batch().images[0], share=torch.ones(7))
+    with pytest.raises(TypeError, match="lam"):
+        network(batch().images[0], lam=torch.ones(7))
 
 
-@pytest.mark.parametrize(
-    ("location", "message"),
-    [
-        ("layer3", r"^{} is 'layer3', which the backbone does not have; there is: pool, fc, layer1, layer2, shared, "
-         r"never, pair, folded, and the modules inside these by their dotted names; did you mean layer2\?$"),
-        ("layer2.7", r"^{} is 'layer2.7', which the backbone does not have"),
-        ("", r"^{} is '', which the backbone does not have"),
-    ],
-)  # fmt: skip
-def test_modules_that_are_not_there_are_refused_before_training(location, message):
-    with pytest.raises(UserError, match=message.format(KEY)):
+THERE_IS = "pool, fc, layer1, layer2, shared, never, pair, folded"
+MISSING = [
+    (
+        "layer3",
+        f"is 'layer3', which the backbone does not have; there is: {THERE_IS}, and the modules inside these by their "
+        "dotted names; did you mean layer2?",
+    ),
+    ("layer2.7", "is 'layer2.7', which the backbone does not have"),
+    ("", "is '', which the backbone does not have"),
+]
+
+
+@pytest.mark.parametrize(("location", "message"), MISSING)
+def test_manifold_mixup_refuses_unknown_modules(location: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(f'{KEY} {message}')}"):
         build("manifold_mixup", KEY, location)
 
 
 @pytest.mark.parametrize("location", ["pool", "fc", "layer3", "layer2.4"])
-def test_the_backbone_of_cifar_has_the_released_places(location):
-    build("manifold_mixup", KEY, location, "BACKBONE.MULTI_NETWORK_TYPE", ["res32_cifar"])
+def test_manifold_mixup_takes_the_released_locations(location: str) -> None:
+    build("manifold_mixup", KEY, location, backbone="res32_cifar")
 
 
-@pytest.mark.parametrize(
-    ("location", "message"),
-    [
-        ("shared", "the network calls more than once"),
-        ("never", "the network never calls"),
-        ("pair", "does not put out one tensor with a row per image"),
-        ("folded", "does not put out one tensor with a row per image"),
-    ],
-)
-@pytest.mark.parametrize("wrap", [lambda network: network, lambda network: Devices(network, 2)], ids=["one", "two"])
-def test_modules_behind_which_nothing_can_be_mixed_are_told_in_the_first_step(location, message, wrap):
+UNMIXABLE = [
+    ("shared", "the network calls more than once"),
+    ("never", "the network never calls"),
+    ("pair", "does not return one tensor with a row per image"),
+    ("folded", "does not return one tensor with a row per image"),
+]
+
+
+@pytest.mark.parametrize(("location", "message"), UNMIXABLE)
+@pytest.mark.parametrize("wrap", [None, devices(2)], ids=["one device", "two devices"])
+def test_manifold_mixup_refuses_unmixable_modules_in_the_first_step(
+    location: str, message: str, wrap: Wrap | None
+) -> None:
     method, network, _ = build("manifold_mixup", KEY, location, wrap=wrap)
     for _ in range(2):
         with pytest.raises(UserError) as error:
             method.training_step(batch())
         assert str(error.value) == f"{KEY} is '{location}', which {message}; name another module"
-        assert not handles(network)
+        assert not hooks(network)
     assert network(batch().images[0]).logits.shape == (2, 7, 4)
 
 
-def test_another_error_goes_before(monkeypatch):
+def fail(features: Tensor) -> Tensor:
+    raise ZeroDivisionError
+
+
+def test_manifold_mixup_removes_its_hooks_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     method, network, _ = build("manifold_mixup", KEY, "layer2")
-    monkeypatch.setattr(network.experts[1].head, "forward", lambda features: 1 / 0)
+    assert isinstance(network, Network)
+    monkeypatch.setattr(experts_of(network)[1].head, "forward", fail)
     with pytest.raises(ZeroDivisionError):
         method.training_step(batch())
-    assert not handles(network)
+    assert not hooks(network)

@@ -1,121 +1,122 @@
+"""Remix: mixup whose labels favor the smaller class."""
+
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
-from mixing_parts import COUNTS, batch, build, by_hand, check, fix_share
+from torch import Tensor
 
-from longtail.losses import CrossEntropy
+from longtail.losses import CrossEntropy, Loss
 from longtail.methods import Remix, stacked_views
-from longtail.models import Output
+from longtail.models import Network, Output
+from tests.helpers.methods import LinearExperts, check_gradients
+from tests.helpers.mixing import COUNTS, batch, build, check_mixed, experts_of, fix_lam, logits_of, mixed_by_hand
 
 RELEASED = ["TRAIN.COMBINER.REMIX.RELEASED", True]
+KAPPA, TAU = "TRAIN.COMBINER.REMIX.KAPPA", "TRAIN.COMBINER.REMIX.TAU"
 
 
-def shares_of_labels(first, second, share, counts, kappa, tau):
-    """The share of each row's own label, by the rule of the paper, one row at a time."""
-    shares = []
+def label_weights(first: Tensor, second: Tensor, *, lam: float, kappa: float, tau: float) -> list[float]:
+    """Return the weight of each row's own label, by the rule of the paper, one row at a time."""
+    weights = []
     for own, other in zip(first.tolist(), second.tolist(), strict=True):
-        one = share
-        if share < tau and counts[own] / counts[other] >= kappa:
-            one = 0.0
-        if 1 - share < tau and kappa * counts[own] / counts[other] <= 1:
-            one = 1.0
-        shares.append(one)
-    return shares
+        weight = lam
+        if lam < tau and COUNTS[own] / COUNTS[other] >= kappa:
+            weight = 0.0
+        if 1 - lam < tau and kappa * COUNTS[own] / COUNTS[other] <= 1:
+            weight = 1.0
+        weights.append(weight)
+    return weights
 
 
-def per_row(network, loss, images, first, second, shares):
-    """Mean over the rows of the mixed losses, each row a batch of its own; summed over the experts."""
-    logits = [expert(images)[0] for expert in network.experts]
+def row_by_row(
+    network: Network, loss: Loss, *, images: Tensor, first: Tensor, second: Tensor, weights: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Return the mean over the rows of the mixed losses, each row a batch of its own, summed over the experts."""
+    logits = [logits_of(expert, images) for expert in experts_of(network)]
     rows = [
-        share * loss(one[i : i + 1], first[i : i + 1]) + (1 - share) * loss(one[i : i + 1], second[i : i + 1])
-        for one in logits
-        for i, share in enumerate(shares)
+        weight * loss(head[i : i + 1], first[i : i + 1]) + (1 - weight) * loss(head[i : i + 1], second[i : i + 1])
+        for head in logits
+        for i, weight in enumerate(weights)
     ]
-    return sum(rows) / len(first), torch.stack(logits)
+    return torch.stack(rows).sum() / len(first), torch.stack(logits)
+
+
+def one_step(method: Any, seed: int = 6) -> tuple[Any, Tensor, Tensor, Tensor]:
+    """Return a step, and the images, labels and partners' labels that it mixed."""
+    images, first = stacked_views(batch())
+    torch.manual_seed(seed)
+    step = method.training_step(batch())
+    torch.manual_seed(seed)
+    partners = torch.randperm(len(first))
+    return step, torch.stack([images, images[partners]]), first, first[partners]
 
 
 @pytest.mark.parametrize(
-    ("share", "average", "expected"),
+    ("lam", "average", "expected"),
     [(0.3, True, 1.802399), (0.3, False, 1.965625), (0.7, True, 0.683659), (0.7, False, 0.846885)],
 )
-def test_worked_example(share, average, expected):
+def test_remix_worked_example(lam: float, average: bool, expected: float) -> None:
     torch.manual_seed(0)
     logits = torch.randn(4, 3)
-    method = Remix(torch.nn.Identity(), CrossEntropy(), 1.0, [100, 20, 5], 3.0, 0.5, average)
+    method = Remix(LinearExperts(1), CrossEntropy(), alpha=1.0, class_counts=[100, 20, 5], average=average)
     first, second = torch.tensor([0, 0, 1, 2]), torch.tensor([2, 1, 0, 0])
-    step = method.step(Output(logits[None], logits[None]), first, second, torch.tensor(share))
+    step = method.step(Output(logits[None], logits[None]), first, second=second, lam=torch.tensor(lam))
     assert step.loss.item() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("kappa", [0.2, 1.0, 3.0, 15.0])  # 0.2: both rules may hold; 15: reached exactly
 @pytest.mark.parametrize("tau", [0.0, 0.5, 0.9])
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.6, 0.95])
-def test_every_pair_of_classes_is_labelled_as_by_hand(share, tau, kappa):
-    method = Remix(torch.nn.Identity(), CrossEntropy(), 1.0, COUNTS, kappa, tau)
+@pytest.mark.parametrize("lam", [0.2, 0.5, 0.6, 0.95])
+def test_remix_labels_of_every_pair_of_classes(lam: float, tau: float, kappa: float) -> None:
+    method = Remix(LinearExperts(1), CrossEntropy(), alpha=1.0, class_counts=COUNTS, kappa=kappa, tau=tau)
     first, second = torch.cartesian_prod(torch.arange(4), torch.arange(4)).T
     logits = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
-    step = method.step(Output(logits[None], logits[None]), first, second, torch.tensor(share))
+    step = method.step(Output(logits[None], logits[None]), first, second=second, lam=torch.tensor(lam))
     log_p = logits.log_softmax(1)
-    shares = shares_of_labels(first, second, share, COUNTS, kappa, tau)
-    rows = [one * log_p[i, first[i]] + (1 - one) * log_p[i, second[i]] for i, one in enumerate(shares)]
-    torch.testing.assert_close(step.loss, -sum(rows) / 16)
+    weights = label_weights(first, second, lam=lam, kappa=kappa, tau=tau)
+    rows = [w * log_p[i, first[i]] + (1 - w) * log_p[i, second[i]] for i, w in enumerate(weights)]
+    torch.testing.assert_close(step.loss, -torch.stack(rows).mean())
 
 
 @pytest.mark.parametrize("kappa", [1.0, 3.0])
 @pytest.mark.parametrize("tau", [0.5, 0.9])
-@pytest.mark.parametrize("share", [0.2, 0.6])
-def test_labels_are_mixed_row_by_row_as_by_hand(share, tau, kappa, monkeypatch):
-    method, network, loss = build("remix", "TRAIN.COMBINER.REMIX.KAPPA", kappa, "TRAIN.COMBINER.REMIX.TAU", tau)
-    fix_share(method, monkeypatch, share)
-    images, first = stacked_views(batch())
-    torch.manual_seed(6)
-    step = method.training_step(batch())
-    torch.manual_seed(6)
-    partners = torch.randperm(len(first))
-    second = first[partners]
-    shares = shares_of_labels(first, second, share, COUNTS, kappa, tau)
-    mixed = share * images + (1 - share) * images[partners]
-    expected, logits = per_row(network, loss, mixed, first, second, shares)
+@pytest.mark.parametrize("lam", [0.2, 0.6])
+def test_remix_matches_loop(lam: float, tau: float, kappa: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, network, loss = build("remix", KAPPA, kappa, TAU, tau)
+    fix_lam(method, monkeypatch, lam)
+    step, (images, others), first, second = one_step(method)
+    weights = label_weights(first, second, lam=lam, kappa=kappa, tau=tau)
+    mixed = lam * images + (1 - lam) * others
+    expected, logits = row_by_row(network, loss, images=mixed, first=first, second=second, weights=weights)
     torch.testing.assert_close(step.loss, expected)
     torch.testing.assert_close(step.logits, logits)
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for one, other in zip(*(torch.autograd.grad(value, parameters) for value in (step.loss, expected)), strict=True):
-        torch.testing.assert_close(one, other)
+    check_gradients(step.loss, expected, network)
 
 
-@pytest.mark.parametrize("share", [0.2, 0.8])
-def test_the_released_average_is_mixup_with_the_mean_share(share, monkeypatch):
+@pytest.mark.parametrize("lam", [0.2, 0.8])
+def test_remix_released_is_mixup_with_the_mean_weight(lam: float, monkeypatch: pytest.MonkeyPatch) -> None:
     method, network, loss = build("remix", *RELEASED)
-    fix_share(method, monkeypatch, share)
-    images, first = stacked_views(batch())
-    torch.manual_seed(6)
-    step = method.training_step(batch())
-    torch.manual_seed(6)
-    partners = torch.randperm(len(first))
-    second = first[partners]
-    mean = float(torch.tensor(shares_of_labels(first, second, share, COUNTS, 3.0, 0.5)).mean())
-    assert mean != pytest.approx(share)
-    expected, logits = by_hand(
-        network, loss, share * images + (1 - share) * images[partners], first, second, torch.tensor(mean)
-    )
-    check(step, network, expected, logits, first, second, mean)
+    fix_lam(method, monkeypatch, lam)
+    step, (images, others), first, second = one_step(method)
+    mean = float(torch.tensor(label_weights(first, second, lam=lam, kappa=3.0, tau=0.5)).mean())
+    assert mean != pytest.approx(lam)
+    mixed = lam * images + (1 - lam) * others
+    by_hand = mixed_by_hand(network, loss, images=mixed, first=first, second=second, lam=mean)
+    check_mixed(step, network, by_hand, first=first, second=second, lam=mean)
 
 
-def test_with_class_weights_the_labels_that_count_are_weighed(monkeypatch):
+def test_remix_with_class_weights_divides_by_those_of_the_used_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     method, network, loss = build("remix", "LOSS.LOSS_TYPE", "CostSensitiveCE")
-    fix_share(method, monkeypatch, 0.2)
-    images, first = stacked_views(batch())
-    torch.manual_seed(6)
-    step = method.training_step(batch())
-    torch.manual_seed(6)
-    partners = torch.randperm(len(first))
-    second = first[partners]
+    fix_lam(method, monkeypatch, 0.2)
+    step, (images, others), first, second = one_step(method)
     weights = [min(COUNTS) / count for count in COUNTS]
-    mixed = 0.2 * images + 0.8 * images[partners]
-    expected = 0
-    for expert in network.experts:
-        log_p = expert(mixed)[0].log_softmax(1)
+    expected = torch.zeros(())
+    for expert in experts_of(network):
+        log_p = logits_of(expert, 0.2 * images + 0.8 * others).log_softmax(1)
         for part, labels in ((0.2, first), (0.8, second)):
-            above, below = 0, 0
+            above, below = torch.zeros(()), 0.0
             for row, (own, other) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
                 label = other if COUNTS[own] >= 3 * COUNTS[other] else int(labels[row])
                 above, below = above - weights[label] * log_p[row, label], below + weights[label]
@@ -125,16 +126,16 @@ def test_with_class_weights_the_labels_that_count_are_weighed(monkeypatch):
 
 
 @pytest.mark.parametrize("overrides", [[], RELEASED])
-def test_with_a_factor_that_no_classes_reach_it_is_mixup(overrides):
+def test_remix_with_an_unreachable_kappa_is_mixup(overrides: list[Any]) -> None:
     losses = []
-    for name, *more in (("mixup",), ("remix", "TRAIN.COMBINER.REMIX.KAPPA", 1000.0, *overrides)):
-        method, _, _ = build(name, *more)
+    for name, *more in (("mixup",), ("remix", KAPPA, 1000.0, *overrides)):
+        method, _, _ = build(str(name), *more)
         torch.manual_seed(3)
         losses.append(method.training_step(batch()).loss)
-    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(losses[0], losses[1])
 
 
-def test_the_sizes_of_the_classes_are_not_part_of_the_state():
+def test_remix_reads_class_counts_from_the_data() -> None:
     method, _, _ = build("remix")
     assert method.counts.tolist() == COUNTS
     assert method.state_dict() == {}

@@ -1,33 +1,34 @@
-"""Class activation maps against a loop."""
+"""Class activation maps against loops."""
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from longtail.config import load_config
 from longtail.errors import UserError
-from longtail.models import HEADS, Expert, build_model
+from longtail.models import HEADS, Expert
 from longtail.models.activation_maps import activation_maps, class_weights
+from tests.helpers.networks import expert_of, res32
 
 
 class Features(nn.Module):
-    """A backbone that gives what it is given."""
+    """A backbone that returns its input."""
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return images
 
 
-def expert_of(features, classes, head="FC"):
+def expert_with(features: int, classes: int, head: str = "FC") -> Expert:
     torch.manual_seed(0)
     return Expert(Features(), HEADS.get(head)(load_config(), features, classes)).eval()
 
 
 @pytest.mark.parametrize("head", list(HEADS))
-def test_maps_are_weighted_sums_of_the_features(head):
-    expert = expert_of(5, 3, head)
+def test_activation_maps_match_loop(head: str) -> None:
+    expert = expert_with(5, 3, head)
     features = torch.randn(4, 5, 2, 3, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([2, 0, 1, 2])
-    maps = activation_maps(expert, features, labels)
+    maps = activation_maps(expert, features, labels=labels)
     weight = class_weights(expert)
     assert weight.shape == (3, 5)
     for sample in range(4):
@@ -37,29 +38,33 @@ def test_maps_are_weighted_sums_of_the_features(head):
                 for d in range(5):
                     naive[row, column] += weight[labels[sample], d] * features[sample, d, row, column]
         naive -= naive.min()
-        assert torch.allclose(maps[sample], naive / naive.max(), atol=1e-6)
+        torch.testing.assert_close(maps[sample], naive / naive.max(), rtol=0, atol=1e-6)
 
 
-def test_the_mean_of_a_raw_map_is_the_logit():
-    network = build_model(load_config(None, ["BACKBONE.TYPE", "res32_cifar", "CLASSIFIER.BIAS", False]), 4).eval()
+def test_activation_maps_mean_of_the_raw_map_is_the_logit() -> None:
+    network = res32("CLASSIFIER.BIAS", False, num_classes=4)
+    network.eval()
     images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0, 3, 1])
-    expert = network.experts[0]
+    expert = expert_of(network)
     raw = torch.einsum("bdhw,bd->bhw", expert.backbone(images), expert.head.weight[labels])
-    assert torch.allclose(raw.mean((1, 2)), network(images).logits[0, range(3), labels], atol=1e-4)
+    logits = network(images).logits[0, torch.arange(3), labels]
+    torch.testing.assert_close(raw.mean((1, 2)), logits, rtol=0, atol=1e-4)
     low, high = raw.amin((1, 2), keepdim=True), raw.amax((1, 2), keepdim=True)
-    assert torch.allclose(activation_maps(expert, images, labels), (raw - low) / (high - low), atol=1e-4)
+    maps = activation_maps(expert, images, labels=labels)
+    torch.testing.assert_close(maps, (raw - low) / (high - low), rtol=0, atol=1e-4)
 
 
-def test_a_flat_map_is_zero():
-    assert activation_maps(expert_of(2, 2), torch.ones(1, 2, 3, 3), torch.tensor([0])).eq(0).all()
+def test_activation_maps_constant_map_is_zero() -> None:
+    maps = activation_maps(expert_with(2, 2), torch.ones(1, 2, 3, 3), labels=torch.tensor([0]))
+    assert maps.eq(0).all()
 
 
-def test_vectors_have_no_maps():
+def test_activation_maps_refuse_backbones_that_give_vectors() -> None:
     with pytest.raises(UserError, match="need a backbone that gives feature maps; Features gives vectors"):
-        activation_maps(expert_of(2, 2), torch.ones(1, 2), torch.tensor([0]))
+        activation_maps(expert_with(2, 2), torch.ones(1, 2), labels=torch.tensor([0]))
 
 
-def test_a_head_without_a_matrix_is_refused():
+def test_class_weights_refuse_heads_without_a_matrix() -> None:
     with pytest.raises(UserError, match="a weight for each class; Identity has none"):
         class_weights(Expert(Features(), nn.Identity()))

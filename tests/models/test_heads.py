@@ -1,77 +1,119 @@
+"""Heads."""
+
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
 from longtail.config import load_config
 from longtail.errors import UserError
-from longtail.models import HEADS
+from longtail.models import HEADS, needs_first_stage
+from longtail.models.heads import NormHead, l2_normalize
+from tests.helpers.golden import Case, record, relative_error, tensor
+from tests.helpers.losses import grad
 
 B, D, C = 6, 8, 5
+CASES = [case for case in record("sbcl_stage2")["cases"] if case["kind"] == "normed_linear"]
+cosine_heads = pytest.mark.parametrize("kind", ["FCNorm", "cos"])
 
 
-def build(kind, *overrides):
+def build(kind: str, *overrides: Any) -> Any:
     torch.manual_seed(0)
     return HEADS.get(kind)(load_config(None, overrides), D, C)
 
 
-def naive_cosines(features, weight):
+def cosines_loop(features: Tensor, weight: Tensor) -> Tensor:
     return torch.tensor([[float(f @ w / (f.norm() * w.norm())) for w in weight.detach()] for f in features])
 
 
 @pytest.fixture
-def features():
+def features() -> Tensor:
     return torch.randn(B, D, generator=torch.Generator().manual_seed(1))
 
 
-def test_linear_head(features):
+def test_l2_normalize_gives_unit_rows_and_zeros() -> None:
+    rows = torch.tensor([[3.0, 4.0], [0.0, 1e-8], [0.0, 0.0]]).requires_grad_()
+    result = l2_normalize(rows)
+    torch.testing.assert_close(result, torch.tensor([[0.6, 0.8], [0, 0], [0, 0]]))
+    result.sum().backward()
+    assert grad(rows).isfinite().all() and not grad(rows)[1:].any()
+
+
+def test_l2_normalize_returns_float32() -> None:
+    assert l2_normalize(torch.ones(2, 3, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def test_linear_head(features: Tensor) -> None:
     head = build("FC")
     torch.testing.assert_close(head(features), features @ head.weight.T + head.bias)
     assert build("FC", "CLASSIFIER.BIAS", False).bias is None
 
 
-def test_norm_head_gives_plain_cosines(features):
+def test_norm_head_matches_loop(features: Tensor) -> None:
     head = build("FCNorm")
-    torch.testing.assert_close(head(features), naive_cosines(features, head.weight))
+    torch.testing.assert_close(head(features), cosines_loop(features, head.weight))
     assert [name for name, _ in head.named_parameters()] == ["weight"]
 
 
-def test_columns_of_the_norm_head_begin_at_length_one():
+def test_norm_head_initial_columns_have_length_1() -> None:
     weight = build("FCNorm").weight
     assert weight.shape == (C, D)
     torch.testing.assert_close(weight.norm(dim=0), torch.ones(D))
 
 
-def test_cosine_head_scales_and_adds_its_bias(features):
+def test_norm_head_golden_cases_are_complete() -> None:
+    assert len(CASES) == 2
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_norm_head_matches_golden(case: Case) -> None:
+    names = ("features", "weight", "logits", "grad_of_logits", "grad_features", "grad_weight")
+    features, weight, logits, above, *gradients = (tensor("sbcl_stage2", f"{case['id']}.{name}") for name in names)
+    head = NormHead(weight.shape[0], weight.shape[1])
+    head.weight.data.copy_(weight.T)
+    features = features.clone().requires_grad_()
+    found = head(features)
+    found.backward(above)
+    values = (found.detach(), grad(features), grad(head.weight).T)
+    for value, golden in zip(values, (logits, *gradients), strict=True):
+        assert relative_error(value, golden) < 1e-5
+
+
+def test_cosine_head_matches_loop(features: Tensor) -> None:
     head = build("cos", "CLASSIFIER.COS_SCALE", 32)
     with torch.no_grad():
         head.bias.copy_(torch.arange(C))
-    torch.testing.assert_close(head(features), 32 * naive_cosines(features, head.weight) + torch.arange(C))
+    torch.testing.assert_close(head(features), 32 * cosines_loop(features, head.weight) + torch.arange(C))
 
 
-def test_weights_of_the_cosine_head_begin_within_its_bound():
+def test_cosine_head_initial_weights_are_within_the_bound() -> None:
     weight = build("cos").weight
     assert weight.abs().max() <= D**-0.5
     assert weight.abs().max() > 0.8 * D**-0.5
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_the_bias_of_the_cosine_head_is_trained_or_zero(train):
+def test_cosine_head_bias_is_trained_or_zero(train: bool) -> None:
     head = build("cos", "CLASSIFIER.BIAS", train)
     assert head.bias.requires_grad is train
     assert torch.equal(head.bias, torch.zeros(C))
     assert "bias" in head.state_dict()
 
 
-@pytest.mark.parametrize("kind", ["FCNorm", "cos"])
-def test_cosines_do_not_depend_on_lengths(kind, features):
+@cosine_heads
+def test_cosine_heads_do_not_depend_on_lengths(kind: str, features: Tensor) -> None:
     head = build(kind)
     torch.testing.assert_close(head(features * 1000), head(features))
     torch.testing.assert_close(head(features * 1e-3), head(features))
 
 
-@pytest.mark.parametrize("kind", ["FCNorm", "cos"])
+@cosine_heads
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e-8, 1e-5, 1e5])
 @pytest.mark.parametrize("bf16", [False, True])
-def test_features_of_any_length_give_finite_values_and_gradients(kind, size, bf16, features):
+def test_cosine_heads_are_finite_for_features_of_any_length(
+    kind: str, size: float, bf16: bool, features: Tensor
+) -> None:
     head = build(kind)
     features = features.clone()
     features[0] *= size
@@ -80,15 +122,15 @@ def test_features_of_any_length_give_finite_values_and_gradients(kind, size, bf1
         logits = head(features)
     logits.float().square().sum().backward()
     assert logits.isfinite().all()
-    assert features.grad.isfinite().all() and head.weight.grad.isfinite().all()
+    assert grad(features).isfinite().all() and head.weight.grad.isfinite().all()
     if size < 1e-6:
         assert torch.equal(logits[0].float(), torch.zeros(C))
-        assert torch.equal(features.grad[0], torch.zeros(D))
-    assert features.grad[1:].abs().max() > 0
+        assert torch.equal(grad(features)[0], torch.zeros(D))
+    assert grad(features)[1:].abs().max() > 0
 
 
-@pytest.mark.parametrize("kind", ["FCNorm", "cos"])
-def test_a_class_weight_of_zero_gives_finite_values_and_gradients(kind, features):
+@cosine_heads
+def test_cosine_heads_are_finite_for_a_class_weight_of_zero(kind: str, features: Tensor) -> None:
     head = build(kind)
     with torch.no_grad():
         head.weight[2] = 0
@@ -98,29 +140,31 @@ def test_a_class_weight_of_zero_gives_finite_values_and_gradients(kind, features
     assert head.weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("kind", ["FCNorm", "cos"])
-def test_half_precision_features_are_normalised_in_float32(kind, features):
+@cosine_heads
+def test_cosine_heads_normalize_half_precision_features_in_float32(kind: str, features: Tensor) -> None:
     head = build(kind)
     torch.testing.assert_close(head((features * 200).half()), head(features), rtol=2e-3, atol=2e-3)
 
 
-def test_an_unknown_head_is_told_with_the_nearest():
-    with pytest.raises(
-        UserError, match="unknown head 'FCNrom'; there is: FC, FCNorm, LWS, cRT, cos; did you mean FCNorm"
-    ):
+def test_unknown_head_lists_the_nearest() -> None:
+    message = r"^unknown head 'FCNrom'; there is: FC, FCNorm, .*cos.*; did you mean FCNorm\?$"
+    with pytest.raises(UserError, match=message):
         build("FCNrom")
 
 
-def test_the_retrained_head_is_linear(features):
+# Heads of a second stage
+
+
+def test_retrained_head_is_linear(features: Tensor) -> None:
     head = build("cRT")
     torch.testing.assert_close(head(features), features @ head.weight.T + head.bias)
     assert list(head.state_dict()) == ["weight", "bias"]
     assert build("cRT", "CLASSIFIER.BIAS", False).bias is None
 
 
-def test_the_scaled_head_multiplies_weight_and_bias(features):
+def test_scaled_head_scales_weight_and_bias(features: Tensor) -> None:
     head = build("LWS")
-    torch.testing.assert_close(head(features), features @ head.fc.weight.T + head.fc.bias)  # scales begin at 1
+    torch.testing.assert_close(head(features), features @ head.fc.weight.T + head.fc.bias)  # scales start at 1
     with torch.no_grad():
         head.scales.copy_(torch.arange(C))
     expected = [[c * (f @ head.fc.weight[c] + head.fc.bias[c]) for c in range(C)] for f in features]
@@ -129,17 +173,27 @@ def test_the_scaled_head_multiplies_weight_and_bias(features):
     assert build("LWS", "CLASSIFIER.BIAS", False).fc.bias is None
 
 
-def test_only_the_scales_of_the_scaled_head_are_trained(features):
+def test_scaled_head_trains_its_scales_only(features: Tensor) -> None:
     head = build("LWS")
     head(features).square().sum().backward()
     assert [name for name, parameter in head.named_parameters() if parameter.requires_grad] == ["scales"]
     assert head.scales.grad.abs().max() > 0 and head.fc.weight.grad is None
 
 
-def test_a_scale_acts_on_its_own_class_only(features):
+def test_scaled_head_each_scale_acts_on_its_own_class(features: Tensor) -> None:
     head = build("LWS", "CLASSIFIER.BIAS", False)
     before = head(features)
     with torch.no_grad():
         head.scales[2] = 3
-    changed = (head(features) / before).mean(0)
-    torch.testing.assert_close(changed, torch.tensor([1.0, 1, 3, 1, 1]))
+    torch.testing.assert_close((head(features) / before).mean(0), torch.tensor([1.0, 1, 3, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("FC", False), ("FCNorm", False), ("cos", False), ("cRT", True), ("LWS", True)]
+)
+def test_needs_first_stage(kind: str, expected: bool) -> None:
+    torch.manual_seed(0)
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    assert needs_first_stage(load_config(None, ["CLASSIFIER.TYPE", kind])) is expected
+    assert torch.equal(torch.rand(1), after)  # no random numbers are drawn

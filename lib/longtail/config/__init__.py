@@ -5,7 +5,7 @@ from longtail.config.files import configs_folder, find_config, is_recipe, short_
 from longtail.config.keys import KEYS
 from longtail.config.loading import changed, load_config, split_paths
 from longtail.config.names import RELEASED_DATASETS, RELEASED_METHODS, expert_backbones
-from longtail.config.yaml_files import read_yaml
+from longtail.config.yaml_files import read_yaml, to_yaml
 
 __all__ = [
     "KEYS",
@@ -21,5 +21,6 @@ __all__ = [
     "read_yaml",
     "short_names",
     "split_paths",
+    "to_yaml",
     "value_of",
 ]

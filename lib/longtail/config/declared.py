@@ -12,6 +12,7 @@ from longtail.errors import UserError
 from longtail.registry import nearest
 from longtail.user_files import check_path
 
+LONGEST = 40  # digits of a number that are shown
 _ITEMS = {"name": "names", "int": "whole numbers", "float": "numbers"}
 
 
@@ -100,16 +101,21 @@ def _check_number(name: str, key: Key, value: float) -> None:
     low, high = key.low, LARGEST if key.high is None else key.high
     if value == key.never and not isinstance(value, bool):
         return
-    if math.isfinite(value) and (low is None or value >= low) and value <= high and (value > 0 or not key.positive):
+    if _is_finite(value) and (low is None or value >= low) and value <= high and (value > 0 or not key.positive):
         return
     never = f", or {key.never} for never" if key.never is not None else ""
-    raise UserError(f"{name} is {value!r}; it must be {_range(key, value)}{never}")
+    shown = repr(value) if len(repr(value)) <= LONGEST else f"{repr(value)[:LONGEST]}..."
+    raise UserError(f"{name} is {shown}; it must be {_range(key, value)}{never}")
+
+
+def _is_finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)  # an int may be too large for a float
 
 
 def _range(key: Key, value: float) -> str:
     """Return the allowed range in words; the default upper bound is named only where it is what was passed."""
     high = key.high
-    if high is None and (not math.isfinite(value) or value > LARGEST):
+    if high is None and (not _is_finite(value) or value > LARGEST):
         high = LARGEST
     if key.positive:
         return f"greater than 0 and at most {_spell(high)}" if high is not None else "greater than 0"

@@ -1,4 +1,4 @@
-"""Reading YAML files of KEY: VALUE lines, as they are written.
+"""Reading YAML files of KEY: VALUE lines, as they are written, and writing them.
 
 YAML 1.1 reads `12:30` as 750, `010` as 8, `1_000` as 1000, `2026-01-31` as a date and `no` as False. Here these are
 texts; a key that needs a number or a truth value parses them itself or refuses them.
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yacs.config import CfgNode
 
 from longtail.errors import UserError
 from longtail.user_files import read_text, shown
@@ -35,7 +36,8 @@ _TAGS = {  # kinds of plain scalars; everything else is a text
     "tag:yaml.org,2002:int": (re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), "-+0123456789"),
     "tag:yaml.org,2002:float": (
         re.compile(
-            r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN)$"
+            r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?[0-9]+[eE][-+]?[0-9]+$"
+            r"|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN)$"
         ),
         "-+0123456789.",
     ),
@@ -45,6 +47,24 @@ _TAGS = {  # kinds of plain scalars; everything else is a text
 _Loader.yaml_implicit_resolvers = {}
 for _tag, (_pattern, _first) in _TAGS.items():
     _Loader.add_implicit_resolver(_tag, _pattern, [*_first.replace("\0", ""), *([""] if "\0" in _first else [])])
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """A YAML dumper that quotes texts which other readers, or the one above, would read as something else."""
+
+
+_FLOAT = "tag:yaml.org,2002:float"
+_Dumper.add_implicit_resolver(_FLOAT, _TAGS[_FLOAT][0], [*_TAGS[_FLOAT][1]])
+
+
+def to_yaml(cfg: CfgNode) -> str:
+    """Return a config as the text of a YAML file, from which `load_config` makes the same config."""
+    text: str = yaml.dump(_plain(cfg), Dumper=_Dumper)
+    return text
+
+
+def _plain(value: Any) -> Any:
+    return {key: _plain(entry) for key, entry in value.items()} if isinstance(value, dict) else value
 
 
 def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:

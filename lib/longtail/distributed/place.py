@@ -96,13 +96,14 @@ def parse_devices(gpus: str | None) -> list[torch.device]:
     if gpus.strip() == "cpu":
         return [CPU]
     available = f"this machine has {count} GPUs" + (f" (0 to {count - 1})" if count else "; cpu is allowed")
-    indices = [part.strip() for part in gpus.split(",")]
-    if not all(index.isdigit() for index in indices) or len(set(indices)) < len(indices):
+    parts = [part.strip() for part in gpus.split(",")]
+    indices = [int(part) for part in parts if part.isdecimal() and len(part) < 9]
+    if len(set(indices)) < len(parts):
         raise UserError(f"GPUs {gpus!r}: expected cpu, or different numbers such as 0 or 0,1; {available}")
     for index in indices:
-        if int(index) >= count:
+        if index >= count:
             raise UserError(f"GPU {index} does not exist: {available}")
-    return [torch.device("cuda", int(index)) for index in indices]
+    return [torch.device("cuda", index) for index in indices]
 
 
 def _own_device(devices: list[torch.device], world: World) -> torch.device:

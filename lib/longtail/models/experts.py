@@ -53,6 +53,7 @@ class Expert(nn.Module):
         """
         self.backbone.requires_grad_(False)
         self.freeze_bn_stats = freeze_bn_stats
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> "Expert":
         """Set training or evaluation mode; a backbone with frozen statistics is always in evaluation mode."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from longtail.config import KEYS, flatten, load_config, value_of
+from longtail.config import KEYS, flatten, load_config, to_yaml, value_of
 from longtail.errors import UserError
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_inputs, input_keys, input_records
@@ -109,7 +109,7 @@ def create_run(cfg: CfgNode) -> RunDirectory:
     except OSError as error:
         raise os_error(error, parent_of_runs(cfg), kind="run directory", verb="written") from None
     run.lock()
-    run.write_text(run.config.name, absolute_paths(cfg).dump())
+    run.write_text(run.config.name, to_yaml(absolute_paths(cfg)))
     run.write_json(run.inputs.name, input_records(cfg))
     return run
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.config import expert_backbones
+from longtail.config import expert_backbones, to_yaml
 from longtail.data import ImageSet, Normalize, build_normalize, build_splits
 from longtail.data.augment import build_policy, evaluation_transforms
 from longtail.data.augment.placement import Axis, map_to_image, view_axes
@@ -78,7 +78,7 @@ def generate(cfg: CfgNode, *, place: Place) -> Path:
         return target
     device = place.devices[0]
     expert = _expert(cfg, images.num_classes).to(device).eval()
-    folder.claim(cfg.dump())
+    folder.claim(to_yaml(cfg))
     try:
         _Generator(cfg, expert, device=device, plan=plan, folder=folder).run(pixels)
         labels = [plan[k].label for k in range(len(plan))]

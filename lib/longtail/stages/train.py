@@ -43,7 +43,10 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
     check_training(cfg, place)
     with place.connected(60 * cfg.TRAIN.PEER_TIMEOUT), open_run(cfg, place, resume) as run:
         if run.finished:
-            logger.info("finished in %s; nothing is left to do (--resume never trains again)", run.directory.path if run.directory else "")
+            logger.info(
+                "finished in %s; nothing is left to do (--resume never trains again)",
+                run.directory.path if run.directory else "",
+            )
             return run.directory
         splits = build_splits(cfg)
         training = build_training(cfg, splits, place=place, source=source)

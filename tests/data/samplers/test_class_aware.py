@@ -4,9 +4,9 @@ import random
 
 import pytest
 import torch
-from golden_records import record, tensor
 
 from longtail.data.samplers.class_aware import ClassAware, class_aware_order
+from tests.helpers.golden import record, tensor
 
 COUNTS = [13, 8, 3, 1, 6]
 LABELS = torch.repeat_interleave(torch.arange(5), torch.tensor(COUNTS))[

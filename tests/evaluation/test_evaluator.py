@@ -1,0 +1,216 @@
+"""Evaluator: accuracy of every expert and of their ensemble."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.evaluation import ConfusionMatrix, Evaluator, shot_accuracy, topk_correct
+
+COUNTS = [200, 150, 60, 40, 15, 8, 2]
+C = len(COUNTS)
+
+
+def batch(experts: int = 3, *, size: int = 90, classes: int = C, coarse: bool = False) -> tuple[Tensor, Tensor]:
+    """Return logits and labels; coarse logits are full of ties."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(experts, size, classes, generator=generator)
+    labels = torch.randint(classes, (size,), generator=generator)
+    return (logits.round() if coarse else logits), labels
+
+
+def evaluated(logits: Tensor, labels: Tensor, **options: Any) -> Evaluator:
+    evaluator = Evaluator(logits.shape[2], logits.shape[0], class_counts=COUNTS[: logits.shape[2]], **options)
+    evaluator.update(logits, labels)
+    return evaluator
+
+
+def topk_loop(scores: Tensor, labels: Tensor, k: int) -> int:
+    hits = 0
+    for row, label in zip(scores.tolist(), labels.tolist(), strict=True):
+        hits += label in sorted(range(len(row)), key=lambda index: (-row[index], index))[:k]
+    return hits
+
+
+# topk_correct
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_topk_correct_matches_loop(coarse: bool) -> None:
+    logits, labels = batch(coarse=coarse)
+    found = topk_correct(logits, labels)
+    assert list(found) == [1, 2, 3, 5]
+    for k, counts in found.items():
+        assert counts.tolist() == [topk_loop(scores, labels, k) for scores in logits]
+        assert topk_correct(logits[0], labels)[k] == counts[0]
+
+
+def test_topk_correct_leaves_out_large_k() -> None:
+    logits, labels = batch(classes=4)
+    assert list(topk_correct(logits, labels)) == [1, 2, 3]
+    assert list(topk_correct(logits, labels, ks=(4, 5, 4))) == [4]
+    assert topk_correct(logits, labels, ks=(4,))[4].tolist() == [90, 90, 90]
+    with pytest.raises(ValueError, match="k >= 1"):
+        topk_correct(logits, labels, ks=(0,))
+
+
+def test_topk_correct_nan_ranks_last() -> None:
+    logits = torch.tensor([[float("nan"), 1.0, 0.0], [0.0, float("nan"), 1.0]])
+    assert topk_correct(logits, torch.tensor([0, 2]), ks=(1,))[1] == 1
+
+
+# Results
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_evaluator_results_match_the_definition(coarse: bool) -> None:
+    logits, labels = batch(coarse=coarse)
+    evaluator = evaluated(logits, labels)
+    results = evaluator.results()
+    mean = logits.mean(0)
+    for which, scores in enumerate([*logits, mean]):
+        cm = ConfusionMatrix(C)
+        cm.update(scores.argmax(-1), labels)
+        wanted: dict[str, float | None] = {f"top{k}": topk_loop(scores, labels, k) / 90 for k in (1, 2, 3, 5)}
+        wanted |= {name: value for name, value in shot_accuracy(cm, COUNTS).items() if name != "all"}
+        ensemble = which == len(logits)
+        assert (results["ensemble"] if ensemble else results["experts"][which]) == wanted
+        assert torch.equal(evaluator.confusion("ensemble" if ensemble else which).matrix, cm.matrix)
+        assert wanted["top1"] == cm.accuracy()
+    assert results["loss"] == pytest.approx(float(F.cross_entropy(mean.double(), labels)), rel=1e-6)
+
+
+def test_evaluator_ensemble_is_the_mean_of_raw_logits() -> None:
+    # A mean of probabilities, and a vote, would choose class 1.
+    logits = torch.tensor([[[9.0, 0, 0]], [[0, 4.0, 0]], [[0, 4.0, 0]]])
+    evaluator = Evaluator(3, 3, class_counts=[9, 9, 9])
+    evaluator.update(logits, torch.tensor([0]))
+    assert evaluator.results()["ensemble"]["top1"] == 1
+
+
+def test_evaluator_averages_half_precision_in_float32() -> None:
+    logits = torch.tensor([[[512.0, 512.0]], [[1.0, 2.0]]], dtype=torch.bfloat16)  # in bf16 the mean is a tie
+    evaluator = Evaluator(2, 2, class_counts=[9, 9])
+    evaluator.update(logits, torch.tensor([1]))
+    assert evaluator.results()["ensemble"]["top1"] == 1
+
+
+def test_evaluator_states_of_shards_sum_to_the_whole() -> None:
+    logits, labels = batch(size=101)
+    whole = evaluated(logits, labels)
+    order = torch.randperm(101, generator=torch.Generator().manual_seed(2))
+    shards = [Evaluator(C, 3, class_counts=COUNTS).state()]  # one process sees no batch
+    for shard in order.split(40):
+        evaluator = Evaluator(C, 3, class_counts=COUNTS)
+        for index in shard.split(7):
+            evaluator.update(logits[:, index], labels[index])
+        shards.append(evaluator.state())
+    summed = Evaluator(C, 3, class_counts=COUNTS)
+    summed.load_state([torch.stack(parts).sum(0) for parts in zip(*shards, strict=True)])
+    for mine, wanted in zip(summed.state()[:3], whole.state()[:3], strict=True):
+        assert torch.equal(mine, wanted)
+    found, expected = summed.results(), whole.results()
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-9)
+    assert {**found, "loss": 0} == {**expected, "loss": 0}
+
+
+def test_evaluator_a_single_expert_is_the_ensemble() -> None:
+    evaluator = evaluated(*batch(experts=1))
+    results = evaluator.results()
+    assert results["experts"] == [results["ensemble"]]
+    assert torch.equal(evaluator.confusion(0).matrix, evaluator.confusion("ensemble").matrix)
+
+
+def test_evaluator_results_leave_out_what_does_not_exist() -> None:
+    logits, labels = batch(classes=4)
+    results = evaluated(logits, labels).results()
+    assert set(results["ensemble"]) == {"top1", "top2", "top3", "many", "medium"}
+    evaluator = Evaluator(4, 3, class_counts=[200, 50, 50, 5])
+    evaluator.update(logits, labels.clamp(max=2))  # class 3 has no samples
+    assert "few" not in evaluator.results()["ensemble"]
+
+
+def test_evaluator_results_without_samples() -> None:
+    assert Evaluator(4, 2, class_counts=[1, 2, 3, 4]).results() == {"ensemble": {}, "experts": [{}, {}]}
+    evaluator = Evaluator(4, 2, class_counts=[1, 2, 3, 4])
+    evaluator.update(torch.zeros(2, 0, 4), torch.zeros(0, dtype=torch.int64))
+    assert evaluator.results()["ensemble"] == {}
+
+
+def test_evaluator_uses_the_thresholds() -> None:
+    results, other = evaluated(*batch(), many=50, few=3).results(), evaluated(*batch()).results()
+    assert results["ensemble"]["many"] != other["ensemble"]["many"]
+
+
+def test_evaluator_counts_samples_with_non_finite_logits() -> None:
+    logits, labels = batch()
+    evaluator = evaluated(logits, labels)
+    assert evaluator.non_finite() == 0
+    logits[1, 3, 2], logits[2, 3, 0], logits[0, 5, 1] = float("nan"), float("inf"), float("-inf")
+    evaluator.update(logits, labels)
+    assert evaluator.non_finite() == 2
+
+
+# Errors
+
+
+@pytest.mark.parametrize(("shape", "labels"), [((2, 5, C), 5), ((3, 5, C + 1), 5), ((3, 5, C), 4), ((5, C), 5)])
+def test_evaluator_update_refuses_wrong_shapes(shape: tuple[int, ...], labels: int) -> None:
+    with pytest.raises(ValueError, match="should be"):
+        Evaluator(C, 3, class_counts=COUNTS).update(torch.zeros(shape), torch.zeros(labels, dtype=torch.int64))
+
+
+def test_evaluator_does_not_count_impossible_labels_and_reports_them() -> None:
+    logits, labels = batch()
+    evaluator = evaluated(logits, labels)
+    before = [part.clone() for part in evaluator.state()]
+    evaluator.update(logits[:, :2], torch.tensor([-1, C]))
+    after = evaluator.state()
+    assert all(torch.equal(after[i], before[i]) for i in (0, 1, 3))
+    with pytest.raises(ValueError, match="2 labels are outside"):
+        evaluator.results()
+    with pytest.raises(ValueError, match="2 labels are outside"):
+        evaluator.confusion(0)
+
+
+@pytest.mark.parametrize(("classes", "experts", "counts"), [(0, 1, []), (3, 0, [1, 2, 3]), (3, 1, [1, 2])])
+def test_evaluator_refuses_bad_sizes(classes: int, experts: int, counts: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"cannot evaluate|2 class counts for 3 classes"):
+        Evaluator(classes, experts, class_counts=counts)
+
+
+def test_evaluator_refuses_overlapping_thresholds() -> None:
+    with pytest.raises(ValueError, match="overlap"):
+        Evaluator(C, 1, class_counts=COUNTS, many=5, few=5)
+
+
+def test_evaluator_update_refuses_labels_that_are_no_integers() -> None:
+    with pytest.raises(ValueError, match="integers"):
+        Evaluator(C, 1, class_counts=COUNTS).update(torch.zeros(1, 2, C), torch.zeros(2))
+
+
+def test_evaluator_load_state_refuses_other_shapes() -> None:
+    with pytest.raises(ValueError, match="shapes"):
+        Evaluator(C, 1, class_counts=COUNTS).load_state(Evaluator(C, 2, class_counts=COUNTS).state())
+
+
+@pytest.mark.parametrize("which", [3, -1, "mean"])
+def test_evaluator_confusion_refuses_unknown_experts(which: Any) -> None:
+    with pytest.raises(ValueError, match="no expert"):
+        Evaluator(C, 3, class_counts=COUNTS).confusion(which)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_evaluator_on_a_gpu_counts_the_same_without_synchronizing() -> None:
+    logits, labels = batch(coarse=True)
+    evaluator = Evaluator(C, 3, class_counts=COUNTS, device="cuda")
+    logits_there, labels_there = logits.cuda(), labels.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        evaluator.update(logits_there, labels_there)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for mine, wanted in zip(evaluator.state()[:3], evaluated(logits, labels).state()[:3], strict=True):
+        assert torch.equal(mine.cpu(), wanted)
