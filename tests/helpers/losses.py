@@ -18,13 +18,17 @@ LOGITS, TEACHER = (3 * torch.randn(B, C, generator=RANDOM, dtype=torch.float64) 
 TARGETS = torch.tensor([0, 4, 2, 1, 3, 4])
 FEATURES = torch.randn(B, D, generator=RANDOM, dtype=torch.float64)
 SEQL = ["LOSS.SEQL.GAMMA", 1.0, "LOSS.SEQL.LAMBDA", 0.1]  # nothing is random; the two smallest classes are masked
-SINGLE_HEAD = [name for name in LOSSES if not build_loss(load_config(None, ["LOSS.LOSS_TYPE", name]), COUNTS).nested]
+COSINE_HEAD = ["CLASSIFIER.TYPE", "cos", "CLASSIFIER.BIAS", False, "CLASSIFIER.COS_SCALE", 32.0]
+NEEDED = {"DifficultyMargin": COSINE_HEAD}  # loss -> settings without which it is refused
 NestedT = TypeVar("NestedT", bound=HardClassLoss)
 
 
 def build(name: str, *overrides: Any, counts: list[int] = COUNTS) -> Loss:
-    """Build a loss by its name."""
-    return build_loss(load_config(None, ["LOSS.LOSS_TYPE", name, *overrides]), counts)
+    """Build a loss by its name, with the head that it needs."""
+    return build_loss(load_config(None, ["LOSS.LOSS_TYPE", name, *NEEDED.get(name, []), *overrides]), counts)
+
+
+SINGLE_HEAD = [name for name in LOSSES if not build(name).nested]
 
 
 def value(

@@ -20,6 +20,7 @@ from tests.helpers.losses import (
 )
 
 SIGMOID = {"FocalLoss", "ClassBalanceFocal"}
+SCALED = {"CDT", "VectorScaling", "DifficultyMargin"}  # a factor per class, or angles
 NEVER_WEIGHTED = {"CrossEntropy", "CrossEntropyLabelSmooth", "CrossEntropyLabelAwareSmooth", "SEQL"}
 
 
@@ -34,11 +35,13 @@ def test_single_head_losses_are_the_documented_ones() -> None:
         "CrossEntropyLabelAwareSmooth",
         "CrossEntropyLabelSmooth",
         "DiVEKLD",
+        "DifficultyMargin",
         "FocalLoss",
         "InfluenceBalancedLoss",
         "LDAMLoss",
         "LogitAdjustment",
         "SEQL",
+        "VectorScaling",
     }
 
 
@@ -50,7 +53,7 @@ def test_order_of_samples_does_not_matter(name: str) -> None:
     torch.testing.assert_close(moved, value(name, *SEQL))
 
 
-@pytest.mark.parametrize("name", sorted({*SINGLE_HEAD} - SIGMOID - {"CDT"}))
+@pytest.mark.parametrize("name", sorted({*SINGLE_HEAD} - SIGMOID - SCALED))
 def test_constant_added_to_the_logits_of_a_sample_does_not_matter(name: str) -> None:
     shifted = value(name, *SEQL, logits=LOGITS + torch.arange(6.0)[:, None])
     torch.testing.assert_close(shifted, value(name, *SEQL), rtol=1e-5, atol=1e-6)
@@ -64,7 +67,7 @@ PLAIN: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted({*SINGLE_HEAD} - {"LDAMLoss", "SEQL"}))
+@pytest.mark.parametrize("name", sorted({*SINGLE_HEAD} - {"LDAMLoss", "SEQL", "DifficultyMargin"}))
 def test_classes_of_equal_size_give_the_plain_loss(name: str) -> None:
     equal = value(name, counts=[9] * C)
     assert equal.isfinite()

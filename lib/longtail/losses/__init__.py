@@ -5,6 +5,7 @@ from longtail.losses.cdt import CDT
 from longtail.losses.class_balanced import ClassBalanced, ClassBalancedFocal
 from longtail.losses.cost_sensitive import CostSensitive
 from longtail.losses.cross_entropy import CrossEntropy, WeightedCrossEntropy
+from longtail.losses.difficulty_margin import DifficultyMargin
 from longtail.losses.dive import DiVE
 from longtail.losses.equalization import SoftmaxEqualization
 from longtail.losses.focal import Focal
@@ -14,6 +15,7 @@ from longtail.losses.ldam import LDAM
 from longtail.losses.nested import HardClassSettings, NestedLoss
 from longtail.losses.nested_plus import NestedPlusLoss
 from longtail.losses.prior_adjustment import BalancedSoftmax, LogitAdjustment
+from longtail.losses.vector_scaling import VectorScaling
 
 __all__ = [
     "CDT",
@@ -25,6 +27,7 @@ __all__ = [
     "CostSensitive",
     "CrossEntropy",
     "DiVE",
+    "DifficultyMargin",
     "Focal",
     "HardClassSettings",
     "InfluenceBalanced",
@@ -36,6 +39,7 @@ __all__ = [
     "NestedPlusLoss",
     "Prediction",
     "SoftmaxEqualization",
+    "VectorScaling",
     "WeightedCrossEntropy",
     "build_loss",
     "total",

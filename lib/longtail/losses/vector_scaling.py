@@ -1,0 +1,49 @@
+"""Vector scaling: a factor and an offset per class inside the training softmax."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from yacs.config import CfgNode
+
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, log_prior
+
+
+class VectorScaling(Loss):
+    """Cross-entropy of z_c / Delta_c + tau log(n_c / N), Delta_c = (n_max / n_c)^gamma.
+
+    Kini et al., arXiv 2103.01550, eq. 3. Inference uses the raw z. gamma = 0 is logit adjustment, tau = 0 is CDT.
+
+    Args:
+        class_counts: Training images per class n_c, (C,).
+        gamma: Strength of the factor.
+        tau: Strength of the offset.
+        start_epoch: Plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
+    """
+
+    factor: Tensor
+    adjustment: Tensor
+
+    def __init__(
+        self, class_counts: Sequence[int], gamma: float = 0.05, *, tau: float = 1.0, start_epoch: int | None = None
+    ) -> None:
+        super().__init__(start_epoch)
+        counts = torch.tensor(class_counts, dtype=torch.float64)
+        adjustment = tau * log_prior(class_counts, "frequencies")
+        self.register_buffer("factor", ((counts / counts.max()) ** gamma).float(), persistent=False)
+        self.register_buffer("adjustment", adjustment.float(), persistent=False)
+
+    def terms(self, prediction: Prediction) -> dict[str, Tensor]:
+        """Return {"ce"}."""
+        logits = in_float32(prediction.logits)
+        if self.deferral.on:
+            logits = logits * self.factor + self.adjustment
+        return {"ce": F.cross_entropy(logits, prediction.targets)}
+
+
+@LOSSES.register("VectorScaling")
+def build(cfg: CfgNode, class_counts: list[int]) -> VectorScaling:
+    """Build it from LOSS.VectorScaling and TRAIN.TWO_STAGE."""
+    keys = cfg.LOSS.VectorScaling
+    return VectorScaling(class_counts, keys.GAMMA, tau=keys.TAU, start_epoch=deferred_start(cfg))
