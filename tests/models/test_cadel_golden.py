@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 
 from longtail.config import load_config
 from longtail.engine.optim import parameter_groups
-from longtail.models import BackboneOptions, Cascade, build_model, load_released_weights
+from longtail.models import Cascade, build_model, load_released_weights
 from longtail.models.backbones import Backbone
 from longtail.models.backbones.timm_models import as_backbone
 from longtail.models.branches import Branch, TransformerBody

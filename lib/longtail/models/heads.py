@@ -91,10 +91,11 @@ class CosNormHead(nn.Module):
         self.scale = scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, C) of features (B, D)."""
+        """Return logits (B, C), float32 also under autocast, of features (B, D)."""
         features = features.float()
         shortened = features / (1 + features.norm(dim=-1, keepdim=True))
-        return self.scale * F.linear(shortened, l2_normalize(self.weight))
+        with torch.autocast(features.device.type, enabled=False):  # a cosine in bf16, times 30, is 0.1 off
+            return self.scale * F.linear(shortened, l2_normalize(self.weight))
 
 
 class SecondStageHead(nn.Module):

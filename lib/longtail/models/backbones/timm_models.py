@@ -85,7 +85,7 @@ def _build(name: str, options: BackboneOptions) -> Backbone:
     extra: dict[str, Any] = {}
     if options.drop_path:
         extra["drop_path_rate"] = options.drop_path
-    if options.mean_tokens and name in timm.list_models(module="vision_transformer"):
+    if options.mean_tokens and _takes_mean_tokens(name):
         extra["global_pool"] = "avg"
     if timm.get_pretrained_cfg_value(name, "fixed_input_size"):
         extra["img_size"] = options.image_size
@@ -95,6 +95,14 @@ def _build(name: str, options: BackboneOptions) -> Backbone:
         if not options.drop_path or "drop_path_rate" not in str(error):
             raise
         raise UserError(f"BACKBONE.DROP_PATH is {options.drop_path}; timm/{name} has no stochastic depth") from None
+
+
+def _takes_mean_tokens(name: str) -> bool:
+    """Return whether a model is a vision transformer that can average its patch tokens."""
+    import timm
+
+    plain = timm.list_models(module="vision_transformer")
+    return name in [*plain, *timm.list_models(module="deit", exclude_filters="*distilled*")]
 
 
 def as_backbone(model: Any) -> Backbone:
