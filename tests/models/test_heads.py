@@ -106,7 +106,7 @@ def test_half_precision_features_are_normalised_in_float32(kind, features):
 
 def test_an_unknown_head_is_told_with_the_nearest():
     with pytest.raises(
-        UserError, match="unknown head 'FCNrom'; there is: FC, FCNorm, LWS, cRT, cos; did you mean FCNorm"
+        UserError, match="unknown head 'FCNrom'; there is: FC, FCNorm, LWS, cRT, cos, cosnorm; did you mean FCNorm"
     ):
         build("FCNrom")
 
