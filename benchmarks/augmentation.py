@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pillow_augmentation
 import torch
-from measuring import Row, in_turns, threads
-from pictures import smooth_images
+from made_up_images import smooth_images
+from measuring import Row, interleaved, threads
 
 from longtail.data.augment import AutoAugment, Chain, Cutout, RandomCrop, RandomFlip
 
@@ -22,20 +22,20 @@ def pillow(images: torch.Tensor, rng: random.Random) -> torch.Tensor:
     return torch.from_numpy(augmented).permute(0, 3, 1, 2).contiguous()
 
 
-def measure(images: int = 1024, size: int = 32, rounds: int = 5, calls: int = 8) -> list[Row]:
+def measure(images: int = 1024, size: int = 32, *, rounds: int = 5, calls: int = 8) -> list[Row]:
     """Return the row; see the module.
 
     Args:
-        images: that are augmented in one call.
-        size: their height and width in pixels.
-        rounds: how often ours and Pillow take turns.
-        calls: of a round; the first takes memory that the others use again, as in training.
+        images: Images per call.
+        size: Their height and width in pixels.
+        rounds: Number of interleaved rounds.
+        calls: Calls per round; the first allocates memory that the others reuse, as in training.
     """
     pixels = smooth_images(images, size, size)
     policy = Chain([RandomCrop(4), RandomFlip(), AutoAugment(), Cutout(16)])
     generator, rng = torch.Generator().manual_seed(1), random.Random(1)
     with threads(1):
-        times = in_turns(
+        times = interleaved(
             {
                 "ours": lambda: [policy(pixels, generator) for _ in range(calls)],
                 "pillow": lambda: [pillow(pixels, rng) for _ in range(calls)],

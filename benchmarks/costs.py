@@ -26,8 +26,8 @@ from torch import nn
 from longtail.config import load_config
 from longtail.data.annotations import read_annotations
 from longtail.data.augment import build_policy
-from longtail.data.image_files import ImageFiles
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
+from longtail.data.images.files import ImageFiles
 from longtail.data.samplers import InstanceBalanced
 from longtail.evaluation import Judge
 from longtail.losses import build_loss
@@ -64,10 +64,10 @@ def of_images(count: int, classes: int = 1000) -> None:
         held = memory_held(lambda: read_annotations(path))
         size = path.stat().st_size / 1e6
         tell(f"{count:,} images: annotation file of {size:,.0f} MB", seconds, memory, f"{held:,.0f} MB stay")
-        images = ImageSet.of_files("measured", read.paths, read.labels, classes)
+        images = ImageSet.from_files("measured", read.paths, labels=read.labels, num_classes=classes)
         tell(f"{count:,} images: fingerprint", *measured(images.fingerprint)[1:])
         files = ImageFiles([str(image)] * count)
-        tell(f"{count:,} images: looking whether files are there", *measured(files.absent)[1:])
+        tell(f"{count:,} images: looking whether files are there", *measured(files.missing)[1:])
         tell(f"{count:,} images: order of an epoch", *measured(lambda: InstanceBalanced(count, 0).indices(1))[1:])
 
 

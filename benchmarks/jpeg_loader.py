@@ -1,8 +1,8 @@
 """Reading JPEG files of 500 x 375 and augmenting them to 224 x 224 (policy `randaugment`), on one core.
 
 Ours reads, augments and collates uint8 batches in the measuring process, as a worker process would. The baseline is the
-pipeline of `pillow_augmentation.py`, once to uint8 as well, and once to normalised float32, as it was released: ours
-normalises on the device.
+pipeline of `pillow_augmentation.py`, once to uint8 as well, and once to normalized float32, as it was released: ours
+normalizes on the device.
 """
 
 import tempfile
@@ -11,19 +11,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from measuring import Row, in_turns, threads
-from pictures import write_jpegs
+from made_up_images import write_jpegs
+from measuring import Row, interleaved, threads
 from reference import LargeImages
 from torch.utils.data import DataLoader
 
 from longtail.config import load_config
 from longtail.data.augment import build_policy
-from longtail.data.image_files import ImageFiles
-from longtail.data.loaders import SINGLE, FileLoader
+from longtail.data.images.files import ImageFiles
+from longtail.data.loaders import FileLoader, LoaderSettings
 from longtail.data.samplers import InstanceBalanced
 
 
-def measure(files: int = 256, rounds: int = 5, height: int = 375, width: int = 500, size: int = 224) -> list[Row]:
+def measure(files: int = 256, *, rounds: int = 5, height: int = 375, width: int = 500, size: int = 224) -> list[Row]:
     """Return a row for each baseline; see the module."""
     with tempfile.TemporaryDirectory() as folder, threads(1):
         paths = [str(path) for path in write_jpegs(Path(folder), files, height, width)]
@@ -31,16 +31,16 @@ def measure(files: int = 256, rounds: int = 5, height: int = 375, width: int = 5
         loader = FileLoader(
             ImageFiles(paths),
             [policy],
-            seed=0,
+            settings=LoaderSettings(
+                sampler=InstanceBalanced(files, 0),
+                labels=torch.zeros(files, dtype=torch.int64),
+                batch_size=min(files, 32),
+                seed=0,
+            ),
             workers=0,
-            sampler=InstanceBalanced(files, 0),
-            labels=torch.zeros(files, dtype=torch.int64),
-            batch_size=min(files, 32),
-            drop_last=False,
-            shard=SINGLE,
         )
         pipelines = {
-            name: DataLoader(LargeImages(paths, size, normalized), min(files, 32), shuffle=True)
+            name: DataLoader(LargeImages(paths, size, normalized=normalized), min(files, 32), shuffle=True)
             for name, normalized in (("uint8", False), ("float32", True))
         }
 
@@ -48,7 +48,7 @@ def measure(files: int = 256, rounds: int = 5, height: int = 375, width: int = 5
             for _ in batches:
                 pass
 
-        times = in_turns(
+        times = interleaved(
             {
                 "ours": lambda: all_of(loader.epoch(1)),
                 "uint8": lambda: all_of(pipelines["uint8"]),

@@ -1,67 +1,68 @@
-"""A step of NCL with three ResNet-50 on images of 224 x 224, on a GPU: speed, share of the matrix rate, memory.
+"""A step of NCL with three ResNet-50 on images of 224 x 224, on a GPU: speed, fraction of the matrix rate, memory.
 
 Ours is the training step itself in bf16; the baseline is `reference.py` in float32 (without TF32, as it was released).
-Batches are made once and lie on the device.
+Batches are made once, on the device.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from epoch import CLASSES, build_trainer, tree
-from measuring import Row, forward_operations, in_turns, matrix_rate
-from pictures import long_tailed_labels, smooth_images
+from made_up_images import long_tailed_labels, smooth_images
+from measuring import Row, forward_operations, interleaved, matrix_rate
 from reference import reference_optimizer, reference_step
 from torch import Tensor
+from training import CLASSES, build_trainer, config
 
 from longtail.data import Batch
-from longtail.engine.assembly import build_network
+from longtail.models import build_model
 
 
 def our_steps(
-    experts: list[str], images: Tensor, labels: Tensor, device: torch.device, steps: int
+    experts: list[str], images: Tensor, labels: Tensor, *, device: torch.device, steps: int
 ) -> Callable[[], None]:
-    """Return what trains a number of steps on one batch, uint8 (B, 3, H, W)."""
+    """Return what trains for `steps` steps on one batch, uint8 (B, 3, H, W)."""
     overrides = ["BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.AMP", "auto", "TRAIN.BATCH_SIZE", len(images)]
-    trainer = build_trainer(tree(*overrides), images.cpu(), labels.cpu(), device)
-    trainer.network.train()
+    trainer = build_trainer(config(*overrides), images.cpu(), labels.cpu(), device=device)
+    trainer.training.network.train()
     batch = Batch(images[None], labels, torch.arange(len(labels), device=device))
 
     def run() -> None:
         for _ in range(steps):
-            trainer._step(batch)
+            trainer._train_step(batch, None)
 
     return run
 
 
 def baseline_steps(
-    experts: list[str], images: Tensor, labels: Tensor, device: torch.device, steps: int
+    experts: list[str], images: Tensor, labels: Tensor, *, device: torch.device, steps: int
 ) -> Callable[[], None]:
-    """Return what trains as many in the released way, on the normalised batch."""
+    """Return what trains for `steps` steps in the released way, on the normalized batch."""
     settings = ["BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.CHANNELS_LAST", False]
-    network = build_network(tree(*settings), CLASSES).to(device).train()
+    network: Any = build_model(config(*settings), CLASSES).to(device).train()
     optimizer = reference_optimizer(network, 0.01)
-    normalised = images.float().div_(127.5).sub_(1)
+    normalized = images.float().div_(127.5).sub_(1)
     counts = torch.bincount(labels, minlength=CLASSES).tolist()
 
     def run() -> None:
         for _ in range(steps):
-            reference_step(list(network.experts), optimizer, normalised, labels, counts)
+            reference_step(list(network.experts), optimizer, normalized, labels, counts)
 
     return run
 
 
 def measure(
-    device: torch.device, batch: int = 64, size: int = 224, steps: int = 10, rounds: int = 5, backbone: str = "res50"
+    device: torch.device, batch: int = 64, *, size: int = 224, steps: int = 10, rounds: int = 5, backbone: str = "res50"
 ) -> list[Row]:
     """Return the row; see the module."""
     images, labels = smooth_images(batch, size, size).to(device), long_tailed_labels(batch).to(device)
     experts = [backbone] * 3
     contestants = {
-        "ours": our_steps(experts, images, labels, device, steps),
-        "baseline": baseline_steps(experts, images, labels, device, steps),
+        "ours": our_steps(experts, images, labels, device=device, steps=steps),
+        "baseline": baseline_steps(experts, images, labels, device=device, steps=steps),
     }
-    times = in_turns(contestants, rounds, device)
-    network = build_network(tree("BACKBONE.MULTI_NETWORK_TYPE", experts), CLASSES).to(device).eval()
+    times = interleaved(contestants, rounds, device=device)
+    network = build_model(config("BACKBONE.MULTI_NETWORK_TYPE", experts), CLASSES).to(device).eval()
     operations = 3 * forward_operations(network, images[:1].float())
     seconds = times["ours"].median / steps / batch  # of one image
     return [
@@ -73,6 +74,6 @@ def measure(
             of_matrix_rate=operations / seconds / matrix_rate(torch.bfloat16, device),
             peak_mb=times["ours"].peak_mb,
             baseline_peak_mb=times["baseline"].peak_mb,
-            note=f"bf16 against float32; {steps} steps a round, median of {rounds} rounds; both networks lie in memory",
+            note=f"bf16 against float32; {steps} steps a round, median of {rounds} rounds; both networks are in memory",
         )
     ]

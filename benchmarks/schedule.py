@@ -1,15 +1,13 @@
-"""A whole NCL training of CIFAR-10-LT's size, judged as our configuration does: minutes for its 400 epochs.
+"""A whole NCL training of CIFAR-10-LT's size with our config's evaluations: minutes for its 400 epochs.
 
-Images are made up, so accuracy is not measured; fewer epochs are trained and their time is multiplied. Writing files is
-left out.
+Images are made up, so accuracy is not measured; fewer epochs are trained and their time is multiplied. No files are
+written.
 """
 
 import torch
-from epoch import CLASSES, build_trainer, tree
-from measuring import CPU, Row, in_turns
-from pictures import long_tailed_labels, smooth_images
-
-from longtail.data.image_set import ImageSet
+from made_up_images import long_tailed_labels, smooth_images
+from measuring import CPU, Row, interleaved
+from training import CLASSES, build_trainer, config, image_set
 
 EPOCHS = 400
 
@@ -17,33 +15,39 @@ EPOCHS = 400
 def measure(
     images: int = 12_406,
     valid: int = 10_000,
+    *,
     epochs: int = 20,
     rounds: int = 1,
     batch: int = 64,
     device: torch.device = CPU,
     backbone: str = "res32_cifar",
-    replayed: str = "streams",
+    cuda_graph: str = "streams",
 ) -> list[Row]:
     """Return the row; see the module."""
-    cfg = tree(
+    cfg = config(
         *("BACKBONE.MULTI_NETWORK_TYPE", [backbone] * 3, "TRAIN.AMP", "auto", "TRAIN.BATCH_SIZE", batch),
-        *("TRAIN.MAX_EPOCH", (rounds + 1) * epochs, "VALID_STEP", 5, "SAVE_STEP", -1, "TRAIN.CUDA_GRAPH", replayed),
+        *("TRAIN.MAX_EPOCH", (rounds + 1) * epochs, "VALID_STEP", 5, "TRAIN.CUDA_GRAPH", cuda_graph),
     )
-    judged = ImageSet.in_memory("judged", smooth_images(valid, 32, 32), long_tailed_labels(valid).tolist(), CLASSES)
-    trainer = build_trainer(cfg, smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES), device, judged)
+    trainer = build_trainer(
+        cfg,
+        smooth_images(images, 32, 32),
+        long_tailed_labels(images, CLASSES),
+        device=device,
+        valid=image_set(smooth_images(valid, 32, 32), long_tailed_labels(valid)),
+    )
 
     def ours() -> None:
         for _ in range(epochs):
-            trainer._end_epoch(trainer._train_epoch())
+            trainer._train_epoch()
 
-    times = in_turns({"ours": ours}, rounds, device)
+    times = interleaved({"ours": ours}, rounds, device=device)
     return [
         Row(
-            f"NCL, {EPOCHS} epochs of {images:,} images, judged on {valid:,} every 5, 3 x {backbone}, {device.type}",
+            f"NCL, {EPOCHS} epochs of {images:,} images, {valid:,} evaluated every 5, 3 x {backbone}, {device.type}",
             "minutes",
             times["ours"].median * EPOCHS / epochs / 60,
             higher_is_better=False,
             peak_mb=times["ours"].peak_mb,
-            note=f"{epochs} epochs a round, times {EPOCHS / epochs:g}; TRAIN.CUDA_GRAPH {replayed}",
+            note=f"{epochs} epochs a round, times {EPOCHS / epochs:g}; TRAIN.CUDA_GRAPH {cuda_graph}",
         )
     ]

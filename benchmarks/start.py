@@ -1,7 +1,7 @@
 """From the command to the first step of a training on files of CIFAR-10-LT's number and size, on a CPU.
 
-A process is started as a user starts it, on JPEG files that were made for it (12,406 to train on, 10,000 to judge on),
-and watched until it reports its first step.
+A process is started as a user starts it, on JPEG files made for it (12,406 training and 10,000 validation images), until
+it reports its first step.
 """
 
 import json
@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from made_up_images import long_tailed_labels, smooth_images
 from measuring import Row
-from pictures import long_tailed_labels, smooth_images
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,35 +39,35 @@ def seconds_to_first_step(config: str, *overrides: str) -> float:
     """Start a training and return the seconds until it reports its first step; the training ends there.
 
     Raises:
-        RuntimeError: it ended before; with what it said.
+        RuntimeError: It ended before.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
-    command = [*COMMAND, "--cfg", str(ROOT / "configs" / config), "SHOW_STEP", "1", *overrides]
+    command = [*COMMAND, "--cfg", config, "SHOW_STEP", "1", *overrides]
     start = time.perf_counter()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
         assert process.stdout
-        said = []
+        lines = []
         try:
             for line in process.stdout:
-                said.append(line)
+                lines.append(line)
                 if "batch 1/" in line:
                     return time.perf_counter() - start
         finally:
             process.kill()
-    raise RuntimeError(f"the training took no step: {' '.join(said[-3:])}")
+    raise RuntimeError(f"the training took no step: {' '.join(lines[-3:])}")
 
 
 def seconds_to_import_torch() -> float:
-    """Return the seconds that Python takes to start and to load PyTorch, which nothing here can change."""
+    """Return the seconds that Python takes to start and to import PyTorch."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import torch"], check=True)
     return time.perf_counter() - start
 
 
 def measure(
-    config: str = "cifar10_lt/im100/ncl.yaml", train: int = 12_406, valid: int = 10_000, rounds: int = 5
+    config: str = "cifar10_im100_json,ncl", train: int = 12_406, *, valid: int = 10_000, rounds: int = 5
 ) -> list[Row]:
     """Return the row; see the module."""
     with tempfile.TemporaryDirectory() as text:

@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 
 from longtail.config import dataset_parts, expert_backbones, load_config, method_name, read_yaml
 from longtail.data import Splits, build_loaders
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.long_tail import class_counts
 from longtail.engine.assembly import autocast
 from longtail.engine.evaluator import evaluate
@@ -155,7 +155,7 @@ def test_two_steps_and_a_judgement(file):
     random = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2 * batch_size + 1, 3, 32, 32), dtype=torch.uint8, generator=random)
     labels = torch.randint(classes, (len(pixels),), generator=random).tolist()
-    images = ImageSet.in_memory(file, pixels, labels, classes)
+    images = ImageSet.from_tensor(file, pixels, labels=labels, num_classes=classes)
     loaders = build_loaders(cfg, Splits(images, images))
     torch.manual_seed(0)
     network = build_model(cfg, classes)

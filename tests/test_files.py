@@ -1,10 +1,11 @@
+import hashlib
 import os
 import subprocess
 import sys
 
 import pytest
 
-from longtail.files import atomic_write
+from longtail.files import atomic_write, sha256
 
 
 def test_writes_bytes_and_text_as_given(tmp_path):
@@ -27,13 +28,13 @@ def test_target_appears_only_at_the_end(tmp_path):
     assert path.read_text() == "new"
 
 
-@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
-def test_an_exception_leaves_the_old_file_and_no_litter(tmp_path, fault):
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_leaves_the_old_file_and_no_litter(tmp_path, error):
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(fault), atomic_write(path) as file:
+    with pytest.raises(error), atomic_write(path) as file:
         file.write(b"half")
-        raise fault
+        raise error
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
 
@@ -65,3 +66,14 @@ def test_longest_name_and_usual_permissions(tmp_path):
 def test_does_not_import_torch():
     code = "import longtail.files, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", bytes(range(256)) * 10_000], ids=["empty", "short", "several blocks"])
+def test_sha256(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_sha256_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        sha256(tmp_path / "absent")

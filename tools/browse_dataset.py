@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Draw what the trainer really feeds: images of head, middle and tail classes, each beside its augmented views.
+"""Draw the images that training uses: samples of head, middle and tail classes beside their augmented views.
 
     python tools/browse_dataset.py --cfg configs/digits_lt/ncl.yaml
     python tools/browse_dataset.py --cfg configs/cifar10_lt/im100/ncl_plus.yaml --output sheet.png RAND_SEED 7
     python tools/browse_dataset.py --cfg configs/imagenet_lt/ncl_r50.yaml --samples 6 DATASET.ROOT /data/imagenet
 
-The images come out of the batches of the first epoch, through the same samplers, loaders and policies as in training;
-they are shown before normalisation. The same seed (RAND_SEED) gives the same sheet. Below the images: how many training
-images each class has.
+The images come from the batches of the first epoch, with the samplers, loaders and policies of training, before
+normalization. The same seed (RAND_SEED) gives the same sheet. A plot below the images shows the class counts.
 
-Exit code: 0 drawn, 2 a mistake in the command, configuration or data.
+Exit code: 0 drawn, 2 invalid command, config or data.
 """
 
 import argparse
@@ -22,19 +21,20 @@ from longtail.engine.command_line import run_program
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and draw the sheet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cfg", required=True, metavar="YAML", help="configuration file")
-    parser.add_argument("--output", metavar="FILE.png", help="picture to write; default: NAME.png of the configuration")
-    parser.add_argument("--samples", type=int, default=4, metavar="N", help="of each of head, middle and tail")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the configuration to set")
+    parser.add_argument("--cfg", required=True, metavar="YAML", help="config file")
+    parser.add_argument("--output", metavar="FILE.png", help="figure to write; default: NAME.png of the config")
+    parser.add_argument("--samples", type=int, default=4, metavar="N", help="samples of each of head, middle and tail")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys to set")
     options = parser.parse_intermixed_args(arguments)
 
     def program() -> None:
-        from longtail.config import load_config
-        from longtail.data.browse import browse
         from longtail.engine.console import log_to_terminal
         from longtail.engine.preflight import check_names
-        from longtail.errors import UserError
         from longtail.evaluation.sheet_figure import Row, plot_sheet
+
+        from longtail.config import load_config
+        from longtail.data.inspect.browse import browse
+        from longtail.errors import UserError
 
         log_to_terminal()
         cfg = load_config(options.cfg, options.overrides)
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
                 sample.part,
                 sample.label,
                 sample.name,
-                sample.position,
+                sample.index,
                 [image.permute(1, 2, 0).numpy() for image in (sample.original, *sample.views)],
             )
             for sample in sheet.samples

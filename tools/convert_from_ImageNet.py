@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Turn the split lists of ImageNet-LT into annotation files.
+"""Convert the split lists of ImageNet-LT to annotation files.
 
     python tools/convert_from_ImageNet.py --input_path lists --image_path /data/ImageNet
 
-reads lists/ImageNet_LT_train.txt, ImageNet_LT_val.txt and ImageNet_LT_test.txt ("path label" per line), those that
-are there, and writes train.json, valid.json and test.json to dataset/ImageNet_LT, where the configurations look. The
-paths in the lists start from --image_path, which holds train/n01440764/... and val/ILSVRC2012_val_00000001.JPEG.
+Reads lists/ImageNet_LT_train.txt, ImageNet_LT_val.txt and ImageNet_LT_test.txt ("path label" per line), if they exist,
+and writes train.json, valid.json and test.json to dataset/ImageNet_LT, where the configs expect them. The image paths
+in the lists are relative to --image_path, which holds train/n01440764/... and val/ILSVRC2012_val_00000001.JPEG.
 """
 
-import argparse
 import sys
 
 from longtail.engine.command_line import run_program
@@ -16,23 +15,15 @@ from longtail.engine.command_line import run_program
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input_path", required=True, help="folder of the split lists")
-    parser.add_argument("--image_path", required=True, help="folder that the paths in the lists start from")
-    parser.add_argument(
-        "--output_path", default="dataset/ImageNet_LT", help="default: dataset/ImageNet_LT, where configs look"
-    )
-    parser.add_argument("--no-check", action="store_true", help="do not look whether the images exist")
-    parser.add_argument("--force", action="store_true", help="replace annotation files")
-    options = parser.parse_args(arguments)
+    from longtail.engine.console import log_to_terminal
+
+    from longtail.data.convert.lists import list_converter
+
+    convert = list_converter("ImageNet_LT", arguments, description=__doc__ or "")
 
     def program() -> None:
-        from longtail.data.convert.imagenet import convert_imagenet
-        from longtail.engine.console import log_to_terminal
-
         log_to_terminal()
-        check = not options.no_check
-        convert_imagenet(options.input_path, options.image_path, options.output_path, check, options.force)
+        convert()
 
     return run_program(program)
 

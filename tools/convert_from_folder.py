@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turn folders of images, one per class, into annotation files.
+"""Convert folders of images, one per class, to annotation files.
 
     python tools/convert_from_folder.py --input_path photos --valid_per_class 20 --output_path dataset/photos
     python tools/convert_from_folder.py --input_path photos/train --valid_path photos/val --output_path dataset/photos
@@ -19,28 +19,33 @@ from longtail.engine.command_line import run_program
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input_path", required=True, help="folder that holds one folder per class")
+    parser.add_argument("--input_path", required=True, help="folder with one folder per class")
     parser.add_argument("--output_path", required=True, help="folder for train.json and valid.json")
-    judged = parser.add_mutually_exclusive_group()
-    judged.add_argument("--valid_path", metavar="PATH", help="such a folder with the images to judge on")
-    judged.add_argument("--valid_per_class", metavar="N", type=int, help="set N images of each class aside to judge on")
+    valid = parser.add_mutually_exclusive_group()
+    valid.add_argument("--valid_path", metavar="PATH", help="such a folder with the validation images")
+    valid.add_argument(
+        "--valid_per_class", metavar="N", type=int, help="hold out N images of each class for validation"
+    )
     parser.add_argument("--imbalance_factor", metavar="F", type=float, help="make the training images long-tailed")
-    parser.add_argument("--seed", type=int, default=0, help="which images are kept and set aside; default: 0")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the choice of images that are kept and held out; default: 0"
+    )
     parser.add_argument("--force", action="store_true", help="replace annotation files")
     options = parser.parse_args(arguments)
 
     def program() -> None:
-        from longtail.data.convert.folder import convert_folder
         from longtail.engine.console import log_to_terminal
+
+        from longtail.data.convert.folder import convert_folder
 
         log_to_terminal()
         convert_folder(
             options.input_path,
             options.output_path,
-            options.valid_path if options.valid_path is not None else options.valid_per_class,
-            options.imbalance_factor,
-            options.seed,
-            options.force,
+            valid=options.valid_path if options.valid_path is not None else options.valid_per_class,
+            imbalance_factor=options.imbalance_factor,
+            seed=options.seed,
+            force=options.force,
         )
 
     return run_program(program)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Show what the software does: cross-entropy against NCL on long-tailed handwritten digits.
+"""Compare cross-entropy with NCL on long-tailed handwritten digits.
 
     python tools/demo.py
     python tools/demo.py --seeds 1 2 3
 
 Trains both, once per seed, on the digits that ship with scikit-learn, and prints a table read from the run directories.
-About three minutes per seed on two cores. Stopped, it goes on where it was when it is called again.
+About three minutes per seed on two cores. The same command resumes after a stop.
 """
 
 import argparse
@@ -15,10 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "digits_lt"
-METHODS = {"cross-entropy": CONFIGS / "ce.yaml", "NCL, 3 experts": CONFIGS / "ncl.yaml"}
+METHODS = {"cross-entropy": "digits_lt,ce", "NCL, 3 experts": "digits_lt,ncl"}
 
 
 def row(method: str, runs: list[Path]) -> dict[str, Any]:
@@ -30,23 +29,21 @@ def row(method: str, runs: list[Path]) -> dict[str, Any]:
 
 
 def demo(seeds: list[int], output: str, gpus: str | None) -> None:
-    """Train every method with every seed and print the table."""
-    from longtail.config import load_config
-    from longtail.engine.console import log_to_terminal
-    from longtail.engine.training import train
+    """Train every method with every seed, and print the table."""
+    import longtail
     from longtail.evaluation import results_table
+    from longtail.runs.console import log_to_terminal
 
     log_to_terminal()
     runs: dict[str, list[Path]] = {method: [] for method in METHODS}
     for seed in seeds:
         for method, config in METHODS.items():
             print(f"\n{method}, seed {seed}", flush=True)
-            run = train(load_config(config, ["RAND_SEED", seed, "OUTPUT_DIR", output]), str(config), gpus)
-            assert run  # a single process writes
-            runs[method].append(run.path)
+            cfg = longtail.load_config(config, ["RAND_SEED", seed, "OUTPUT_DIR", output])
+            runs[method].append(longtail.train(cfg, gpus=gpus))
     print(f"\nDigits-LT, ensemble accuracy in percent after the last epoch, mean of {len(seeds)} seed(s):\n")
     print(results_table([row(method, paths) for method, paths in runs.items()]))
-    print("\nrun directories, with pictures in figures/:")
+    print("\nrun directories, with figures:")
     for path in (path for paths in runs.values() for path in paths):
         print(f"  {path}")
 
@@ -55,7 +52,7 @@ def main() -> int:
     """Parse the command line and run the demonstration."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="train each method once per seed")
-    parser.add_argument("--output", default="output/demo", help="where the run directories go")
+    parser.add_argument("--output", default="output/demo", help="folder of the run directories")
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
     options = parser.parse_args()
     return run_program(lambda: demo(options.seeds, options.output, options.gpus))

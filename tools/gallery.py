@@ -33,9 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     def program() -> None:
         nonlocal stale
         from longtail.engine.console import log_to_terminal
+        from longtail.gallery import read_gallery, read_runs, same_but_for_results, write_page
+
         from longtail.errors import UserError
         from longtail.files import atomic_write
-        from longtail.gallery import read_gallery, read_runs, same_but_for_results, write_page
 
         log_to_terminal()
         gallery = read_gallery(ROOT)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Replace the folder that the image paths of an annotation file begin with, in the file itself.
+"""Replace the leading folder of the image paths in an annotation file.
 
     python tools/replace_path.py --json_file Places_LT_val.json \
         --find_root /media/ssd2/lijun/data/places365_standard --replaces_to /data/places365_standard
 
-Tells how many paths matched, and changes nothing when none did or when an image is not there.
+Reports how many paths matched. The file is not changed if no path matches or an image does not exist.
 """
 
 import argparse
@@ -17,17 +17,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and replace."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json_file", required=True, help="annotation file")
-    parser.add_argument("-f", "--find_root", required=True, help="folder that the paths begin with now")
-    parser.add_argument("-r", "--replaces_to", required=True, help="folder that they shall begin with")
-    parser.add_argument("--no-check", action="store_true", help="do not look whether the images exist")
+    parser.add_argument("-f", "--find_root", required=True, help="folder that the paths begin with")
+    parser.add_argument("-r", "--replaces_to", required=True, help="folder to replace it with")
+    parser.add_argument("--no-check", action="store_true", help="do not check that the images exist")
     options = parser.parse_args(arguments)
 
     def program() -> None:
-        from longtail.data.convert.path_root import replace_path
         from longtail.engine.console import log_to_terminal
 
+        from longtail.data.convert.path_root import replace_path
+
         log_to_terminal()
-        replace_path(options.json_file, options.find_root, options.replaces_to, not options.no_check)
+        check = not options.no_check
+        replace_path(options.json_file, options.find_root, replaces_to=options.replaces_to, check=check)
 
     return run_program(program)
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Look at every image of a data set and tell all faults at once, before a training meets them one by one.
+"""Check every image of a data set and report all errors at once, before training runs into them one by one.
 
     python tools/verify_dataset.py dataset/cifar10_lt/cifar10_im100_train.json dataset/cifar10_lt/cifar10_valid.json
     python tools/verify_dataset.py train.json val.json --root /data/imagenet --workers 8 --json report.json
 
-Every path must exist and decode completely; labels must be in range and every class have images; an image must be
-listed once, in one file only (the same file, the same bytes or the same pixels elsewhere are told, across files as
-leaks). The report shows the first ten faults of each kind, with the index of the annotation; --json holds them all.
+Every image must exist and decode completely. Labels must be in range, and every class must have images. An image must
+be listed only once: the same file, the same bytes or the same pixels elsewhere are reported, across annotation files as
+leaks. The report shows the first ten errors of each kind, with the index of the annotation; --json writes all of them.
 
-Exit code: 0 no faults, 1 faults were found, 2 a mistake in the command or no annotation file.
+Exit code: 0 no errors, 1 errors were found, 2 invalid command or annotation file.
 """
 
 import argparse
@@ -24,42 +24,44 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and verify."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="ANNOTATION.json", help="annotation file of each split")
-    parser.add_argument("--root", default="", help="where relative paths start; default: beside the annotation file")
+    parser.add_argument(
+        "--root", default="", help="folder of relative image paths; default: that of the annotation file"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read images; default: all processors")
-    parser.add_argument("--json", metavar="REPORT", help="write everything that was found to this file")
+    parser.add_argument("--json", metavar="REPORT", help="write the whole report to this file")
     options = parser.parse_args(arguments)
-    faults = 0
+    errors = 0
 
     def program() -> None:
-        nonlocal faults
+        nonlocal errors
         from tqdm import tqdm
 
-        from longtail.data.verify import report, verify
-        from longtail.data.verify_text import as_text
+        from longtail.data.inspect.verify import as_json, verify
+        from longtail.data.inspect.verify_text import as_text
         from longtail.errors import UserError
         from longtail.files import atomic_write
 
         workers = len(os.sched_getaffinity(0)) if options.workers is None else options.workers
         if workers < 0:
-            raise UserError(f"--workers is {workers}; it must be at least 0 (0: no further processes)")
+            raise UserError(f"--workers is {workers}; it must be at least 0 (0: no worker processes)")
         if options.root and not Path(options.root).is_dir():
-            raise UserError(f"--root {options.root} is no folder")
-        if options.json and not os.access(Path(options.json).parent, os.W_OK):  # told before the long work
+            raise UserError(f"--root {options.root} is not a folder")
+        if options.json and not os.access(Path(options.json).parent, os.W_OK):  # checked before the long work
             raise UserError(f"--json {options.json}: its folder does not exist or cannot be written")
-        verdict = verify(
+        report = verify(
             options.files,
             options.root,
-            workers,
-            lambda seen, total: tqdm(seen, total=total, unit="image", leave=False, disable=None),
+            workers=workers,
+            progress=lambda images, total: tqdm(images, total=total, unit="image", leave=False, disable=None),
         )
-        print(as_text(verdict))
-        faults = len(verdict.findings)
+        print(as_text(report))
+        errors = len(report.findings)
         if options.json:
             with atomic_write(options.json, "w") as file:
-                json.dump(report(verdict), file, indent=1)
+                json.dump(as_json(report), file, indent=1)
                 file.write("\n")
 
-    return run_program(program) or (1 if faults else 0)
+    return run_program(program) or (1 if errors else 0)
 
 
 if __name__ == "__main__":

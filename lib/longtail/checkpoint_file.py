@@ -1,58 +1,197 @@
-"""Checkpoint files: written whole or not at all, read without running code from them."""
+"""Checkpoint files: written whole or not at all, verified when they are read, without running code from them.
 
+Format 2: the zip file of `torch.save` with the entries "version" and "checksum", a digest of all other entries. The zip
+holds a CRC of every part, which torch does not compare; both are verified here, so a flipped bit is never loaded.
+"""
+
+import hashlib
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from longtail.errors import UserError
 from longtail.files import atomic_write
+from longtail.user_files import check_regular, os_error, shown
 
-VERSION = 1
+VERSION = 2
+KIND = "checkpoint"
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, content: Mapping[str, Any], *, keep: Path | None = None) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         path: File; an older one is replaced.
         content: Tensors and plain values, so that `torch.load(weights_only=True)` reads them.
+        keep: Name under which the older file is kept; None: it is not.
 
     Raises:
         UserError: The disk is full or not writable; an older file of that name is untouched.
     """
     try:
         with atomic_write(path) as file:
-            torch.save({"version": VERSION, **content}, file)
-    except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError
-        raise UserError(f"checkpoint {path} cannot be written: {str(error).splitlines()[0]}") from None
+            torch.save({"version": VERSION, "checksum": checksum(content), **content}, file)
+            if keep is not None:
+                _keep(path, keep)
+    except OSError as error:
+        raise os_error(error, path, kind=KIND, verb="written") from None
+    except RuntimeError as error:  # torch wraps a failed write in a RuntimeError
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, OSError):
+            raise os_error(cause, path, kind=KIND, verb="written") from None
+        raise UserError(f"{KIND} {shown(path)} cannot be written: {str(error).splitlines()[0]}") from None
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Give the file a second name, which replaces an older file; nothing if there is no file."""
+    if not path.exists():
+        return
+    link = kept.with_name(f".{kept.name}.link")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except OSError:  # a file system without hard links
+        os.replace(path, kept)
+        return
+    os.replace(link, kept)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU without running code from it.
+    """Read a checkpoint onto the CPU and verify it, without running code from it.
 
-    Released checkpoints hold NumPy scalars beside the weights; these few types are allowed.
+    Allowed beside tensors and plain values are NumPy scalars and arrays, argparse.Namespace, and the other plain
+    containers that the checkpoints of this field hold.
 
     Raises:
-        UserError: The file is missing or damaged, or holds more than tensors and plain values.
+        UserError: The file is missing or damaged, or holds other objects.
     """
+    check_regular(path, KIND)
+    _verify_archive(path)
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_allowed()):
+            warnings.simplefilter("ignore")  # about old formats, which are read all the same
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"checkpoint {path} does not exist") from None
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{KIND} {shown(path)} {_refusal(str(error))}") from None
+    except OSError as error:
+        raise os_error(error, path, kind=KIND, verb="read") from None
     except Exception as error:  # torch raises a dozen kinds for a damaged file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"checkpoint {path} cannot be read: {reason}") from None
+        raise UserError(f"{KIND} {shown(path)} is damaged ({type(error).__name__}){advice(path)}") from None
     if not isinstance(content, dict):
-        raise UserError(f"checkpoint {path} holds a {type(content).__name__}, not a dictionary of weights")
+        raise UserError(f"{KIND} {shown(path)} holds a {type(content).__name__}, not a dictionary of weights")
+    version = content.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise UserError(
+            f"{KIND} {shown(path)} has format version {version}; this software reads versions up to {VERSION}"
+        )
+    if version == VERSION:
+        stated = content.pop("checksum", None)
+        if stated != checksum({key: value for key, value in content.items() if key != "version"}):
+            raise UserError(f"{KIND} {shown(path)} is damaged: its checksum does not match{advice(path)}")
     return content
 
 
-def _numpy_scalars() -> list[Any]:
-    import numpy as np
+def advice(path: str | Path) -> str:
+    """Return which other checkpoint of the same folder to use instead of a damaged one."""
+    others = [Path(path).with_name(name) for name in ("last.pth", "previous.pth")]
+    epochs = sorted(Path(path).parent.glob("epoch_*.pth"), key=lambda file: -file.stat().st_mtime)
+    for other in [*others, *epochs]:
+        if other.name != Path(path).name and other.is_file() and _is_whole(other):
+            return f"; {shown(other)} is whole: use it, as with --resume {shown(other)}, or delete the damaged file"
+    return "; delete it to start again"
 
-    rebuild: Any = np.float64(0).__reduce__()[0]  # NumPy's private function that restores a scalar
-    old = (rebuild, "numpy.core.multiarray.scalar")  # where NumPy 1 kept it
-    types: list[Any] = [np.dtype, rebuild, old]
-    return types + [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """Return a digest of plain values and tensors, independent of the file format."""
+    digest = hashlib.blake2b(digest_size=16)
+    _update(digest, content)
+    return digest.hexdigest()
+
+
+def _update(digest: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        digest.update(f"tensor {value.dtype} {tuple(value.shape)} ".encode())
+        if value.numel():
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    elif isinstance(value, Mapping):
+        digest.update(f"mapping {len(value)} ".encode())
+        for key, entry in value.items():
+            digest.update(f"{type(key).__name__} {key!r} ".encode())
+            _update(digest, entry)
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"sequence {len(value)} ".encode())
+        for entry in value:
+            _update(digest, entry)
+    else:
+        digest.update(f"{type(value).__name__} {value!r} ".encode())
+
+
+def _verify_archive(path: str | Path) -> None:
+    """Compare the CRCs of a zip file; older formats of torch have none."""
+    if not zipfile.is_zipfile(path):
+        with open(path, "rb") as file:
+            if file.read(2) == b"PK":  # it was one: its end is missing
+                raise UserError(f"{KIND} {shown(path)} is damaged: its end is missing{advice(path)}")
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except Exception as error:  # zipfile raises several kinds for a damaged directory
+        raise UserError(f"{KIND} {shown(path)} is damaged ({type(error).__name__}){advice(path)}") from None
+    if broken is not None:
+        raise UserError(f"{KIND} {shown(path)} is damaged: the content of {broken} has changed{advice(path)}")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:
+        return False
+
+
+def _refusal(message: str) -> str:
+    """Return what to say of an object that is not allowed; never torch's advice to trust the file."""
+    marks = ("Unsupported global: GLOBAL ", "Trying to load unsupported GLOBAL ", "Unsupported class ")
+    for mark in marks:
+        if mark in message:
+            name = message.split(mark, 1)[1].split()[0].strip(".,`")
+            return (
+                f"holds an object of {name}, which could run code and is not read; convert it where it was made: "
+                'torch.save({"state_dict": model.state_dict()}, "weights.pth")'
+            )
+    return "cannot be read: it is no checkpoint of PyTorch, or it is damaged"
+
+
+def _allowed() -> list[Any]:
+    """Return the globals beside torch's own that checkpoints of this field hold and that run no code."""
+    import argparse
+    import collections
+
+    import numpy as np
+    from yacs.config import CfgNode
+
+    scalar: Any = np.float64(0).__reduce__()[0]  # NumPy's private function that restores a scalar
+    array: Any = np.zeros(1).__reduce__()[0]
+    kinds = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.uint8, np.bool_)
+    allowed: list[Any] = [
+        np.dtype,
+        np.ndarray,
+        scalar,
+        array,
+        argparse.Namespace,
+        CfgNode,
+        collections.defaultdict,
+        dict,
+    ]
+    # Where NumPy 1 and NumPy 2 keep the two functions.
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        allowed += [(scalar, f"{module}.scalar"), (array, f"{module}._reconstruct")]
+    return allowed + [type(np.dtype(kind)) for kind in kinds]

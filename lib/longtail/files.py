@@ -3,10 +3,13 @@
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+TEMPORARY = re.compile(r"\..{1,32}\.[0-9a-f]{12}\.tmp")  # names of temporary files
 
 
 @contextlib.contextmanager
@@ -15,7 +18,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
 
     The data goes to a temporary file in the same folder, is flushed to the disk (fsync), and is renamed to `path` in
     one step. If the block raises, the temporary file is removed and `path` is unchanged. A process killed while writing
-    leaves the old file as it was.
+    leaves the old file as it was. A symbolic link is followed, and the permissions of an existing file are kept.
 
     Args:
         path: File to write; its folder must exist.
@@ -30,7 +33,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     """
     if mode not in ("wb", "w"):
         raise ValueError(f"atomic_write writes whole files: mode must be 'wb' or 'w', not {mode!r}")
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     # A plain open (mkstemp makes files private to their owner) applies the usual umask. The name is cut, so that a long
     # target name does not push the temporary one past the limit of the file system.
     temporary = target.parent / f".{target.name[:32]}.{secrets.token_hex(6)}.tmp"
@@ -41,11 +44,21 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             yield file
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, os.stat(target).st_mode & 0o777)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what killed processes left of `atomic_write` in a folder that no other process writes to."""
+    for path in folder.glob(".*.tmp") if folder.is_dir() else []:
+        if TEMPORARY.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -1,4 +1,4 @@
-"""A tiny CIFAR in the official layout."""
+"""Fixtures of the data tests."""
 
 import hashlib
 import pickle
@@ -20,7 +20,7 @@ def archive(folder, name, images, content):
 
 @pytest.fixture
 def cifar(tmp_path, monkeypatch):
-    """Write the archives of a tiny CIFAR-10 or CIFAR-100 in the official layout; returns its pixels and labels."""
+    """Return a function that writes a tiny CIFAR archive in the official layout and returns its pixels and labels."""
 
     def write(name, per_class):
         kind = getattr(datasets, name)

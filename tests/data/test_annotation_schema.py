@@ -1,4 +1,4 @@
-"""The JSON schema of annotation files says what the reader does, and what the converters write."""
+"""Tests that the JSON schema of annotation files agrees with the reader and the converters."""
 
 import json
 import re
@@ -18,7 +18,7 @@ GOOD = {"fpath": "a.jpg", "category_id": 0}
 
 
 def valid(value, schema=SCHEMA) -> bool:
-    """Judge a value by the few keywords that the schema uses; another one is an error of this function."""
+    """Validate a value; only the keywords that the schema uses are supported."""
     assert not schema.keys() - NOTES - {
         "type", "required", "properties", "const", "minimum", "items", "minItems", "minLength"
     }  # fmt: skip
@@ -62,7 +62,7 @@ def valid(value, schema=SCHEMA) -> bool:
         ({"annotations": ["a.jpg"], "num_classes": 1}, False),
     ],
 )
-def test_schema_and_reader_agree(tmp_path, content, good):
+def test_schema_agrees_with_load_annotations(tmp_path, content, good):
     path = tmp_path / "x.json"
     path.write_text(json.dumps(content))
     assert valid(content) == good
@@ -73,9 +73,18 @@ def test_schema_and_reader_agree(tmp_path, content, good):
             load_annotations(path)
 
 
-def test_what_converters_write_follows_the_schema(tmp_path):
+def test_write_split_follows_schema(tmp_path):
     path = tmp_path / "x.json"
-    write_split(path, Split(["/b/\u00e9.jpg", str(tmp_path / "c/d.jpg")], [1, 0], 2, [(3, 4), (5, 6)], ["ant", "bee"]))
+    write_split(
+        path,
+        Split(
+            ["/b/\u00e9.jpg", str(tmp_path / "c/d.jpg")],
+            [1, 0],
+            num_classes=2,
+            sizes=[(3, 4), (5, 6)],
+            classes=["ant", "bee"],
+        ),
+    )
     written = json.loads(path.read_text())
     assert valid(written)
     assert written == {
@@ -87,16 +96,16 @@ def test_what_converters_write_follows_the_schema(tmp_path):
             {"image_id": 1, "fpath": "c/d.jpg", "im_height": 5, "im_width": 6, "category_id": 0},
         ],
     }
-    assert len(path.read_text().splitlines()) == 4  # one line per annotation, so that a fault in one is found
+    assert len(path.read_text().splitlines()) == 4  # one line per annotation
 
 
-def test_the_example_of_the_page_follows_the_schema(tmp_path):
+def test_documentation_example_follows_schema(tmp_path):
     example = re.search(r"```json\n(.*?)```", (DOCS / "annotation_format.md").read_text(), re.DOTALL)[1]
     (tmp_path / "x.json").write_text(example)
     assert valid(load_annotations(tmp_path / "x.json"))
 
 
-def test_links_between_the_pages_of_the_data_sets_lead_somewhere():
+def test_documentation_links_exist():
     pages = [DOCS / "annotation_format.md", *(DOCS / "datasets").glob("*.md")]
     assert len(pages) >= 6
     for page in pages:

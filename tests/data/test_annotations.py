@@ -28,7 +28,7 @@ def refusal(path):
     return message
 
 
-def test_paths_start_beside_the_file(write, tmp_path):
+def test_read_annotations_relative_to_file(write, tmp_path):
     path = write({"annotations": [GOOD, {"fpath": "1.jpg", "category_id": 2}], "num_classes": 3})
     listed = read_annotations(path)
     assert listed.paths == [str(tmp_path / "a/0.jpg"), str(tmp_path / "1.jpg")]
@@ -36,12 +36,12 @@ def test_paths_start_beside_the_file(write, tmp_path):
     assert listed.num_classes == 3
 
 
-def test_paths_start_at_the_root_where_one_is_given(write):
+def test_read_annotations_relative_to_root(write):
     listed = read_annotations(write({"annotations": [GOOD], "num_classes": 1}), "/data")
     assert listed.paths == [str(Path("/data/a/0.jpg"))]
 
 
-def test_absolute_paths_stay(write):
+def test_read_annotations_absolute_paths(write):
     entry = {"fpath": "/elsewhere/0.jpg", "category_id": 0}
     path = write({"annotations": [entry], "num_classes": 1})
     assert read_annotations(path, "/data").paths == ["/elsewhere/0.jpg"]
@@ -65,7 +65,7 @@ def test_absolute_paths_stay(write):
         ({"annotations": [GOOD], "num_classes": 0}, "num_classes is 0"),
     ],
 )
-def test_a_malformed_file_is_told_in_one_line(write, content, message):
+def test_read_annotations_malformed_file(write, content, message):
     assert message in refusal(write(content))
 
 
@@ -84,50 +84,50 @@ def test_a_malformed_file_is_told_in_one_line(write, content, message):
         ({"fpath": "x.jpg", "category_id": 1.0}, "has category_id 1.0"),
     ],
 )
-def test_a_wrong_entry_is_named(write, entry, message):
-    told = refusal(write({"annotations": [GOOD, entry], "num_classes": 3}))
-    assert message in told
+def test_read_annotations_invalid_entry(write, entry, message):
+    error = refusal(write({"annotations": [GOOD, entry], "num_classes": 3}))
+    assert message in error
 
 
-def test_the_first_ten_faults_are_listed_with_their_positions(write):
+def test_read_annotations_lists_first_ten_faults(write):
     wrong = {"fpath": "x.jpg", "category_id": 9}
     path = write({"annotations": [wrong, GOOD, *[wrong] * 11, {}], "num_classes": 3})
     with pytest.raises(UserError) as error:
         read_annotations(path)
-    told = str(error.value).splitlines()
-    assert told[0] == f"annotation file {path}: 13 faults, the first 10:"
+    printed = str(error.value).splitlines()
+    assert printed[0] == f"annotation file {path}: 13 errors, the first 10:"
     expected = "annotation {} (x.jpg) has category_id 9; allowed: 0 to 2"
-    assert told[1:] == [f"  {expected.format(position)}" for position in (0, *range(2, 11))]
+    assert printed[1:] == [f"  {expected.format(position)}" for position in (0, *range(2, 11))]
 
 
-def test_a_few_faults_are_all_listed(write):
+def test_read_annotations_lists_all_faults_below_ten(write):
     path = write({"annotations": [{"fpath": "", "category_id": 0}, GOOD, 7], "num_classes": 1})
     with pytest.raises(UserError) as error:
         read_annotations(path)
     assert str(error.value).splitlines() == [
-        f"annotation file {path}: 2 faults:",
+        f"annotation file {path}: 2 errors:",
         "  annotation 0 has fpath ''; it must be the path of an image",
         "  annotation 2 is 7; it must be an object with fpath and category_id",
     ]
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", 1.0, True, None])
-def test_another_version_is_refused(write, version):
-    told = refusal(write({"version": version, "annotations": [GOOD], "num_classes": 1}))
-    assert f"version is {version!r}; this software reads version 1" in told
+def test_read_annotations_unknown_version(write, version):
+    error = refusal(write({"version": version, "annotations": [GOOD], "num_classes": 1}))
+    assert f"version is {version!r}; this software reads version 1" in error
 
 
-def test_the_version_may_be_given(write):
+def test_read_annotations_version_1(write):
     assert read_annotations(write({"version": 1, "annotations": [GOOD], "num_classes": 1})).labels == [0]
 
 
-def test_paths_beside_a_file_in_the_working_directory_stay_short(write, tmp_path, monkeypatch):
+def test_read_annotations_file_in_working_directory(write, tmp_path, monkeypatch):
     write({"annotations": [GOOD], "num_classes": 1})
     monkeypatch.chdir(tmp_path)
     assert read_annotations("train.json").paths == ["a/0.jpg"]
 
 
-def test_files_that_cannot_be_read_are_told(tmp_path):
+def test_read_annotations_missing_or_unreadable_file(tmp_path):
     assert "absent.json does not exist" in refusal(tmp_path / "absent.json")
     assert "cannot be read" in refusal(tmp_path)
     (tmp_path / "latin1.json").write_bytes(b'{"annotations": "\xfc"}')

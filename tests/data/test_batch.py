@@ -1,4 +1,4 @@
-"""A batch changes, moves and is copied as a whole, its partner with it."""
+"""Tests of Batch: moving and copying include the partner."""
 
 import torch
 
@@ -11,22 +11,22 @@ def batch(seed, partner=None):
     return Batch(images, torch.randint(9, (2,), generator=random), torch.randint(9, (2,), generator=random), partner)
 
 
-def test_it_moves_with_its_partner():
+def test_to_moves_partner():
     moved = batch(0, batch(1)).to(torch.device("meta"))
     assert moved.images.is_meta and moved.labels.is_meta and moved.indices.is_meta
     assert moved.partner.images.is_meta and moved.partner.partner is None
     assert batch(0).to(torch.device("cpu")).partner is None
 
 
-def test_a_copy_takes_the_place_of_what_was_there():
-    place, new = batch(0, batch(1)), batch(2, batch(3))
-    addresses = [one.images.data_ptr() for one in (place, place.partner)]
-    place.copy_(new)
-    for own, other in ((place, new), (place.partner, new.partner)):
+def test_copy_in_place():
+    target, new = batch(0, batch(1)), batch(2, batch(3))
+    addresses = [part.images.data_ptr() for part in (target, target.partner)]
+    target.copy_(new)
+    for own, other in ((target, new), (target.partner, new.partner)):
         assert all(torch.equal(*pair) for pair in zip(own[:3], other[:3], strict=True))
-    assert [one.images.data_ptr() for one in (place, place.partner)] == addresses
+    assert [part.images.data_ptr() for part in (target, target.partner)] == addresses
 
 
-def test_the_samples_of_the_partner_stand_behind():
-    one = batch(0, batch(1))
-    assert one.samples.tolist() == one.indices.tolist() + one.partner.indices.tolist()
+def test_all_indices_of_batch_and_partner():
+    paired = batch(0, batch(1))
+    assert paired.all_indices.tolist() == paired.indices.tolist() + paired.partner.indices.tolist()

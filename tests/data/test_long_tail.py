@@ -14,14 +14,14 @@ def name(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
-def test_counts_are_the_released_ones(case):
+def test_class_counts_golden(case):
     counts = class_counts(case["per_class"], case["classes"], case["ratio"])
     assert counts == case["counts"]
     assert sum(counts) == case["total"]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "selected" in case], ids=name)
-def test_the_released_samples_are_kept(case):
+def test_select_indices_golden(case):
     assert select_indices(case["labels"], case["counts"], case["seed"]) == case["selected"]
 
 
@@ -34,7 +34,7 @@ def test_the_released_samples_are_kept(case):
         (100, 0.02, "1bc82de2629e5cbd"),
     ],
 )
-def test_the_selection_of_cifar_lt_is_the_published_one(classes, ratio, digest):
+def test_select_indices_published_cifar_lt(classes, ratio, digest):
     per_class = 50000 // classes
     labels = np.repeat(np.arange(classes), per_class)
     kept = select_indices(labels, class_counts(per_class, classes, ratio), seed=0)
@@ -42,13 +42,13 @@ def test_the_selection_of_cifar_lt_is_the_published_one(classes, ratio, digest):
     assert hashlib.sha256(within.tobytes()).hexdigest()[:16] == digest
 
 
-def test_a_milder_imbalance_keeps_all_that_a_stronger_one_keeps():
+def test_select_indices_nested_for_milder_imbalance():
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 50))
     strong, mild = (set(select_indices(labels, class_counts(50, 10, ratio), 3)) for ratio in (0.02, 0.1))
     assert strong < mild
 
 
-def test_selection_depends_on_its_seed_alone():
+def test_select_indices_depends_only_on_seed():
     labels = np.repeat(np.arange(3), 20)
     np.random.seed(1)  # noqa: NPY002  (the global generator must not matter)
     before = np.random.get_state()[1].copy()  # noqa: NPY002
@@ -69,7 +69,7 @@ def test_selection_depends_on_its_seed_alone():
         ((10, 2, 0.01), [10, 0]),
     ],
 )
-def test_shapes_of_the_tail(arguments, expected):
+def test_class_counts_shapes(arguments, expected):
     assert class_counts(*arguments) == expected
 
 
@@ -83,11 +83,11 @@ def test_shapes_of_the_tail(arguments, expected):
         ((10, 10, 0.1, "linear"), "kind is 'linear'; allowed: 'exp', 'step'"),
     ],
 )
-def test_impossible_tails_are_refused(arguments, message):
+def test_class_counts_invalid(arguments, message):
     with pytest.raises(ValueError, match=message):
         class_counts(*arguments)
 
 
-def test_more_samples_than_there_are_cannot_be_kept():
+def test_select_indices_too_few_samples():
     with pytest.raises(ValueError, match="class 1 has 2 samples, 3 are to be kept"):
         select_indices([0, 1, 1, 0], [1, 3], 0)

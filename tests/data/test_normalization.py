@@ -15,46 +15,46 @@ def images():
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 4, 3, 5, 7), dtype=np.uint8))
 
 
-def reference(images, mean, deviation):
+def reference(images, mean, std):
     pixels = [to_tensor(image.permute(1, 2, 0).numpy()) for image in images.flatten(0, 1)]
-    return Reference(mean, deviation)(torch.stack(pixels)).unflatten(0, images.shape[:2])
+    return Reference(mean, std)(torch.stack(pixels)).unflatten(0, images.shape[:2])
 
 
 @pytest.mark.parametrize("name", list(NORMALIZATIONS))
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_equals_torchvision(images, name, channels_last):
+def test_normalize_equals_torchvision(images, name, channels_last):
     before = images.clone()
-    mean, deviation = NORMALIZATIONS.get(name)
-    result = Normalize(mean, deviation, channels_last)(images)
-    torch.testing.assert_close(result, reference(images, mean, deviation), rtol=0, atol=1e-6)
+    mean, std = NORMALIZATIONS.get(name)
+    result = Normalize(mean, std, channels_last=channels_last)(images)
+    torch.testing.assert_close(result, reference(images, mean, std), rtol=0, atol=1e-6)
     assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_each_view_has_the_memory_layout_asked_for(images, channels_last):
-    result = Normalize((0.5,) * 3, (0.5,) * 3, channels_last)(images)
+def test_normalize_memory_format(images, channels_last):
+    result = Normalize((0.5,) * 3, (0.5,) * 3, channels_last=channels_last)(images)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     assert all(view.is_contiguous(memory_format=layout) for view in result)
     assert result.flatten(0, 1).is_contiguous(memory_format=layout)
 
 
-def test_bgr_swaps_the_colours_before_the_means_are_taken_off(images):
-    mean, deviation = NORMALIZATIONS.get("imagenet")
-    result = Normalize(mean, deviation, bgr=True)(images)
-    torch.testing.assert_close(result, reference(images[:, :, [2, 1, 0]], mean, deviation), rtol=0, atol=1e-6)
+def test_normalize_bgr(images):
+    mean, std = NORMALIZATIONS.get("imagenet")
+    result = Normalize(mean, std, bgr=True)(images)
+    torch.testing.assert_close(result, reference(images[:, :, [2, 1, 0]], mean, std), rtol=0, atol=1e-6)
 
 
-def test_a_second_call_gives_the_same(images):
+def test_normalize_twice(images):
     normalize = Normalize(*NORMALIZATIONS.get("cifar"))
     assert torch.equal(normalize(images), normalize(images))
 
 
-def test_the_tree_decides(images):
+def test_build_normalize(images):
     cfg = load_config(None, ["DATASET.NORMALIZATION", "digits", "COLOR_SPACE", "BGR", "TRAIN.CHANNELS_LAST", False])
     expected = reference(images[:, :, [2, 1, 0]], *NORMALIZATIONS.get("digits"))
     torch.testing.assert_close(build_normalize(cfg)(images), expected, rtol=0, atol=1e-6)
 
 
-def test_an_unknown_normalization_is_told():
+def test_build_normalize_unknown_name():
     with pytest.raises(UserError, match=r"unknown normalization 'cifer'; .*did you mean cifar"):
         build_normalize(load_config(None, ["DATASET.NORMALIZATION", "cifer"]))

@@ -22,7 +22,7 @@ def refusal(*overrides):
     return str(error.value)
 
 
-def test_an_unknown_data_set_is_told_with_the_nearest():
+def test_build_splits_unknown_data_set():
     assert refusal("DATASET.DATASET", "digits").startswith("unknown data set 'digits'; there is: annotations, cifar1")
     assert refusal("DATASET.DATASET", "cifar10lt").endswith("did you mean cifar10_lt?")
 
@@ -30,8 +30,8 @@ def test_an_unknown_data_set_is_told_with_the_nearest():
 # ------------------------------------------------------------------ digits
 
 
-def test_digits_have_the_documented_sizes():
-    train, valid = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.02)
+def test_digits_sizes():
+    train, valid, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.02)
     assert (len(train), len(valid)) == (276, 797)
     assert train.class_counts() == [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
     assert min(valid.class_counts()) > 70
@@ -40,24 +40,24 @@ def test_digits_have_the_documented_sizes():
     assert train.load().max() == 255
 
 
-def test_no_digit_is_both_trained_and_judged_on():
-    train, valid = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 1.0)
+def test_digits_train_and_valid_disjoint():
+    train, valid, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 1.0)
     assert len(train) == 1000
     seen = {image.numpy().tobytes() for image in train.load()}
     assert len(seen) == 1000
     assert not any(image.numpy().tobytes() in seen for image in valid.load())
 
 
-def test_the_first_hundred_digits_of_a_class_are_trained_on_and_the_rest_judged():
-    seen, judged = Counter(), []
+def test_digits_valid_labels():
+    seen, held_out = Counter(), []
     for label in load_digits().target.tolist():
         seen[label] += 1
         if seen[label] > 100:
-            judged.append(label)
-    assert splits("DATASET.DATASET", "digits_lt").valid.labels.tolist() == judged
+            held_out.append(label)
+    assert splits("DATASET.DATASET", "digits_lt").valid.labels.tolist() == held_out
 
 
-def test_the_seed_decides_which_digits_are_kept():
+def test_digits_seed():
     def kept(seed):
         cfg = ["DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RANDOM_SEED", seed]
         return splits(*cfg).train
@@ -68,21 +68,21 @@ def test_the_seed_decides_which_digits_are_kept():
     assert kept(0).fingerprint() != kept(1).fingerprint()
 
 
-def test_a_step_tail_is_possible():
-    train, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.KIND", "step")
+def test_digits_step_imbalance():
+    train, *_ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.KIND", "step")
     assert train.class_counts() == [100] * 5 + [1] * 5
 
 
-def test_a_tail_that_empties_classes_is_refused():
-    told = refusal("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.0001)
-    assert "5 of 10 classes have no training images: 5, 6, 7, 8, 9; every class needs at least one" in told
+def test_digits_empty_classes():
+    error = refusal("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.0001)
+    assert "5 of 10 classes have no training images: 5, 6, 7, 8, 9; every class needs at least one" in error
 
 
 # ------------------------------------------------------------------ annotation files
 
 
-def test_annotated_images_are_read(image_folder):
-    train, valid = splits(
+def test_annotations_source(image_folder):
+    train, valid, _ = splits(
         "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1, 1], 2),
         "DATASET.VALID_JSON", image_folder("valid", [1, 0], 2),
     )  # fmt: skip
@@ -93,13 +93,13 @@ def test_annotated_images_are_read(image_folder):
 
 
 @pytest.mark.parametrize("key", ["TRAIN_JSON", "VALID_JSON"])
-def test_both_annotation_files_are_needed(image_folder, key):
+def test_annotations_source_missing_key(image_folder, key):
     keys = {"TRAIN_JSON": image_folder("train", [0], 1), "VALID_JSON": image_folder("valid", [0], 1), key: ""}
-    told = refusal("DATASET.DATASET", "CIFAR", *(part for k, v in keys.items() for part in (f"DATASET.{k}", v)))
-    assert told == f"DATASET.{key} is empty; data set 'CIFAR' needs an annotation file there"
+    error = refusal("DATASET.DATASET", "CIFAR", *(part for k, v in keys.items() for part in (f"DATASET.{k}", v)))
+    assert error == f"DATASET.{key} is empty; data set 'CIFAR' needs an annotation file there"
 
 
-def test_images_are_found_under_the_root(image_folder, tmp_path):
+def test_annotations_source_root(image_folder, tmp_path):
     path = image_folder("train", [0], 1)
     moved = tmp_path / "lists" / "train.json"
     moved.parent.mkdir()
@@ -110,20 +110,75 @@ def test_images_are_found_under_the_root(image_folder, tmp_path):
         splits(*keys).train.load()
 
 
-def test_a_class_without_training_images_is_named(image_folder):
-    told = refusal(
+def test_build_splits_class_without_training_images(image_folder):
+    error = refusal(
         "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 2], 14),
         "DATASET.VALID_JSON", image_folder("valid", [0], 14),
     )  # fmt: skip
-    assert "12 of 14 classes have no training images: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...; " in told
+    assert "12 of 14 classes have no training images: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...; " in error
 
 
-def test_splits_of_different_classes_are_refused(image_folder):
-    told = refusal(
+def test_build_splits_different_classes(image_folder):
+    error = refusal(
         "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1], 2),
         "DATASET.VALID_JSON", image_folder("valid", [0], 3),
     )  # fmt: skip
-    assert "train.json has 2 classes, " in told and told.endswith("valid.json has 3")
+    assert "train.json has 2 classes, " in error and error.endswith("valid.json has 3")
+
+
+# ------------------------------------------------------------------ third split
+
+
+def with_test_split(image_folder, test_classes=2):
+    return [
+        *("DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1, 1], 2)),
+        *("DATASET.VALID_JSON", image_folder("valid", [1, 0], 2)),
+        *("DATASET.TEST_JSON", image_folder("test", [1, 0, 1, 1], test_classes)),
+    ]
+
+
+def test_build_splits_without_test_split(image_folder):
+    keys = with_test_split(image_folder)
+    assert splits(*keys, "DATASET.TEST_JSON", "").test is None
+
+
+def test_build_splits_with_test_split(image_folder):
+    built = splits(*with_test_split(image_folder))
+    assert (len(built.train), len(built.valid)) == (3, 2)
+    assert built.test.labels.tolist() == [1, 0, 1, 1]
+    assert built.test.load().shape == (4, 3, 8, 8)
+    assert built.test.name.endswith("test.json")
+
+
+def test_build_splits_test_split_of_digits(image_folder):
+    built = splits("DATASET.DATASET", "digits_lt", "DATASET.TEST_JSON", image_folder("test", [0, 9], 10))
+    assert (len(built.train), len(built.valid)) == (242, 797)
+    assert built.test.load().shape == (2, 3, 8, 8)
+
+
+def test_build_splits_test_split_of_different_classes(image_folder):
+    error = refusal(*with_test_split(image_folder, test_classes=3))
+    assert "train.json has 2 classes, " in error and error.endswith("test.json has 3")
+
+
+def test_build_splits_missing_test_file():
+    error = refusal("DATASET.DATASET", "digits_lt", "DATASET.TEST_JSON", "absent.json")
+    assert error.startswith("annotation file absent.json does not exist")
+
+
+@pytest.mark.parametrize("dataset", ["annotations", "digits_lt"])
+def test_build_splits_test_split_skips_bad_images(image_folder, tmp_path, dataset):
+    keys = with_test_split(image_folder, test_classes=2 if dataset == "annotations" else 10)
+    (tmp_path / "test" / "1.png").write_bytes(b"")
+    (tmp_path / "test.json").write_text(
+        (tmp_path / "test.json").read_text().replace('"category_id": 0', '"category_id": 1')
+    )
+    keys += ["DATASET.DATASET", dataset] + ([] if dataset == "annotations" else ["DATASET.TRAIN_JSON", ""])
+    built = splits(*keys, "DATASET.ON_BAD_IMAGE", "skip")
+    images = built.test.load()
+    assert torch.equal(images[1], images[2])
+    assert built.test.bad_images.summary()["bad_images"]["count"] == 1
+    assert (built.valid.bad_images is built.test.bad_images) == (dataset == "annotations")
 
 
 # ------------------------------------------------------------------ CIFAR
@@ -138,9 +193,9 @@ def test_splits_of_different_classes_are_refused(image_folder):
         ("CIFAR100", "IMBALANCECIFAR100", 20, 737),
     ],
 )
-def test_cifar_is_read_and_thinned_out(cifar, tmp_path, archive_name, dataset, per_class, total):
+def test_cifar_long_tailed(cifar, tmp_path, archive_name, dataset, per_class, total):
     images, labels = cifar(archive_name, per_class)
-    train, valid = splits(
+    train, valid, _ = splits(
         "DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.IMBALANCECIFAR.RATIO", 0.1,
     )  # fmt: skip
     assert len(train) == total
@@ -153,15 +208,15 @@ def test_cifar_is_read_and_thinned_out(cifar, tmp_path, archive_name, dataset, p
 
 
 @pytest.mark.parametrize("dataset", ["cifar10_lt", "cifar100_lt"])
-def test_a_missing_archive_is_told_and_not_fetched(tmp_path, dataset):
-    told = refusal("DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.DOWNLOAD", False)
-    assert f"is not under DATASET.ROOT {tmp_path} and DATASET.DOWNLOAD is False" in told
+def test_cifar_missing_archive(tmp_path, dataset):
+    error = refusal("DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.DOWNLOAD", False)
+    assert f"is not under DATASET.ROOT {tmp_path} and was not downloaded (DATASET.DOWNLOAD is False)" in error
 
 
-def test_a_failing_download_is_told(tmp_path, monkeypatch):
+def test_cifar_failed_download(tmp_path, monkeypatch):
     def fail(self):
         raise OSError("no network")
 
     monkeypatch.setattr(datasets.CIFAR10, "download", fail)
-    told = refusal("DATASET.DATASET", "cifar10_lt", "DATASET.ROOT", str(tmp_path))
-    assert f"is not under DATASET.ROOT {tmp_path} could not be fetched: no network" in told
+    error = refusal("DATASET.DATASET", "cifar10_lt", "DATASET.ROOT", str(tmp_path))
+    assert f"is not under DATASET.ROOT {tmp_path} and could not be downloaded: no network" in error

@@ -14,9 +14,9 @@ from tiny import NCL
 from longtail.config import load_config
 from longtail.data import build_normalize, build_splits
 from longtail.data.annotations import read_annotations
-from longtail.data.cam import new_image
-from longtail.data.cam_plan import Plan, new_images_per_class
-from longtail.data.images import read_image
+from longtail.data.cam.images import paste_foreground
+from longtail.data.cam.plan import GenerationPlan, generated_per_class
+from longtail.data.images.reading import read_image
 from longtail.engine import cam_generation
 from longtail.engine.cam_generation import generate
 from longtail.engine.interrupts import Interrupted
@@ -94,14 +94,14 @@ def test_every_class_is_filled_up_with_moved_objects_of_its_own(cam_cfg):
     # One by one, in another order, with a loop of its own.
     network = build_model(cfg, 10).eval()
     load_released_weights(network, read_weights(cfg.NETWORK.PRETRAINED_MODEL))
-    plan = Plan(train.labels, new_images_per_class(counts), cfg.RAND_SEED)
+    plan = GenerationPlan(train.labels, generated_per_class(counts), seed=cfg.RAND_SEED)
     normalize, pixels = build_normalize(cfg), train.load()
     changed = 0
     for k in range(len(plan) - 1, 0, -40):
         image = pixels[plan[k].source]
         low = activation_maps(network.experts[0], normalize(image[None, None])[0], torch.tensor([plan[k].label]))
         cam = torch.nn.functional.interpolate(low[None], size=(32, 32), mode="bilinear")[0, 0]
-        expected = new_image(image, cam, plan[k].change)
+        expected = paste_foreground(image, cam, transform=plan[k].transform)
         got = read_image(made.paths[k])
         assert (got != expected).any(0).float().mean() < 0.02, k  # float32 decides pixels at the threshold
         changed += not torch.equal(got, image)

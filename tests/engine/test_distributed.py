@@ -7,7 +7,7 @@ import torch
 from tiny import Tiny
 from torch import nn
 
-from longtail.data.loaders import MemoryLoader, Shard
+from longtail.data.loaders import LoaderSettings, MemoryLoader, Shard
 from longtail.data.normalization import Normalize
 from longtail.data.samplers import InstanceBalanced
 from longtail.engine.assembly import autocast
@@ -29,12 +29,13 @@ def judge_shard(rank: int, world: int, port: int, queue) -> None:
     loader = MemoryLoader(
         images,
         [lambda images, generator: images],
-        0,
-        sampler=InstanceBalanced(53, seed=0, shuffle=False),
-        labels=labels,
-        batch_size=7,
-        shard=Shard(rank, world),
-        drop_last=False,
+        settings=LoaderSettings(
+            sampler=InstanceBalanced(53, seed=0, shuffle=False),
+            labels=labels,
+            batch_size=7,
+            seed=0,
+            shard=Shard(rank, world),
+        ),
     )
     judge = Judge(5, 2, [10, 5, 4, 3, 2], device=cpu)
     evaluate(network, loader, Normalize((0.5,) * 3, (0.2,) * 3), judge, cpu, autocast("off", cpu))

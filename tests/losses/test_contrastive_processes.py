@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from longtail.losses.contrastive import subclass_contrastive, subclass_contrastive_queue, supervised_contrastive
-from longtail.losses.gathering import average, gather
+from longtail.distributed.gathering import average, gather
 from longtail.models.heads import unit
 
 WORLDS = (1, 2, 3)

@@ -108,10 +108,12 @@ def test_a_batch_and_its_partner_are_joined_sample_by_sample(batch):
     assert torch.equal(both.images[:, :5], batch.images)
     assert torch.equal(both.images[:, 5:], partner.images)
     assert both.labels.tolist() == [0, 3, 1, 2, 0, 1, 1, 2, 3, 3]
-    assert both.indices.tolist() == batch._replace(partner=partner).samples.tolist() == [0, 1, 2, 3, 4, 9, 9, 8, 7, 6]
+    assert (
+        both.indices.tolist() == batch._replace(partner=partner).all_indices.tolist() == [0, 1, 2, 3, 4, 9, 9, 8, 7, 6]
+    )
     assert both.partner is None
     assert joined(batch) is batch
-    assert batch.samples is batch.indices
+    assert batch.all_indices is batch.indices
 
 
 def test_the_network_is_called_once_for_all_views(batch):

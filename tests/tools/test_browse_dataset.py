@@ -1,4 +1,4 @@
-"""The command: a picture, the same for the same seed, and one line for every mistake."""
+"""Tests of tools/browse_dataset.py."""
 
 import importlib.util
 from pathlib import Path
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def command(capsys):
-    """Return a caller of tools/browse_dataset.py for Digits-LT: (exit code, standard output, standard error)."""
+    """Return a function that runs tools/browse_dataset.py on Digits-LT: exit code, output and errors."""
     spec = importlib.util.spec_from_file_location("browse_dataset", ROOT / "tools" / "browse_dataset.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -19,13 +19,13 @@ def command(capsys):
     def call(*arguments):
         config = str(ROOT / "configs/digits_lt/ncl.yaml")
         code = module.main(["--cfg", config, "--samples", "1", *[str(argument) for argument in arguments]])
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return call
 
 
-def test_the_seed_decides_the_picture(command, tmp_path):
+def test_browse_dataset_seed(command, tmp_path):
     pictures = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         path = tmp_path / f"{name}.png"
@@ -37,7 +37,7 @@ def test_the_seed_decides_the_picture(command, tmp_path):
         assert min(picture.size) > 500
 
 
-def test_the_picture_is_called_like_the_run(command, tmp_path, monkeypatch):
+def test_browse_dataset_default_output(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert command("NAME", "mine")[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
@@ -53,7 +53,7 @@ def test_the_picture_is_called_like_the_run(command, tmp_path, monkeypatch):
         (["TRAIN.BATCH_SIZE", "1000"], "digits_lt train has 276 images, fewer than one step takes"),
     ],
 )
-def test_mistakes_end_with_two_and_one_line(command, tmp_path, monkeypatch, arguments, message):
+def test_browse_dataset_user_errors(command, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     code, _, err = command(*arguments)
     assert code == 2

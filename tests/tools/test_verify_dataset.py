@@ -1,4 +1,4 @@
-"""The command: its report, its JSON file and its exit codes."""
+"""Tests of tools/verify_dataset.py: report, JSON file and exit codes."""
 
 import importlib.util
 import json
@@ -11,15 +11,15 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def command(capsys):
-    """Return a caller of tools/verify_dataset.py: (exit code, standard output, standard error)."""
+    """Return a function that runs tools/verify_dataset.py: exit code, standard output and standard error."""
     spec = importlib.util.spec_from_file_location("verify_dataset", ROOT / "tools" / "verify_dataset.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
     def call(*arguments):
         code = module.main([str(argument) for argument in arguments])
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return call
 
@@ -29,15 +29,15 @@ def splits(image_folder):
     return image_folder("train", [0, 0, 1], 2), image_folder("valid", [0, 1], 2)
 
 
-def test_a_sound_set_ends_with_zero(command, splits, tmp_path):
+def test_verify_dataset_without_faults(command, splits, tmp_path):
     code, out, err = command(*splits, "--json", tmp_path / "report.json")
     assert (code, err) == (0, "")
     assert f"{splits[0]}: 3 images in 2 classes\n  images of a class: 2 to 1, imbalance 2 (2 few)\n" in out
-    assert out.endswith("no faults in 5 images\n")
+    assert out.endswith("no errors in 5 images\n")
     assert json.loads((tmp_path / "report.json").read_text())["good"] is True
 
 
-def test_faults_end_with_one(command, splits, tmp_path):
+def test_verify_dataset_with_faults(command, splits, tmp_path):
     (tmp_path / "valid" / "1.png").unlink()
     code, out, err = command(*splits, "--workers", 1, "--json", tmp_path / "report.json")
     assert (code, err) == (1, "")
@@ -50,18 +50,18 @@ def test_faults_end_with_one(command, splits, tmp_path):
     [
         (["nowhere.json"], "annotation file nowhere.json does not exist"),
         (["{train}", "--workers", "-1"], "--workers is -1; it must be at least 0"),
-        (["{train}", "--root", "nowhere"], "--root nowhere is no folder"),
+        (["{train}", "--root", "nowhere"], "--root nowhere is not a folder"),
         (["{train}", "--json", "nowhere/report.json"], "--json nowhere/report.json: its folder does not exist"),
     ],
 )
-def test_mistakes_end_with_two_and_one_line(command, splits, arguments, message):
+def test_verify_dataset_user_errors(command, splits, arguments, message):
     code, out, err = command(*[argument.format(train=splits[0]) for argument in arguments])
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {message}") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.json", "--workers", "many"], ["a.json", "--nonsense"]])
-def test_wrong_usage_ends_with_two(command, arguments):
+def test_verify_dataset_invalid_usage(command, arguments):
     with pytest.raises(SystemExit) as ended:
         command(*arguments)
     assert ended.value.code == 2

@@ -2,23 +2,22 @@
 
     longtail list
 
-`longtail train DATA,METHOD` trains a combination of the two, as digits_lt,ncl; `longtail train DATA,RECIPE` runs a recipe.
+`longtail train DATA,METHOD` trains a combination of the two, as digits_lt,ncl; `longtail train DATA,RECIPE` runs a
+recipe.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 from longtail.config import short_names
 from longtail.config.files import FOLDERS
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail list") -> int:
     """Parse the command line of `longtail list` and print the names."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=formatter).parse_args(arguments)
+    Parser(__doc__ or "", prog).parse(arguments)
     return run_program(list_configs)
 
 

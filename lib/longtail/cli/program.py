@@ -1,12 +1,40 @@
 """Common part of the commands: how errors and interruptions end a program."""
 
+import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import NoReturn
 
 from longtail.errors import ProcessLost, UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that reports a wrong command in one line, and takes `-inf` and `-nan` for values.
+
+    Args:
+        documentation: Help text.
+        prog: Name of the command; None: that of the script.
+    """
+
+    def __init__(self, documentation: str, prog: str | None = None) -> None:
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog=prog, description=documentation, formatter_class=formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Report a wrong command and exit with code 2."""
+        _print(f"error: {message}; --help explains the command")
+        sys.exit(2)
+
+    def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
+        """Return the options; positional words may stand between them."""
+        words = sys.argv[1:] if arguments is None else arguments
+        # argparse takes a word with a blank for a value, whatever it begins with.
+        spaced = [f" {word}" if re.fullmatch(r"-(inf|infinity|nan)", word, re.IGNORECASE) else word for word in words]
+        return self.parse_intermixed_args(spaced)
 
 
 def run_program(program: Callable[[], object]) -> int:
@@ -51,5 +79,8 @@ def _exit_at_once(signum: int, frame: FrameType | None) -> None:
 
 
 def _print(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    """Print a message on standard error; only the list of several errors has more than one line."""
+    lines = re.split(r"\n(?=  )", line)
+    text = "\n".join("".join(char if char.isprintable() else repr(char)[1:-1] for char in part) for part in lines)
+    sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -6,10 +6,10 @@
     longtail train my_config.yaml --resume output/my_run/2026-01-31-12-00-00
 
 A config is a YAML file, or several joined by commas and merged from left to right; names without `.yaml` are looked up
-under configs/ (`longtail list` prints them). The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a crash);
-`--resume never` starts a new one. The run directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe have theirs
-in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all stages of a
-recipe, STAGE:KEY VALUE to one.
+under configs/ (`longtail list` prints them). The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a
+crash); `--resume never` starts a new one. The run directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe
+have theirs in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all
+stages of a recipe, STAGE:KEY VALUE to one.
 
 Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number stopped by a signal.
 """
@@ -17,15 +17,15 @@ Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number 
 import argparse
 from collections.abc import Sequence
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail train") -> int:
     """Parse the command line of `longtail train` and train."""
-    parser = _parser(__doc__ or "", prog)
+    parser = Parser(__doc__ or "", prog)
     parser.add_argument("config", metavar="CONFIG", help="YAML file or short names, joined by commas")
     _add_options(parser)
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse(arguments)
     return run_program(lambda: run(options.config, options))
 
 
@@ -36,13 +36,13 @@ def script(documentation: str, arguments: Sequence[str] | None = None) -> int:
         documentation: Help text.
         arguments: Words of the command line; None: those of the process.
     """
-    parser = _parser(documentation, None)
+    parser = Parser(documentation)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--cfg", metavar="CONFIG", help="YAML file or short names, joined by commas")
     what.add_argument("--recipe", metavar="RECIPE", help="recipe file, several trainings that build on each other")
     what.add_argument("--list", action="store_true", help="list the short names")
     _add_options(parser)
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse(arguments)
     if options.list:
         from longtail.cli import list_configs
 
@@ -72,12 +72,7 @@ def run(source: str, options: argparse.Namespace) -> None:
         run_config(cfg, source, place=place, resume=options.resume)
 
 
-def _parser(documentation: str, prog: str | None) -> argparse.ArgumentParser:
-    formatter = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(prog=prog, description=documentation, formatter_class=formatter)
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: Parser) -> None:
     parser.add_argument("--gpus", metavar="GPUS", help="cpu, 0 or 0,1; default: the first GPU, or the CPU")
     parser.add_argument("--resume", default="auto", metavar="auto|never|PATH", help="what to resume; default: auto")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set")

@@ -1,18 +1,18 @@
 """Evaluate a trained network: accuracy, shot groups, per-class tables, confusion matrices, per expert and ensemble.
 
-    longtail valid output/digits_lt_ncl/2026-01-31-12-00-00/config.yaml
-    longtail valid RUN/config.yaml --gpus cpu TEST.MODEL_FILE best_single.pth
-    longtail valid RUN/config.yaml DATASET.VALID_JSON other_images.json
+    longtail valid output/digits_lt_ncl/2026-01-31-12-00-00
+    longtail valid RUN --gpus cpu TEST.MODEL_FILE best_single.pth
+    longtail valid RUN DATASET.VALID_JSON other_images.json
     longtail valid cifar10_im100,ncl TEST.MODEL_FILE released/best_ensemble_model.pth
-    longtail valid RUN/config.yaml TEST.TAU_NORM.USE_TAU_NORM True TEST.TAU_NORM.TAU 0.7
-    longtail valid RUN/config.yaml --tau-sweep 0 0.25 0.5 0.75 1
-    longtail valid RUN/config.yaml --logit-adjustment-sweep
+    longtail valid RUN TEST.TAU_NORM.USE_TAU_NORM True TEST.TAU_NORM.TAU 0.7
+    longtail valid RUN --tau-sweep 0 0.25 0.5 0.75 1
+    longtail valid RUN --logit-adjustment-sweep
 
-Evaluates best_ensemble.pth of the run directory that holds the YAML file, unless TEST.MODEL_FILE names another. Writes
+RUN is a run directory or its config.yaml. Evaluates its best_ensemble.pth, unless TEST.MODEL_FILE names another. Writes
 RUN/evaluation/<date-time>/; for a config outside a run directory OUTPUT_DIR/NAME/evaluation/<date-time>/.
 
-A sweep evaluates once per strength of tau-normalization or post-hoc logit adjustment, from one pass over the images, and
-writes a table (CSV) and a figure. A strength chosen on the images that are then reported overstates the result.
+A sweep evaluates once per strength of tau-normalization or post-hoc logit adjustment, from one pass over the images,
+and writes a table (CSV) and a figure. A strength chosen on the images that are then reported overstates the result.
 
 Exit code: 0 done, 2 a mistake in the command, config or data.
 """
@@ -21,15 +21,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from longtail.cli.program import leading_numbers, run_program
+from longtail.cli.program import Parser, leading_numbers, run_program
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail valid") -> int:
     """Parse the command line of `longtail valid` and evaluate."""
-    parser = _parser(__doc__ or "", prog)
-    parser.add_argument("config", metavar="RUN/config.yaml", help="config of the run")
+    parser = Parser(__doc__ or "", prog)
+    parser.add_argument("config", metavar="RUN", help="run directory or config")
     _add_options(parser)
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse(arguments)
     return run_program(lambda: run(options.config, options))
 
 
@@ -40,10 +40,10 @@ def script(documentation: str, arguments: Sequence[str] | None = None) -> int:
         documentation: Help text.
         arguments: Words of the command line; None: those of the process.
     """
-    parser = _parser(documentation, None)
-    parser.add_argument("--cfg", required=True, metavar="RUN/config.yaml", help="config of the run")
+    parser = Parser(documentation)
+    parser.add_argument("--cfg", required=True, metavar="RUN", help="run directory or config")
     _add_options(parser)
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse(arguments)
     return run_program(lambda: run(options.cfg, options))
 
 
@@ -54,14 +54,15 @@ def run(source: str, options: argparse.Namespace) -> None:
     swept = {"tau": options.tau_sweep, "logit_adjustment": options.logit_adjustment_sweep}
     parameter = next((name for name, words in swept.items() if words is not None), "")
     values, rest = leading_numbers(swept[parameter]) if parameter else ([], [])
-    cfg = load_config(source, [*rest, *options.overrides])
+    folder = Path(source) if Path(source).is_dir() else Path(source).parent
+    cfg = load_config(folder / "config.yaml" if Path(source).is_dir() else source, [*rest, *options.overrides])
 
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
     from longtail.stages.evaluate import validate
     from longtail.stages.sweep import sweep
 
-    place, folder = find_place(options.gpus), Path(source).parent
+    place = find_place(options.gpus)
     log_to_terminal(quiet=not place.main)
     if parameter:
         sweep(cfg, folder, parameter, place=place, values=values)
@@ -69,12 +70,7 @@ def run(source: str, options: argparse.Namespace) -> None:
         validate(cfg, folder, place=place)
 
 
-def _parser(documentation: str, prog: str | None) -> argparse.ArgumentParser:
-    formatter = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(prog=prog, description=documentation, formatter_class=formatter)
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: Parser) -> None:
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
     sweeps = parser.add_mutually_exclusive_group()
     for name in ("tau", "logit-adjustment"):

@@ -4,14 +4,7 @@ from longtail.config.declared import flatten, value_of
 from longtail.config.files import configs_folder, find_config, is_recipe, short_names
 from longtail.config.keys import KEYS
 from longtail.config.loading import changed, load_config, split_paths
-from longtail.config.names import (
-    RELEASED_DATASETS,
-    RELEASED_METHODS,
-    dataset_parts,
-    expert_backbones,
-    method_name,
-    sampling,
-)
+from longtail.config.names import RELEASED_DATASETS, RELEASED_METHODS, expert_backbones
 from longtail.config.yaml_files import read_yaml
 
 __all__ = [

@@ -10,6 +10,7 @@ from longtail.config.key import LARGEST, Key
 from longtail.config.keys import KEYS
 from longtail.errors import UserError
 from longtail.registry import nearest
+from longtail.user_files import check_path
 
 _ITEMS = {"name": "names", "int": "whole numbers", "float": "numbers"}
 
@@ -51,11 +52,20 @@ def check_values(cfg: CfgNode) -> None:
     """
     for name, key in KEYS.items():
         _check(name, key, value_of(cfg, name))
+    _check_name(cfg.NAME)
     if cfg.TEST.MANY_SHOT <= cfg.TEST.FEW_SHOT:
         raise UserError(f"TEST.MANY_SHOT is {cfg.TEST.MANY_SHOT}; it must be above TEST.FEW_SHOT ({cfg.TEST.FEW_SHOT})")
     steps = list(cfg.TRAIN.LR_SCHEDULER.LR_STEP)
-    if steps != sorted(set(steps)):
-        raise UserError(f"TRAIN.LR_SCHEDULER.LR_STEP is {steps}; it must be a list of increasing epochs")
+    if len(steps) > len(set(steps)):
+        raise UserError(f"TRAIN.LR_SCHEDULER.LR_STEP is {steps}; an epoch is named twice")
+
+
+def _check_name(name: str) -> None:
+    """Refuse a NAME that would leave OUTPUT_DIR."""
+    parts = name.split("/")
+    if not name or name.startswith("~") or any(part in ("", ".", "..") for part in parts):
+        raise UserError(f"NAME is {name!r}; it must be a name, or names joined by '/', inside OUTPUT_DIR")
+    check_path(name, "NAME")
 
 
 def _check(name: str, key: Key, value: Any) -> None:
@@ -65,8 +75,8 @@ def _check(name: str, key: Key, value: Any) -> None:
         if key.allowed and value not in key.allowed:
             allowed = ", ".join(repr(choice) for choice in key.allowed)
             raise UserError(f"{name} is {value!r}; allowed: {allowed}{nearest(value, key.allowed)}")
-        if "\0" in value:
-            raise UserError(f"{name} is {value!r}; it must not hold a NUL character")
+        if "\0" in value or not value.isprintable():
+            raise UserError(f"{name} is {value!r}; it must not hold control characters")
     elif not isinstance(value, bool):
         _check_number(name, key, value)
 
@@ -80,6 +90,10 @@ def _check_items(name: str, key: Key, values: list[Any] | tuple[Any, ...]) -> No
     for item in values:
         if not isinstance(item, str):
             _check_number(name, key, item)
+        elif not item.isprintable():
+            raise UserError(f"{name} is {values!r}; it must not hold control characters")
+    if key.rising and list(values) != sorted(values):
+        raise UserError(f"{name} is {values!r}; its values must rise")
 
 
 def _check_number(name: str, key: Key, value: float) -> None:
@@ -98,7 +112,11 @@ def _range(key: Key, value: float) -> str:
     if high is None and (not math.isfinite(value) or value > LARGEST):
         high = LARGEST
     if key.positive:
-        return f"greater than 0 and at most {high:g}" if high is not None else "greater than 0"
+        return f"greater than 0 and at most {_spell(high)}" if high is not None else "greater than 0"
     if key.low is not None and high is not None:
-        return f"between {key.low:g} and {high:g}"
-    return f"at most {high:g}" if key.low is None else f"at least {key.low:g}"
+        return f"between {_spell(key.low)} and {_spell(high)}"
+    return f"at most {_spell(high or 0)}" if key.low is None else f"at least {_spell(key.low)}"
+
+
+def _spell(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"

@@ -1,9 +1,11 @@
 """Where config files are found: by path, or by a short name under `configs/`."""
 
+import os
 from pathlib import Path
 
 from longtail.errors import UserError
 from longtail.registry import nearest
+from longtail.user_files import check_path
 
 FOLDERS = ("data", "methods", "recipes", "released")  # of configs/, searched in this order
 
@@ -28,7 +30,7 @@ def short_names(folders: tuple[str, ...] = FOLDERS) -> dict[str, Path]:
 
 def is_short_name(name: str) -> bool:
     """Return whether a config is named by a short name instead of a path."""
-    return not name.endswith((".yaml", ".yml")) and not Path(name).is_file()
+    return not name.endswith((".yaml", ".yml")) and not os.path.exists(name)
 
 
 def find_config(name: str) -> Path:
@@ -40,6 +42,7 @@ def find_config(name: str) -> Path:
     Raises:
         UserError: There is no such short name; lists the nearest match.
     """
+    check_path(name, "config")
     if not is_short_name(name):
         return Path(name)
     names = short_names()

@@ -13,7 +13,7 @@ class Key:
 
     Attributes:
         default: Value if nothing else is said; its type is the type of the key.
-        says: Meaning, in plain sentences.
+        help: Meaning, in plain sentences.
         allowed: Allowed texts; empty: any.
         low: Smallest number; for lists, of each item.
         high: Largest number.
@@ -21,6 +21,7 @@ class Key:
         never: A number outside of the bounds that means "never".
         items: Type of the items of a list: "name", "int" or "float".
         length: Number of items of a list; 0: any.
+        rising: Whether no item of a list may be smaller than the one before it.
         result: Whether the key changes what is computed; a run resumes under another value of one that does not.
         file: Kind of file that the key names: "weights", "images", "annotations", "folder"; empty: none.
         when: (key, value) that must be set for the file to be used; None: used whenever it is named.
@@ -28,7 +29,7 @@ class Key:
     """
 
     default: Any
-    says: str
+    help: str
     allowed: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
@@ -36,6 +37,7 @@ class Key:
     never: int | None = None
     items: str = ""
     length: int = 0
+    rising: bool = False
     result: bool = True
     file: str = ""
     when: tuple[str, Any] | None = None

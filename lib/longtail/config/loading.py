@@ -1,5 +1,9 @@
 """From YAML files and KEY VALUE pairs to one frozen, checked config."""
 
+import contextlib
+import math
+import os
+import re
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,9 +19,12 @@ from longtail.config.names import resolve
 from longtail.config.yaml_files import read_yaml
 from longtail.errors import UserError
 from longtail.registry import nearest
+from longtail.user_files import check_path
 
 BASE = "_BASE_"
 FOR = "_FOR_"
+LONGEST = 10_000  # characters of a value on the command line that are parsed
+TRUTHS = {"yes": True, "on": True, "no": False, "off": False}
 _KINDS = {
     bool: "True or False",
     int: "a whole number",
@@ -33,8 +40,8 @@ Source = str | Path | Sequence[str | Path]
 def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> CfgNode:
     """Merge YAML files and overrides into the defaults, and replace released names by own ones.
 
-    A file may begin with `_BASE_: other.yaml` (or a list): those are merged first; their paths start at the file
-    itself.
+    A file may begin with `_BASE_: other.yaml` (or a list): those are merged first. Their paths start at the file's
+    folder; they may be short names.
 
     Args:
         path: YAML file, or several: a list, or a text joined by commas; merged from left to right. A name without
@@ -60,8 +67,8 @@ def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> Cf
     _merge_overrides(cfg, list(overrides))
     if KEYS["NAME"].default == cfg.NAME and paths and (len(paths) > 1 or is_short_name(paths[0])):
         cfg.NAME = "_".join(Path(part).stem for part in paths)
-    resolve(cfg)
     check_values(cfg)
+    resolve(cfg)
     cfg.freeze()
     return cfg
 
@@ -89,6 +96,7 @@ def split_paths(path: Source | None) -> list[str]:
 
 def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield (path, content) of a file's bases, then of the file itself."""
+    check_path(path, "config file")
     resolved = path.resolve()
     if resolved in children:
         raise UserError(f"{path}: {BASE} leads back to this file")
@@ -98,7 +106,9 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
     if not all(isinstance(base, str) for base in listed):
         raise UserError(f"{path}: {BASE} must be the path of a file, or a list of paths, not {bases!r}")
     for base in listed:
-        yield from _with_bases(path.parent / base, (*children, resolved))
+        beside = path.parent / base
+        found = find_config(base) if is_short_name(base) and not beside.exists() else beside
+        yield from _with_bases(found, (*children, resolved))
     yield path, content
 
 
@@ -142,7 +152,7 @@ def _first_leaf(name: str, value: Any) -> str:
     while isinstance(value, dict) and value:
         key, value = next(iter(value.items()))
         name = f"{name}.{key}"
-    return name
+    return name[:200]
 
 
 def _nearest_key(name: str) -> str:
@@ -160,22 +170,56 @@ def _typed(value: Any, key: Key, *, name: str, source: str) -> Any:
     if wanted is str and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
         parsed = str(parsed)  # a NAME or a path that looks like a number
     if parsed is False and "off" in key.allowed:
-        parsed = "off"  # YAML reads a bare off as False
-    if wanted is float and isinstance(parsed, int) and not isinstance(parsed, bool):
-        parsed = float(parsed)
+        parsed = "off"  # a config file of an older version may hold the False that YAML made of it
+    if wanted is float and type(parsed) is int:
+        parsed = _as_float(parsed)
+    if wanted is bool and isinstance(parsed, str):
+        parsed = TRUTHS.get(parsed.lower(), parsed)
     if wanted in (list, tuple) and isinstance(parsed, (list, tuple)):
         return wanted(parsed)
     if type(parsed) is not wanted:
-        raise UserError(f"{source}: {name} must be {_KINDS[wanted]}, not {value!r} (default {key.default!r})")
-    return parsed
+        shown = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:97]}..."
+        raise UserError(f"{source}: {name} must be {_KINDS[wanted]}, not {shown} (default {key.default!r})")
+    return _expanded(parsed, name=name, source=source) if key.file and wanted is str else parsed
+
+
+def _as_float(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf  # refused by the bounds of the key
+
+
+def _expanded(path: str, *, name: str, source: str) -> str:
+    """Return a path with `~` and variables of the environment replaced.
+
+    Raises:
+        UserError: There is no such variable.
+    """
+    check_path(path, f"{source}: {name}")
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    unknown = re.search(r"\$(\w+|\{\w+\})", path)
+    if unknown and unknown[0] in expanded:
+        raise UserError(f"{source}: {name} is {path!r}; the environment has no variable {unknown[0]}")
+    return expanded
 
 
 def _parse(text: str) -> Any:
-    """Read a Python literal out of a text (`2e-4`, `(32, 32)`), as yacs does."""
+    """Read a literal out of a text: of Python (`2e-4`, `(32, 32)`), or else of YAML (`[crop, simclr]`, `True`)."""
     lowered = text.strip().lower()
     if lowered in ("true", "false"):
         return lowered == "true"
-    try:
-        return literal_eval(text)
-    except (ValueError, SyntaxError):
+    if len(text) > LONGEST:
         return text
+    with contextlib.suppress(Exception):  # ValueError, SyntaxError, TypeError, MemoryError, RecursionError
+        return literal_eval(text.strip())
+    if text.lstrip().startswith(("[", "(")):  # a list of names without quotes
+        return _list_of_names(text.strip())
+    return text
+
+
+def _list_of_names(text: str) -> Any:
+    """Read `[crop, simclr]` or `(crop, simclr)`; anything else stays a text."""
+    if not re.fullmatch(r"[\[(][\w\s,./-]*[\])]", text):
+        return text
+    return [_parse(part.strip()) for part in text[1:-1].split(",") if part.strip()]

@@ -141,29 +141,3 @@ def _resolve_sampler(cfg: CfgNode) -> None:
         )
     sampler.TYPE, own.TYPE, own.EXPONENT = "weighted sampler", weighting, exponent
     sampler.MULTI_NETWORK_TYPE = ["default"]
-
-
-# TEMPORARY until the data room is merged.
-class Sampling(NamedTuple):
-    """Shim."""
-
-    kind: str
-    weighting: str
-    exponent: float
-
-
-def sampling(cfg: CfgNode) -> Sampling:
-    """Shim."""
-    keys = cfg.TRAIN.SAMPLER
-    return Sampling(keys.TYPE, keys.WEIGHTED_SAMPLER.TYPE, keys.WEIGHTED_SAMPLER.EXPONENT)
-
-
-def dataset_parts(cfg: CfgNode) -> DatasetParts:
-    """Shim."""
-    data = cfg.DATASET
-    return DatasetParts(data.DATASET, tuple(data.VIEWS), data.NORMALIZATION, data.TEST_VIEW)
-
-
-def method_name(cfg: CfgNode) -> str:
-    """Shim."""
-    return str(cfg.TRAIN.COMBINER.TYPE)

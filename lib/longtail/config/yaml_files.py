@@ -1,23 +1,50 @@
-"""Reading YAML files of KEY: VALUE lines."""
+"""Reading YAML files of KEY: VALUE lines, as they are written.
 
+YAML 1.1 reads `12:30` as 750, `010` as 8, `1_000` as 1000, `2026-01-31` as a date and `no` as False. Here these are
+texts; a key that needs a number or a truth value parses them itself or refuses them.
+"""
+
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from longtail.errors import UserError
+from longtail.user_files import read_text, shown
+
+MOST = 100_000  # values of a file, with aliases expanded
+DEEPEST = 50  # levels of nesting
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """A safe YAML loader that refuses a key written twice, of which YAML would silently drop the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         merge = "tag:yaml.org,2002:merge"  # `<<` may be written several times
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
-        twice = {key for key in keys if keys.count(key) > 1}
-        if twice:
-            raise yaml.MarkedYAMLError(problem=f"key {twice.pop()!r} is written twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
+        twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+        if twice is not None:
+            raise yaml.MarkedYAMLError(problem=f"key {twice!r} is written twice", problem_mark=node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+_TAGS = {  # kinds of plain scalars; everything else is a text
+    "tag:yaml.org,2002:bool": (re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
+    "tag:yaml.org,2002:int": (re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), "-+0123456789"),
+    "tag:yaml.org,2002:float": (
+        re.compile(
+            r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN)$"
+        ),
+        "-+0123456789.",
+    ),
+    "tag:yaml.org,2002:null": (re.compile(r"^(?:~|null|Null|NULL|)$"), "~nN\0"),
+    "tag:yaml.org,2002:merge": (re.compile(r"^(?:<<)$"), "<"),
+}
+_Loader.yaml_implicit_resolvers = {}
+for _tag, (_pattern, _first) in _TAGS.items():
+    _Loader.add_implicit_resolver(_tag, _pattern, [*_first.replace("\0", ""), *([""] if "\0" in _first else [])])
 
 
 def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
@@ -28,21 +55,39 @@ def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
         kind: Name of the kind of file, for errors.
 
     Raises:
-        UserError: It is missing or malformed.
+        UserError: It is missing, malformed, too large, nested too deeply, or leads back to itself.
     """
+    text = read_text(path, kind)
+    where = f"{kind} {shown(path)}"
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
-    except FileNotFoundError:
-        raise UserError(f"{kind} {path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{kind} {path} cannot be read: {error}") from None
+        content = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise UserError(f"{kind} {path}{line}: {reason}") from None
+        raise UserError(f"{where}{line}: {reason}") from None
+    except RecursionError:
+        raise UserError(f"{where} is nested too deeply") from None
+    except Exception as error:  # `!!int abc` and the like raise what Python's own conversions raise
+        raise UserError(f"{where}: a value cannot be read ({' '.join(str(error).split())[:80]})") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UserError(f"{kind} {path} holds a {type(content).__name__}; it must hold KEY: VALUE lines")
+        raise UserError(f"{where} holds a {type(content).__name__}; it must hold KEY: VALUE lines")
+    _check_size(content, where)
     return content
+
+
+def _check_size(content: Any, where: str) -> None:
+    """Refuse content that leads back to itself, is nested too deeply, or grows by aliases."""
+    values, stack = 0, [(content, 0)]
+    while stack:
+        value, depth = stack.pop()
+        values += 1
+        if values > MOST or depth > DEEPEST:
+            raise UserError(f"{where} leads back to itself, is nested too deeply, or has more than {MOST:,} values")
+        if isinstance(value, dict):
+            stack.extend((entry, depth + 1) for entry in value.values())
+            stack.extend((key, depth + 1) for key in value if not isinstance(key, (str, int, float, bool, type(None))))
+        elif isinstance(value, (list, tuple, set)):
+            stack.extend((entry, depth + 1) for entry in value)

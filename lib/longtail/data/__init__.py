@@ -1,16 +1,8 @@
-"""Data: annotations, data sets, the long-tail rule, augmentation, samplers, loaders."""
+"""Data: annotation files, data sets, the long-tail rule, augmentation, samplers and loaders."""
 
 from longtail.data.batch import Batch
-from longtail.data.image_set import ImageSet
-from longtail.data.loaders import (
-    Loader,
-    Loaders,
-    Shard,
-    build_loaders,
-    build_normalize,
-    build_ordered_loader,
-    build_valid_loader,
-)
+from longtail.data.dataset import ImageSet
+from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
 from longtail.data.normalization import Normalize
 from longtail.data.samplers import SAMPLERS, Sampler, build_sampler
 from longtail.data.sources import SOURCES, Splits, build_splits
@@ -28,7 +20,6 @@ __all__ = [
     "Splits",
     "build_loaders",
     "build_normalize",
-    "build_ordered_loader",
     "build_sampler",
     "build_splits",
     "build_valid_loader",

@@ -1,4 +1,4 @@
-"""What a training or evaluation step gets."""
+"""The batch of a training or evaluation step."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Images of one step with what is known of them.
+    """Images of one step with their labels and indices.
 
     Attributes:
-        images: (V, B, 3, H, W); uint8 from the loader, float after `Normalize`.
-        labels: class ids, (B,) int64.
-        indices: positions in the data set, (B,) int64.
-        partner: a second batch drawn by another sampler, for methods that take two.
+        images: Images of V views, (V, B, 3, H, W); uint8 from the loader, float after `Normalize`.
+        labels: Class ids, (B,) int64.
+        indices: Indices in the data set, (B,) int64.
+        partner: A second batch drawn by another sampler, for methods that take two.
     """
 
     images: Tensor
@@ -23,31 +23,31 @@ class Batch(NamedTuple):
     partner: "Batch | None" = None
 
     @property
-    def samples(self) -> Tensor:
-        """Return the positions of all images of the step, the partner's behind the batch's own."""
+    def all_indices(self) -> Tensor:
+        """The indices of all images of the step: those of the batch, then those of its partner."""
         return torch.cat([self.indices, self.partner.indices]) if self.partner else self.indices
 
-    def changed(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """Return the batch with all of its tensors changed, those of the partner too."""
-        partner = self.partner.changed(change) if self.partner else None
-        return Batch(change(self.images), change(self.labels), change(self.indices), partner)
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with a function applied to all tensors, including those of the partner."""
+        partner = self.partner.map(function) if self.partner else None
+        return Batch(function(self.images), function(self.labels), function(self.indices), partner)
 
     def copy_(self, other: "Batch") -> None:
-        """Take over the content of a batch of the same shapes."""
+        """Copy a batch of the same shapes into the tensors of this one."""
         for own, new in zip(self[:3], other[:3], strict=True):
             own.copy_(new, non_blocking=True)
         if self.partner and other.partner:
             self.partner.copy_(other.partner)
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on a device; copies from page-locked memory do not wait."""
-        return self.changed(lambda tensor: tensor.to(device, non_blocking=True))
+        """Return the batch on a device; copies from page-locked memory are asynchronous."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def with_images(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """Return the batch with its images changed, those of the partner too."""
-        partner = self.partner.with_images(change) if self.partner else None
-        return self._replace(images=change(self.images), partner=partner)
+    def with_images(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with a function applied to its images, including those of the partner."""
+        partner = self.partner.with_images(function) if self.partner else None
+        return self._replace(images=function(self.images), partner=partner)
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory."""
-        return self.changed(lambda tensor: tensor.pin_memory())
+        return self.map(lambda tensor: tensor.pin_memory())

@@ -1,4 +1,4 @@
-"""The rule that makes a balanced set long-tailed: how many images of each class, and which."""
+"""The rule that makes a balanced data set long-tailed: the class counts and the images that are kept."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,19 @@ import numpy as np
 
 
 def class_counts(per_class: int, num_classes: int, ratio: float, kind: str = "exp") -> list[int]:
-    """Return the training images that each class keeps.
+    """Return the number of training images that each class keeps.
 
     exp: n_i = int(per_class * ratio^(i / (C - 1))), the rule of Cao et al. (arXiv 1906.07413) and Cui et al. (arXiv
-    1901.05555). step: the first half of the classes keeps all, the second half int(per_class * ratio).
+    1901.05555). step: the first half of the classes keeps all images, the second half int(per_class * ratio).
 
     Args:
-        per_class: images of the largest class.
-        num_classes: C.
-        ratio: smallest / largest class, 1 / imbalance factor, in (0, 1].
-        kind: "exp" or "step".
+        per_class: Number of images of the largest class.
+        num_classes: Number of classes C.
+        ratio: Smallest class / largest class, that is 1 / imbalance factor, in (0, 1].
+        kind: Shape of the tail, "exp" or "step".
 
     Raises:
-        ValueError: another kind, or a number out of range.
+        ValueError: The kind is unknown, or a number is out of range.
     """
     if per_class < 1 or num_classes < 1 or not 0 < ratio <= 1:
         raise ValueError(f"per_class {per_class}, num_classes {num_classes} must be positive, ratio {ratio} in (0, 1]")
@@ -31,29 +31,29 @@ def class_counts(per_class: int, num_classes: int, ratio: float, kind: str = "ex
 
 
 def select_indices(labels: Sequence[int] | np.ndarray, counts: Sequence[int], seed: int) -> list[int]:
-    """Return which samples the published long-tailed CIFAR sets keep.
+    """Return the indices of the images that the published long-tailed CIFAR sets keep.
 
-    NumPy's legacy generator is seeded once; then, class by class in rising order, the positions of the class are
-    shuffled and the first n_i of them kept.
+    NumPy's legacy generator is seeded once. Then, class by class in rising order, the indices of the class are shuffled
+    and the first n_i of them kept.
 
     Args:
-        labels: class id of each sample, (N,).
-        counts: images to keep of each class, (C,).
-        seed: of the generator.
+        labels: Labels of all images, (N,).
+        counts: Number of images to keep per class, (C,).
+        seed: Seed of the generator.
 
     Returns:
-        positions, class after class, (sum of counts,).
+        The indices, class after class, (sum of counts,).
 
     Raises:
-        ValueError: a class has fewer samples than are to be kept.
+        ValueError: A class has fewer images than are to be kept.
     """
     legacy = np.random.RandomState(seed)
     labels = np.asarray(labels)
     kept: list[int] = []
     for label, count in enumerate(counts):
-        positions = np.flatnonzero(labels == label)
-        if len(positions) < count:
-            raise ValueError(f"class {label} has {len(positions)} samples, {count} are to be kept")
-        legacy.shuffle(positions)
-        kept.extend(positions[:count].tolist())
+        indices = np.flatnonzero(labels == label)
+        if len(indices) < count:
+            raise ValueError(f"class {label} has {len(indices)} samples, {count} are to be kept")
+        legacy.shuffle(indices)
+        kept.extend(indices[:count].tolist())
     return kept

@@ -1,11 +1,11 @@
-"""From uint8 pixels to normalised floats, on the device."""
+"""Normalization of uint8 images on the device."""
 
 import torch
 from torch import Tensor
 
 from longtail.registry import Registry
 
-# name -> (mean, deviation) of the red, green and blue channel, pixels in [0, 1]
+# name -> (mean, std) of the red, green and blue channel, for pixels in [0, 1]
 NORMALIZATIONS: Registry[tuple[tuple[float, ...], tuple[float, ...]]] = Registry("normalization")
 NORMALIZATIONS.register("cifar")(((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)))
 NORMALIZATIONS.register("imagenet")(((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -14,25 +14,25 @@ NORMALIZATIONS.register("digits")(((0.305,) * 3, (0.352,) * 3))
 
 
 class Normalize:
-    """Maps uint8 images to (image / 255 - mean) / deviation.
+    """Maps uint8 images to (image / 255 - mean) / std.
 
     Args:
-        mean: of each channel, pixels in [0, 1].
-        deviation: likewise.
-        channels_last: give the result the NHWC memory layout.
-        bgr: swap the red and blue channel first.
+        mean: Mean of each channel, for pixels in [0, 1].
+        std: Standard deviation of each channel, for pixels in [0, 1].
+        channels_last: Return images in channels-last memory format.
+        bgr: Swap the red and blue channel before normalizing.
     """
 
     def __init__(
-        self, mean: tuple[float, ...], deviation: tuple[float, ...], channels_last: bool = True, bgr: bool = False
+        self, mean: tuple[float, ...], std: tuple[float, ...], *, channels_last: bool = True, bgr: bool = False
     ) -> None:
         self.mean = torch.tensor(mean)[:, None, None] * 255
-        self.scale = 1 / (torch.tensor(deviation)[:, None, None] * 255)
+        self.scale = 1 / (torch.tensor(std)[:, None, None] * 255)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.bgr = bgr
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return float32 images (V, B, 3, H, W) of uint8 images of that shape."""
+        """Return normalized images, (V, B, 3, H, W) float32, of images (V, B, 3, H, W) uint8."""
         self.mean, self.scale = self.mean.to(images.device), self.scale.to(images.device)
         if self.bgr:
             images = images.flip(2)

@@ -1,21 +1,22 @@
-"""Random numbers that depend on what they are for, and on nothing else.
+"""Random number generators for the data pipeline.
 
-Every draw in the data room comes from a generator seeded by (run seed, purpose, epoch, ...). So nothing is repeated
-between epochs or workers, the number of workers does not matter, and an epoch can be entered in its middle.
+Every random draw comes from a generator seeded by (run seed, purpose, epoch, ...). Draws are therefore not repeated
+across epochs or workers, do not depend on the number of workers, and an epoch can be resumed at any step.
 """
 
 import numpy as np
 import torch
 
-ORDER, AUGMENTATION, DRAW, PARTNER_AUGMENTATION = 0, 1, 2, 3  # purposes
-GENERATION = 10  # purpose: the images of CAM-based sampling
+# Purposes of random numbers.
+ORDER, AUGMENTATION, DRAW, PARTNER_AUGMENTATION, ORDERED_AUGMENTATION = 0, 1, 2, 3, 4
+GENERATION = 10  # images of CAM-based sampling
 
 
 def generator(*key: int) -> torch.Generator:
-    """Return a CPU generator that is a function of the key alone.
+    """Return a CPU generator that depends on its key only.
 
     Args:
-        key: the run's seed, the purpose, then epoch, chunk or sample; each not negative.
+        key: Seed of the run, purpose, then epoch, chunk or sample; none negative.
     """
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)  # torch takes 63 bits

@@ -1,12 +1,13 @@
 """Processes and devices of a run."""
 
+from longtail.distributed.consensus import Consensus
+from longtail.distributed.launch import launched_world
 from longtail.distributed.place import Place, find_place
 from longtail.distributed.processes import (
     SINGLE_PROCESS,
     World,
     from_main,
     gather_to_all,
-    launched_world,
     main_only,
     maximum,
     share_buffers,
@@ -15,6 +16,7 @@ from longtail.distributed.processes import (
 
 __all__ = [
     "SINGLE_PROCESS",
+    "Consensus",
     "Place",
     "World",
     "find_place",

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from longtail.distributed.processes import SINGLE_PROCESS, World, connected, launched_world, reporting_lost_processes
+from longtail.distributed.launch import launched_world
+from longtail.distributed.processes import (
+    PEER_TIMEOUT,
+    SINGLE_PROCESS,
+    World,
+    connected,
+    reporting_lost_processes,
+)
 from longtail.errors import UserError
 
 DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -50,15 +57,21 @@ class Place:
         return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
     @contextlib.contextmanager
-    def connected(self) -> Iterator[None]:
+    def connected(self, timeout: float = PEER_TIMEOUT) -> Iterator[None]:
         """Within the block, the processes are connected, and the loss of one is reported in one line.
 
+        Args:
+            timeout: Seconds after which a process that does not answer counts as lost.
+
         Raises:
-            ProcessLost: Another process has exited.
+            ProcessLost: Another process has exited, or does not answer.
         """
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
-        with reporting_lost_processes(self.world), connected(self.world, self.device):
+        with (
+            reporting_lost_processes(self.world, timeout=timeout),
+            connected(self.world, self.device, timeout=timeout),
+        ):
             yield
 
 

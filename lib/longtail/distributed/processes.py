@@ -1,7 +1,6 @@
 """The processes of a run: a single one, or those started by torchrun."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -37,39 +36,48 @@ class World(NamedTuple):
 
 
 SINGLE_PROCESS = World()
-
-
-def launched_world() -> World:
-    """Return the world that torchrun has set in the environment; a single process without torchrun."""
-    names = (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1), ("TORCHELASTIC_RESTART_COUNT", 0))
-    return World(*(int(os.environ.get(name, default)) for name, default in names))
+PEER_TIMEOUT = 600.0  # seconds
 
 
 @contextlib.contextmanager
-def reporting_lost_processes(world: World) -> Iterator[None]:
+def reporting_lost_processes(world: World, *, timeout: float) -> Iterator[None]:
     """Turn a failed exchange between processes into a message that says what to do.
 
+    Args:
+        world: Processes of the run.
+        timeout: Seconds that an exchange may take.
+
     Raises:
-        ProcessLost: Another process has exited.
+        ProcessLost: Another process has exited, or did not answer in time.
     """
     try:
         yield
     except RuntimeError as error:
-        if world.size == 1 or not (isinstance(error, dist.DistError) or "peer" in str(error)):
+        text = str(error).lower()
+        late = "timed out" in text or "timeout" in text
+        if world.size == 1 or not (late or isinstance(error, dist.DistError) or "peer" in text or "connect" in text):
             raise
+        what = f"did not answer within {timeout / 60:g} minutes (TRAIN.PEER_TIMEOUT)" if late else "has exited"
         raise ProcessLost(
-            f"process {world.rank} of {world.size} stopped: another process of the run has exited, see its message; "
-            "the newest checkpoint is safe, the same command resumes from it"
+            f"process {world.rank} of {world.size} stopped: another process of the run {what}, see its message; the "
+            "newest checkpoint is safe, the same command resumes from it"
         ) from None
 
 
 @contextlib.contextmanager
-def connected(world: World, device: torch.device) -> Iterator[None]:
-    """Within the block, be in the process group: NCCL between GPUs, gloo between CPUs. Blocks may be nested."""
+def connected(world: World, device: torch.device, *, timeout: float) -> Iterator[None]:
+    """Within the block, be in the process group: NCCL between GPUs, gloo between CPUs. Blocks may be nested.
+
+    Args:
+        world: Processes of the run.
+        device: Device of this process.
+        timeout: Seconds after which an exchange with a process that does not answer fails.
+    """
     if dist.is_initialized() or world.size == 1:
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
     try:
         yield
     finally:

@@ -7,13 +7,9 @@ the queries only.
 """
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-
-def rank_and_size() -> tuple[int, int]:
-    """Return the rank of this process and the number of processes."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+from longtail.distributed.gathering import all_rows, rank_and_size
 
 
 class Shuffle(nn.Module):
@@ -43,7 +39,7 @@ class Shuffle(nn.Module):
         permutation = torch.randperm(size * number, generator=self.generator).to(images.device, non_blocking=True)
         own = permutation[rank * number : (rank + 1) * number]
         channels_last = images.is_contiguous(memory_format=torch.channels_last)
-        shuffled = _gather(images)[own]
+        shuffled = all_rows(images)[own]
         return shuffled.contiguous(memory_format=torch.channels_last) if channels_last else shuffled, permutation
 
     def gather(self, keys: Tensor, permutation: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -57,7 +53,7 @@ class Shuffle(nn.Module):
             return keys, keys
         rank, _ = rank_and_size()
         number = keys.shape[1]
-        all_keys = _gather(keys.transpose(0, 1))[permutation.argsort()].transpose(0, 1)
+        all_keys = all_rows(keys.transpose(0, 1))[permutation.argsort()].transpose(0, 1)
         return all_keys[:, rank * number : (rank + 1) * number], all_keys
 
     def get_extra_state(self) -> Tensor:
@@ -67,11 +63,3 @@ class Shuffle(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Set the state of the generator."""
         self.generator.set_state(state.cpu())
-
-
-def _gather(rows: Tensor) -> Tensor:
-    """Return the rows of all processes, in the order of their ranks."""
-    rows = rows.contiguous()
-    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, rows)
-    return torch.cat(parts)

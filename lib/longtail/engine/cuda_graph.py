@@ -109,7 +109,7 @@ class GraphStep:
             step, norm, _ = self.recorder.warm_up(lambda: self.train_step(batch, where))
             return step, norm
         if self.static_batch is None:
-            self.static_batch = batch.changed(torch.clone)
+            self.static_batch = batch.map(torch.clone)
             self.recorder.record(self._work)
         self.static_batch.copy_(batch)
         step, norm, verdict = self.recorder.replay()

@@ -17,7 +17,7 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        from timm.utils import ModelEmaV3  # takes seconds, which runs without an average need not wait
+        from timm.utils.model_ema import ModelEmaV3  # takes seconds, which runs without an average need not wait
 
         self._average = ModelEmaV3(network, decay=decay, use_warmup=True, foreach=True)
         self._average.module.requires_grad_(False)

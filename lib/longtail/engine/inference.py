@@ -1,6 +1,7 @@
 """Outputs of a network for all images of a loader: for evaluation, sweeps, class activation maps and clustering."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 
 from longtail.data import Batch, Loader, Normalize
 from longtail.distributed import Place, sum_over_processes
+from longtail.engine.diagnose import find_non_finite
+from longtail.engine.finite_guard import NotFinite
 from longtail.evaluation import Evaluator
 from longtail.models import Output
 
@@ -71,10 +74,18 @@ def evaluate(
 
     Raises:
         Stopped: `should_stop` returned True.
+        NotFinite: Logits are not finite; names the parameter or module.
     """
+    images = None
     for batch, output in outputs(network, loader, normalize=normalize, place=place, should_stop=should_stop):
         evaluator.update(output.logits.float(), batch.labels)
+        images = batch.images if images is None else images
     sum_over_processes(evaluator.to(place.device).state())
+    if evaluator.non_finite():
+        where = find_non_finite(network, None if images is None else normalize(images)[0])
+        raise NotFinite(
+            f"{evaluator.non_finite():,} samples have logits that are not finite; {where or 'the cause was not found'}"
+        )
     return evaluator
 
 
@@ -114,7 +125,7 @@ class TrainingSet:
         """
         training = network.training
         pairs = [
-            (batch.indices.cpu(), Output(*map(_to_host, output)))
+            (batch.indices.cpu(), _to_host(output))
             for batch, output in outputs(
                 network,
                 self._ordered_loader(view),
@@ -127,10 +138,15 @@ class TrainingSet:
         return _in_order(_gathered(pairs), number=len(self.labels))
 
 
-def _to_host(field: Tensor | tuple[Tensor, ...] | None) -> Tensor | tuple[Tensor, ...] | None:
-    if isinstance(field, tuple):
-        return tuple(tensor.float().cpu() for tensor in field)
-    return None if field is None else field.float().cpu()
+def _to_host(output: Output) -> Output:
+    """Return an output in main memory, in float32."""
+
+    def moved(field: Any) -> Any:
+        if isinstance(field, tuple):
+            return tuple(tensor.float().cpu() for tensor in field)
+        return None if field is None else field.float().cpu()
+
+    return Output(*map(moved, output))
 
 
 def _gathered(pairs: list[tuple[Tensor, Output]]) -> list[tuple[Tensor, Output]]:
@@ -148,11 +164,11 @@ def _in_order(pairs: list[tuple[Tensor, Output]], *, number: int) -> Output:
     order = indices.argsort()
     assert torch.equal(indices[order], torch.arange(number)), "every training image must be encoded once"
 
-    def joined(fields: Sequence[Tensor | tuple[Tensor, ...] | None]) -> Tensor | tuple[Tensor, ...] | None:
+    def joined(fields: Sequence[Any]) -> Any:
         if fields[0] is None:
             return None
         if isinstance(fields[0], tuple):
-            return tuple(torch.cat(heads)[order] for heads in zip(*fields, strict=True))  # type: ignore[arg-type]
-        return torch.cat(fields, dim=1)[:, order]  # type: ignore[arg-type]
+            return tuple(torch.cat(heads)[order] for heads in zip(*fields, strict=True))
+        return torch.cat(list(fields), dim=1)[:, order]
 
-    return Output(*(joined(fields) for fields in zip(*(output for _, output in pairs), strict=True)))  # type: ignore[arg-type]
+    return Output(*(joined(fields) for fields in zip(*(output for _, output in pairs), strict=True)))

@@ -2,6 +2,7 @@
 
 import enum
 import logging
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from longtail.data import Batch
-from longtail.distributed import gather_to_all, maximum, share_buffers
+from longtail.distributed import Consensus, gather_to_all, maximum, share_buffers
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
-from longtail.engine.finite_guard import FiniteGuard, Where
+from longtail.engine.diagnose import find_non_finite
+from longtail.engine.finite_guard import FiniteGuard, NotFinite, Where
 from longtail.engine.inference import Stopped, evaluate
 from longtail.engine.interrupts import Interrupted, Interrupts
 from longtail.engine.meter import Meter
@@ -58,8 +60,12 @@ class Trainer:
         on_cpu = training.place.device.type == "cpu" and not training.recorder
         self.guard = FiniteGuard(training.optimizer, immediate=on_cpu)
         self.graph = GraphStep(self._train_step, training.recorder, guard=self.guard) if training.recorder else None
+        self.consensus = Consensus()
         self._seconds_before = 0.0
         self._started = self._saved = time.monotonic()
+        self._parent = os.getppid()
+        self._answered = False  # whether a request to save has just been answered
+        self._recent: Tensor | None = None  # images of the newest batch, to try the network before it is saved
 
     # ------------------------------------------------------------------ the loop
 
@@ -72,9 +78,13 @@ class Trainer:
             UserError: An image is damaged, or the disk is full; the state before it is saved if possible.
         """
         self._started = self._saved = time.monotonic()
+        self.training.loaders.train.on_wait(self._stop_waiting)
         with self.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self._train_epoch()
+            if self.evaluator is None:  # resumed after the last epoch: figures and results are still to be written
+                self._evaluate()
+        self.run.write_json("results.json", self.outcome())
 
     def _train_epoch(self) -> None:
         """Train the rest of the epoch, then evaluate, log and save."""
@@ -87,19 +97,20 @@ class Trainer:
             for loaded in self._batches():
                 batch = loaded.to(t.place.device)
                 set_rate(t.optimizer, t.schedule(epoch, self.batch, len(t.loaders.train)))
-                where = Where(epoch, self.batch + 1, batch.samples)
+                where = Where(epoch, self.batch + 1, batch.all_indices)
                 step, norm = self.graph(batch, where) if self.graph else self._train_step(batch, where)[:2]
                 t.method.on_step_end()
                 if t.average:
                     t.average.update(t.network, (epoch - 1) * len(t.loaders.train) + self.batch + 1)
                 self.meter.update(step, norm)
-                self.batch += 1
-                progress.advance(len(batch.samples) * t.place.world.size)
+                self.batch, self._recent = self.batch + 1, batch.images
+                progress.advance(len(batch.all_indices) * t.place.world.size)
                 if self.batch % t.plan.report_every == 0 and self.batch < len(t.loaders.train):
                     self.guard.report()
                     progress.show(self.meter.means())
-                self._obey_requests()
+                self._obey(self.consensus.exchange(self._request()))
             self.guard.report()
+            self._obey(self.consensus.settle())
         finally:
             progress.close()
         self._end_epoch(
@@ -153,24 +164,42 @@ class Trainer:
 
     def _batches(self) -> Iterator[Batch]:
         """Yield the rest of the epoch; a damaged image stops the run after everything before it is saved."""
+        alone = self.training.place.world.size == 1
         try:
             yield from self.training.loaders.train.epoch(self.epoch, self.batch)
         except UserError:
-            if self.training.place.world.size == 1:  # saving takes all processes, and the others do not know of this
+            if alone:  # saving takes all processes, and the others do not know of this
                 self.save()
+            if self.interrupts.received and alone:  # the signal has ended the workers, too
+                self._raise_interrupted()
             raise
 
-    def _obey_requests(self) -> None:
-        """Between two batches: obey a signal, or write last.pth if the newest one is too old."""
-        t = self.training
-        if t.place.world.size > 1 and self.batch % t.plan.report_every:
-            return  # the processes must agree, which costs a round of messages
-        old = time.monotonic() - self._saved > t.plan.checkpoint_seconds
-        own = Request.STOP if self.interrupts.received else Request.SAVE if old else Request.NONE
-        request = Request(maximum(own, t.place.device))
-        if request != Request.NONE:
-            self.guard.report()
+    def _stop_waiting(self) -> None:
+        """Obey a signal while a batch is awaited; several processes cannot stop one by one."""
+        if self.interrupts.received and self.training.place.world.size == 1:
             self.save()
+            self._raise_interrupted()
+
+    def asked_to_stop(self) -> bool:
+        """Return whether this process must stop: after a signal, or the death of its launcher."""
+        orphaned = self.training.place.world.size > 1 and os.getppid() != self._parent
+        return self.interrupts.received is not None or orphaned
+
+    def _request(self) -> Request:
+        """Return what this process asks for."""
+        if self.asked_to_stop():
+            return Request.STOP
+        old = time.monotonic() - self._saved > self.training.plan.checkpoint_seconds
+        return Request.SAVE if old else Request.NONE
+
+    def _obey(self, request: int) -> None:
+        """Save, or save and stop, as any process asks."""
+        answered, self._answered = self._answered, False
+        if request == Request.NONE or (request == Request.SAVE and answered):
+            return
+        self.guard.report()
+        self.save()
+        self._answered = self.consensus.delayed  # a request that was sent before this arrives one step later
         if request == Request.STOP:
             self._raise_interrupted()
 
@@ -193,13 +222,14 @@ class Trainer:
         self.save(also=f"epoch_{epoch}.pth" if plan.keeps(epoch) else None)
         if self.training.loaders.bad_images is not None:
             self.training.loaders.bad_images.check()
-        if evaluation:  # after the checkpoint: a run is not called finished before its weights are safe
+        if evaluation:
             self.run.write_json("results.json", self.outcome())
 
     def _evaluate(self) -> dict[str, Any]:
         t = self.training
         evaluator = t.new_evaluator()
         share_buffers(t.network)
+        stop = _StopEvaluation(self, len(t.loaders.valid))
         try:
             with uncompiled():
                 evaluate(
@@ -208,17 +238,13 @@ class Trainer:
                     evaluator,
                     normalize=t.loaders.normalize,
                     place=t.place,
-                    should_stop=self._should_stop_evaluation,
+                    should_stop=stop,
                 )
         except Stopped:
             self.save()
             self._raise_interrupted()
         self.evaluator = evaluator
         return evaluator.results()
-
-    def _should_stop_evaluation(self) -> bool:
-        """Return whether a signal came; processes that wait for each other must not stop one by one."""
-        return self.interrupts.received is not None and self.training.place.world.size == 1
 
     def _save_best(self, epoch: int, evaluation: dict[str, Any]) -> None:
         """Add an evaluation to the results, and save the evaluated weights if they are better than before."""
@@ -265,8 +291,21 @@ class Trainer:
         return outcome(self.training.facts, self.results, seconds=self.seconds(), extra=bad.summary() if bad else {})
 
     def save(self, also: str | None = None) -> None:
-        """Write last.pth, and a copy under another name; every process takes part."""
+        """Write last.pth, and a copy under another name before it; every process takes part.
+
+        Raises:
+            NotFinite: The weights, or logits of the newest batch, are not finite; nothing is written.
+        """
         t = self.training
+        images = None if self._recent is None else t.loaders.normalize(self._recent[:1, :8])[0]
+        with uncompiled(), t.place.autocast():
+            problem = find_non_finite(t.network, images)
+        if maximum(int(problem is not None), t.place.device):
+            raise NotFinite(
+                f"{problem or 'the network of another process is not finite'}; the state is not saved, older "
+                "checkpoints are whole; a lower TRAIN.OPTIMIZER.BASE_LR, TRAIN.OPTIMIZER.CLIP_NORM 1.0 or TRAIN.AMP "
+                "off may help"
+            )
         randoms = gather_to_all(random_state())
         bad_files = self._bad_files()
         self._saved = time.monotonic()
@@ -276,6 +315,7 @@ class Trainer:
             **t.facts.to_json(),
             "epoch": self.epoch,
             "batch": self.batch,
+            "samples": self.batch * t.loaders.train.batch_size * t.place.world.size,
             "model": t.network.state_dict(),
             "method": t.method.state_dict(),
             "optimizer": t.optimizer.state_dict(),
@@ -287,9 +327,9 @@ class Trainer:
             **({"average": t.average.state_dict()} if t.average else {}),
             **({"bad_files": bad_files} if bad_files else {}),
         }
-        self.run.save("last.pth", content)
         if also:
             self.run.save(also, content)
+        self.run.save("last.pth", content)
 
     def _bad_files(self) -> list[str]:
         """Return the image files that any process has skipped, and share them among all processes."""
@@ -301,25 +341,75 @@ class Trainer:
         return sorted(bad.files)
 
     def load(self, content: dict[str, Any]) -> None:
-        """Restore the state of a compatible checkpoint, see `longtail.runs.resume`."""
+        """Restore the state of a compatible checkpoint, see `longtail.runs.resume`.
+
+        Raises:
+            UserError: The state of method or optimizer has another form.
+        """
         t = self.training
-        t.network.load_state_dict(content["model"])
-        t.method.load_state_dict(content["method"])
-        t.optimizer.load_state_dict(content["optimizer"])
+        try:
+            t.network.load_state_dict(content["model"])
+            t.method.load_state_dict(content["method"])
+            t.optimizer.load_state_dict(content["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                "the checkpoint was written by another network, training method or optimizer and cannot be resumed: "
+                f"{str(error).splitlines()[0]}; NETWORK.PRETRAINED True starts from its weights"
+            ) from None
         t.scaler.load_state_dict(content["scaler"])
         if t.average:
             t.average.load_state_dict(content["average"])
         self.meter.load_state_dict(content["meter"], t.place.device)
         self.results.load_state_dict(content["results"])
-        self.epoch, self.batch = content["epoch"], content["batch"]
+        self.epoch, self.batch = content["epoch"], self._resumed_batch(content)
         self._seconds_before = content["seconds"]
         if t.loaders.bad_images is not None:
             t.loaders.bad_images.merge(content.get("bad_files", []))
         if len(content["random"]) == t.place.world.size:
             restore_random_state(content["random"][t.place.world.rank])
-        else:
+        elif content["random"]:
             logger.warning(
                 "the checkpoint is of %d processes, this run has %d: random numbers start from the seed",
                 len(content["random"]),
                 t.place.world.size,
             )
+
+    def _resumed_batch(self, content: dict[str, Any]) -> int:
+        """Return the batches of the epoch that are done, where the checkpoint has another batch size or world."""
+        per_step = self.training.loaders.train.batch_size * self.training.place.world.size
+        samples = content.get("samples", content["batch"] * per_step)
+        batch, again = divmod(samples, per_step)
+        if batch != content["batch"]:
+            logger.warning(
+                "the checkpoint has done %d samples of the epoch in %d steps; with %d samples per step it resumes "
+                "after step %d%s",
+                samples,
+                content["batch"],
+                per_step,
+                batch,
+                f", {again} samples are trained again" if again else "",
+            )
+        return int(batch)
+
+
+class _StopEvaluation:
+    """Whether an evaluation must stop: in one process after a signal, in several when all know of it.
+
+    Args:
+        trainer: Trainer that evaluates.
+        batches: Batches of this process.
+    """
+
+    def __init__(self, trainer: Trainer, batches: int) -> None:
+        self.trainer = trainer
+        self.left = -maximum(-batches, trainer.training.place.device)  # batches that every process has
+
+    def __call__(self) -> bool:
+        """Return whether to stop; asked before every batch."""
+        self.left -= 1
+        if self.left < 0:
+            return False
+        stop = self.trainer.consensus.exchange(int(self.trainer.asked_to_stop()))
+        if self.left == 0:
+            stop = max(stop, self.trainer.consensus.settle() if self.trainer.consensus.delayed else 0)
+        return bool(stop)

@@ -76,8 +76,8 @@ class Evaluator:
         rows = experts if experts == 1 else experts + 1
         self._cells = torch.zeros(rows * num_classes, num_classes, dtype=torch.int32, device=device)
         self._topk = torch.zeros(rows, len(self.ks), dtype=torch.int64, device=device)
-        # Evaluated samples, and samples with an impossible label.
-        self._seen = torch.zeros(2, dtype=torch.int64, device=device)
+        # Evaluated samples, samples with an impossible label, and samples with logits that are not finite.
+        self._seen = torch.zeros(3, dtype=torch.int64, device=device)
         self._loss = torch.zeros(1, dtype=torch.float64, device=device)
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
@@ -112,6 +112,7 @@ class Evaluator:
         given = labels.detach().to(logits.device, torch.int64, non_blocking=True)
         known = (given >= 0) & (given < self.num_classes)
         true = given.clamp(0, self.num_classes - 1)
+        finite = torch.isfinite(scores).all(dim=-1).all(dim=0)
         scores = _ordered(scores)
 
         place = torch.arange(rows, device=logits.device)[:, None] * self.num_classes + true
@@ -120,7 +121,7 @@ class Evaluator:
         hits = [((rank < k) & known).sum(dim=-1) for k in self.ks]
         if hits:
             self._topk += torch.stack(hits, dim=1)
-        self._seen += torch.stack([known.sum(), (~known).sum()])
+        self._seen += torch.stack([known.sum(), (~known).sum(), (~finite).sum()])
         losses = F.cross_entropy(ensemble, true, reduction="none")
         self._loss += torch.where(known, losses, 0).sum(dtype=torch.float64)
 
@@ -150,6 +151,10 @@ class Evaluator:
             raise ValueError(f"the state has the shapes {shapes}, this evaluator needs {wanted}")
         for mine, given in zip(own, state, strict=True):
             mine.copy_(given)
+
+    def non_finite(self) -> int:
+        """Return the number of samples with logits that are not finite, of which an accuracy would mean nothing."""
+        return int(self._seen[2])
 
     def confusion(self, which: int | Literal["ensemble"]) -> ConfusionMatrix:
         """Return the confusion matrix of one expert (0..E-1) or of the "ensemble".

@@ -12,6 +12,7 @@ import numpy as np
 from longtail.evaluation.confusion import ConfusionMatrix, Integers
 from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_groups
 from longtail.files import atomic_write
+from longtail.user_files import translating
 
 COLUMNS = ("class", "name", "group", "training_images", "test_images", "correct", "recall", "precision")
 # A column is an accuracy when its last word is one of these: "top1", "ensemble.many", "best few".
@@ -48,7 +49,7 @@ def write_per_class(
     group = {index: name for name, classes in shot_groups(counts, many, few).items() for index in classes}
     support, predicted, correct = cm.support(), cm.predicted(), cm.correct()
     recall, precision = cm.recall(), cm.precision()
-    with atomic_write(path, "w") as file:
+    with translating(path, "table"), atomic_write(path, "w") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for index in range(cm.num_classes):
@@ -78,7 +79,7 @@ def write_confusion_npz(path: str | os.PathLike[str], cm: ConfusionMatrix, *, cl
         ValueError: `class_counts` has not C entries.
     """
     counts = np.asarray(counts_list(class_counts, cm.num_classes), dtype=np.int64)
-    with atomic_write(path) as file:
+    with translating(path, "table"), atomic_write(path) as file:
         np.savez_compressed(file, confusion=cm.matrix.cpu().numpy(), class_counts=counts)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from longtail.evaluation.figures.style import FAINT, INK, SHOT_COLORS, dress, legend, new_figure, save
 from longtail.evaluation.shots import GROUPS
 from longtail.files import atomic_write
+from longtail.user_files import translating
 
 SHOWN = ("top1", *GROUPS)
 
@@ -36,7 +37,7 @@ def sweep_rows(parameter: str, values: Sequence[float], results: Sequence[Mappin
 
 def write_sweep(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the rows of a sweep as a CSV file; accuracies are fractions, missing values are empty."""
-    with atomic_write(path, "w") as file:
+    with translating(path, "table"), atomic_write(path, "w") as file:
         table = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
         table.writeheader()
         table.writerows(

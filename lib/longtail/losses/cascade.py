@@ -28,9 +28,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
+from longtail.distributed.gathering import average
 from longtail.errors import UserError
 from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
-from longtail.losses.gathering import average
 
 
 def density_weights(

@@ -6,7 +6,7 @@ There are two ways to compare:
 * In a batch (`supervised_contrastive`, `subclass_contrastive`): every view of every image is an anchor and is compared
   with all other views of all images. Over several processes the batch is that of all of them: each process takes its
   own views as anchors and compares them with the views of every process. All processes return the same value, the mean
-  over all anchors; the gradients are scaled for DistributedDataParallel, see `longtail.losses.gathering`.
+  over all anchors; the gradients are scaled for DistributedDataParallel, see `longtail.distributed.gathering`.
 * Against a queue (`k_positive_contrastive`, `subclass_contrastive_queue`): a query is compared with its own key and
   with the keys in a queue. A process compares its own queries only; the losses are means over them, and the average of
   DistributedDataParallel is that of the whole batch. Clone the queue first if it changes before the backward pass.
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.distributed.gathering import average, gather, rank_and_size
 from longtail.losses.base import in_float32
-from longtail.losses.gathering import average, gather, processes
 
 
 def supervised_contrastive(
@@ -179,7 +179,7 @@ class _Batch:
         features = in_float32(features)
         self.views = features.shape[1]
         self.cosines = _products(features.flatten(0, 1), gather(features).flatten(0, 1))
-        rank, _ = processes()
+        rank, _ = rank_and_size()
         anchors, rows = self.cosines.shape
         row = torch.arange(rows, device=features.device)
         anchor = row[rank * anchors : (rank + 1) * anchors, None]

@@ -5,6 +5,7 @@ from longtail.models.cascade import Cascade
 from longtail.models.experts import Expert, Network
 from longtail.models.heads import HEADS, needs_first_stage
 from longtail.models.hidden_mixing import HiddenMixing, chunks_of, mix
+from longtail.models.loading_report import LoadReport, check_loaded
 from longtail.models.momentum import KeyEncoder, KeyQueue
 from longtail.models.networks import NETWORKS, build_model
 from longtail.models.output import Classifiers, Output
@@ -13,7 +14,6 @@ from longtail.models.projections import PROJECTIONS
 from longtail.models.released import momentum_branch
 from longtail.models.weight_files import read_weights, weights_in
 from longtail.models.weights import (
-    LoadReport,
     load_backbone_weights,
     load_momentum_branch,
     load_released_weights,
@@ -41,6 +41,7 @@ __all__ = [
     "PostHocClassifier",
     "build_adjusted_heads",
     "build_model",
+    "check_loaded",
     "chunks_of",
     "load_backbone_weights",
     "load_momentum_branch",

@@ -62,7 +62,7 @@ class HiddenMixing:
         self.location = location
         self._local = threading.local()  # .lam, .partners, .waiting: the experts that have not mixed yet
         self._entered = ExitStack()
-        self._faults: list[str] = []
+        self._errors: list[str] = []
         for expert in network.experts:
             assert isinstance(expert, Expert)
             _check(expert, location)
@@ -79,9 +79,9 @@ class HiddenMixing:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._entered.close()
-        faults, self._faults = self._faults, []
-        if faults and kind is None:
-            raise UserError(f"{KEY} is {self.location!r}, which {faults[0]}; name another module")
+        errors, self._errors = self._errors, []
+        if errors and kind is None:
+            raise UserError(f"{KEY} is {self.location!r}, which {errors[0]}; name another module")
 
     def _register(self, number: int, expert: Any) -> RemovableHandle:
         if self.location == "pool":  # the features have no module of their own; they are the input of dropout
@@ -99,17 +99,17 @@ class HiddenMixing:
     def _mix(self, number: int, rows: Any) -> Any:
         partners = self._local.partners
         if number not in self._local.waiting:
-            self._faults.append("the network calls more than once")
+            self._errors.append("the network calls more than once")
             return rows
         self._local.waiting.remove(number)
         if not isinstance(rows, Tensor) or len(rows) != len(partners):
-            self._faults.append("does not return one tensor with a row per image")
+            self._errors.append("does not return one tensor with a row per image")
             return rows
         return mix(rows, rows[partners], lam=self._local.lam)
 
     def _end(self, network: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if self._local.waiting:
-            self._faults.append("the network never calls")
+            self._errors.append("the network never calls")
 
 
 def _check(expert: Expert, location: str) -> None:

@@ -2,30 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from longtail.errors import UserError
 from longtail.models.heads import SecondStageHead
+from longtail.models.loading_report import LoadReport
 from longtail.models.position_embedding import fitted
 from longtail.models.released import Weights, flattened, momentum_branch, own_names
-
-
-class LoadReport(NamedTuple):
-    """What loading did, in this project's parameter names.
-
-    Attributes:
-        loaded: Parameters and buffers that were set.
-        missing: Those of the model that the file does not have; they keep their values.
-        unexpected: Those of the file that the model does not have, under the file's names.
-        new: Those of heads that were initialized from scratch on purpose.
-    """
-
-    loaded: list[str]
-    missing: list[str]
-    unexpected: list[str]
-    new: list[str] = []  # noqa: RUF012  (never changed)
 
 
 def load_released_weights(model: nn.Module, state_dict: Weights) -> LoadReport:
@@ -112,8 +96,11 @@ def load_backbone_weights(backbone: nn.Module, state_dict: Weights, *, expert: i
             f"none of the {len(stripped)} names in the weights fits the backbone ({next(iter(wanted))}, ...)"
         )
     backbone.load_state_dict(found, strict=False)
-    missing = [name for name in wanted if name not in found]
-    return LoadReport(list(found), missing, [name for name in stripped if name not in found])
+    reshaped = [name for name in stripped if name in wanted and name not in found]
+    missing = [name for name in wanted if name not in stripped]
+    unexpected = [name for name in stripped if name not in wanted]
+    shapes = [f"{name} {list(stripped[name].shape)} instead of {list(wanted[name].shape)}" for name in reshaped]
+    return LoadReport(list(found), missing, unexpected, reshaped=shapes)
 
 
 def load_momentum_branch(method: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:

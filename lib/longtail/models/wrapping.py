@@ -9,7 +9,7 @@ from longtail.distributed import Place
 from longtail.models.output import Output
 
 
-class ParallelModule(nn.DataParallel):
+class ParallelModule(nn.DataParallel[nn.Module]):
     """DataParallel that also gathers an `Output`, whose tensors have the batch in their second dimension."""
 
     def gather(self, outputs: Any, output_device: int | torch.device) -> Any:

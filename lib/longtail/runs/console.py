@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from longtail.user_files import os_error, translating
+
 _LOGGER = logging.getLogger("longtail")
 
 
@@ -17,6 +19,17 @@ class _Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stdout)
         sys.stdout.flush()
+
+
+class _LogFile(logging.FileHandler):
+    """A log file whose errors end the run instead of being printed as tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Report the error of the operating system in one line."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            raise os_error(error, self.baseFilename, kind="log", verb="written") from None
+        super().handleError(record)
 
 
 def log_to_terminal(quiet: bool = False) -> None:
@@ -29,14 +42,41 @@ def log_to_terminal(quiet: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def log_to_file(path: Path) -> Iterator[None]:
-    """Within the block, append messages to a file as well, each with its time."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+def remembering_messages() -> Iterator[list[logging.LogRecord]]:
+    """Within the block, collect messages, for a log that is opened later."""
+    records: list[logging.LogRecord] = []
+
+    class _Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = _Collector()
+    _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(logging.INFO)
+    try:
+        yield records
+    finally:
+        _LOGGER.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def log_to_file(path: Path, earlier: list[logging.LogRecord] | None = None) -> Iterator[None]:
+    """Within the block, append messages to a file as well, each with its time.
+
+    Args:
+        path: File.
+        earlier: Messages that came before the file was opened; they are written first.
+    """
+    with translating(path, "log"):
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for record in earlier or ():
+        handler.emit(record)
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(logging.INFO)
     try:
         yield
     finally:
         _LOGGER.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()

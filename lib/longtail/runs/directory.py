@@ -7,11 +7,12 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from longtail.config import KEYS, flatten, load_config
+from longtail.config import KEYS, flatten, load_config, value_of
 from longtail.errors import UserError
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_inputs, input_keys, input_records
 from longtail.runs.results import is_finished
+from longtail.user_files import check_path, os_error
 
 
 class RunDirectory(LockedFolder):
@@ -57,14 +58,19 @@ class RunDirectory(LockedFolder):
         """The outcome, as JSON."""
         return self.path / "results.json"
 
+    @property
+    def previous(self) -> Path:
+        """The checkpoint before the newest one."""
+        return self.models / "previous.pth"
+
     def finished(self) -> bool:
-        """Return whether the last epoch has been trained and its results written."""
+        """Return whether the last epoch has been trained, and results and figures are written."""
         return is_finished(read_json(self.results))
 
 
 def parent_of_runs(cfg: CfgNode) -> Path:
     """Return OUTPUT_DIR/NAME."""
-    return Path(cfg.OUTPUT_DIR) / cfg.NAME
+    return Path(str(cfg.OUTPUT_DIR)) / str(cfg.NAME)
 
 
 def check_writable(cfg: CfgNode) -> None:
@@ -73,6 +79,7 @@ def check_writable(cfg: CfgNode) -> None:
     Raises:
         UserError: The nearest existing folder above the run's is not a folder, or not writable.
     """
+    check_path(parent_of_runs(cfg), "OUTPUT_DIR")
     folder = parent_of_runs(cfg).absolute()
     while not folder.exists():
         folder = folder.parent
@@ -99,12 +106,24 @@ def create_run(cfg: CfgNode) -> RunDirectory:
         run = RunDirectory(path)
         run.models.mkdir()
         run.figures.mkdir()
-        run.lock()
-        run.config.write_text(cfg.dump(), encoding="utf-8")
-        run.write_json(run.inputs.name, input_records(cfg))
     except OSError as error:
-        raise UserError(f"run directory {error.filename} cannot be written: {error.strerror}") from None
+        raise os_error(error, parent_of_runs(cfg), kind="run directory", verb="written") from None
+    run.lock()
+    run.write_text(run.config.name, absolute_paths(cfg).dump())
+    run.write_json(run.inputs.name, input_records(cfg))
     return run
+
+
+def absolute_paths(cfg: CfgNode) -> CfgNode:
+    """Return a config whose paths are absolute, so that it means the same from every folder."""
+    copy = cfg.clone()
+    copy.defrost()
+    for name, key in KEYS.items():
+        path = value_of(cfg, name)
+        if key.file and path:
+            copy.merge_from_list([name, os.path.abspath(path)])
+    copy.freeze()
+    return copy
 
 
 def _candidates(path: Path) -> Iterator[Path]:
@@ -116,11 +135,17 @@ def _candidates(path: Path) -> Iterator[Path]:
 
 
 def unfinished_run(cfg: CfgNode) -> RunDirectory | None:
-    """Return the newest run of the same config that can be resumed and that no other process is training, locked."""
+    """Return the newest run of the same config if it can be resumed and no other process is training it, locked."""
     for run in runs_of(cfg):
         if run.last.is_file() and not run.finished() and run.lock():
             return run
     return None
+
+
+def finished_run(cfg: CfgNode) -> RunDirectory | None:
+    """Return the newest run of the same config that has saved something, if it is finished."""
+    run = next((run for run in runs_of(cfg) if run.last.is_file()), None)
+    return run if run and run.finished() else None
 
 
 def runs_of(cfg: CfgNode) -> Iterator[RunDirectory]:
@@ -143,6 +168,6 @@ def differing_keys(cfg: CfgNode, run: RunDirectory) -> list[str]:
         return ["(its config.yaml cannot be read)"]
     files = set(input_keys())
     compared = [name for name, key in KEYS.items() if key.result and name not in files]
-    values = dict(flatten(cfg))
+    values = dict(flatten(absolute_paths(cfg)))
     keys = [name for name in compared if other.get(name) != values[name]]
     return keys or [f"{name} (the file)" for name in differing_inputs(read_json(run.inputs), input_records(cfg))]

@@ -2,10 +2,13 @@
 
 import fcntl
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from longtail.files import atomic_write
+from longtail.user_files import translating
 
 
 class LockedFolder:
@@ -21,7 +24,8 @@ class LockedFolder:
 
     def lock(self) -> bool:
         """Take the lock; return False if another process has it."""
-        file = open(self.path / ".lock", "a")  # noqa: SIM115  (open for as long as this object lives)
+        with translating(self.path, "folder"):
+            file = open(self.path / ".lock", "a")  # noqa: SIM115  (open for as long as this object lives)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -39,15 +43,41 @@ class LockedFolder:
             self._lock = None
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write a JSON file in the folder, whole or not at all."""
-        with atomic_write(self.path / name, "w") as file:
-            json.dump(content, file, indent=2)
+        """Write a JSON file in the folder, whole or not at all; numbers that are not finite become null.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        path = self.path / name
+        with translating(path, "file"), atomic_write(path, "w") as file:
+            json.dump(finite(content), file, indent=2, allow_nan=False)
             file.write("\n")
+
+    def write_text(self, name: str, content: str) -> None:
+        """Write a text file in the folder, whole or not at all.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        path = self.path / name
+        with translating(path, "file"), atomic_write(path, "w") as file:
+            file.write(content)
+
+
+def finite(content: Any) -> Any:
+    """Return plain values with numbers that are not finite, which JSON does not have, replaced by None."""
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, Mapping):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return content
 
 
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file of this project; None if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

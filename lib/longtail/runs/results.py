@@ -22,6 +22,8 @@ class RunFacts:
         architecture: Backbones and heads in words.
         heads: Kind of each head.
         fingerprint: Digest of the training images.
+        optimizer_type: Class of the optimizer.
+        weights: What was loaded from which file, see `LoadReport.to_json`.
     """
 
     config: str
@@ -35,6 +37,8 @@ class RunFacts:
     architecture: str
     heads: list[str] = field(default_factory=list)
     fingerprint: str = ""
+    optimizer_type: str = ""
+    weights: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -100,15 +104,12 @@ def evaluation_outcome(head: dict[str, Any], *, epoch: int, evaluation: Evaluati
         seconds: Duration.
     """
     entry = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
-    return {**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry}
+    return {**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry, "finished": True}
 
 
 def is_finished(content: Any) -> bool:
-    """Return whether the content of a results.json is that of a finished run: its last epoch has been trained."""
-    try:
-        return bool(content["last"]["epoch"] >= content["epochs"])
-    except (KeyError, TypeError):
-        return False
+    """Return whether the content of a results.json is that of a run of which nothing is left to do."""
+    return isinstance(content, dict) and content.get("finished") is True
 
 
 def last_accuracies(content: dict[str, Any]) -> dict[str, float]:

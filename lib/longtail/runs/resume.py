@@ -7,8 +7,9 @@ from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
 from longtail.errors import UserError
-from longtail.runs.directory import RunDirectory, differing_keys, unfinished_run
+from longtail.runs.directory import RunDirectory, differing_keys, finished_run, unfinished_run
 from longtail.runs.results import RunFacts
+from longtail.user_files import check_path
 
 
 class ResumePoint(NamedTuple):
@@ -30,9 +31,10 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
 
     Args:
         cfg: Config.
-        resume: "auto": the newest unfinished run of the same config, or RESUME_MODEL; "never"; or the path of a run
-            directory or checkpoint. A run resumes in its own directory if its newest checkpoint is continued under the
-            same config; otherwise its state continues in a new directory, and nothing of it is overwritten.
+        resume: "auto": the newest unfinished run of the same config, else the newest finished one (of which nothing is
+            left to do), else RESUME_MODEL; "never"; or the path of a run directory or checkpoint. A run resumes in its
+            own directory if its newest checkpoint is continued under the same config; otherwise its state continues in
+            a new directory, and nothing of it is overwritten.
         restarted: This launch has already started a run and then lost a process: that run is resumed whatever `resume`
             says.
 
@@ -40,7 +42,7 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
         UserError: There is nothing at that path, or the run is being trained by another process.
     """
     if resume == "auto" or restarted:
-        run = unfinished_run(cfg)
+        run = unfinished_run(cfg) or finished_run(cfg)
         if run:
             return ResumePoint(run.last, run)
     if resume == "never":
@@ -54,6 +56,7 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
 
 def _point_at(cfg: CfgNode, resume: str) -> ResumePoint:
     """Return the resume point of a path."""
+    check_path(resume, "--resume")
     path = Path(resume)
     checkpoint = path / "models" / "last.pth" if path.is_dir() else path
     if not checkpoint.is_file():
@@ -88,12 +91,16 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
     if "optimizer" not in content or "architecture" not in content:
         raise UserError(f"{path} holds weights only; to start from them set NETWORK.PRETRAINED and PRETRAINED_MODEL")
     wanted = facts.to_json()
+    if content["epoch"] > facts.epochs + 1:
+        done = content["epoch"] - 1
+        raise UserError(f"{path} has trained {done} epochs; TRAIN.MAX_EPOCH is {facts.epochs}, fewer than that")
     for key, words in (
+        ("optimizer_type", "an optimizer {}"),
         ("classes", "{} classes"),
         ("architecture", "the architecture {}"),
         ("fingerprint", "training images with the fingerprint {}"),
     ):
-        if content[key] != wanted[key]:
-            has, needs = words.format(content[key]), words.format(wanted[key])
+        if content.get(key) != wanted[key]:
+            has, needs = words.format(content.get(key)), words.format(wanted[key])
             raise UserError(f"cannot resume from {path}: it has {has}, this run has {needs}")
     return content

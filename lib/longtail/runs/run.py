@@ -10,7 +10,8 @@ from yacs.config import CfgNode
 
 from longtail.checkpoint_file import save_checkpoint
 from longtail.distributed import Place, from_main
-from longtail.runs.console import log_to_file
+from longtail.files import remove_temporary_files
+from longtail.runs.console import log_to_file, remembering_messages
 from longtail.runs.directory import create_run
 from longtail.runs.loggers import Logger, Record, build_loggers
 from longtail.runs.results import RunFacts
@@ -41,26 +42,35 @@ class Run:
         self.finished: bool = from_main(point.run is not None and point.run.finished())
         self._loggers: list[Logger] = []
         self._stack = contextlib.ExitStack()
+        self._early = self._stack.enter_context(remembering_messages())  # until there is a log
 
-    def begin(self, facts: RunFacts) -> dict[str, Any] | None:
-        """Read the checkpoint to resume from, then create the directory if it is new, and open log and loggers.
+    def read_checkpoint(self, facts: RunFacts) -> dict[str, Any] | None:
+        """Return the content of the checkpoint to resume from; None: start from scratch.
 
         Args:
             facts: Of the run.
 
-        Returns:
-            Content of the checkpoint; None: start from scratch.
+        Raises:
+            UserError: It is damaged, or does not fit.
+        """
+        return load_compatible(self.checkpoint, facts) if self.checkpoint else None
+
+    def begin(self, epoch: int) -> None:
+        """Create the directory if it is new, and open log and loggers.
+
+        Args:
+            epoch: First epoch that will be logged.
 
         Raises:
-            UserError: The checkpoint does not fit, or the directory cannot be written.
+            UserError: The directory cannot be written.
         """
-        content = load_compatible(self.checkpoint, facts) if self.checkpoint else None
         if self.place.main:
             self.directory = self.directory or create_run(self.cfg)
-            self._stack.enter_context(log_to_file(self.directory.log))
+            remove_temporary_files(self.directory.path)
+            remove_temporary_files(self.directory.models)
+            self._stack.enter_context(log_to_file(self.directory.log, self._early))
             names = ["jsonl", *["tensorboard"] * self.cfg.TRAIN.TENSORBOARD.ENABLE]
-            self._loggers = build_loggers(names, self.directory, epoch=content["epoch"] if content else 1)
-        return content
+            self._loggers = build_loggers(names, self.directory, epoch=epoch)
 
     def log(self, record: Record) -> None:
         """Write the record of an epoch and split."""
@@ -68,9 +78,11 @@ class Run:
             destination.write(record)
 
     def save(self, name: str, content: dict[str, Any]) -> None:
-        """Write a checkpoint to models/."""
+        """Write a checkpoint to models/; of last.pth the older one is kept as previous.pth."""
         if self.directory:
-            save_checkpoint(self.directory.models / name, content)
+            path = self.directory.models / name
+            keep = self.directory.previous if path == self.directory.last else None
+            save_checkpoint(path, content, keep=keep)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file."""

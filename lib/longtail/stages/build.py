@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
-from longtail.data import Loaders, Shard, Splits, build_loaders, build_ordered_loader
+from longtail.data import Loaders, Shard, Splits, build_loaders
 from longtail.distributed import Place
 from longtail.engine.compiling import compile_experts
 from longtail.engine.cuda_graph import build_recorder, expert_streams
@@ -26,6 +27,7 @@ from longtail.methods import build_method
 from longtail.models import (
     LoadReport,
     build_model,
+    check_loaded,
     load_backbone_weights,
     load_released_weights,
     needs_first_stage,
@@ -55,14 +57,15 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     """
     class_counts = splits.train.class_counts()
     seed_everything(cfg.RAND_SEED, deterministic=cfg.TRAIN.DETERMINISTIC)
-    network = build_network(cfg, len(class_counts)).to(place.device)
+    network, weights = build_network(cfg, len(class_counts))
+    network = network.to(place.device)
     loaders = build_loaders(
         cfg,
         splits,
-        Shard(place.world.rank, place.world.size),
-        place.device if cfg.DATASET.ON_DEVICE else torch.device("cpu"),
+        shard=Shard(place.world.rank, place.world.size),
+        device=place.device if cfg.DATASET.ON_DEVICE else torch.device("cpu"),
     )
-    data = _training_set(cfg, splits, loaders, place)
+    data = _training_set(splits, loaders, place)
     method = build_method(cfg, network, build_loss(cfg, class_counts), data).to(place.device)
     if cfg.METHOD.STATE:
         load_method_state(method, cfg.METHOD.STATE)
@@ -76,7 +79,11 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     method.wrap(lambda module: wrap(module, place))
     network.streams = expert_streams(cfg, place, len(network.heads))
     return Training(
-        facts=_facts(cfg, splits, network, place=place, source=source),
+        facts=replace(
+            _facts(cfg, splits, network, place=place, source=source),
+            optimizer_type=type(optimizer).__name__,
+            weights=weights,
+        ),
         network=network,
         method=method,
         data=data,
@@ -92,13 +99,12 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     )
 
 
-def _training_set(cfg: CfgNode, splits: Splits, loaders: Loaders, place: Place) -> TrainingSet:
+def _training_set(splits: Splits, loaders: Loaders, place: Place) -> TrainingSet:
     train = splits.train
-    shard = Shard(place.world.rank, place.world.size)
     return TrainingSet(
         train.class_counts(),
-        train.labels[: train.originals],
-        ordered_loader=lambda view: build_ordered_loader(cfg, train, loaders, shard=shard, view=view),
+        train.labels,
+        ordered_loader=loaders.train_in_order,
         normalize=loaders.normalize,
         place=place,
     )
@@ -142,18 +148,26 @@ def evaluator_maker(
     return lambda: Evaluator(len(class_counts), experts, class_counts, many=many, few=few, device=device)
 
 
-def build_network(cfg: CfgNode, num_classes: int) -> Any:
+def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, Any]]]:
     """Build the network of a training and load the weights from which it starts.
 
+    Returns:
+        The network, and what was loaded from which file, for results.json.
+
     Raises:
-        UserError: A weights file is missing, damaged or does not fit.
+        UserError: A weights file is missing, damaged or does not fit, or fills too little of the network.
     """
     network: Any = build_model(cfg, num_classes)
+    reports: list[dict[str, Any]] = []
+
+    def report_loading(path: str, module: nn.Module, report: LoadReport) -> None:
+        reports.append(check_loaded(path, module, report, least=cfg.NETWORK.MIN_LOADED))
+
     if cfg.BACKBONE.PRETRAINED_MODEL:
         path = cfg.BACKBONE.PRETRAINED_MODEL
         weights = read_weights(path)
         for number, backbone in enumerate(backbones_of(network)):
-            _report(path, load_backbone_weights(backbone, weights, expert=number))
+            report_loading(path, backbone, load_backbone_weights(backbone, weights, expert=number))
     if cfg.NETWORK.PRETRAINED:
         content = read_checkpoint(cfg.NETWORK.PRETRAINED_MODEL)
         weights = weights_in(content, cfg.NETWORK.PRETRAINED_MODEL)
@@ -161,13 +175,13 @@ def build_network(cfg: CfgNode, num_classes: int) -> Any:
             report = start_from(
                 network, weights, head_kinds=content.get("heads"), backbone_only=cfg.NETWORK.LOAD_BACKBONE_ONLY
             )
-        _report(cfg.NETWORK.PRETRAINED_MODEL, report)
+        report_loading(cfg.NETWORK.PRETRAINED_MODEL, network, report)
     if cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict":
         weights = read_trained(cfg, network, cfg.RESUME_MODEL)
         with _errors_name(cfg.RESUME_MODEL):
             report = load_released_weights(network, weights)
-        _report(cfg.RESUME_MODEL, report)
-    return in_layout(cfg, network)
+        report_loading(cfg.RESUME_MODEL, network, report)
+    return in_layout(cfg, network), reports
 
 
 def backbones_of(network: Any) -> list[nn.Module]:
@@ -228,22 +242,13 @@ def _errors_name(path: str | Path) -> Iterator[None]:
         raise UserError(f"{path}: {error}") from None
 
 
-def _report(path: str | Path, report: LoadReport) -> None:
-    logger.info("weights of %s: %d parameters loaded", path, len(report.loaded))
-    if report.new:
-        logger.info("weights of %s: %d parameters of new heads start from scratch", path, len(report.new))
-    for what, names in (("missing in the file", report.missing), ("not used", report.unexpected)):
-        if names:
-            logger.warning("weights of %s: %d %s: %s", path, len(names), what, ", ".join(names[:5]))
-
-
 def describe_data(cfg: CfgNode, splits: Splits) -> str:
     """Return one line about the training images."""
     counts = splits.train.class_counts()
     groups = shot_groups(counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
     shots = ", ".join(f"{len(groups[name])} {name}" for name in ("many", "medium", "few") if groups.get(name))
-    generated = f" and {splits.train.generated:,} generated ones" if splits.train.generated else ""
+    generated = f" and {splits.train.num_generated:,} generated ones" if splits.train.num_generated else ""
     return (
-        f"{splits.train.originals:,} training images{generated} in {len(counts)} classes ({max(counts):,} to "
+        f"{splits.train.num_original:,} training images{generated} in {len(counts)} classes ({max(counts):,} to "
         f"{min(counts):,}, imbalance {max(counts) / min(counts):.4g}: {shots}), {len(splits.valid):,} validation images"
     )

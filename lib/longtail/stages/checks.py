@@ -5,7 +5,7 @@ from yacs.config import CfgNode
 from longtail.config import KEYS, RELEASED_DATASETS, expert_backbones
 from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
-from longtail.data.generated import check_generated
+from longtail.data.cam.annotations import check_generated
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.data.samplers import check_sampling
 from longtail.distributed import Place

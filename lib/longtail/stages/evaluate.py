@@ -63,7 +63,8 @@ class EvaluationSetup:
     def loader_of(self, cfg: CfgNode, split: str) -> Loader:
         """Return a loader of this process's shard of a split, "valid" or "test"."""
         images = getattr(self.splits, split)
-        return build_valid_loader(cfg, images, Shard(self.place.world.rank, self.place.world.size), self.place.device)
+        shard = Shard(self.place.world.rank, self.place.world.size)
+        return build_valid_loader(cfg, images, shard=shard, device=self.place.device)
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
             checkpoint,
             splits,
             network,
-            build_valid_loader(cfg, splits.valid, Shard(place.world.rank, place.world.size), place.device),
+            build_valid_loader(cfg, splits.valid, shard=Shard(place.world.rank, place.world.size), device=place.device),
             build_normalize(cfg),
             evaluator_maker(cfg, counts, experts=len(network.heads), device=place.device),
             place,
@@ -149,23 +150,23 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, output
     if cfg.TEST.LOGIT_ADJUSTMENT:
         head["logit_adjustment"] = cfg.TEST.LOGIT_ADJUSTMENT
     bad = valid.bad_images.summary() if valid.bad_images else {}
-    LockedFolder(output).write_json("results.json", {**head, **results, **bad})
-    groups = {"many": cfg.TEST.MANY_SHOT, "few": cfg.TEST.FEW_SHOT}
-    _write_details(output, evaluator, setup.class_counts(), groups=groups)
+    _write_details(cfg, output, evaluator, class_counts=setup.class_counts())
+    LockedFolder(output).write_json("results.json", {**head, **results, **bad})  # last: the folder is complete
     logger.info("tables and figures in %s", output)
 
 
-def _write_details(folder: Path, evaluator: Evaluator, class_counts: list[int], *, groups: dict[str, int]) -> None:
+def _write_details(cfg: CfgNode, folder: Path, evaluator: Evaluator, *, class_counts: list[int]) -> None:
     """Write tables and figures of the ensemble and of every expert."""
+    many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
     which: list[tuple[str, int | Literal["ensemble"]]] = [("ensemble", "ensemble")]
     which += [(f"expert{number + 1}", number) for number in range(evaluator.experts)]
     for name, index in which:
         cm = evaluator.confusion(index)
-        write_per_class(folder / f"per_class_{name}.csv", cm, class_counts=class_counts, **groups)
+        write_per_class(folder / f"per_class_{name}.csv", cm, class_counts=class_counts, many=many, few=few)
         write_confusion_npz(folder / f"confusion_{name}.npz", cm, class_counts=class_counts)
-        plot_confusion(folder / f"confusion_{name}.png", cm, class_counts=class_counts, **groups)
+        plot_confusion(folder / f"confusion_{name}.png", cm, class_counts=class_counts, many=many, few=few)
     ensemble = evaluator.confusion("ensemble")
-    plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts=class_counts, **groups)
+    plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts=class_counts, many=many, few=few)
 
 
 def _checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:

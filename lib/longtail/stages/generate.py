@@ -15,12 +15,11 @@ from yacs.config import CfgNode
 from longtail.config import expert_backbones
 from longtail.data import ImageSet, Normalize, build_normalize, build_splits
 from longtail.data.augment import build_policy, evaluation_transforms
-from longtail.data.augment.placement import Axis, bring_back
-from longtail.data.augment.placement import place as place_axes
-from longtail.data.cam import new_image
-from longtail.data.cam_plan import Plan, new_images_per_class
-from longtail.data.generated import check_generation
-from longtail.data.images import image_size
+from longtail.data.augment.placement import Axis, map_to_image, view_axes
+from longtail.data.cam.annotations import check_generation
+from longtail.data.cam.images import paste_foreground
+from longtail.data.cam.plan import GenerationPlan, generated_per_class
+from longtail.data.images.reading import image_size
 from longtail.distributed import Place
 from longtail.engine.interrupts import Interrupted, Interrupts
 from longtail.errors import UserError
@@ -31,6 +30,7 @@ from longtail.runs.progress import Progress, clock
 from longtail.stages.build import in_layout, read_trained
 from longtail.stages.checks import check_network_and_data
 from longtail.stages.generation_folder import GenerationFolder
+from longtail.user_files import translating
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def generate(cfg: CfgNode, *, place: Place) -> Path:
     images = build_splits(cfg, generated=False).train
     pixels = images.load()
     small = isinstance(pixels, Tensor)
-    plan = Plan(images.labels, _per_class(cfg, images, small=small), cfg.RAND_SEED)
+    plan = GenerationPlan(images.labels, _per_class(cfg, images, small=small), seed=cfg.RAND_SEED)
     suffix = ".png" if small and not cfg.DATASET.CAM_RELEASED else ".jpg"  # lossless for small images
     inputs = _inputs(cfg, images, plan=plan)
     folder = GenerationFolder(Path(cfg.DATASET.CAM_DATA_SAVE_PATH), target, inputs=inputs, suffix=suffix)
@@ -102,7 +102,7 @@ class _Generator:
     """
 
     def __init__(
-        self, cfg: CfgNode, expert: Expert, *, device: torch.device, plan: Plan, folder: GenerationFolder
+        self, cfg: CfgNode, expert: Expert, *, device: torch.device, plan: GenerationPlan, folder: GenerationFolder
     ) -> None:
         self.expert = expert
         self.device = device
@@ -156,10 +156,13 @@ class _Generator:
         def make(k: int) -> None:
             plan = plans[k]
             cam = maps[k if self.released else plan.source]
-            _write(self.folder.file(k), new_image(originals[plan.source], cam, plan.change, self.released))
+            image = paste_foreground(originals[plan.source], cam, transform=plan.transform, released=self.released)
+            _write(self.folder.file(k), image)
 
         for _ in pool.map(make, missing):
             pass
+        with translating(self.folder.path, "folder"):
+            self.folder.record(missing)
 
     def _maps(self, wanted: dict[int, tuple[Tensor, int, int]]) -> dict[int, Tensor]:
         """Return the class activation map (H, W) for each (image (3, H, W), label, k)."""
@@ -176,7 +179,9 @@ class _Generator:
                 maps = activation_maps(self.expert, stacked, labels=labels)
                 found.update(zip(batch, maps.cpu(), strict=True))
         return {
-            key: bring_back(found[key], views[key][1], views[key][2], (image.shape[1], image.shape[2]))
+            key: map_to_image(
+                found[key], rows=views[key][1], columns=views[key][2], size=(image.shape[1], image.shape[2])
+            )
             for key, (image, _, _) in wanted.items()
         }
 
@@ -186,7 +191,7 @@ def _per_class(cfg: CfgNode, images: ImageSet, *, small: bool) -> list[int]:
     threshold = None if small else cfg.DATASET.CAM_NUMBER_THRES
     if small and cfg.DATASET.CAM_NUMBER_THRES:
         logger.warning("DATASET.CAM_NUMBER_THRES is not used for small images: every class is filled up")
-    numbers = new_images_per_class(images.class_counts(), threshold)
+    numbers = generated_per_class(images.class_counts(), threshold)
     if sum(numbers) == 0:
         raise UserError(
             f"DATASET.CAM_NUMBER_THRES is {threshold}: no class of {images.name} has fewer images, so none would be "
@@ -225,13 +230,14 @@ def _evaluation_view(cfg: CfgNode) -> View:
     policy = evaluation_transforms(cfg) if transforms else build_policy("none", cfg)
 
     def view(image: Tensor, k: int) -> tuple[Tensor, Axis, Axis]:
-        rows, columns = place_axes(policy, *map(Axis, image.shape[1:]))
+        height, width = image.shape[1:]
+        rows, columns = view_axes(policy, rows=Axis(height), columns=Axis(width))
         return policy(image[None], torch.Generator())[0], rows, columns
 
     return view
 
 
-def _augmented_view(cfg: CfgNode, plan: Plan) -> View:
+def _augmented_view(cfg: CfgNode, plan: GenerationPlan) -> View:
     """Return what augments an image as for training, and takes the view for the whole image, as released."""
     policy = build_policy(cfg.DATASET.VIEWS[0], cfg)
 
@@ -243,7 +249,7 @@ def _augmented_view(cfg: CfgNode, plan: Plan) -> View:
     return view
 
 
-def _inputs(cfg: CfgNode, images: ImageSet, *, plan: Plan) -> dict[str, Any]:
+def _inputs(cfg: CfgNode, images: ImageSet, *, plan: GenerationPlan) -> dict[str, Any]:
     """Return all that the images depend on."""
     data, released = cfg.DATASET, cfg.DATASET.CAM_RELEASED
     view = data.VIEWS[0] if released else data.TEST_VIEW

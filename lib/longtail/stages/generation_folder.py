@@ -1,21 +1,23 @@
 """Folder of generated images: detecting complete and partial outputs, and outputs of other inputs.
 
-What the images depend on is written before the first of them, the annotation file after the last. If the annotation
-file exists, all images exist; a folder without it can be resumed if it is of the same inputs. The names of the images
-carry a digest of the inputs, so that a training on other images has another fingerprint.
+What the images depend on is written before the first of them, the annotation file after the last. checksums.txt names
+every image that was written, with its SHA-256; an image that is not in it, or differs, is made again. The names of the
+images carry a digest of the inputs.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from longtail.errors import UserError
-from longtail.files import atomic_write
+from longtail.files import atomic_write, sha256
 from longtail.runs.folder import LockedFolder, read_json
 
 INPUTS = "generation.json"
+CHECKSUMS = "checksums.txt"
 
 
 class GenerationFolder(LockedFolder):
@@ -41,7 +43,7 @@ class GenerationFolder(LockedFolder):
         return self.path / f"{self.digest}_{k:06d}{self.suffix}"
 
     def finished(self, total: int) -> bool:
-        """Return whether the annotation file and all images exist.
+        """Return whether the annotation file and all images exist, unchanged.
 
         Raises:
             UserError: The annotation file is of other inputs.
@@ -49,7 +51,7 @@ class GenerationFolder(LockedFolder):
         if not self.target.exists():
             return False
         self._compare(self.target, _generation(self.target))
-        return self.path.is_dir() and self.present() >= {self.file(k).name for k in range(total)}
+        return self.present() >= {self.file(k).name for k in range(total)}
 
     def claim(self, config: str) -> None:
         """Create the folder, or resume in it; take its lock.
@@ -79,9 +81,27 @@ class GenerationFolder(LockedFolder):
             raise UserError(f"{error.filename or self.path} cannot be written: {error.strerror}") from None
 
     def present(self) -> set[str]:
-        """Return the names of the images that exist."""
-        with os.scandir(self.path) as entries:
-            return {entry.name for entry in entries if entry.name.startswith(self.digest) and entry.stat().st_size > 0}
+        """Return the names of the images that exist as they were written."""
+        return {name for name, digest in self._checksums().items() if _digest(self.path / name) == digest}
+
+    def record(self, numbers: Iterable[int]) -> None:
+        """Add written images to checksums.txt.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        lines = [f"\n{_digest(self.file(k))}  {self.file(k).name}" for k in numbers]  # a cut line ends here
+        with open(self.path / CHECKSUMS, "a", encoding="utf-8") as file:
+            file.writelines(lines)
+
+    def _checksums(self) -> dict[str, str]:
+        """Return {name: SHA-256} of the images of these inputs; a damaged line counts for nothing."""
+        try:
+            lines = (self.path / CHECKSUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return {}
+        pairs = (line.split("  ", 1) for line in lines if "  " in line)
+        return {name: digest for digest, name in pairs if name.startswith(self.digest)}
 
     def finish(self, labels: list[int], sizes: list[tuple[int, int]], *, num_classes: int) -> None:
         """Write the annotation file, which marks the images as complete.
@@ -128,6 +148,13 @@ def _generation(path: Path) -> dict[str, Any] | None:
     content = read_json(path)
     found = content.get("generation") if isinstance(content, dict) else None
     return found if isinstance(found, dict) else None
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError:
+        return "lost"
 
 
 def _short(value: Any) -> str:

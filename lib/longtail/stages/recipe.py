@@ -21,6 +21,7 @@ from longtail.evaluation import GROUPS, results_table
 from longtail.runs.directory import RunDirectory, create_run, runs_of
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import input_records, record
+from longtail.runs.outputs import changed_outputs
 from longtail.runs.results import evaluation_outcome, last_accuracies
 from longtail.stages.calibrate import calibrate
 from longtail.stages.evaluate import validate
@@ -127,16 +128,23 @@ def _train(execution: Execution, stage: Stage) -> Path:
     if finished:
         logger.info("finished in %s", finished)
         return Path(finished)
-    run = train(cfg, stage.source, place=execution.place, resume=execution.resume)
+    resume = "never" if finished is not None else execution.resume
+    run = train(cfg, stage.source, place=execution.place, resume=resume)
     return Path(str(from_main(str(run.path) if run else None)))
 
 
 def _finished(execution: Execution, cfg: CfgNode) -> str | None:
-    """Return the newest run of a config that has saved something, if it is finished."""
+    """Return the newest run of a config, if it is finished; "" if what it made is lost or changed."""
     if not execution.place.main or execution.resume == "never":
         return None
-    run = next((run for run in runs_of(cfg) if run.last.is_file()), None)
-    return str(run.path) if run and run.finished() else None
+    run = next((run for run in runs_of(cfg) if run.last.is_file() or run.finished()), None)
+    if run is None or not run.finished():
+        return None
+    changed = changed_outputs(run)
+    if not changed:
+        return str(run.path)
+    logger.warning("%s has changed since it was written: %s; the stage is trained again", run.path, ", ".join(changed))
+    return ""
 
 
 def _evaluate(execution: Execution, stage: Stage) -> Path:
@@ -147,7 +155,7 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
     claimed = None
     if execution.place.main:
         run = _claim(cfg, execution.resume, {"TEST.MODEL_FILE": record(checkpoint)})
-        claimed = str(run.path), run.results.is_file()
+        claimed = str(run.path), run.finished()
     path, finished = from_main(claimed) or ("", False)
     run = RunDirectory(Path(path))
     if finished:
@@ -176,13 +184,12 @@ def _generate(execution: Execution, stage: Stage) -> Path:
 
     def work() -> str:
         run = _claim(cfg, execution.resume, {})
-        if run.results.is_file():
-            logger.info("finished in %s", run.path)
-            return str(run.path)
         started = time.monotonic()
-        data = generate(generating_into(run.path, cfg), place=execution.place)
-        head = {"config": stage.source, "seed": cfg.RAND_SEED, "data": str(data), "epochs": 0}
-        run.write_json("results.json", {**head, "seconds": round(time.monotonic() - started, 1)})
+        data = generate(generating_into(run.path, cfg), place=execution.place)  # makes only what is missing or changed
+        if not run.finished():
+            head = {"config": stage.source, "seed": cfg.RAND_SEED, "data": str(data), "epochs": 0}
+            seconds = round(time.monotonic() - started, 1)
+            run.write_json("results.json", {**head, "seconds": seconds, "finished": True})
         return str(run.path)
 
     return Path(main_only(work))

@@ -23,9 +23,10 @@
 
 `config` is one file or several joined by commas; paths start at the recipe file's own folder, short names are looked up
 under configs/. A recipe may be called with configs before it, as `cifar10_im100,crt`: they are put before the config of
-every stage, and their names before its own. A stage trains; it generates images if its config has DATASET.GENERATE_CAM_BASED_DATASET; it evaluates a
-checkpoint of an earlier stage; or it calibrates a strength on one split and reports another. What can be taken: `best`,
-`best_single`, `last` or `epoch_N`, a checkpoint, and `data`, the generated images.
+every stage, and their names before its own. A stage trains; it generates images if its config has
+DATASET.GENERATE_CAM_BASED_DATASET; it evaluates a checkpoint of an earlier stage; or it calibrates a strength on one
+split and reports another. What can be taken: `best`, `best_single`, `last` or `epoch_N`, a checkpoint, and `data`, the
+generated images.
 """
 
 import re

@@ -12,8 +12,9 @@ from yacs.config import CfgNode
 from longtail.config import changed
 from longtail.data import Loader
 from longtail.distributed import Place, sum_over_processes
+from longtail.engine.diagnose import find_non_finite
+from longtail.engine.finite_guard import NotFinite
 from longtail.engine.inference import outputs
-from longtail.errors import UserError
 from longtail.evaluation import Evaluator, plot_sweep, results_table, sweep_rows, write_sweep
 from longtail.models import AdjustedHeads, build_adjusted_heads
 from longtail.stages.evaluate import EvaluationSetup, evaluation_setup, write_on_main
@@ -67,9 +68,7 @@ def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: S
         UserError: As for `validate`, or a value is negative.
     """
     swept = PARAMETERS[parameter]
-    values = sorted(set(values or swept.values))
-    if values[0] < 0 or not all(value < float("inf") for value in values):
-        raise UserError(f"{swept.key} cannot be {values[0] if values[0] < 0 else values[-1]}; it must be at least 0")
+    values = sorted(set(values or swept.values))  # each is checked as a value of its key
     configs = [changed(cfg, *swept.fixed, swept.key, value) for value in values]
     with evaluation_setup(cfg, folder, place=place) as setup:
         counts = setup.class_counts()
@@ -105,4 +104,9 @@ def evaluate_heads(setup: EvaluationSetup, heads: AdjustedHeads, *, encoded: Enc
             logits = heads(tuple(feature.to(device) for feature in features))
         evaluator.update(logits, labels.to(device))
     sum_over_processes(evaluator.to(device).state())
+    if evaluator.non_finite():
+        raise NotFinite(
+            f"{evaluator.non_finite():,} samples have logits that are not finite; "
+            f"{find_non_finite(heads, None) or 'the features are not'}"
+        )
     return evaluator

@@ -13,9 +13,11 @@ from longtail.evaluation import plot_class_counts, plot_confusion, plot_curves, 
 from longtail.runs.directory import RunDirectory
 from longtail.runs.environment import describe
 from longtail.runs.loggers import read_history
+from longtail.runs.outputs import output_records
 from longtail.runs.run import Run, open_run
 from longtail.stages.build import build_training, describe_data
 from longtail.stages.checks import check_training
+from longtail.stages.dry_run import dry_run
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +41,21 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
     """
     place = place.with_precision(cfg.TRAIN.AMP)
     check_training(cfg, place)
-    with place.connected(), open_run(cfg, place, resume) as run:
+    with place.connected(60 * cfg.TRAIN.PEER_TIMEOUT), open_run(cfg, place, resume) as run:
         if run.finished:
-            logger.info("the run of %s is finished; nothing is left to do", run.checkpoint)
+            logger.info("finished in %s; nothing is left to do (--resume never trains again)", run.directory.path if run.directory else "")
             return run.directory
         splits = build_splits(cfg)
         training = build_training(cfg, splits, place=place, source=source)
-        checkpoint = run.begin(training.facts)
+        dry_run(cfg, training)
+        checkpoint = run.read_checkpoint(training.facts)
         trainer = Trainer(training, run)
-        _announce(run, splits, training)
         if checkpoint:
             trainer.load(checkpoint)
         elif place.world.size > 1:
             torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
+        run.begin(trainer.epoch)
+        _announce(run, splits, training)
         trainer.fit()
         _report(run, trainer)
         return run.directory
@@ -98,16 +102,18 @@ def _report(run: Run, trainer: Trainer) -> None:
     if not run.directory:
         return
     class_counts = list(trainer.training.data.class_counts)
-    groups = {"many": run.cfg.TEST.MANY_SHOT, "few": run.cfg.TEST.FEW_SHOT}
+    many, few = run.cfg.TEST.MANY_SHOT, run.cfg.TEST.FEW_SHOT
     folder = run.directory.figures
     # All at the end: loading matplotlib would delay the first step.
-    plot_class_counts(folder / "class_counts.png", class_counts, **groups)
+    plot_class_counts(folder / "class_counts.png", class_counts, many=many, few=few)
     plot_curves(folder / "curves.png", read_history(run.directory.metrics))
     if trainer.evaluator:
         cm = trainer.evaluator.confusion("ensemble")
-        plot_per_class_accuracy(folder / "per_class_accuracy.png", cm, class_counts=class_counts, **groups)
-        plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, **groups)
+        plot_per_class_accuracy(folder / "per_class_accuracy.png", cm, class_counts=class_counts, many=many, few=few)
+        plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, many=many, few=few)
     best = trainer.results.best
     if best:
         top1 = best["ensemble"].get("top1", 0.0)
         logger.info("best ensemble top-1 %.2f %% in epoch %d; %s", 100 * top1, best["epoch"], run.directory.results)
+    outputs = output_records(run.directory)
+    run.write_json("results.json", {**trainer.outcome(), "outputs": outputs, "finished": True})  # last of all

@@ -1,4 +1,4 @@
-"""Images that every operation is tested on."""
+"""Test images for all operations."""
 
 import numpy as np
 import pytest

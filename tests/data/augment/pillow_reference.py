@@ -1,4 +1,4 @@
-"""Helpers that put Pillow beside the batched operations."""
+"""Helpers to compare batched operations with Pillow."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-GREY = (128, 128, 128)
+GRAY = (128, 128, 128)
 
 
 def to_pillow(image: torch.Tensor) -> Image.Image:
@@ -17,7 +17,7 @@ def from_pillow(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def each(images: torch.Tensor, operation: Callable[[Image.Image], Image.Image]) -> torch.Tensor:
+def map_pillow(images: torch.Tensor, operation: Callable[[Image.Image], Image.Image]) -> torch.Tensor:
     return torch.stack([from_pillow(operation(to_pillow(image))) for image in images])
 
 
@@ -28,6 +28,6 @@ def assert_equal(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     assert difference.max() == 0, f"{int((difference > 0).sum())} values differ, at most by {int(difference.max())}"
 
 
-def rotate_with_grey(image: Image.Image, angle: float) -> Image.Image:
-    turned = image.convert("RGBA").rotate(angle)
-    return Image.composite(turned, Image.new("RGBA", turned.size, (128,) * 4), turned).convert("RGB")
+def rotate_with_gray(image: Image.Image, angle: float) -> Image.Image:
+    rotated = image.convert("RGBA").rotate(angle)
+    return Image.composite(rotated, Image.new("RGBA", rotated.size, (128,) * 4), rotated).convert("RGB")

@@ -1,4 +1,4 @@
-"""AutoAugment: the published table, the magnitudes of NCL's port, and whole runs against Pillow."""
+"""Tests of AutoAugment: the published table, the magnitudes of NCL's port, and the whole policy against Pillow."""
 
 from itertools import product
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
-from pillow_reference import GREY, assert_equal, each, rotate_with_grey
+from pillow_reference import GRAY, assert_equal, map_pillow, rotate_with_gray
 from torchvision.transforms import AutoAugment as TorchvisionAutoAugment
 from torchvision.transforms import AutoAugmentPolicy
 
@@ -15,20 +15,20 @@ from longtail.data.augment.autoaugment import OPERATIONS, SUB_POLICIES
 
 
 def _affine(image, matrix, resample=Image.Resampling.NEAREST):
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=GREY)
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=GRAY)
 
 
 def _cubic(image, matrix):
     return _affine(image, matrix, Image.Resampling.BICUBIC)
 
 
-# What NCL's port does with a signed magnitude, on one PIL image.
+# The operations of NCL's port with a signed magnitude, on one PIL image.
 PILLOW = {
     "ShearX": lambda image, m: _cubic(image, (1, m, 0, 0, 1, 0)),
     "ShearY": lambda image, m: _cubic(image, (1, 0, 0, m, 1, 0)),
     "TranslateX": lambda image, m: _affine(image, (1, 0, m * image.size[0], 0, 1, 0)),
     "TranslateY": lambda image, m: _affine(image, (1, 0, 0, 0, 1, m * image.size[1])),
-    "Rotate": rotate_with_grey,
+    "Rotate": rotate_with_gray,
     "Color": lambda image, m: ImageEnhance.Color(image).enhance(1 + m),
     "Contrast": lambda image, m: ImageEnhance.Contrast(image).enhance(1 + m),
     "Brightness": lambda image, m: ImageEnhance.Brightness(image).enhance(1 + m),
@@ -56,43 +56,43 @@ RANGES = {
 }
 
 
-def test_table_is_the_published_one():
+def test_sub_policies_published_table():
     published = TorchvisionAutoAugment()._get_policies(AutoAugmentPolicy.CIFAR10)
     ours = [tuple((name, tenths / 10, index) for name, tenths, index in pair) for pair in SUB_POLICIES]
-    theirs = [tuple((name, chance, index or 0) for name, chance, index in pair) for pair in published]
+    theirs = [tuple((name, tenths, index or 0) for name, tenths, index in pair) for pair in published]
     assert ours == theirs
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_magnitudes_are_those_of_the_port(name):
+def test_magnitudes_equal_port(name):
     ours = [OPERATIONS[name].magnitude(index) for index in range(10)]
     assert ours == pytest.approx(RANGES[name].tolist(), abs=1e-13)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_each_operation_equals_pillow_at_every_index_and_sign(images, name):
+def test_operations_equal_pillow(images, name):
     operation = OPERATIONS[name]
     for index, sign in product(range(10), (-1, 1) if operation.signed else (1,)):
         level = torch.full((len(images),), operation.magnitude(index) * sign, dtype=torch.float64)
         magnitude = (RANGES[name][index] if name in RANGES else 0.0) * sign
-        expected = each(images, lambda image, magnitude=magnitude: PILLOW[name](image, magnitude))
+        expected = map_pillow(images, lambda image, magnitude=magnitude: PILLOW[name](image, magnitude))
         assert_equal(operation.apply(images, level), expected)
 
 
-def test_whole_policy_equals_pillow_given_the_same_draws(images):
+def test_autoaugment_equals_pillow(images):
     policy, names = AutoAugment(), list(OPERATIONS)
     many = images.repeat(40, 1, 1, 1)
     codes, magnitudes = policy.draw(len(many), torch.Generator().manual_seed(3))
     expected = []
     for image, code, magnitude in zip(many, codes.tolist(), magnitudes.tolist(), strict=True):
-        for place, m in zip(code, magnitude, strict=True):
-            if place >= 0:
-                image = each(image[None], lambda picture, place=place, m=m: PILLOW[names[place]](picture, m))[0]
+        for operation, m in zip(code, magnitude, strict=True):
+            if operation >= 0:
+                image = map_pillow(image[None], lambda image, code=operation, m=m: PILLOW[names[code]](image, m))[0]
         expected.append(image)
     assert_equal(policy(many, torch.Generator().manual_seed(3)), torch.stack(expected))
 
 
-def test_frequencies_of_operations_and_signs(generator):
+def test_draw_frequencies(generator):
     count = 50_000
     codes, magnitudes = AutoAugment().draw(count, generator)
     for slot in range(2):
@@ -107,8 +107,8 @@ def test_frequencies_of_operations_and_signs(generator):
     assert torch.allclose(rotated, torch.tensor(2 * 30 / 9, dtype=torch.float64))
 
 
-def test_sub_policies_are_uniform(generator):
-    # Sub-policies 1 (rotate, 0.7) and 5 (posterize, 0.3) give themselves away by an operation of their own.
+def test_draw_sub_policies_uniform(generator):
+    # Sub-policies 1 (rotate, 0.7) and 5 (posterize, 0.3) are identified by operations that no other sub-policy has.
     codes, magnitudes = AutoAugment().draw(50_000, generator)
     rotated = codes[:, 0] == list(OPERATIONS).index("Rotate")
     assert rotated.float().mean().item() == pytest.approx(0.7 / 25, abs=0.004)

@@ -1,9 +1,9 @@
-"""Colour operations against Pillow, bit for bit."""
+"""Tests of color operations: bit-identical to Pillow."""
 
 import pytest
 import torch
 from PIL import ImageEnhance, ImageOps
-from pillow_reference import assert_equal, each
+from pillow_reference import assert_equal, map_pillow
 
 from longtail.data.augment import color
 
@@ -15,42 +15,42 @@ def repeated(images: torch.Tensor, value: float) -> torch.Tensor:
 
 
 def test_invert(images):
-    assert_equal(color.invert(images), each(images, ImageOps.invert))
+    assert_equal(color.invert(images), map_pillow(images, ImageOps.invert))
 
 
 def test_autocontrast(images):
-    assert_equal(color.autocontrast(images), each(images, ImageOps.autocontrast))
+    assert_equal(color.autocontrast(images), map_pillow(images, ImageOps.autocontrast))
 
 
-def test_autocontrast_of_every_range():
-    # One image per (low, high) pair of a coarse grid, each holding all levels in between.
+def test_autocontrast_all_ranges():
+    # One image per (low, high) pair of a coarse grid, each with all levels in between.
     pairs = [(low, high) for low in range(0, 256, 7) for high in range(low + 1, 256, 5)]
     ramps = torch.stack([torch.linspace(low, high, 256).round() for low, high in pairs]).to(torch.uint8)
     images = ramps.view(-1, 1, 16, 16).repeat(1, 3, 1, 1)
-    assert_equal(color.autocontrast(images), each(images, ImageOps.autocontrast))
+    assert_equal(color.autocontrast(images), map_pillow(images, ImageOps.autocontrast))
 
 
 def test_equalize(images):
-    assert_equal(color.equalize(images), each(images, ImageOps.equalize))
+    assert_equal(color.equalize(images), map_pillow(images, ImageOps.equalize))
 
 
-def test_equalize_where_the_table_overflows():
+def test_equalize_table_overflow():
     # 400 pixels below the brightest level: the step is 1 and Pillow clips the table at 255.
     flat = torch.cat([torch.arange(200).repeat(2), torch.full((112,), 230)]).to(torch.uint8)
     images = flat.view(1, 1, 16, 32).repeat(2, 3, 1, 1)
-    assert_equal(color.equalize(images), each(images, ImageOps.equalize))
+    assert_equal(color.equalize(images), map_pillow(images, ImageOps.equalize))
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
 def test_posterize(images, bits):
     ours = color.posterize(images, repeated(images, bits))
-    assert_equal(ours, each(images, lambda image: ImageOps.posterize(image, bits)))
+    assert_equal(ours, map_pillow(images, lambda image: ImageOps.posterize(image, bits)))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 28.444444444444446, 128.0, 227.55555555555554, 255.0, 256.0])
 def test_solarize(images, threshold):
     ours = color.solarize(images, repeated(images, threshold))
-    assert_equal(ours, each(images, lambda image: ImageOps.solarize(image, threshold)))
+    assert_equal(ours, map_pillow(images, lambda image: ImageOps.solarize(image, threshold)))
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -65,29 +65,29 @@ def test_solarize(images, threshold):
     ids=["brightness", "contrast", "color", "sharpness"],
 )
 def test_enhance(images, ours, theirs, factor):
-    expected = each(images, lambda image: theirs(image).enhance(factor))
+    expected = map_pillow(images, lambda image: theirs(image).enhance(factor))
     assert_equal(ours(images, repeated(images, factor)), expected)
 
 
-def test_sharpness_of_images_that_the_kernel_does_not_fit():
+def test_sharpness_small_images():
     images = torch.randint(0, 256, (3, 3, 2, 9), dtype=torch.uint8)
-    expected = each(images, lambda image: ImageEnhance.Sharpness(image).enhance(1.9))
+    expected = map_pillow(images, lambda image: ImageEnhance.Sharpness(image).enhance(1.9))
     assert_equal(color.sharpness(images, repeated(images, 1.9)), expected)
 
 
-def test_grey(images):
-    assert_equal(color.grey(images), each(images, lambda image: image.convert("L").convert("RGB")))
+def test_grayscale(images):
+    assert_equal(color.grayscale(images), map_pillow(images, lambda image: image.convert("L").convert("RGB")))
 
 
-def test_parameters_differ_per_image(images):
+def test_per_image_parameters(images):
     factors = torch.linspace(0.1, 1.9, len(images), dtype=torch.float64)
     together = color.contrast(images, factors)
     alone = torch.cat([color.contrast(images[i : i + 1], factors[i : i + 1]) for i in range(len(images))])
     assert_equal(together, alone)
 
 
-@pytest.mark.parametrize("operation", [color.autocontrast, color.equalize, color.invert, color.grey])
-def test_empty_batch_and_untouched_input(images, operation):
+@pytest.mark.parametrize("operation", [color.autocontrast, color.equalize, color.invert, color.grayscale])
+def test_empty_batch_and_unmodified_input(images, operation):
     before = images.clone()
     operation(images)
     assert_equal(images, before)

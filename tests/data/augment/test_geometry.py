@@ -1,9 +1,9 @@
-"""Operations that move pixels against Pillow, bit for bit."""
+"""Tests of geometric operations: bit-identical to Pillow."""
 
 import pytest
 import torch
 from PIL import Image, ImageOps
-from pillow_reference import GREY, assert_equal, each, rotate_with_grey
+from pillow_reference import GRAY, assert_equal, map_pillow, rotate_with_gray
 
 from longtail.data.augment import geometry
 
@@ -15,12 +15,12 @@ def repeated(images: torch.Tensor, value: float) -> torch.Tensor:
 @pytest.mark.parametrize("angle", [index * 30 / 9 for index in range(10)] + [-10.0, -29.9, 17.3, 44.1])
 def test_rotate(images, angle):
     ours = geometry.rotate(images, repeated(images, angle))
-    assert_equal(ours, each(images, lambda image: rotate_with_grey(image, angle)))
+    assert_equal(ours, map_pillow(images, lambda image: rotate_with_gray(image, angle)))
 
 
-def test_rotate_with_black_corners(images):
+def test_rotate_fill(images):
     ours = geometry.rotate(images, repeated(images, -21.7), fill=0)
-    assert_equal(ours, each(images, lambda image: image.rotate(-21.7)))
+    assert_equal(ours, map_pillow(images, lambda image: image.rotate(-21.7)))
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -29,13 +29,13 @@ def test_rotate_with_black_corners(images):
 def test_shear(images, index, sign, dim):
     slope = index * 0.3 / 9 * sign
     matrix = (1, slope, 0, 0, 1, 0) if dim == -1 else (1, 0, 0, slope, 1, 0)
-    expected = each(
+    expected = map_pillow(
         images,
         lambda image: image.transform(
-            image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=GREY
+            image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=GRAY
         ),
     )
-    assert_equal(geometry.shear(images, repeated(images, slope), dim), expected)
+    assert_equal(geometry.shear(images, repeated(images, slope), dim=dim), expected)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -44,61 +44,63 @@ def test_shear(images, index, sign, dim):
 def test_translate(images, index, sign, dim):
     shift = index * (150 / 331 / 9) * images.shape[dim] * sign
     matrix = (1, 0, shift, 0, 1, 0) if dim == -1 else (1, 0, 0, 0, 1, shift)
-    expected = each(images, lambda image: image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=GREY))
-    assert_equal(geometry.translate(images, repeated(images, shift), dim), expected)
+    expected = map_pillow(
+        images, lambda image: image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=GRAY)
+    )
+    assert_equal(geometry.translate(images, repeated(images, shift), dim=dim), expected)
 
 
 @pytest.mark.parametrize("shift", [-60.0, -0.5, 0.5, 60.0])
-def test_translate_by_halves_and_beyond_the_image(images, shift):
-    expected = each(
+def test_translate_fractional_and_large(images, shift):
+    expected = map_pillow(
         images,
-        lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0), fillcolor=GREY),
+        lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0), fillcolor=GRAY),
     )
-    assert_equal(geometry.translate(images, repeated(images, shift), -1), expected)
+    assert_equal(geometry.translate(images, repeated(images, shift), dim=-1), expected)
 
 
-def test_window_matches_pillow_crops(images):
+def test_window_equals_pillow_crop(images):
     height, width = images.shape[2:]
     tops = torch.arange(len(images)) % 9 - 4
     lefts = torch.arange(len(images)) * 5 % 9 - 4
-    ours = geometry.window(images, tops, lefts, (height, width), (4, 4))
+    ours = geometry.window(images, tops=tops, lefts=lefts, size=(height, width), reach=(4, 4))
     for image, top, left, window in zip(images, tops.tolist(), lefts.tolist(), ours, strict=True):
         box = (left, top, left + width, top + height)
-        assert_equal(window[None], each(image[None], lambda picture, box=box: picture.crop(box)))
+        assert_equal(window[None], map_pillow(image[None], lambda image, box=box: image.crop(box)))
 
 
 def test_flip(images):
     chosen = torch.arange(len(images)) % 3 == 0
     sideways = geometry.flip(images, chosen)
-    assert_equal(sideways[chosen], each(images[chosen], ImageOps.mirror))
+    assert_equal(sideways[chosen], map_pillow(images[chosen], ImageOps.mirror))
     assert_equal(sideways[~chosen], images[~chosen])
-    assert_equal(geometry.flip(images, chosen, dim=-2)[chosen], each(images[chosen], ImageOps.flip))
+    assert_equal(geometry.flip(images, chosen, dim=-2)[chosen], map_pillow(images[chosen], ImageOps.flip))
 
 
-def test_cutout_is_clipped_at_the_border(images):
+def test_cutout_clipped_at_border(images):
     height, width = images.shape[2:]
     whites = torch.full_like(images, 255)
     rows = torch.arange(len(images)) * 5 % height
     columns = torch.arange(len(images)) * 7 % width
-    holes = geometry.cutout(whites, rows, columns, 16)
+    holes = geometry.cutout(whites, rows=rows, columns=columns, length=16)
     for hole, row, column in zip(holes, rows.tolist(), columns.tolist(), strict=True):
         expected = torch.full_like(hole, 255)
         expected[:, max(row - 8, 0) : row + 8, max(column - 8, 0) : column + 8] = 0
         assert_equal(hole, expected)
 
 
-def test_empty_batches_and_untouched_input(images):
+def test_empty_batch_and_unmodified_input(images):
     before, none = images.clone(), images[:0]
     zero = torch.zeros(0, dtype=torch.int64)
     for result in (
         geometry.rotate(none, zero),
-        geometry.shear(none, zero, -1),
-        geometry.translate(none, zero, -2),
+        geometry.shear(none, zero, dim=-1),
+        geometry.translate(none, zero, dim=-2),
         geometry.flip(none, zero.bool()),
-        geometry.cutout(none, zero, zero, 16),
-        geometry.window(none, zero, zero, tuple(images.shape[2:]), (4, 4)),
+        geometry.cutout(none, rows=zero, columns=zero, length=16),
+        geometry.window(none, tops=zero, lefts=zero, size=tuple(images.shape[2:]), reach=(4, 4)),
     ):
         assert result.shape == none.shape
     geometry.flip(images, torch.ones(len(images), dtype=torch.bool))
-    geometry.cutout(images, torch.zeros(len(images)), torch.zeros(len(images)), 16)
+    geometry.cutout(images, rows=torch.zeros(len(images)), columns=torch.zeros(len(images)), length=16)
     assert_equal(images, before)

@@ -1,9 +1,9 @@
-"""The transforms that the released configurations list, against torchvision on PIL images."""
+"""Tests of the transforms in the released configs against torchvision on PIL images."""
 
 import pytest
 import torch
 import torchvision.transforms as T
-from pillow_reference import assert_equal, each, from_pillow, to_pillow
+from pillow_reference import assert_equal, from_pillow, map_pillow, to_pillow
 from yacs.config import CfgNode
 
 from longtail.data.augment import TRANSFORMS, build_policy, build_transforms, evaluation_transforms
@@ -46,7 +46,7 @@ RELEASED = [
 
 @pytest.mark.parametrize("name", RELEASED)
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_every_released_name_works(name, count, generator):
+def test_build_transforms_released_names(name, count, generator):
     images = torch.randint(0, 256, (count, 3, 40, 50), dtype=torch.uint8)
     before = images.clone()
     result = build_transforms([name], config())(images, generator)
@@ -58,7 +58,7 @@ def test_every_released_name_works(name, count, generator):
     assert set(RELEASED) == set(TRANSFORMS)
 
 
-def test_evaluation_follows_torchvision(picture, generator):
+def test_evaluation_transforms_close_to_torchvision(picture, generator):
     cfg = config(test=("shorter_resize_for_crop", "center_crop"), size=(56, 56))
     for image in (picture, picture.transpose(2, 3)):
         ours = evaluation_transforms(cfg)(image, generator)
@@ -69,33 +69,35 @@ def test_evaluation_follows_torchvision(picture, generator):
 @pytest.mark.parametrize("size", [(32, 32), (33, 48), (91, 132), (120, 33), (95, 140)])
 def test_center_crop_equals_torchvision(picture, size, generator):
     ours = build_transforms(["center_crop"], config(size=size))(picture, generator)
-    assert_equal(ours, each(picture, T.CenterCrop(size)))
+    assert_equal(ours, map_pillow(picture, T.CenterCrop(size)))
 
 
-def test_resized_crop_follows_torchvision(picture):
+def test_random_resized_crop_close_to_torchvision(picture):
     cfg = config(train=["random_resized_crop"], size=(48, 48))
     ours = build_policy("transforms", cfg)(picture, torch.Generator().manual_seed(6))
-    boxes = random_boxes(1, (90, 131), (0.08, 1.0), (0.75, 1.333333333), torch.Generator().manual_seed(6))
+    boxes = random_boxes(
+        1, (90, 131), scale=(0.08, 1.0), ratio=(0.75, 1.333333333), generator=torch.Generator().manual_seed(6)
+    )
     theirs = T.functional.resized_crop(to_pillow(picture[0]), *boxes[0].tolist(), [48, 48])
     assert (ours[0].int() - from_pillow(theirs).int()).abs().max() <= 1
 
 
-def test_rotation_equals_pillow_given_the_same_draws(images):
+def test_random_rotation_equals_pillow(images):
     ours = build_transforms(["random_rotation30"], config())(images, torch.Generator().manual_seed(2))
-    angles = uniform((len(images),), torch.Generator().manual_seed(2), -30, 30).tolist()
+    angles = uniform((len(images),), generator=torch.Generator().manual_seed(2), low=-30, high=30).tolist()
     theirs = [from_pillow(to_pillow(image).rotate(angle)) for image, angle in zip(images, angles, strict=True)]
     assert_equal(ours, torch.stack(theirs))
 
 
-def test_normalize_does_nothing(images, generator):
+def test_normalize_transform_is_identity(images, generator):
     assert_equal(build_transforms(["normalize"], config())(images, generator), images)
 
 
-def test_unknown_transform_is_told_with_the_nearest_match():
+def test_build_transforms_unknown_name():
     with pytest.raises(UserError, match="did you mean random_crop"):
         build_policy("transforms", config(train=("random_crp",)))
 
 
-def test_shorter_resize_needs_a_square():
+def test_shorter_resize_requires_square_input_size():
     with pytest.raises(UserError, match="square"):
         evaluation_transforms(config(test=("shorter_resize_for_crop",), size=(32, 48)))

@@ -1,4 +1,4 @@
-"""What every policy promises, and the statistics of crop, flip and Cutout."""
+"""Tests of the interface of all policies, and of the statistics of crop, flip and Cutout."""
 
 import pytest
 import torch
@@ -43,13 +43,13 @@ def noise(count: int, size: int = 32) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(9))
 
 
-def test_names():
+def test_policy_names():
     assert set(NAMES) <= set(POLICIES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [0, 1, 2, 65])
-def test_shape_type_and_untouched_input(cfg, name, count, generator):
+def test_policy_shape_dtype_and_unmodified_input(cfg, name, count, generator):
     images = noise(count)
     before = images.clone()
     result = build_policy(name, cfg)(images, generator)
@@ -59,7 +59,7 @@ def test_shape_type_and_untouched_input(cfg, name, count, generator):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_the_generator_decides(cfg, name):
+def test_policy_depends_only_on_generator(cfg, name):
     images, policy = noise(40), build_policy(name, cfg)
     torch.manual_seed(1)
     first = policy(images, torch.Generator().manual_seed(7))
@@ -72,7 +72,7 @@ def test_only_the_generator_decides(cfg, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_content_does_not_move_the_generator(cfg, name):
+def test_policy_generator_state_independent_of_content(cfg, name):
     policy = build_policy(name, cfg)
     ends = []
     for images in (noise(20), torch.zeros(20, 3, 32, 32, dtype=torch.uint8)):
@@ -83,7 +83,7 @@ def test_content_does_not_move_the_generator(cfg, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_strange_input_is_refused(cfg, name, generator):
+def test_policy_invalid_input(cfg, name, generator):
     policy = build_policy(name, cfg)
     with pytest.raises(TypeError, match="uint8"):
         policy(torch.rand(2, 3, 32, 32), generator)
@@ -94,20 +94,20 @@ def test_strange_input_is_refused(cfg, name, generator):
             policy(torch.zeros(shape, dtype=torch.uint8), generator)
 
 
-def test_non_contiguous_input(cfg):
+def test_policy_non_contiguous_input(cfg):
     images = noise(30).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     for name in NAMES:
         results = [build_policy(name, cfg)(x, torch.Generator().manual_seed(1)) for x in (images, images.contiguous())]
         assert torch.equal(*results)
 
 
-def test_unknown_policy_is_told_with_the_nearest_match(cfg):
+def test_build_policy_unknown_name(cfg):
     with pytest.raises(UserError, match="did you mean autoaugment"):
         build_policy("autoaugmnt", cfg)
 
 
-def test_crop_offsets_are_uniform(generator):
-    # One white pixel in the middle tells where each crop was taken.
+def test_random_crop_offsets_uniform(generator):
+    # One white pixel in the middle shows the position of each crop.
     images = torch.zeros(16_200, 3, 32, 32, dtype=torch.uint8)
     images[:, :, 16, 16] = 255
     places = RandomCrop(4)(images, generator)[:, 0].nonzero()[:, 1:]
@@ -115,17 +115,17 @@ def test_crop_offsets_are_uniform(generator):
     counts = torch.bincount((places[:, 0] - 12) * 9 + places[:, 1] - 12, minlength=81)
     assert len(counts) == 81
     chi_square = ((counts - 200.0) ** 2 / 200).sum().item()
-    assert chi_square < 145  # 80 degrees of freedom: exceeded with chance 1e-5
+    assert chi_square < 145  # 80 degrees of freedom: exceeded with probability 1e-5
 
 
-def test_crop_pads_with_black(generator):
+def test_random_crop_pads_with_black(generator):
     white = torch.full((500, 3, 32, 32), 255, dtype=torch.uint8)
     result = RandomCrop(4)(white, generator)
     assert set(result.unique().tolist()) == {0, 255}
     assert (result == 255).flatten(1).sum(1).min() == 3 * 28 * 28
 
 
-def test_flip_rate(generator):
+def test_random_flip_rate(generator):
     images = noise(10_000, 4)
     flipped = (RandomFlip()(images, generator) == images.flip(-1)).flatten(1).all(1).float().mean().item()
     assert flipped == pytest.approx(0.5, abs=0.025)
@@ -138,13 +138,13 @@ def test_cutout_areas(generator):
     areas = black[:, 0].sum((1, 2))
     assert areas.min() == 8 * 8
     assert areas.max() == 16 * 16
-    # Along one axis a centre c leaves min(c, 8) + min(32 - c, 8) pixels: 14.0 on average.
+    # Along one axis a center c leaves min(c, 8) + min(32 - c, 8) pixels: 14.0 on average.
     side = sum(min(c, 8) + min(32 - c, 8) for c in range(32)) / 32
     assert areas.mean().item() == pytest.approx(side**2, rel=0.01)
     whole = (areas == 256).float().mean().item()
     assert whole == pytest.approx((17 / 32) ** 2, abs=0.018)
 
 
-def test_crop_that_does_not_fit(generator):
+def test_random_crop_too_large(generator):
     with pytest.raises(ValueError, match="does not fit"):
         RandomCrop(1, (40, 40))(noise(2), generator)

@@ -1,4 +1,4 @@
-"""RandAugment against timm given the same draws, its statistics, and the policies for large images."""
+"""Tests of RandAugment against timm with the same draws, its statistics, and the policies for large images."""
 
 import math
 import pickle
@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchvision.transforms.functional as TF
 from PIL import Image
-from pillow_reference import assert_equal, each, from_pillow, to_pillow
+from pillow_reference import assert_equal, from_pillow, map_pillow, to_pillow
 from timm.data import auto_augment as timm_augment
 from yacs.config import CfgNode
 
@@ -23,14 +23,14 @@ GEOMETRIC = SIGNED
 
 
 def by_timm(image, name, level, kind, monkeypatch):
-    """One of timm's operations, told the magnitude, the sign and the resampling."""
+    """Apply an operation of timm with a given magnitude, sign and resampling."""
     operation = timm_augment.AugmentOp(name, prob=1.0, magnitude=abs(level) * 10, hparams={"img_mean": FILL})
     monkeypatch.setattr(random, "random", lambda: 0.9 if level < 0 else 0.1)
     monkeypatch.setattr(random, "choice", lambda options: options[kind])
     return operation(image)
 
 
-def test_the_fifteen_operations_are_timms_in_its_order():
+def test_operations_equal_timm_list():
     assert NAMES == timm_augment._RAND_TRANSFORMS
     policy = timm_augment.rand_augment_transform("rand-n2-m10-mstd0.5", {"img_mean": FILL})
     assert policy.num_layers == 2
@@ -42,20 +42,20 @@ def test_the_fifteen_operations_are_timms_in_its_order():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_operation_equals_timm(images, name, monkeypatch):
-    for level in (0.3 if name == "Posterize" else 0.0, 0.3, 0.8437, 0.95, 1.0):  # no bits at 0, which Pillow refuses
+def test_operations_equal_timm(images, name, monkeypatch):
+    for level in (0.3 if name == "Posterize" else 0.0, 0.3, 0.8437, 0.95, 1.0):  # 0 bits are not allowed in Pillow
         for sign in (-1, 1) if name in SIGNED else (1,):
             for kind in (0, 1) if name in GEOMETRIC else (0,):
-                ours = each(
+                ours = map_pillow(
                     images, lambda image, level=level * sign, kind=kind: OPERATIONS[name](image, level, KINDS[kind])
                 )
-                theirs = each(
+                theirs = map_pillow(
                     images, lambda image, level=level * sign, kind=kind: by_timm(image, name, level, kind, monkeypatch)
                 )
                 assert_equal(ours, theirs)
 
 
-def test_the_whole_step_equals_timm_given_the_same_draws(images, monkeypatch):
+def test_randaugment_equals_timm(images, monkeypatch):
     many, step = images.repeat(20, 1, 1, 1), RandAugment()
     draws = step.draw(len(many), torch.Generator().manual_seed(3))
     expected = []
@@ -68,7 +68,7 @@ def test_the_whole_step_equals_timm_given_the_same_draws(images, monkeypatch):
     assert_equal(step(many, torch.Generator().manual_seed(3)), torch.stack(expected))
 
 
-def test_statistics_of_the_draws(generator):
+def test_draw_statistics(generator):
     count = 60_000
     codes, levels, resampling = RandAugment().draw(count, generator)
     assert codes.shape == levels.shape == resampling.shape == (count, 2)
@@ -86,12 +86,12 @@ def test_statistics_of_the_draws(generator):
     assert near(levels[signed] > 0, 0.5, int(signed.sum()))
     plain = levels[(codes >= 0) & ~signed]
     assert (plain > 0).all()
-    # Half of the normal draws are clipped to the top; the lower half keeps its spread: E|N(0, 0.05)| = 0.05 sqrt(2/pi).
+    # Half of the normal draws are clipped to the maximum; for the others, E|N(0, 0.05)| = 0.05 sqrt(2/pi).
     assert near(plain == 1, 0.5, len(plain))
     assert (1 - plain[plain < 1]).mean().item() == pytest.approx(0.05 * math.sqrt(2 / math.pi), rel=0.03)
 
 
-def test_what_comes_in_from_outside_is_the_mean_of_imagenet():
+def test_fill_is_imagenet_mean():
     white = Image.new("RGB", (20, 20), (255, 255, 255))
     moved = OPERATIONS["TranslateXRel"](white, 1.0, KINDS[0])
     assert moved.getpixel((19, 10)) == FILL == tuple(round(255 * mean) for mean in (0.485, 0.456, 0.406))
@@ -108,7 +108,7 @@ def cfg():
 @pytest.mark.parametrize("name", ["randaugment", "simclr_imagenet"])
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("size", [(64, 90), (20, 16), (24, 40)])
-def test_images_of_any_size_become_input_size(cfg, name, count, size, generator):
+def test_policies_resize_to_input_size(cfg, name, count, size, generator):
     images = torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8, generator=generator)
     result = build_policy(name, cfg)(images, torch.Generator().manual_seed(1))
     assert result.shape == (count, 3, 24, 40)
@@ -118,26 +118,30 @@ def test_images_of_any_size_become_input_size(cfg, name, count, size, generator)
 
 
 @pytest.mark.parametrize("name", ["randaugment", "simclr_imagenet"])
-def test_a_policy_can_be_sent_to_a_worker_process(cfg, name, generator):
+def test_policies_pickle(cfg, name, generator):
     image = torch.randint(0, 256, (1, 3, 30, 30), dtype=torch.uint8, generator=generator)
     policy = build_policy(name, cfg)
     copy = pickle.loads(pickle.dumps(policy))
-    assert_equal(*(one(image, torch.Generator().manual_seed(1)) for one in (policy, copy)))
+    assert_equal(*(p(image, torch.Generator().manual_seed(1)) for p in (policy, copy)))
 
 
 @pytest.mark.parametrize("name", ["randaugment", "simclr_imagenet"])
-def test_a_policy_is_the_released_chain(cfg, name, monkeypatch):
-    """Replayed one image at a time, with the same random numbers and the original operations."""
+def test_policies_equal_released_chain(cfg, name, monkeypatch):
+    """Compare with the original operations, one image at a time and with the same random numbers."""
     image = torch.randint(0, 256, (1, 3, 50, 61), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for seed in range(40):
         result = build_policy(name, cfg)(image, torch.Generator().manual_seed(seed))
         generator = torch.Generator().manual_seed(seed)
-        picture = to_pillow(RandomResizedCropTo((24, 40), (0.08, 1.0), (3 / 4, 4 / 3))(image, generator)[0])
+        picture = to_pillow(RandomResizedCropTo((24, 40), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))(image, generator)[0])
         if name == "randaugment":
             picture = flipped(picture, generator)
-        amounts = [uniform((1,), generator, 0.6, 1.4).item() for _ in range(3)] if jitters(generator) else []
+        amounts = (
+            [uniform((1,), generator=generator, low=0.6, high=1.4).item() for _ in range(3)]
+            if jitters(generator)
+            else []
+        )
         changes = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation)
-        for kind in uniform((1, 3), generator).argsort(1)[0].tolist():
+        for kind in uniform((1, 3), generator=generator).argsort(1)[0].tolist():
             picture = changes[kind](picture, amounts[kind])
         if name == "randaugment":
             for code, level, kind in zip(
@@ -145,9 +149,12 @@ def test_a_policy_is_the_released_chain(cfg, name, monkeypatch):
             ):
                 picture = by_timm(picture, NAMES[code], level, kind, monkeypatch) if code >= 0 else picture
         else:
-            if uniform((1,), generator).item() < 0.2:
+            if uniform((1,), generator=generator).item() < 0.2:
                 picture = TF.to_grayscale(picture, 3)
-            draw, radius = uniform((1,), generator).item(), uniform((1,), generator, 0.1, 2.0).item()
+            draw, radius = (
+                uniform((1,), generator=generator).item(),
+                uniform((1,), generator=generator, low=0.1, high=2.0).item(),
+            )
             if draw < 0.5:
                 picture = picture.filter(timm_augment.ImageFilter.GaussianBlur(radius))
             picture = flipped(picture, generator)
@@ -155,9 +162,9 @@ def test_a_policy_is_the_released_chain(cfg, name, monkeypatch):
 
 
 def flipped(picture, generator):
-    return TF.hflip(picture) if uniform((1,), generator).item() < 0.5 else picture
+    return TF.hflip(picture) if uniform((1,), generator=generator).item() < 0.5 else picture
 
 
 def jitters(generator):
-    """The draw by which jitter asks whether to act: here always."""
-    return uniform((1,), generator).item() < 1.0
+    """Draw whether jitter is applied, with probability 1."""
+    return uniform((1,), generator=generator).item() < 1.0

@@ -1,16 +1,16 @@
-"""Resizing, blur and hue against Pillow and torchvision."""
+"""Tests of resizing, blur and hue against Pillow and torchvision."""
 
 import pytest
 import torch
 import torchvision.transforms.functional as TF
 from PIL import Image, ImageFilter
-from pillow_reference import assert_equal, each, from_pillow, to_pillow
+from pillow_reference import assert_equal, from_pillow, map_pillow, to_pillow
 
 from longtail.data.augment.hue import _to_hsv, _to_rgb, shift_hue
 from longtail.data.augment.resample import enlarge_boxes, gaussian_blur, resize
 
 
-def test_enlarged_boxes_equal_pillow(images, generator):
+def test_enlarge_boxes_equals_pillow(images, generator):
     height, width = images.shape[2:]
     many = images.repeat(10, 1, 1, 1)
     tall = torch.randint(1, height + 1, (len(many),), generator=generator)
@@ -27,12 +27,12 @@ def test_enlarged_boxes_equal_pillow(images, generator):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 50), (30, 90)])
-def test_resize_is_within_one_grey_level_of_pillow(images, size):
-    expected = each(images, lambda image: image.resize(size[::-1], Image.Resampling.BILINEAR))
+def test_resize_within_one_gray_level_of_pillow(images, size):
+    expected = map_pillow(images, lambda image: image.resize(size[::-1], Image.Resampling.BILINEAR))
     assert (resize(images, size).int() - expected.int()).abs().max() <= 1
 
 
-def test_blur_equals_pillow(images):
+def test_gaussian_blur_equals_pillow(images):
     many = images.repeat(12, 1, 1, 1)
     radii = torch.linspace(0.0, 3.5, len(many), dtype=torch.float64)
     expected = [
@@ -42,7 +42,7 @@ def test_blur_equals_pillow(images):
     assert_equal(gaussian_blur(many, radii), torch.stack(expected))
 
 
-def test_hue_equals_torchvision_on_pillow(images):
+def test_shift_hue_equals_torchvision(images):
     many = images.repeat(4, 1, 1, 1)
     shifts = torch.linspace(-0.5, 0.5, len(many), dtype=torch.float64)
     expected = [
@@ -51,17 +51,17 @@ def test_hue_equals_torchvision_on_pillow(images):
     assert_equal(shift_hue(many, shifts), torch.stack(expected))
 
 
-def test_colour_spaces_equal_pillow_on_a_grid_of_colours():
+def test_hsv_equals_pillow_on_color_grid():
     axis = torch.tensor([*range(0, 256, 5), 1, 2, 254])
-    colours = torch.cartesian_prod(axis, axis, axis).T.reshape(1, 3, len(axis), -1).to(torch.uint8)
-    hsv = torch.stack(_to_hsv(colours), 1).to(torch.uint8)
-    assert_equal(hsv, each(colours, lambda image: image.convert("HSV")))
-    planes = [Image.fromarray(plane.numpy()) for plane in colours[0]]
+    colors = torch.cartesian_prod(axis, axis, axis).T.reshape(1, 3, len(axis), -1).to(torch.uint8)
+    hsv = torch.stack(_to_hsv(colors), 1).to(torch.uint8)
+    assert_equal(hsv, map_pillow(colors, lambda image: image.convert("HSV")))
+    planes = [Image.fromarray(plane.numpy()) for plane in colors[0]]
     back = from_pillow(Image.merge("HSV", planes).convert("RGB"))
-    assert_equal(_to_rgb(*colours.int().unbind(1)), back[None])
+    assert_equal(_to_rgb(*colors.int().unbind(1)), back[None])
 
 
-def test_empty_batches():
+def test_resample_empty_batch():
     none = torch.zeros(0, 3, 8, 9, dtype=torch.uint8)
     assert enlarge_boxes(none, torch.zeros(0, 4, dtype=torch.int64)).shape == none.shape
     assert gaussian_blur(none, torch.zeros(0)).shape == none.shape

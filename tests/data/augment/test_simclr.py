@@ -1,4 +1,4 @@
-"""The steps of SimCLR: boxes by torchvision's rule, jitter in the drawn order, chances."""
+"""Tests of the SimCLR steps: boxes by torchvision's rule, jitter in the drawn order, probabilities."""
 
 import math
 
@@ -8,26 +8,28 @@ import torchvision.transforms.functional as TF
 from pillow_reference import assert_equal, from_pillow, to_pillow
 from torchvision.transforms import RandomResizedCrop as TorchvisionRandomResizedCrop
 
-from longtail.data.augment import ColorJitter, RandomBlur, RandomGrey
+from longtail.data.augment import ColorJitter, RandomBlur, RandomGrayscale
 from longtail.data.augment.batch import uniform
 from longtail.data.augment.simclr import random_boxes
 
 
-def test_boxes_stay_inside_and_within_bounds(generator):
-    top, left, tall, wide = random_boxes(20_000, (32, 40), (0.2, 1.0), (3 / 4, 4 / 3), generator).unbind(1)
+def test_random_boxes_within_bounds(generator):
+    top, left, tall, wide = random_boxes(
+        20_000, (32, 40), scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), generator=generator
+    ).unbind(1)
     assert (tall > 0).all()
     assert (wide > 0).all()
     assert (top >= 0).all()
     assert (left >= 0).all()
     assert (top + tall <= 32).all()
     assert (left + wide <= 40).all()
-    # Half a pixel of rounding on either side.
+    # Allow half a pixel of rounding on each side.
     assert (((wide + 0.5) / (tall - 0.5)) >= 3 / 4).all()
     assert (((wide - 0.5) / (tall + 0.5)) <= 4 / 3).all()
 
 
-def test_boxes_are_distributed_like_those_of_torchvision(generator):
-    ours = random_boxes(20_000, (32, 32), (0.2, 1.0), (3 / 4, 4 / 3), generator).double()
+def test_random_boxes_distribution_equals_torchvision(generator):
+    ours = random_boxes(20_000, (32, 32), scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), generator=generator).double()
     torch.manual_seed(0)
     blank = torch.zeros(3, 32, 32)
     rule = TorchvisionRandomResizedCrop.get_params
@@ -37,14 +39,16 @@ def test_boxes_are_distributed_like_those_of_torchvision(generator):
     assert (ours.std(0) / theirs.std(0)).sub(1).abs().max() < 0.06
 
 
-def test_one_box_follows_from_its_draws_as_one_of_many_does():
+def test_random_boxes_one_equals_many():
     height, width = size = (30, 50)
     for seed in range(300):
-        box = random_boxes(1, size, (0.08, 1.0), (3 / 4, 4 / 3), torch.Generator().manual_seed(seed))
+        box = random_boxes(
+            1, size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), generator=torch.Generator().manual_seed(seed)
+        )
         generator = torch.Generator().manual_seed(seed)
-        area = uniform((10,), generator, 0.08, 1.0) * (height * width)
-        aspect = uniform((10,), generator, math.log(3 / 4), math.log(4 / 3)).exp()
-        place = uniform((2,), generator)
+        area = uniform((10,), generator=generator, low=0.08, high=1.0) * (height * width)
+        aspect = uniform((10,), generator=generator, low=math.log(3 / 4), high=math.log(4 / 3)).exp()
+        place = uniform((2,), generator=generator)
         wide, tall = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
         first = int(((wide <= width) & (tall <= height)).to(torch.uint8).argmax())
         room = torch.stack([height - tall[first] + 1, width - wide[first] + 1])
@@ -52,23 +56,31 @@ def test_one_box_follows_from_its_draws_as_one_of_many_does():
 
 
 @pytest.mark.parametrize(("size", "expected"), [((10, 100), (0, 43, 10, 13)), ((100, 10), (43, 0, 13, 10))])
-def test_fallback_is_the_central_box(generator, size, expected):
-    # The whole area of so long an image never fits the ratio.
+def test_random_boxes_fallback(generator, size, expected):
+    # The whole area of such a long image never fits the ratio.
     for count in (1, 5):
-        boxes = random_boxes(count, size, (1.0, 1.0), (3 / 4, 4 / 3), generator)
+        boxes = random_boxes(count, size, scale=(1.0, 1.0), ratio=(3 / 4, 4 / 3), generator=generator)
         assert boxes.tolist() == [list(expected)] * count
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["many", "alone"])
-def test_jitter_equals_torchvision_on_pillow_given_the_same_draws(images, alone):
-    """An image from a file comes alone, and takes a shorter way."""
+def test_color_jitter_equals_torchvision(images, alone):
+    """Single images, as from files, take a shorter code path."""
     for seed, many in enumerate(images.split(1) if alone else [images.repeat(10, 1, 1, 1)]):
         count = len(many)
-        ours = ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8)(many, torch.Generator().manual_seed(seed))
+        ours = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)(
+            many, torch.Generator().manual_seed(seed)
+        )
         generator = torch.Generator().manual_seed(seed)
-        chosen = uniform((count,), generator) < 0.8
-        amounts = torch.stack([uniform((count,), generator, *bounds) for bounds in [(0.6, 1.4)] * 3 + [(-0.1, 0.1)]], 1)
-        orders = uniform((count, 4), generator).argsort(1)
+        chosen = uniform((count,), generator=generator) < 0.8
+        amounts = torch.stack(
+            [
+                uniform((count,), generator=generator, low=low, high=high)
+                for low, high in [(0.6, 1.4)] * 3 + [(-0.1, 0.1)]
+            ],
+            1,
+        )
+        orders = uniform((count, 4), generator=generator).argsort(1)
         changes = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
         expected = []
         for i, image in enumerate(many):
@@ -79,12 +91,12 @@ def test_jitter_equals_torchvision_on_pillow_given_the_same_draws(images, alone)
         assert_equal(ours, torch.stack(expected))
 
 
-def test_chances(generator):
+def test_step_probabilities(generator):
     noise = torch.randint(0, 256, (4_000, 3, 4, 4), generator=generator, dtype=torch.uint8)
-    for step, chance in (
-        (RandomGrey(0.2), 0.2),
-        (RandomBlur(0.5, (1.0, 2.0)), 0.5),
-        (ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8), 0.8),
+    for step, p in (
+        (RandomGrayscale(0.2), 0.2),
+        (RandomBlur(0.5, radius=(1.0, 2.0)), 0.5),
+        (ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8), 0.8),
     ):
         changed = (step(noise, generator) != noise).flatten(1).any(1).float().mean().item()
-        assert changed == pytest.approx(chance, abs=5 * math.sqrt(chance * (1 - chance) / 4_000))
+        assert changed == pytest.approx(p, abs=5 * math.sqrt(p * (1 - p) / 4_000))

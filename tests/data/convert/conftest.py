@@ -1,4 +1,4 @@
-"""What the tests of the converters share."""
+"""Fixtures of the converter tests."""
 
 import importlib.util
 import json
@@ -17,13 +17,13 @@ SPLITS = ROOT.parent / "shared" / "data" / "splits"
 def splits() -> Path:
     """Return the folder of the published split files."""
     if not SPLITS.is_dir():
-        pytest.skip(f"{SPLITS} is not there: the published split files are not part of this project")
+        pytest.skip(f"{SPLITS} does not exist: the published split files are not part of this project")
     return SPLITS
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a tool as from the command line, which must succeed; returns what it tells."""
+    """Run a tool that must succeed; return its output."""
 
     def run(tool: str, *arguments: object) -> str:
         code, out, err = call(tool, arguments, capsys)
@@ -35,7 +35,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a tool with a mistake in its input; returns the message, without `error: `."""
+    """Run a tool that must fail with a user error; return the message without `error: `."""
 
     def refused(tool: str, *arguments: object) -> str:
         code, out, err = call(tool, arguments, capsys)
@@ -48,7 +48,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def call(tool: str, arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    """Run tools/<tool>.py, which is in no package; returns exit code, standard output and standard error."""
+    """Run tools/<tool>.py; return exit code, standard output and standard error."""
     spec = importlib.util.spec_from_file_location(f"tools_{tool}", ROOT / "tools" / f"{tool}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -58,13 +58,13 @@ def call(tool: str, arguments: tuple[object, ...], capsys: pytest.CaptureFixture
 
 @pytest.fixture
 def content() -> Callable[[Path], dict]:
-    """Read an annotation file as plain JSON."""
+    """Return a function that reads an annotation file as plain JSON."""
     return lambda path: json.loads(Path(path).read_text())
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Callable[..., Path]:
-    """Write a folder per class with tiny images; returns the folder above them."""
+def class_folders(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes class folders with tiny images and returns the folder above."""
 
     def write(name: str, counts: dict[str, int]) -> Path:
         for label, (folder, count) in enumerate(counts.items()):

@@ -1,4 +1,4 @@
-"""A user's own folders of images."""
+"""Tests of the converter of class folders."""
 
 import pytest
 
@@ -7,18 +7,18 @@ from longtail.data import build_splits
 from longtail.data.annotations import read_annotations
 
 
-def arguments(root, tmp_path, *more):
-    return "--input_path", root, "--output_path", tmp_path / "out", *more
+def arguments(root, tmp_path, *options):
+    return "--input_path", root, "--output_path", tmp_path / "out", *options
 
 
-def test_folders_become_classes_in_alphabetical_order(run, content, tree, tmp_path):
-    root = tree("photos", {"owl": 2, "Ant": 1, "bee": 3})
+def test_convert_folder_classes(run, content, class_folders, tmp_path):
+    root = class_folders("photos", {"owl": 2, "Ant": 1, "bee": 3})
     (root / "bee" / "deeper").mkdir()
     (root / "bee" / "000.png").rename(root / "bee" / "deeper" / "X.PNG")
     (root / "bee" / "notes.txt").touch()
     (root / "bee" / ".hidden.png").touch()
     (root / ".cache").mkdir()
-    told = run("convert_from_folder", *arguments(root, tmp_path))
+    output = run("convert_from_folder", *arguments(root, tmp_path))
     written = content(tmp_path / "out/train.json")
     assert written["classes"] == ["Ant", "bee", "owl"] and written["num_classes"] == 3
     assert [(entry["fpath"].removeprefix(f"{root}/"), entry["category_id"]) for entry in written["annotations"]] == [
@@ -29,12 +29,12 @@ def test_folders_become_classes_in_alphabetical_order(run, content, tree, tmp_pa
         ("owl/000.png", 2),
         ("owl/001.png", 2),
     ]
-    assert "6 images, 3 classes, 3 to 1 images per class, imbalance factor 3, 0 many / 0 medium / 3 few-shot" in told
+    assert "6 images, 3 classes, 3 to 1 images per class, imbalance factor 3, 0 many / 0 medium / 3 few-shot" in output
     assert not (tmp_path / "out/valid.json").exists()
 
 
-def test_images_can_be_set_aside_by_seed(run, tree, tmp_path):
-    root = tree("photos", {"a": 9, "b": 12})
+def test_convert_folder_valid_per_class(run, class_folders, tmp_path):
+    root = class_folders("photos", {"a": 9, "b": 12})
     run("convert_from_folder", *arguments(root, tmp_path, "--valid_per_class", 4))
     train, valid = (read_annotations(tmp_path / "out" / f"{split}.json") for split in ("train", "valid"))
     assert valid.labels == [0] * 4 + [1] * 4 and train.labels == [0] * 5 + [1] * 8
@@ -45,8 +45,8 @@ def test_images_can_be_set_aside_by_seed(run, tree, tmp_path):
     assert set(read_annotations(tmp_path / "out/valid.json").paths) != set(valid.paths)
 
 
-def test_a_second_tree_can_judge_and_both_train(run, tree, tmp_path):
-    train, valid = tree("train", {"a": 5, "b": 2}), tree("val", {"a": 1, "b": 1})
+def test_convert_folder_valid_path(run, class_folders, tmp_path):
+    train, valid = class_folders("train", {"a": 5, "b": 2}), class_folders("val", {"a": 1, "b": 1})
     run("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))
     keys = [f"DATASET.{key}_JSON" for key in ("TRAIN", "VALID")]
     files = [str(tmp_path / "out" / f"{split}.json") for split in ("train", "valid")]
@@ -55,53 +55,56 @@ def test_a_second_tree_can_judge_and_both_train(run, tree, tmp_path):
     assert read.valid.load().shape == (2, 3, 4, 4)
 
 
-def test_an_imbalance_factor_thins_out_as_far_as_every_class_allows(run, tree, tmp_path):
-    root = tree("photos", {"a": 10, "b": 8, "c": 30, "d": 3})
-    told = run("convert_from_folder", *arguments(root, tmp_path, "--imbalance_factor", 4))
+def test_convert_folder_imbalance_factor(run, class_folders, tmp_path):
+    root = class_folders("photos", {"a": 10, "b": 8, "c": 30, "d": 3})
+    output = run("convert_from_folder", *arguments(root, tmp_path, "--imbalance_factor", 4))
     labels = read_annotations(tmp_path / "out/train.json").labels
     # 10 x 4^(-i/3) = 10, 6.3, 3.97, 2.5
     assert [labels.count(label) for label in range(4)] == [10, 6, 3, 2]
-    assert "imbalance factor 5, " in told  # that of whole images
+    assert "imbalance factor 5, " in output  # of the rounded counts
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("options", "message"),
     [
-        (["--imbalance_factor", 12], "the imbalance factor 12 would leave class 'c' no image; the largest class can"),
+        (
+            ["--imbalance_factor", 12],
+            "the imbalance factor 12 would leave class 'c' without images; the largest class can",
+        ),
         (["--imbalance_factor", 0.5], "the imbalance factor is 0.5; it must be 1 or more"),
         (["--imbalance_factor", "nan"], "the imbalance factor is nan; it must be 1 or more"),
-        (["--valid_per_class", 0], "0 images of each class are to be set aside; it must be 1 or more"),
-        (["--valid_per_class", 5], "5 images of each class are to be set aside: class 'c' has 5"),
+        (["--valid_per_class", 0], "0 images of each class are to be held out; it must be 1 or more"),
+        (["--valid_per_class", 5], "5 images of each class are to be held out: class 'c' has 5"),
         (
             ["--valid_per_class", 6],
-            "are to be set aside: 2 classes have no more:\n  class 'b' has 6\n  class 'c' has 5",
+            "are to be held out: 2 classes have no more:\n  class 'b' has 6\n  class 'c' has 5",
         ),
         (["--valid_path", "nowhere"], "folder nowhere does not exist"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(refused, tree, tmp_path, more, message):
-    root = tree("photos", {"a": 9, "b": 6, "c": 5})
-    assert message in refused("convert_from_folder", *arguments(root, tmp_path, *more))
+def test_convert_folder_invalid_numbers(refused, class_folders, tmp_path, options, message):
+    root = class_folders("photos", {"a": 9, "b": 6, "c": 5})
+    assert message in refused("convert_from_folder", *arguments(root, tmp_path, *options))
     assert not (tmp_path / "out").exists()
 
 
-def test_trees_without_classes_are_refused(refused, tree, tmp_path):
-    root = tree("photos", {"a": 1, "b": 0, "c": 0})
-    told = refused("convert_from_folder", *arguments(root, tmp_path))
-    assert f"folder {root}: 2 classes without images:\n  {root}/b holds no images (.bmp, " in told
-    told = refused("convert_from_folder", *arguments(root / "a", tmp_path))
-    assert told == f"{root}/a holds no folders; each class needs one, with its images in it"
+def test_convert_folder_without_classes(refused, class_folders, tmp_path):
+    root = class_folders("photos", {"a": 1, "b": 0, "c": 0})
+    error = refused("convert_from_folder", *arguments(root, tmp_path))
+    assert f"folder {root}: 2 classes without images:\n  {root}/b holds no images (.bmp, " in error
+    error = refused("convert_from_folder", *arguments(root / "a", tmp_path))
+    assert error == f"{root}/a holds no folders; each class needs one, with its images in it"
     assert refused("convert_from_folder", *arguments("nowhere", tmp_path)) == "folder nowhere does not exist"
 
 
-def test_trees_of_different_classes_are_refused(refused, tree, tmp_path):
-    train, valid = tree("train", {"a": 5, "b": 2}), tree("val", {"a": 1, "c": 1})
-    told = refused("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))
-    assert told == f"{valid} has other classes than the training images: b, c in one of them only"
+def test_convert_folder_different_classes(refused, class_folders, tmp_path):
+    train, valid = class_folders("train", {"a": 5, "b": 2}), class_folders("val", {"a": 1, "c": 1})
+    error = refused("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))
+    assert error == f"{valid} has other classes than the training images: b, c in one of them only"
 
 
-def test_nothing_is_overwritten_without_force(run, refused, tree, tmp_path):
-    root = tree("photos", {"a": 3, "b": 3})
+def test_convert_folder_force(run, refused, class_folders, tmp_path):
+    root = class_folders("photos", {"a": 3, "b": 3})
     run("convert_from_folder", *arguments(root, tmp_path))
-    told = refused("convert_from_folder", *arguments(root, tmp_path, "--valid_per_class", 1))
-    assert told == f"{tmp_path}/out/train.json exists; --force replaces it"
+    error = refused("convert_from_folder", *arguments(root, tmp_path, "--valid_per_class", 1))
+    assert error == f"{tmp_path}/out/train.json exists; --force replaces it"

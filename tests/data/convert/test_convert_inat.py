@@ -1,4 +1,4 @@
-"""iNaturalist's COCO-style files."""
+"""Tests of the converter of iNaturalist's COCO-style files."""
 
 import json
 
@@ -12,7 +12,7 @@ from longtail.data.convert.summary import describe
 
 @pytest.fixture
 def coco():
-    """Three images of two classes; images and annotations stand in different orders."""
+    """Return three images of two classes, with images and annotations in different orders."""
     return {
         "images": [
             {"id": 7, "file_name": "train_val2018/Aves/1/a.jpg", "height": 600, "width": 800},
@@ -32,17 +32,26 @@ def coco():
 def arguments(tmp_path):
     """Return the arguments for a file with this content."""
 
-    def arguments(content, *more):
+    def arguments(content, *options):
         source = tmp_path / "train2018.json"
         source.write_text(content if isinstance(content, str) else json.dumps(content))
         output = tmp_path / "out" / "train.json"
-        return "--input_json_file", source, "--image_path", "/data", "--output_json_file", output, "--no-check", *more
+        return (
+            "--input_json_file",
+            source,
+            "--image_path",
+            "/data",
+            "--output_json_file",
+            output,
+            "--no-check",
+            *options,
+        )
 
     return arguments
 
 
-def test_images_and_annotations_are_matched_by_id(run, content, coco, arguments, tmp_path):
-    told = run("convert_from_iNat", *arguments(coco))
+def test_convert_inat(run, content, coco, arguments, tmp_path):
+    output = run("convert_from_iNat", *arguments(coco))
     assert content(tmp_path / "out/train.json") == {
         "version": 1,
         "num_classes": 2,
@@ -56,11 +65,11 @@ def test_images_and_annotations_are_matched_by_id(run, content, coco, arguments,
              "category_id": 1},
         ],
     }  # fmt: skip
-    assert "3 images, 2 classes, 2 to 1 images per class, imbalance factor 2, 0 many / 0 medium / 2 few-shot" in told
-    assert "WARNING" not in told  # no iNaturalist has two classes: there is nothing to compare with
+    assert "3 images, 2 classes, 2 to 1 images per class, imbalance factor 2, 0 many / 0 medium / 2 few-shot" in output
+    assert "WARNING" not in output  # no published iNaturalist has two classes
 
 
-def test_sizes_and_names_may_be_absent(run, content, coco, arguments, tmp_path):
+def test_convert_inat_without_sizes_and_names(run, content, coco, arguments, tmp_path):
     del coco["images"][1]["width"], coco["categories"][0]["name"]
     run("convert_from_iNat", *arguments(coco))
     written = content(tmp_path / "out/train.json")
@@ -72,7 +81,7 @@ def test_sizes_and_names_may_be_absent(run, content, coco, arguments, tmp_path):
     [
         (lambda coco: coco.pop("annotations"), "has no annotations; a file of training or validation images is needed"),
         (lambda coco: coco.update(images=[], categories=None), "has no images and no categories"),
-        (lambda coco: coco["images"][0].pop("file_name"), "is no COCO-style file: an entry lacks 'file_name'"),
+        (lambda coco: coco["images"][0].pop("file_name"), "is not a COCO-style file: an entry lacks 'file_name'"),
         (lambda coco: coco["categories"][0].update(id=2), "category ids run from 0 to 2; they must be 0 to 1"),
         (
             lambda coco: coco["annotations"].pop(1),
@@ -96,17 +105,17 @@ def test_sizes_and_names_may_be_absent(run, content, coco, arguments, tmp_path):
         ),
     ],
 )
-def test_a_wrong_file_is_refused(refused, coco, arguments, tmp_path, change, message):
+def test_convert_inat_invalid_file(refused, coco, arguments, tmp_path, change, message):
     change(coco)
-    told = refused("convert_from_iNat", *arguments(coco))
-    assert told.startswith(f"{tmp_path}/train2018.json") and message in told and "\n" not in told
+    error = refused("convert_from_iNat", *arguments(coco))
+    assert error.startswith(f"{tmp_path}/train2018.json") and message in error and "\n" not in error
     assert not (tmp_path / "out").exists()
 
 
-def test_several_faults_are_listed(refused, coco, arguments, tmp_path):
+def test_convert_inat_several_faults(refused, coco, arguments, tmp_path):
     coco["images"][1]["id"] = 7
     assert refused("convert_from_iNat", *arguments(coco)).splitlines() == [
-        f"{tmp_path}/train2018.json: 3 faults:",
+        f"{tmp_path}/train2018.json: 3 errors:",
         "  annotated image 3 is not among the images",
         "  image 7 is listed 2 times",
         "  image 7 is listed 2 times",
@@ -120,26 +129,26 @@ def test_several_faults_are_listed(refused, coco, arguments, tmp_path):
         ("[]", "must hold an object with images"),
     ],
 )
-def test_a_file_that_is_no_json_object_is_refused(refused, arguments, text, message):
+def test_convert_inat_invalid_json(refused, arguments, text, message):
     assert message in refused("convert_from_iNat", *arguments(text))
 
 
-def test_missing_files_are_told(refused, coco, arguments, tmp_path):
-    told = refused("convert_from_iNat", *arguments(coco)[:-1])
-    assert "3 of 3 images do not exist" in told
+def test_convert_inat_missing_files(refused, coco, arguments, tmp_path):
+    error = refused("convert_from_iNat", *arguments(coco)[:-1])
+    assert "3 of 3 images do not exist" in error
     given = arguments(coco)
     (tmp_path / "train2018.json").unlink()
     assert refused("convert_from_iNat", *given) == f"{tmp_path}/train2018.json does not exist"
 
 
 @pytest.mark.parametrize("existing", ["file", "folder"])
-def test_the_output_must_be_new(run, refused, coco, arguments, tmp_path, existing):
+def test_convert_inat_existing_output(run, refused, coco, arguments, tmp_path, existing):
     output = tmp_path / "out" / "train.json"
     output.parent.mkdir()
     if existing == "folder":
         output.mkdir()
-        told = refused("convert_from_iNat", *arguments(coco, "--force"))
-        assert told == f"{output} is a folder; the name of a JSON file is needed"
+        error = refused("convert_from_iNat", *arguments(coco, "--force"))
+        assert error == f"{output} is a folder; the name of a JSON file is needed"
     else:
         output.touch()
         assert refused("convert_from_iNat", *arguments(coco)) == f"{output} exists; --force replaces it"
@@ -150,16 +159,16 @@ def test_the_output_must_be_new(run, refused, coco, arguments, tmp_path, existin
 # ------------------------------------------------------------------ the published numbers
 
 
-def test_the_validation_list_has_the_published_numbers(run, splits, tmp_path):
+def test_convert_inat_published_validation_list(run, splits, tmp_path):
     source, output = splits / "iNaturalist18_val.txt", tmp_path / "valid.json"
     arguments = ("--image_path", "/data", "--output_json_file", output, "--no-check")
-    told = run("convert_from_iNat", "--input_json_file", source, *arguments)
-    assert "24,426 images, 8,142 classes, 3 images per class (balanced)" in told
-    assert "these are the published numbers of iNaturalist 2018 val" in told
+    log = run("convert_from_iNat", "--input_json_file", source, *arguments)
+    assert "24,426 images, 8,142 classes, 3 images per class (balanced)" in log
+    assert "these are the published numbers of iNaturalist 2018 val" in log
     assert read_annotations(output).paths[0].startswith("/data/train_val2018/Plantae/7291/")
 
 
-def test_the_training_images_have_the_published_numbers(splits):
+def test_compare_inat_2018_train(splits):
     shots = np.load(splits / "iNaturalist18_num_shots.npz")["num_per_class"].astype(int).tolist()
     assert describe(shots).startswith(
         "437,513 images, 8,142 classes, 1,000 to 2 images per class, imbalance factor 500, 845 many / "

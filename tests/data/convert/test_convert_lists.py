@@ -1,4 +1,4 @@
-"""Split lists of ImageNet-LT and Places-LT."""
+"""Tests of the converter of split lists."""
 
 import json
 
@@ -11,7 +11,7 @@ from longtail.data.convert.lists import read_list
 
 @pytest.fixture
 def lists(tmp_path):
-    """A list of each kind for two images that exist, and their folder."""
+    """Write all split lists for two images that exist; return the folder of the lists."""
     images = tmp_path / "images" / "with space"
     images.mkdir(parents=True)
     for name in ("a 1.JPEG", "b.JPEG"):
@@ -24,13 +24,13 @@ def lists(tmp_path):
     return folder
 
 
-def arguments(lists, tmp_path, *more):
-    return "--input_path", lists, "--image_path", tmp_path / "images", "--output_path", tmp_path / "out", *more
+def arguments(lists, tmp_path, *options):
+    return "--input_path", lists, "--image_path", tmp_path / "images", "--output_path", tmp_path / "out", *options
 
 
 @pytest.mark.parametrize(("tool", "classes"), [("ImageNet", 1000), ("Places", 365)])
-def test_lists_become_annotation_files_where_the_configurations_look(run, content, lists, tmp_path, tool, classes):
-    told = run(f"convert_from_{tool}", *arguments(lists, tmp_path))
+def test_convert_lists(run, content, lists, tmp_path, tool, classes):
+    output = run(f"convert_from_{tool}", *arguments(lists, tmp_path))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["test.json", "train.json", "valid.json"]
     assert content(tmp_path / "out" / "valid.json") == {
         "version": 1,
@@ -40,127 +40,127 @@ def test_lists_become_annotation_files_where_the_configurations_look(run, conten
             {"image_id": 1, "fpath": str(tmp_path / "images/with space/b.JPEG"), "category_id": 364},
         ],
     }
-    assert f"2 images, {classes:,} classes, 1 to 0 images per class, imbalance factor infinite" in told
-    assert "WARNING: not the published numbers. " in told
-    assert f"WARNING: {classes - 2} of {classes} classes have no images: 1, 2, " in told
+    assert f"2 images, {classes:,} classes, 1 to 0 images per class, imbalance factor infinite" in output
+    assert "WARNING: not the published numbers. " in output
+    assert f"WARNING: {classes - 2} of {classes} classes have no images: 1, 2, " in output
 
 
-def test_images_below_the_annotation_file_are_listed_relative_to_it(run, lists, tmp_path):
+def test_convert_lists_relative_paths(run, lists, tmp_path):
     run("convert_from_ImageNet", "--input_path", lists, "--image_path", tmp_path / "images", "--output_path", tmp_path)
     listed = json.loads((tmp_path / "train.json").read_text())["annotations"]
     assert [entry["fpath"] for entry in listed] == ["images/with space/a 1.JPEG", "images/with space/b.JPEG"]
     assert read_annotations(tmp_path / "train.json").paths[1] == str(tmp_path / "images/with space/b.JPEG")
 
 
-def test_a_list_that_is_not_there_is_passed_over_and_told(run, lists, tmp_path):
+def test_convert_lists_missing_list(run, lists, tmp_path):
     (lists / "ImageNet_LT_train.txt").unlink()
-    told = run("convert_from_ImageNet", *arguments(lists, tmp_path))
-    assert f"{lists}/ImageNet_LT_train.txt is not there: no train.json" in told
+    output = run("convert_from_ImageNet", *arguments(lists, tmp_path))
+    assert f"{lists}/ImageNet_LT_train.txt does not exist: no train.json" in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["test.json", "valid.json"]
 
 
-def test_a_folder_without_lists_is_refused(refused, tmp_path):
-    told = refused("convert_from_Places", *arguments(tmp_path, tmp_path))
-    assert told == f"{tmp_path} holds none of Places_LT_train.txt, Places_LT_val.txt, Places_LT_test.txt"
+def test_convert_lists_no_lists(refused, tmp_path):
+    error = refused("convert_from_Places", *arguments(tmp_path, tmp_path))
+    assert error == f"{tmp_path} holds none of Places_LT_train.txt, Places_LT_val.txt, Places_LT_test.txt"
 
 
-def test_nothing_is_overwritten_without_force(run, refused, lists, tmp_path):
+def test_convert_lists_force(run, refused, lists, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/valid.json").write_text("mine")
-    told = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
-    assert told == f"{tmp_path}/out/valid.json exists; --force replaces it"
+    error = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
+    assert error == f"{tmp_path}/out/valid.json exists; --force replaces it"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["valid.json"]
     run("convert_from_ImageNet", *arguments(lists, tmp_path, "--force"))
     assert read_annotations(tmp_path / "out/valid.json").labels == [0, 364]
 
 
-def test_missing_images_are_counted_and_the_first_ten_named(run, refused, lists, tmp_path):
+def test_convert_lists_missing_images(run, refused, lists, tmp_path):
     lines = [f"with space/{number}.JPEG 1" for number in range(2500)]
     (lists / "ImageNet_LT_val.txt").write_text("\n".join([*lines, "with space/b.JPEG 0"]))
-    told = refused("convert_from_ImageNet", *arguments(lists, tmp_path)).splitlines()
-    assert told[0] == (
-        f"{lists}/ImageNet_LT_val.txt: 2,500 of 2,501 images do not exist (--no-check skips this search), the first 10:"
+    error = refused("convert_from_ImageNet", *arguments(lists, tmp_path)).splitlines()
+    assert error[0] == (
+        f"{lists}/ImageNet_LT_val.txt: 2,500 of 2,501 images do not exist (--no-check skips this check), the first 10:"
     )
-    assert told[1:] == [f"  image {tmp_path}/images/with space/{number}.JPEG does not exist" for number in range(10)]
+    assert error[1:] == [f"  image {tmp_path}/images/with space/{number}.JPEG does not exist" for number in range(10)]
     assert not (tmp_path / "out").exists()
     run("convert_from_ImageNet", *arguments(lists, tmp_path, "--no-check"))
 
 
-def test_one_missing_image_is_told_in_one_line(refused, lists, tmp_path):
+def test_convert_lists_one_missing_image(refused, lists, tmp_path):
     (lists / "ImageNet_LT_val.txt").write_text("gone.JPEG 0\nwith space/b.JPEG 0")
-    told = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
-    assert told == f"{lists}/ImageNet_LT_val.txt: image {tmp_path}/images/gone.JPEG does not exist"
+    error = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
+    assert error == f"{lists}/ImageNet_LT_val.txt: image {tmp_path}/images/gone.JPEG does not exist"
 
 
 @pytest.mark.parametrize("line", ["a.JPEG", "a.JPEG -1", "a.JPEG 1000", "a.JPEG x", "a.JPEG 1.0", "a.JPEG,3"])
-def test_a_wrong_line_is_named(refused, lists, tmp_path, line):
+def test_read_list_invalid_line(refused, lists, tmp_path, line):
     (lists / "ImageNet_LT_test.txt").write_text(f"a.JPEG 0\n{line}\n")
-    told = refused("convert_from_ImageNet", *arguments(lists, tmp_path, "--no-check"))
+    error = refused("convert_from_ImageNet", *arguments(lists, tmp_path, "--no-check"))
     expected = f"line 2 is {line!r}; expected: path label, label 0 to 999"
-    assert told == f"split list {lists}/ImageNet_LT_test.txt: {expected}"
+    assert error == f"split list {lists}/ImageNet_LT_test.txt: {expected}"
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("data", "message"), [(b"\n", "lists no images"), (b"\xff\xfe", "cannot be read: 'utf-8' codec")]
 )
-def test_lists_that_are_no_lists_are_refused(refused, lists, tmp_path, data, message):
+def test_read_list_invalid_file(refused, lists, tmp_path, data, message):
     (lists / "ImageNet_LT_test.txt").write_bytes(data)
     assert message in refused("convert_from_ImageNet", *arguments(lists, tmp_path, "--no-check"))
 
 
-def test_a_list_saved_by_a_windows_editor_is_read(tmp_path):
+def test_read_list_byte_order_mark(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.JPEG 3\r\nb.JPEG 0\r\n")
-    split = read_list(tmp_path / "list.txt", "root", 4)
+    split = read_list(tmp_path / "list.txt", "root", num_classes=4)
     assert (split.paths, split.labels) == (["root/a.JPEG", "root/b.JPEG"], [3, 0])
 
 
-def test_an_output_that_cannot_be_written_is_told(refused, lists, tmp_path):
+def test_convert_lists_unwritable_output(refused, lists, tmp_path):
     (tmp_path / "out").write_text("a file")
-    told = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
-    assert told.startswith(f"{tmp_path}/out/train.json cannot be written: ")
+    error = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
+    assert error.startswith(f"{tmp_path}/out/train.json cannot be written: ")
 
 
 # ------------------------------------------------------------------ the published files
 
 
-def test_imagenet_lt_has_the_published_numbers(run, splits, tmp_path):
+def test_convert_lists_imagenet_lt_published_numbers(run, splits, tmp_path):
     folder = tmp_path / "lists"
     folder.mkdir()
     for split in ("val", "test"):
         (folder / f"ImageNet_LT_{split}.txt").symlink_to(splits / f"ImageNet_LT_{split}.txt")
     shots = np.load(splits / "ImageNet_LT_num_shots.npz")["num_per_class"].astype(int)
     lines = [f"train/{label}/{number}.JPEG {label}\n" for label, n in enumerate(shots) for number in range(n)]
-    (folder / "ImageNet_LT_train.txt").write_text("".join(lines))  # the published list itself is not at hand
-    told = run("convert_from_ImageNet", *arguments(folder, tmp_path, "--no-check"))
-    assert "115,846 images, 1,000 classes, 1,280 to 5 images per class, imbalance factor 256, " in told
+    (folder / "ImageNet_LT_train.txt").write_text("".join(lines))  # the published list is not available
+    output = run("convert_from_ImageNet", *arguments(folder, tmp_path, "--no-check"))
+    assert "115,846 images, 1,000 classes, 1,280 to 5 images per class, imbalance factor 256, " in output
     many, few = (shots >= 100).sum(), (shots <= 20).sum()
-    assert f"{many} many / {1000 - many - few} medium / {few} few-shot classes" in told
-    assert "20,000 images, 1,000 classes, 20 images per class (balanced)" in told
-    assert "50,000 images, 1,000 classes, 50 images per class (balanced)" in told
-    assert told.count("these are the published numbers of ImageNet-LT") == 3
-    assert "WARNING" not in told
+    assert f"{many} many / {1000 - many - few} medium / {few} few-shot classes" in output
+    assert "20,000 images, 1,000 classes, 20 images per class (balanced)" in output
+    assert "50,000 images, 1,000 classes, 50 images per class (balanced)" in output
+    assert output.count("these are the published numbers of ImageNet-LT") == 3
+    assert "WARNING" not in output
     read = read_annotations(tmp_path / "out/test.json")
     assert read.paths[0] == f"{tmp_path}/images/val/ILSVRC2012_val_00029930.JPEG"
     assert len(read.labels) == 50_000
 
 
-def test_places_lt_validation_has_the_published_numbers(run, splits, content, tmp_path):
+def test_convert_lists_places_lt_published_numbers(run, splits, content, tmp_path):
     listed = content(splits / "Places_LT_val.json")["annotations"]
     root = "/media/ssd2/lijun/data/places365_standard/"
     lines = [f"{entry['fpath'].removeprefix(root)} {entry['category_id']}\n" for entry in listed]
     (tmp_path / "Places_LT_val.txt").write_text("".join(lines))
-    told = run("convert_from_Places", *arguments(tmp_path, tmp_path, "--no-check"))
-    assert "7,300 images, 365 classes, 20 images per class (balanced)" in told
-    assert "these are the published numbers of Places-LT val" in told
+    output = run("convert_from_Places", *arguments(tmp_path, tmp_path, "--no-check"))
+    assert "7,300 images, 365 classes, 20 images per class (balanced)" in output
+    assert "these are the published numbers of Places-LT val" in output
     assert read_annotations(tmp_path / "out/valid.json").labels == [entry["category_id"] for entry in listed]
 
 
-def test_a_shortened_list_is_not_taken_for_the_published_one(run, splits, tmp_path):
+def test_convert_lists_shortened_list(run, splits, tmp_path):
     lines = (splits / "ImageNet_LT_val.txt").read_text().splitlines()
     (tmp_path / "ImageNet_LT_val.txt").write_text("\n".join(lines[:-3]))
-    told = run("convert_from_ImageNet", *arguments(tmp_path, tmp_path, "--no-check"))
+    output = run("convert_from_ImageNet", *arguments(tmp_path, tmp_path, "--no-check"))
     assert (
         "WARNING: not the published numbers. ImageNet-LT val: 19,997 images instead of 20,000, "
         "17 images in the smallest class instead of 20"
-    ) in told
+    ) in output

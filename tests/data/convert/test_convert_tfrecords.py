@@ -1,4 +1,4 @@
-"""TFRecords, written with TensorFlow and read back."""
+"""Tests of the converter of TFRecords, which are written with TensorFlow."""
 
 import importlib.util
 import json
@@ -17,29 +17,29 @@ ROOT = Path(__file__).parents[3]
 CIFAR = ROOT.parent / "shared" / "data" / "cifar10_jpeg.zip"
 
 
-def test_tensorflow_is_asked_for_by_the_name_of_the_extra(refused, tmp_path, monkeypatch):
+def test_convert_tfrecords_without_tensorflow(refused, tmp_path, monkeypatch):
     (tmp_path / "cifar-10-data-im-0.01").mkdir()
     for name in ("train", "eval"):
         (tmp_path / "cifar-10-data-im-0.01" / f"{name}.tfrecords").touch()
-    monkeypatch.setitem(sys.modules, "tensorflow", None)  # what an import of an absent package ends in
-    told = refused("convert_from_tfrecords", "--input_path", tmp_path, "--output_path", tmp_path / "out")
-    assert told == "TensorFlow is needed to read TFRecords and is not installed: pip install -e '.[tfrecords]'"
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # importing it raises ImportError
+    error = refused("convert_from_tfrecords", "--input_path", tmp_path, "--output_path", tmp_path / "out")
+    assert error == "TensorFlow is needed to read TFRecords and is not installed: pip install -e '.[tfrecords]'"
     assert not (tmp_path / "out").exists()
 
 
-def test_folders_without_records_are_told_before_tensorflow_is_needed(refused, tmp_path):
+def test_convert_tfrecords_missing_folders(refused, tmp_path):
     arguments = ("--output_path", tmp_path / "out")
     assert refused("convert_from_tfrecords", "--input_path", tmp_path / "no", *arguments).endswith("does not exist")
-    told = refused("convert_from_tfrecords", "--input_path", tmp_path, *arguments)
-    assert told == f"{tmp_path} holds no folder like cifar-10-data-im-0.01"
+    error = refused("convert_from_tfrecords", "--input_path", tmp_path, *arguments)
+    assert error == f"{tmp_path} holds no folder like cifar-10-data-im-0.01"
     (tmp_path / "cifar-10-data-im-0.01").mkdir()
-    told = refused("convert_from_tfrecords", "--input_path", tmp_path, *arguments)
-    assert told == f"{tmp_path}/cifar-10-data-im-0.01 lacks train.tfrecords"
+    error = refused("convert_from_tfrecords", "--input_path", tmp_path, *arguments)
+    assert error == f"{tmp_path}/cifar-10-data-im-0.01 lacks train.tfrecords"
 
 
 @pytest.fixture
 def tensorflow(monkeypatch):
-    """Return TensorFlow."""
+    """Return the TensorFlow module."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     return pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install -e '.[tfrecords]'")
@@ -47,7 +47,7 @@ def tensorflow(monkeypatch):
 
 @pytest.fixture
 def record(tensorflow):
-    """Return one record as Cui et al. wrote them."""
+    """Return a function that serializes one record as Cui et al. do."""
     train = tensorflow.train
 
     def record(image: bytes, label: int) -> bytes:
@@ -62,7 +62,7 @@ def record(tensorflow):
 
 @pytest.fixture
 def images():
-    """Forty images (3, 32, 32) and labels: real ones where they are at hand, the same for both splits."""
+    """Return forty images (3, 32, 32) and labels, of CIFAR-10 if available; the same for both splits."""
     if CIFAR.exists():
         from zipfile import ZipFile
 
@@ -71,13 +71,15 @@ def images():
             chosen = names[:: len(names) // 40][:40]
             pixels = [np.array(Image.open(archive.open(name)).convert("RGB")) for name in chosen]
     else:
-        pixels = list(np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8))
+        noise = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
+        # Smooth images, which JPEG keeps nearly unchanged.
+        pixels = [np.array(Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC)) for image in noise]
     return [image.transpose(2, 0, 1) for image in pixels], [number % 10 for number in range(40)]
 
 
 @pytest.fixture
 def written(tensorflow, record, images, tmp_path):
-    """Write both splits of an imbalance of 0.1; returns the folder above them."""
+    """Write both splits of cifar-10-data-im-0.1; return the folder above."""
     folder = tmp_path / "in" / "cifar-10-data-im-0.1"
     folder.mkdir(parents=True)
     for name in ("train", "eval"):
@@ -87,12 +89,12 @@ def written(tensorflow, record, images, tmp_path):
     return folder.parent
 
 
-def arguments(written, tmp_path, *more):
-    return "--input_path", written, "--output_path", tmp_path / "out", *more
+def arguments(written, tmp_path, *options):
+    return "--input_path", written, "--output_path", tmp_path / "out", *options
 
 
-def test_what_tensorflow_wrote_is_read_back(run, content, images, written, tmp_path):
-    told = run("convert_from_tfrecords", *arguments(written, tmp_path))
+def test_convert_tfrecords(run, content, images, written, tmp_path):
+    output = run("convert_from_tfrecords", *arguments(written, tmp_path))
     folder = tmp_path / "out" / "cifar10_imbalance10"
     for split in ("train", "valid"):
         listed = read_annotations(folder / f"cifar10_imbalance10_{split}.json")
@@ -103,11 +105,11 @@ def test_what_tensorflow_wrote_is_read_back(run, content, images, written, tmp_p
     assert content(folder / "cifar10_imbalance10_train.json")["annotations"][13] == {
         "image_id": 13, "fpath": "images/3/train_13.png", "im_height": 32, "im_width": 32, "category_id": 3,
     }  # fmt: skip
-    assert "40 images, 10 classes, 4 images per class (balanced)" in told
-    assert "WARNING: not the published numbers. CIFAR-10-LT 10 train: 40 images instead of 20,431" in told
+    assert "40 images, 10 classes, 4 images per class (balanced)" in output
+    assert "WARNING: not the published numbers. CIFAR-10-LT 10 train: 40 images instead of 20,431" in output
 
 
-def test_jpeg_is_what_was_released(run, images, written, tmp_path):
+def test_convert_tfrecords_jpeg(run, images, written, tmp_path):
     run("convert_from_tfrecords", *arguments(written, tmp_path, "--jpeg"))
     path = tmp_path / "out/cifar10_imbalance10/images/3/valid_13.jpg"
     with Image.open(path) as image:
@@ -117,7 +119,7 @@ def test_jpeg_is_what_was_released(run, images, written, tmp_path):
 
 
 @pytest.mark.skipif(not CIFAR.exists(), reason=f"{CIFAR} is not there")
-def test_the_result_trains(run, written, tmp_path):
+def test_convert_tfrecords_then_train(run, written, tmp_path):
     run("convert_from_tfrecords", *arguments(written, tmp_path))
     prefix = tmp_path / "out/cifar10_imbalance10/cifar10_imbalance10"
     spec = importlib.util.spec_from_file_location("main_train", ROOT / "main" / "train.py")
@@ -131,15 +133,15 @@ def test_the_result_trains(run, written, tmp_path):
     assert results["epochs"] == 1 and results["classes"] == 10
 
 
-def test_nothing_is_overwritten_without_force(run, refused, written, tmp_path):
+def test_convert_tfrecords_force(run, refused, written, tmp_path):
     run("convert_from_tfrecords", *arguments(written, tmp_path))
-    told = refused("convert_from_tfrecords", *arguments(written, tmp_path))
-    assert told == f"{tmp_path}/out/cifar10_imbalance10/cifar10_imbalance10_train.json exists; --force replaces it"
+    error = refused("convert_from_tfrecords", *arguments(written, tmp_path))
+    assert error == f"{tmp_path}/out/cifar10_imbalance10/cifar10_imbalance10_train.json exists; --force replaces it"
     run("convert_from_tfrecords", *arguments(written, tmp_path, "--force"))
 
 
 def begin(data: bytes, number: int) -> int:
-    """Return the byte where a record begins."""
+    """Return the first byte of a record."""
     start = 0
     for _ in range(number):
         start += 16 + struct.unpack_from("<Q", data, start)[0]
@@ -147,28 +149,28 @@ def begin(data: bytes, number: int) -> int:
 
 
 @pytest.mark.parametrize("part", ["length", "checksum of length", "payload", "checksum of payload"])
-def test_a_changed_byte_is_found_in_its_record(refused, written, tmp_path, part):
+def test_read_records_changed_byte(refused, written, tmp_path, part):
     path = written / "cifar-10-data-im-0.1/eval.tfrecords"
     data = bytearray(path.read_bytes())
     start, end = begin(data, 17), begin(data, 18)
     offsets = {"length": 1, "checksum of length": 9, "payload": 500, "checksum of payload": end - start - 1}
     data[start + offsets[part]] ^= 0x10
     path.write_bytes(data)
-    told = refused("convert_from_tfrecords", *arguments(written, tmp_path))
+    error = refused("convert_from_tfrecords", *arguments(written, tmp_path))
     where = f"{path} record 17 (from byte {start:,})"
-    assert told == f"{where} is damaged: its checksum is wrong or the file ends inside it"
-    assert not list((tmp_path / "out").rglob("*.json"))  # how a run that did not end is told
+    assert error == f"{where} is damaged: its checksum is wrong or the file ends inside it"
+    assert not list((tmp_path / "out").rglob("*.json"))
 
 
 @pytest.mark.parametrize("kept", [3, 10, 12, 400, -1])
-def test_a_cut_file_is_found(refused, written, tmp_path, kept):
+def test_read_records_truncated_file(refused, written, tmp_path, kept):
     path = written / "cifar-10-data-im-0.1/train.tfrecords"
     data = path.read_bytes()
     start = begin(data, 39)
     path.write_bytes(data[: start + kept] if kept > 0 else data[:-1])
-    told = refused("convert_from_tfrecords", *arguments(written, tmp_path))
-    assert told.startswith(f"{path} record 39 (from byte {start:,}) is damaged: ")
-    assert "the file ends inside it" in told
+    error = refused("convert_from_tfrecords", *arguments(written, tmp_path))
+    assert error.startswith(f"{path} record 39 (from byte {start:,}) is damaged: ")
+    assert "the file ends inside it" in error
 
 
 @pytest.mark.parametrize(
@@ -179,30 +181,30 @@ def test_a_cut_file_is_found(refused, written, tmp_path, kept):
         (b"x" * 3072, -1, "feature `label` is [-1]; it must be one number from 0 to 9"),
     ],
 )
-def test_a_record_that_is_no_image_is_named(refused, tensorflow, record, written, tmp_path, image, label, message):
+def test_read_records_invalid_feature(refused, tensorflow, record, written, tmp_path, image, label, message):
     path = written / "cifar-10-data-im-0.1/train.tfrecords"
     with tensorflow.io.TFRecordWriter(str(path)) as writer:
         writer.write(record(b"x" * 3072, 1))
         writer.write(record(image, label))
-    told = refused("convert_from_tfrecords", *arguments(written, tmp_path))
-    assert told.startswith(f"{path} record 1 (from byte ") and told.endswith(message)
+    error = refused("convert_from_tfrecords", *arguments(written, tmp_path))
+    assert error.startswith(f"{path} record 1 (from byte ") and error.endswith(message)
 
 
-def test_other_records_are_told(refused, tensorflow, written, tmp_path):
+def test_read_records_other_content(refused, tensorflow, written, tmp_path):
     path = written / "cifar-10-data-im-0.1/train.tfrecords"
     with tensorflow.io.TFRecordWriter(str(path)) as writer:
         writer.write(b"\xff\xff\xff")
-    told = refused("convert_from_tfrecords", *arguments(written, tmp_path))
-    assert "record 0 (from byte 0) holds no tf.train.Example: " in told
+    error = refused("convert_from_tfrecords", *arguments(written, tmp_path))
+    assert "record 0 (from byte 0) holds no tf.train.Example: " in error
     with tensorflow.io.TFRecordWriter(str(path)) as writer:
         writer.write(tensorflow.train.Example().SerializeToString())
-    told = refused("convert_from_tfrecords", *arguments(written, tmp_path))
-    assert told.endswith("feature `image` is none; it must be 3,072 bytes")
+    error = refused("convert_from_tfrecords", *arguments(written, tmp_path))
+    assert error.endswith("feature `image` is none; it must be 3,072 bytes")
     path.write_bytes(b"")
     assert refused("convert_from_tfrecords", *arguments(written, tmp_path)) == f"{path} holds no records"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_told(refused, written, tmp_path):
+def test_convert_tfrecords_unwritable_output(refused, written, tmp_path):
     (tmp_path / "out").mkdir(mode=0o500)
     assert "cannot be written" in refused("convert_from_tfrecords", *arguments(written, tmp_path))

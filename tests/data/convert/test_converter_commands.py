@@ -1,4 +1,4 @@
-"""What the documentation tells users to type."""
+"""Tests that the documented commands parse."""
 
 import importlib.util
 import re
@@ -17,7 +17,7 @@ COMMANDS = sorted({match[1].replace("\\\n", " ") for text in TEXTS for match in 
 
 
 def main(tool: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return the entry point of a tool that does nothing once it has understood its arguments."""
+    """Return the entry point of a tool that only parses its arguments."""
     spec = importlib.util.spec_from_file_location("tool", tool)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -26,13 +26,13 @@ def main(tool: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_documented_commands_are_understood(monkeypatch, command):
+def test_documented_commands_parse(monkeypatch, command):
     tool, *arguments = shlex.split(command)
     assert main(ROOT / tool, monkeypatch)(arguments) == 0
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.name)
-def test_every_tool_shows_a_command_in_its_help(monkeypatch, capsys, tool):
+def test_help_shows_a_command(monkeypatch, capsys, tool):
     with pytest.raises(SystemExit) as ended:
         main(tool, monkeypatch)(["--help"])
     assert ended.value.code == 0
@@ -50,5 +50,5 @@ def test_every_tool_shows_a_command_in_its_help(monkeypatch, capsys, tool):
         ("replace_path", "--json_file a --find_root b --replaces_to c"),
     ],
 )
-def test_the_released_arguments_are_understood(monkeypatch, tool, arguments):
+def test_released_arguments_parse(monkeypatch, tool, arguments):
     assert main(ROOT / "tools" / f"{tool}.py", monkeypatch)(arguments.split()) == 0

@@ -1,4 +1,4 @@
-"""Another root for image paths."""
+"""Tests of tools/replace_path.py."""
 
 import json
 
@@ -9,7 +9,7 @@ from longtail.data.annotations import read_annotations
 
 @pytest.fixture
 def file(tmp_path):
-    """An annotation file with three images of another machine and one of a third."""
+    """Write an annotation file with three images below one root and one below another."""
     paths = ["/old/data/a/1.jpg", "/old/data/2.jpg", "/old/data/old/data/3.jpg", "/old/database/4.jpg"]
     entries = [{"fpath": path, "category_id": 0, "taken_by": "me"} for path in paths]
     path = tmp_path / "x.json"
@@ -18,8 +18,8 @@ def file(tmp_path):
 
 
 @pytest.mark.parametrize("root", ["/old/data", "/old/data/"])
-def test_paths_below_the_folder_get_the_new_one(run, content, file, root):
-    told = run("replace_path", "--json_file", file, "--find_root", root, "--replaces_to", "/new", "--no-check")
+def test_replace_path(run, content, file, root):
+    output = run("replace_path", "--json_file", file, "--find_root", root, "--replaces_to", "/new", "--no-check")
     changed = content(file)
     assert [entry["fpath"] for entry in changed["annotations"]] == [
         "/new/a/1.jpg",
@@ -28,11 +28,11 @@ def test_paths_below_the_folder_get_the_new_one(run, content, file, root):
         "/old/database/4.jpg",
     ]
     assert changed["note"] == "kept" and changed["annotations"][0]["taken_by"] == "me"
-    assert f"{file}: 3 of 4 paths now begin with /new/" in told
-    assert "WARNING: 1 paths did not match, the first is /old/database/4.jpg" in told
+    assert f"{file}: 3 of 4 paths now begin with /new/" in output
+    assert "WARNING: 1 paths did not match, the first is /old/database/4.jpg" in output
 
 
-def test_paths_can_become_relative(run, content, file):
+def test_replace_path_relative(run, content, file):
     run("replace_path", "--json_file", file, "-f", "/old/data", "-r", "", "--no-check")
     assert content(file)["annotations"][0]["fpath"] == "a/1.jpg"
 
@@ -45,16 +45,16 @@ def test_paths_can_become_relative(run, content, file):
         ("", "-f/--find_root is empty; it must be the folder that paths begin with"),
     ],
 )
-def test_a_root_that_matches_nothing_is_refused(refused, file, root, message):
+def test_replace_path_no_match(refused, file, root, message):
     before = file.read_bytes()
     assert message in refused("replace_path", "--json_file", file, "-f", root, "-r", "/new", "--no-check")
     assert file.read_bytes() == before
 
 
-def test_images_that_are_not_there_leave_the_file_as_it_was(run, refused, file, tmp_path):
+def test_replace_path_missing_images(run, refused, file, tmp_path):
     before = file.read_bytes()
-    told = refused("replace_path", "--json_file", file, "-f", "/old/data", "-r", tmp_path / "new")
-    assert f"{file}: 3 of 3 images do not exist (--no-check skips this search):" in told
+    error = refused("replace_path", "--json_file", file, "-f", "/old/data", "-r", tmp_path / "new")
+    assert f"{file}: 3 of 3 images do not exist (--no-check skips this check):" in error
     assert file.read_bytes() == before
     for name in ("a/1.jpg", "2.jpg", "old/data/3.jpg"):
         (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -63,20 +63,20 @@ def test_images_that_are_not_there_leave_the_file_as_it_was(run, refused, file, 
     assert read_annotations(file).paths[0] == f"{tmp_path}/new/a/1.jpg"
 
 
-def test_a_file_that_is_no_annotation_file_is_refused(refused, file):
+def test_replace_path_invalid_file(refused, file):
     file.write_text('{"annotations": [{}], "num_classes": 1}')
-    told = refused("replace_path", "--json_file", file, "-f", "/old", "-r", "/new")
-    assert told == f"annotation file {file}: annotation 0 has fpath None; it must be the path of an image"
+    error = refused("replace_path", "--json_file", file, "-f", "/old", "-r", "/new")
+    assert error == f"annotation file {file}: annotation 0 has fpath None; it must be the path of an image"
 
 
-def test_the_released_places_command_is_refused_and_the_right_root_named(run, refused, splits, tmp_path):
+def test_replace_path_released_places_command(run, refused, splits, tmp_path):
     path = tmp_path / "Places_LT_val.json"
     path.write_bytes((splits / "Places_LT_val.json").read_bytes())
     released = "/media/ssd1/lijun/data/places365_standard"
-    told = refused("replace_path", "--json_file", path, "-f", released, "-r", "/data/places", "--no-check")
-    assert "none of 7,300 paths begins with" in told
-    assert "all begin with /media/ssd2/lijun/data/places365_standard/train/" in told
+    printed = refused("replace_path", "--json_file", path, "-f", released, "-r", "/data/places", "--no-check")
+    assert "none of 7,300 paths begins with" in printed
+    assert "all begin with /media/ssd2/lijun/data/places365_standard/train/" in printed
     right = released.replace("ssd1", "ssd2")
-    told = run("replace_path", "--json_file", path, "-f", right, "-r", "/data/places", "--no-check")
-    assert "7,300 of 7,300 paths now begin with /data/places/" in told
+    printed = run("replace_path", "--json_file", path, "-f", right, "-r", "/data/places", "--no-check")
+    assert "7,300 of 7,300 paths now begin with /data/places/" in printed
     assert read_annotations(path).paths[0] == "/data/places/train/airfield/00002049.jpg"

@@ -1,4 +1,4 @@
-"""Loaders of image files: which are held in memory, what workers say of bad ones, sizes that differ."""
+"""Tests of loaders of image files: memory or disk, errors in workers, different sizes."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from longtail.errors import UserError
 
 @pytest.fixture
 def files(image_folder):
-    """Build the loaders of image files that are too large for memory."""
+    """Return a function that builds the loaders of image files that are too large for memory."""
 
     def files(*overrides, sizes=((65, 65),)):
         train = image_folder("train", [0, 1, 2] * 3, 3, sizes)
@@ -39,38 +39,38 @@ def files(image_folder):
     return files
 
 
-def test_large_image_files_are_decoded_by_the_workers(files):
+def test_file_loader_large_images(files):
     batches = list(files("TRAIN.NUM_WORKERS", 2).train.epoch(1))
     assert [tuple(batch.images.shape) for batch in batches] == [(1, 4, 3, 65, 65)] * 2
 
 
-def test_small_image_files_are_held_in_memory(files):
+def test_memory_loader_small_images(files):
     loaders = files(sizes=((8, 8),))
     assert isinstance(loaders.train, MemoryLoader)
     assert isinstance(loaders.valid, MemoryLoader)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("fault", ["missing", "damaged"])
-def test_a_fault_in_a_worker_comes_out_in_one_line(files, tmp_path, workers, fault):
+@pytest.mark.parametrize("error", ["missing", "damaged"])
+def test_file_loader_error_in_worker(files, tmp_path, workers, error):
     loader = files("TRAIN.NUM_WORKERS", workers).train
     for path in (tmp_path / "train").iterdir():
-        if fault == "missing":
+        if error == "missing":
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[:500])
-    expected = "does not exist" if fault == "missing" else "cannot be read: "
+    expected = "does not exist" if error == "missing" else "cannot be read: "
     with pytest.raises(UserError, match=rf"^image .*train/\d\.png {expected}[^\n]*$"):
         list(loader.epoch(1))
 
 
 @pytest.mark.parametrize("sizes", [((70, 66), (80, 66)), ((8, 8), (8, 9))])
-def test_images_of_several_sizes_are_told_how_to_become_one(files, sizes):
+def test_file_loader_sizes_differ(files, sizes):
     with pytest.raises(UserError, match=r"differ in size \((70x66 and 80x66|8x8 and 8x9)\); DATASET.VIEWS"):
         list(files(sizes=sizes).train.epoch(1))
 
 
-def test_images_of_several_sizes_can_be_brought_to_one(files):
+def test_file_loader_resizes_to_one_size(files):
     loaders = files(
         "DATASET.VIEWS", ["transforms"], "DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (16, 16),
         sizes=((70, 66), (66, 80), (20, 30)),
@@ -79,6 +79,6 @@ def test_images_of_several_sizes_can_be_brought_to_one(files):
     assert sum(len(batch.indices) for batch in loaders.valid.epoch(1)) == 9
 
 
-def test_an_unknown_view_is_told(files):
+def test_build_loaders_unknown_view(files):
     with pytest.raises(UserError, match=r"unknown augmentation policy 'crop_flipp'; .*did you mean crop_flip"):
         files("DATASET.VIEWS", ["crop_flipp"])

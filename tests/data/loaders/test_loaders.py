@@ -1,15 +1,16 @@
-"""The contract of the loaders: batches are a function of (seed, epoch, step), whoever makes them."""
+"""Tests of the interface of all loaders: batches are a function of (seed, epoch, step)."""
 
 import random
 
 import numpy as np
 import pytest
 import torch
-from files_stand_in import Files
+from batch_comparison import same
+from fake_files import FakeFiles
 
 from longtail.config import load_config
 from longtail.data import ImageSet, Shard, Splits, build_loaders
-from longtail.data.loaders import CPU, SINGLE, FileLoader, MemoryLoader, memory
+from longtail.data.loaders import CPU, SINGLE, FileLoader, LoaderSettings, MemoryLoader, memory
 from longtail.data.samplers import InstanceBalanced
 from longtail.errors import UserError
 
@@ -21,14 +22,16 @@ def pixels(count, seed=0):
 
 
 def image_set(kind, count, seed):
+    """Return a set whose images are a new object each time they are loaded."""
     images = pixels(count, seed)
     labels = torch.arange(count) % CLASSES
-    return ImageSet(kind, labels, CLASSES, lambda: images if kind == "memory" else Files(images))
+    load = images.clone if kind == "memory" else lambda: FakeFiles(images)
+    return ImageSet(kind, labels, num_classes=CLASSES, load=load)
 
 
 @pytest.fixture(params=["memory", "files"])
 def build(request, monkeypatch):
-    """Build the loaders of a tiny data set, held in memory or decoded image by image."""
+    """Return a function that builds the loaders of a tiny data set, in memory or decoded image by image."""
     monkeypatch.setattr(memory, "CHUNK", 8)  # two batches per chunk, so that chunks end inside an epoch
 
     def build(*overrides, shard=SINGLE, train=N, valid=11, device=CPU):
@@ -49,16 +52,9 @@ def build(request, monkeypatch):
             ],
         )
         splits = Splits(image_set(request.param, train, 0), image_set(request.param, valid, 1))
-        return build_loaders(cfg, splits, shard, device)
+        return build_loaders(cfg, splits, shard=shard, device=device)
 
     return build
-
-
-def same(first, second):
-    return len(first) == len(second) and all(
-        torch.equal(one.images, two.images) and torch.equal(one.labels, two.labels)
-        and torch.equal(one.indices, two.indices) for one, two in zip(first, second, strict=True)
-    )  # fmt: skip
 
 
 def indices(batches):
@@ -66,14 +62,14 @@ def indices(batches):
 
 
 def by_sample(batches):
-    """Sample -> its views."""
+    """Return the views of each sample."""
     return {int(i): batch.images[:, k] for batch in batches for k, i in enumerate(batch.indices)}
 
 
 # ------------------------------------------------------------------ training
 
 
-def test_an_epoch_shows_samples_at_most_once_and_drops_the_last_batch(build):
+def test_train_epoch_drops_last_batch(build):
     loader = build().train
     batches = list(loader.epoch(1))
     assert len(batches) == len(loader) == N // 4
@@ -81,7 +77,7 @@ def test_an_epoch_shows_samples_at_most_once_and_drops_the_last_batch(build):
     assert len(set(indices(batches))) == 36
 
 
-def test_labels_and_images_belong_to_their_indices(build):
+def test_train_images_and_labels_match_indices(build):
     images = pixels(N)
     for batch in build("DATASET.VIEWS", ["none"]).train.epoch(1):
         assert torch.equal(batch.images[0], images[batch.indices])
@@ -90,7 +86,7 @@ def test_labels_and_images_belong_to_their_indices(build):
         assert batch.partner is None
 
 
-def test_images_in_memory_lie_where_they_are_wanted_and_files_give_theirs_to_the_host(build):
+def test_build_loaders_device(build):
     for loader in build(device=torch.device("meta"))[:2]:
         if isinstance(loader, MemoryLoader):
             assert loader.images.device.type == "meta"
@@ -98,7 +94,7 @@ def test_images_in_memory_lie_where_they_are_wanted_and_files_give_theirs_to_the
             assert next(loader.epoch(1)).images.device.type == "cpu"
 
 
-def test_every_epoch_has_its_own_order_and_augmentation(build):
+def test_train_epochs_differ(build):
     loader = build().train
     first, second = list(loader.epoch(1)), list(loader.epoch(2))
     assert indices(first) != indices(second)
@@ -107,12 +103,12 @@ def test_every_epoch_has_its_own_order_and_augmentation(build):
     assert sum(not torch.equal(views[i], others[i]) for i in both) > 0.9 * len(both)
 
 
-def test_the_seed_decides_everything(build):
+def test_train_epoch_depends_on_seed(build):
     assert same(list(build().train.epoch(3)), list(build().train.epoch(3)))
     assert not same(list(build().train.epoch(3)), list(build("RAND_SEED", 1).train.epoch(3)))
 
 
-def test_epochs_do_not_depend_on_what_was_drawn_before(build):
+def test_train_epoch_independent_of_earlier_draws(build):
     loader = build().train
     fresh = list(build().train.epoch(2))
     list(loader.epoch(1))
@@ -120,7 +116,7 @@ def test_epochs_do_not_depend_on_what_was_drawn_before(build):
     assert same(list(loader.epoch(2)), fresh)
 
 
-def test_an_epoch_can_be_entered_at_any_step(build):
+def test_train_epoch_from_any_step(build):
     loader = build().train
     whole = list(loader.epoch(2))
     for start in range(len(whole) + 1):
@@ -128,7 +124,7 @@ def test_an_epoch_can_be_entered_at_any_step(build):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_global_random_states_are_left_alone(build, workers):
+def test_train_epoch_keeps_global_random_states(build, workers):
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     list(build("TRAIN.NUM_WORKERS", workers).train.epoch(1))
     assert torch.equal(before[0], torch.get_rng_state())
@@ -136,7 +132,7 @@ def test_the_global_random_states_are_left_alone(build, workers):
     assert np.array_equal(before[2], np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_without_shuffling_only_the_augmentation_changes(build):
+def test_train_epoch_without_shuffling(build):
     loader = build("TRAIN.SHUFFLE", False).train
     assert indices(loader.epoch(1)) == indices(loader.epoch(2)) == list(range(36))
     assert not same(list(loader.epoch(1)), list(loader.epoch(2)))
@@ -149,7 +145,7 @@ def test_without_shuffling_only_the_augmentation_changes(build):
         (["DATASET.VIEWS", ["crop_flip"], "DATASET.INTRA_N", 3], 3),
     ],
 )
-def test_views_of_an_image_are_drawn_independently(build, overrides, views):
+def test_train_views_independent(build, overrides, views):
     batch = next(build(*overrides).train.epoch(1))
     assert batch.images.shape == (views, 4, 3, 8, 8)
     for view in range(1, views):
@@ -157,7 +153,7 @@ def test_views_of_an_image_are_drawn_independently(build, overrides, views):
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_shards_take_equal_and_disjoint_parts_of_every_step(build, world):
+def test_train_shards_equal_and_disjoint(build, world):
     shards = [build(shard=Shard(rank, world)).train for rank in range(world)]
     batches = [list(shard.epoch(1)) for shard in shards]
     assert [len(shard) for shard in shards] == [len(part) for part in batches] == [N // (4 * world)] * world
@@ -165,16 +161,16 @@ def test_shards_take_equal_and_disjoint_parts_of_every_step(build, world):
     assert len(seen) == len(set(seen)) == N // (4 * world) * 4 * world
 
 
-def test_two_shards_see_together_what_one_process_sees(build):
+def test_train_two_shards_equal_one_process(build):
     parts = [list(build(shard=Shard(rank, 2)).train.epoch(1)) for rank in range(2)]
     whole = list(build("TRAIN.BATCH_SIZE", 8).train.epoch(1))
-    together = [torch.cat([one.indices, two.indices]) for one, two in zip(*parts, strict=True)]
+    together = [torch.cat([a.indices, b.indices]) for a, b in zip(*parts, strict=True)]
     assert len(together) == len(whole)
     assert all(torch.equal(step, batch.indices) for step, batch in zip(together, whole, strict=True))
 
 
 @pytest.mark.parametrize(("count", "world", "fits"), [(4, 1, True), (3, 1, False), (8, 2, True), (7, 2, False)])
-def test_fewer_images_than_one_step_takes_are_refused(build, count, world, fits):
+def test_build_loaders_too_few_images(build, count, world, fits):
     if fits:
         assert len(build(train=count, shard=Shard(0, world)).train) == 1
         return
@@ -187,46 +183,112 @@ def test_fewer_images_than_one_step_takes_are_refused(build, count, world, fits)
 
 @pytest.mark.parametrize("world", [1, 2, 3, 12])
 @pytest.mark.parametrize("count", [3, 11, 12])
-def test_evaluation_covers_each_sample_once_for_any_number_of_processes(build, world, count):
+def test_valid_shards_cover_each_sample_once(build, world, count):
     shards = [build(shard=Shard(rank, world), train=48, valid=count).valid for rank in range(world)]
     batches = [list(shard.epoch(1)) for shard in shards]
     assert [len(shard) for shard in shards] == [len(part) for part in batches]
     assert sorted(index for part in batches for index in indices(part)) == list(range(count))
 
 
-def test_evaluation_shows_the_images_as_they_are_and_in_order(build):
+def test_valid_images_unchanged_and_in_order(build):
     batches = list(build().valid.epoch(1))
     assert indices(batches) == list(range(11))
     assert torch.equal(torch.cat([batch.images[0] for batch in batches]), pixels(11, seed=1))
     assert same(batches, list(build().valid.epoch(5)))
 
 
-def test_evaluation_can_resize_as_the_tree_lists(build):
+def test_valid_test_view_transforms(build):
     loader = build("DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)).valid
     assert next(loader.epoch(1)).images.shape == (1, 4, 3, 6, 6)
+
+
+# ------------------------------------------------------------------ training images in order
+
+
+def store(loader):
+    """Return the images that a loader reads from."""
+    return loader.images if isinstance(loader, MemoryLoader) else loader.samples.files
+
+
+@pytest.mark.parametrize("sampler", ["default", "bbn sampler"])
+def test_train_in_order_shares_decoded_images(build, sampler):
+    loaders = build("TRAIN.SAMPLER.TYPE", sampler)
+    train = loaders.train if sampler == "default" else loaders.train.first
+    for view in ("clean", "train"):
+        assert store(loaders.train_in_order(view)) is store(train)
+
+
+@pytest.mark.parametrize("view", ["clean", "train"])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_train_in_order_shards_cover_each_image_once(build, world, view):
+    shards = [build(shard=Shard(rank, world)).train_in_order(view) for rank in range(world)]
+    batches = [list(shard.epoch(1)) for shard in shards]
+    assert [len(shard) for shard in shards] == [len(part) for part in batches]
+    for rank, part in enumerate(batches):
+        assert indices(part) == list(range(N))[rank::world]
+    for batch in (batch for part in batches for batch in part):
+        assert batch.images.shape[0] == 1 and len(batch.labels) <= 4
+        assert torch.equal(batch.labels, batch.indices % CLASSES)
+
+
+def test_train_in_order_clean_view_is_evaluation_view(build):
+    loader = build().train_in_order()
+    batches = list(loader.epoch(1))
+    assert torch.equal(torch.cat([batch.images[0] for batch in batches]), pixels(N))
+    assert same(batches, list(loader.epoch(2)))
+    resized = build("DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)).train_in_order("clean")
+    assert next(resized.epoch(1)).images.shape == (1, 4, 3, 6, 6)
+
+
+def test_train_in_order_train_view(build):
+    loaders = build("DATASET.VIEWS", ["crop_flip", "simclr"])
+    loader = loaders.train_in_order("train")
+    first, second = list(loader.epoch(1)), list(loader.epoch(2))
+    assert same(first, list(build("DATASET.VIEWS", ["crop_flip"]).train_in_order("train").epoch(1)))
+    assert not same(first, second)
+    views, training = by_sample(first), by_sample(loaders.train.epoch(1))
+    assert sum(torch.equal(views[i][0], training[i][0]) for i in training) < 0.2 * len(training)
+
+
+def test_train_in_order_includes_generated_images():
+    images = pixels(N + 3)
+    labels = torch.arange(N + 3) % CLASSES
+    generated = ImageSet("set", labels, num_classes=CLASSES, load=lambda: images, num_generated=3)
+    cfg = load_config(None, ["TRAIN.BATCH_SIZE", 4, "DATASET.VIEWS", ["crop_flip"]])
+    loader = build_loaders(cfg, Splits(generated, generated)).train_in_order()
+    assert indices(loader.epoch(1)) == list(range(N + 3))
+
+
+def test_train_in_order_unknown_view(build):
+    with pytest.raises(ValueError, match="view is 'key'; allowed: 'clean', 'train'"):
+        build().train_in_order("key")
 
 
 # ------------------------------------------------------------------ random numbers and worker processes
 
 
 def noise(images, generator):
-    """A policy that shows its random numbers: 64 bytes of them in each image."""
+    """Return images that consist of 64 random bytes each."""
     draws = torch.randint(256, images[:, :1].shape, generator=generator, dtype=torch.uint8)
     return draws.expand_as(images).contiguous()
 
 
 def make(kind, workers=0, shard=SINGLE, seed=0):
-    settings = {
-        "sampler": InstanceBalanced(N, seed), "labels": torch.arange(N) % CLASSES,
-        "batch_size": 4, "shard": shard, "drop_last": True,
-    }  # fmt: skip
+    settings = LoaderSettings(
+        sampler=InstanceBalanced(N, seed),
+        labels=torch.arange(N) % CLASSES,
+        batch_size=4,
+        seed=seed,
+        shard=shard,
+        drop_last=True,
+    )
     if kind == "memory":
-        return MemoryLoader(pixels(N), [noise, noise], seed, **settings)
-    return FileLoader(Files(pixels(N)), [noise, noise], seed, workers, **settings)
+        return MemoryLoader(pixels(N), [noise, noise], settings=settings)
+    return FileLoader(FakeFiles(pixels(N)), [noise, noise], settings=settings, workers=workers)
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("memory", 0), ("files", 0), ("files", 2)])
-def test_no_random_number_is_used_twice(kind, workers):
+def test_loader_random_numbers_not_repeated(kind, workers):
     loader = make(kind, workers)
     draws = [view.numpy().tobytes() for epoch in (1, 2) for batch in loader.epoch(epoch) for view in
              batch.images.flatten(0, 1)]  # fmt: skip
@@ -235,13 +297,13 @@ def test_no_random_number_is_used_twice(kind, workers):
 
 
 @pytest.mark.parametrize("kind", ["memory", "files"])
-def test_shards_do_not_share_random_numbers(kind):
+def test_loader_random_numbers_differ_across_shards(kind):
     parts = [make(kind, shard=Shard(rank, 2)).epoch(1) for rank in range(2)]
     draws = [view.numpy().tobytes() for part in parts for batch in part for view in batch.images.flatten(0, 1)]
     assert len(set(draws)) == len(draws) == 2 * 4 * 4 * 2
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_batches_do_not_depend_on_the_number_of_workers(workers):
+def test_file_loader_independent_of_workers(workers):
     assert same(list(make("files", workers).epoch(2)), list(make("files").epoch(2)))
     assert same(list(make("files", workers).epoch(2, 5)), list(make("files").epoch(2))[5:])

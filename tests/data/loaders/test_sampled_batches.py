@@ -1,11 +1,12 @@
-"""What samplers draw, as it arrives in batches: shards, epochs entered in their middle, repeated and paired images."""
+"""Tests of samplers with loaders: shards, epochs from the middle, repeated and paired images."""
 
 import sys
 
 import numpy as np
 import pytest
 import torch
-from files_stand_in import Files
+from batch_comparison import same
+from fake_files import FakeFiles
 
 from longtail.config import load_config
 from longtail.data import ImageSet, Shard, Splits, build_loaders
@@ -37,33 +38,26 @@ def labels():
 
 @pytest.fixture(params=["memory", "files"])
 def loader(request, monkeypatch):
-    """Build the training loader of a set of 61 images and 12 generated ones."""
+    """Return a function that builds the training loader of 61 original and 12 generated images."""
     monkeypatch.setattr(memory, "CHUNK", 8)
 
     def loader(*overrides, shard=Shard(), workers=0):  # noqa: B008  (immutable)
         images = pixels()
-        load = (lambda: images) if request.param == "memory" else (lambda: Files(images))
-        train = ImageSet("train", labels(), len(COUNTS), load, generated=sum(GENERATED))
+        load = (lambda: images) if request.param == "memory" else (lambda: FakeFiles(images))
+        train = ImageSet("train", labels(), num_classes=len(COUNTS), load=load, num_generated=sum(GENERATED))
         settings = ["TRAIN.BATCH_SIZE", B, "TRAIN.NUM_WORKERS", workers, "DATASET.VIEWS", ["crop_flip"], *overrides]
-        return build_loaders(load_config(None, settings), Splits(train, train), shard).train
+        return build_loaders(load_config(None, settings), Splits(train, train), shard=shard).train
 
     return loader
 
 
 def with_partners(batches):
-    """The batches and, where there are any, their partners."""
-    return [one for batch in batches for one in (batch, batch.partner) if one is not None]
-
-
-def same(first, second):
-    return len(first) == len(second) and all(
-        torch.equal(one.images, two.images) and torch.equal(one.labels, two.labels)
-        and torch.equal(one.indices, two.indices) for one, two in zip(first, second, strict=True)
-    )  # fmt: skip
+    """Return the batches and their partners, if any."""
+    return [part for batch in batches for part in (batch, batch.partner) if part is not None]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_an_epoch_is_as_long_as_there_are_original_images(loader, name):
+def test_epoch_length_is_number_of_original_images(loader, name):
     train = loader(*SAMPLERS[name])
     batches = list(train.epoch(2))
     assert len(train) == len(batches) == N // B
@@ -75,7 +69,7 @@ def test_an_epoch_is_as_long_as_there_are_original_images(loader, name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_an_epoch_entered_in_its_middle_is_the_rest_of_the_whole(loader, name):
+def test_epoch_from_middle(loader, name):
     whole = with_partners(loader(*SAMPLERS[name]).epoch(2))
     per_step = len(whole) // (N // B)
     for start in (1, 4, 7, N // B):
@@ -84,8 +78,8 @@ def test_an_epoch_entered_in_its_middle_is_the_rest_of_the_whole(loader, name):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_processes_share_one_order_without_overlap(loader, name, world):
-    """Dealt out step by step, the parts of all processes are the order of one process, each draw once."""
+def test_shards_partition_order(loader, name, world):
+    """Concatenated step by step, the shards of all processes are the order of one process."""
     alone = loader(*SAMPLERS[name])
     shards = [loader(*SAMPLERS[name], shard=Shard(rank, world)) for rank in range(world)]
     for partner in (False, True) if name == "reverse" else (False,):
@@ -97,7 +91,7 @@ def test_processes_share_one_order_without_overlap(loader, name, world):
 
 
 @pytest.mark.parametrize("name", ["balance", "reverse"])
-def test_an_image_that_comes_again_in_an_epoch_is_augmented_anew(loader, name):
+def test_repeated_images_augmented_independently(loader, name):
     batches = with_partners(loader(*SAMPLERS[name], "DATASET.VIEWS", ["simclr"]).epoch(2))
     views = {}
     for batch in batches:
@@ -108,29 +102,29 @@ def test_an_image_that_comes_again_in_an_epoch_is_augmented_anew(loader, name):
     assert all(len(set(shown)) == len(shown) for shown in repeated)
 
 
-def test_partners_are_images_of_their_own(loader):
+def test_paired_loader_partners(loader):
     batches = list(loader(*SAMPLERS["reverse"], "DATASET.VIEWS", ["none"]).epoch(1))
     for batch in with_partners(batches):
         assert torch.equal(batch.images[0], pixels()[batch.indices])
     first = torch.cat([batch.labels for batch in batches])
     second = torch.cat([batch.partner.labels for batch in batches])
-    assert torch.bincount(first)[0] > 30  # as the data are
+    assert torch.bincount(first)[0] > 30  # instance-balanced
     assert torch.bincount(second, minlength=4)[0] < 15  # reversed
 
 
-def test_a_method_without_partners_sees_the_same_batches_beside_them(loader):
+def test_paired_loader_first_equals_default_sampler(loader):
     plain = list(loader().epoch(1))
     assert same([batch._replace(partner=None) for batch in loader(*SAMPLERS["reverse"]).epoch(1)], plain)
 
 
-def test_partners_have_random_numbers_of_their_own(loader, monkeypatch):
+def test_paired_loader_partner_augmentation_independent(loader, monkeypatch):
     alike = pixels()[:1].expand(N + sum(GENERATED), -1, -1, -1)
     monkeypatch.setattr(sys.modules[__name__], "pixels", lambda: alike)
     for batch in loader(*SAMPLERS["reverse"], "DATASET.VIEWS", ["simclr"]).epoch(1):
         assert not any(map(torch.equal, batch.images[0], batch.partner.images[0]))
 
 
-def test_partners_have_as_many_views(loader):
+def test_paired_loader_views(loader):
     batch = next(loader(*SAMPLERS["reverse"], "DATASET.INTRA_N", 2).epoch(1))
     assert batch.images.shape == batch.partner.images.shape == (2, B, 3, 8, 8)
     assert not torch.equal(batch.partner.images[0], batch.partner.images[1])
@@ -138,6 +132,6 @@ def test_partners_have_as_many_views(loader):
 
 @pytest.mark.parametrize("loader", ["files"], indirect=True)
 @pytest.mark.parametrize("name", ["balance", "reverse"])
-def test_batches_do_not_depend_on_the_worker_processes(loader, name):
+def test_sampled_batches_independent_of_workers(loader, name):
     alone = with_partners(loader(*SAMPLERS[name]).epoch(2))
     assert same(with_partners(loader(*SAMPLERS[name], workers=2).epoch(2)), alone)

@@ -1,25 +1,25 @@
-"""How often classes and images are drawn: against the published rules, worked examples and the chi-square test."""
+"""Tests of class and image frequencies: published rules, worked examples and chi-square tests."""
 
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from long_tailed_sets import COUNTS, REVERSE, TREES, long_tailed, sampler_of
+from long_tailed_sets import CONFIGS, COUNTS, REVERSE, long_tailed, sampler_of
 from scipy.stats import chisquare
 
 from longtail.data.samplers import PowerWeighted, Progressive
 
 EXPONENT = "TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT"
 MANY = [572 * count for count in COUNTS]  # an epoch of 100,100 draws
-ALL = TREES | {"reverse": REVERSE}
+ALL = CONFIGS | {"reverse": REVERSE}
 
 
 def published(name, counts, epoch, epochs):
-    """The probabilities of the classes, from the rules as the papers and the releases have them, class by class."""
+    """Return the class probabilities by the rules of the papers and releases, class by class."""
     if name.endswith("progressive"):
-        share = epoch / epochs
-        return [share / len(counts) + (1 - share) * count / sum(counts) for count in counts]
+        fraction = epoch / epochs
+        return [fraction / len(counts) + (1 - fraction) * count / sum(counts) for count in counts]
     weight = {
         "balance": lambda count: 1,
         "NCL balance": lambda count: 1,
@@ -40,20 +40,20 @@ def published(name, counts, epoch, epochs):
         ("reverse", [0.0260, 0.0649, 0.1299, 0.2597, 0.5195]),
     ],
 )
-def test_worked_examples_of_the_releases(name, expected):
+def test_probabilities_worked_examples(name, expected):
     assert sampler_of(*ALL[name]).probabilities(1).tolist() == pytest.approx(expected, abs=6e-5)
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("epoch", [1, 5, 10])
-def test_probabilities_are_those_of_the_rule(name, epoch):
+def test_probabilities_published_rule(name, epoch):
     expected = published(name, COUNTS, epoch, 10)
     assert sampler_of(*ALL[name]).probabilities(epoch).tolist() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("epoch", [1, 4, 10])
-def test_classes_of_100k_draws_follow_the_rule(name, epoch):
+def test_indices_class_frequencies_chi_square(name, epoch):
     images = long_tailed(MANY)
     drawn = torch.bincount(images.labels[sampler_of(*ALL[name], images=images).indices(epoch)]).numpy()
     expected = np.array(published(name, MANY, epoch, 10)) * sum(MANY)
@@ -61,16 +61,16 @@ def test_classes_of_100k_draws_follow_the_rule(name, epoch):
     assert chisquare(drawn, expected).pvalue > 1e-3
 
 
-def test_the_chi_square_test_tells_one_rule_from_another():
+def test_chi_square_distinguishes_rules():
     images = long_tailed(MANY)
-    drawn = torch.bincount(images.labels[sampler_of(*TREES["square"], images=images).indices(1)]).numpy()
+    drawn = torch.bincount(images.labels[sampler_of(*CONFIGS["square"], images=images).indices(1)]).numpy()
     for other in ("NCL square", "balance"):
         expected = np.array(published(other, MANY, 1, 10)) * sum(MANY)
         assert chisquare(drawn, expected).pvalue < 1e-9
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_images_of_a_class_come_alike_over_100k_draws_of_many_epochs(name):
+def test_indices_uniform_within_class(name):
     images = long_tailed()
     sampler = sampler_of("TRAIN.MAX_EPOCH", 572, *ALL[name], images=images)
     draws = torch.cat([sampler.indices(epoch) for epoch in range(1, 573)])
@@ -82,13 +82,13 @@ def test_the_images_of_a_class_come_alike_over_100k_draws_of_many_epochs(name):
         assert chisquare(of_class.numpy()).pvalue > 1e-3
 
 
-def test_instance_balanced_sampling_shows_classes_as_often_as_they_have_images():
+def test_instance_balanced_class_frequencies():
     images = long_tailed()
     order = sampler_of(images=images).indices(1)
     assert torch.bincount(images.labels[order]).tolist() == COUNTS
 
 
-def test_progressive_sampling_goes_from_the_images_to_the_classes_in_even_steps():
+def test_progressive_linear_interpolation():
     sampler = Progressive(long_tailed(), seed=0, epochs=10)
     steps = [sampler.probabilities(epoch) for epoch in range(11)]
     assert steps[0].tolist() == pytest.approx([count / sum(COUNTS) for count in COUNTS])
@@ -97,15 +97,15 @@ def test_progressive_sampling_goes_from_the_images_to_the_classes_in_even_steps(
         assert (after - before).tolist() == pytest.approx(((steps[10] - steps[0]) / 10).tolist())
 
 
-def test_an_exponent_of_one_and_of_zero_are_the_ends_of_square():
+def test_square_exponents_one_and_zero():
     images = long_tailed()
-    ends = [sampler_of(*TREES["square"], EXPONENT, end, images=images) for end in (1.0, 0.0)]
+    ends = [sampler_of(*CONFIGS["square"], EXPONENT, end, images=images) for end in (1.0, 0.0)]
     assert ends[0].probabilities(1).tolist() == pytest.approx([count / sum(COUNTS) for count in COUNTS])
-    assert torch.equal(ends[1].indices(1), sampler_of(*TREES["balance"], images=images).indices(1))
+    assert torch.equal(ends[1].indices(1), sampler_of(*CONFIGS["balance"], images=images).indices(1))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_an_epoch_depends_on_seed_and_epoch_alone(name):
+def test_indices_depend_only_on_seed_and_epoch(name):
     def draw(seed, epoch):
         return sampler_of(*ALL[name], "RAND_SEED", seed).indices(epoch)
 
@@ -117,7 +117,7 @@ def test_an_epoch_depends_on_seed_and_epoch_alone(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_draws_are_positions_and_as_many_as_there_are_originals(name):
+def test_indices_range_and_length(name):
     images = long_tailed(generated=[0, 0, 5, 10, 20])
     sampler = sampler_of(*ALL[name], images=images)
     order = sampler.indices(2)
@@ -127,7 +127,7 @@ def test_draws_are_positions_and_as_many_as_there_are_originals(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_generated_images_are_drawn_like_the_others_of_their_class_and_do_not_change_the_classes(name):
+def test_generated_images_drawn_uniformly_within_class(name):
     generated = [0, 60, 80, 90, 95]
     images = long_tailed(generated=generated)
     sampler = sampler_of("TRAIN.MAX_EPOCH", 572, *ALL[name], images=images)
@@ -141,15 +141,15 @@ def test_generated_images_are_drawn_like_the_others_of_their_class_and_do_not_ch
         assert chisquare(of_class.numpy()).pvalue > 1e-3
 
 
-def test_instance_balanced_sampling_never_shows_generated_images():
+def test_instance_balanced_never_draws_generated_images():
     images = long_tailed(generated=[0, 0, 5, 10, 20])
     assert sorted(sampler_of(images=images).indices(1).tolist()) == list(range(sum(COUNTS)))
 
 
 @pytest.mark.parametrize("exponent", [-1.0, 0.0, 0.5])
-def test_a_class_without_images_is_never_drawn(exponent):
+def test_class_without_images_never_drawn(exponent):
     images = long_tailed([6, 0, 3, 0])
-    sampler = PowerWeighted(images, 0, exponent)
+    sampler = PowerWeighted(images, 0, exponent=exponent)
     assert sampler.probabilities(1)[[1, 3]].tolist() == [0, 0]
     drawn = torch.cat([sampler.indices(epoch) for epoch in range(200)])
     assert set(images.labels[drawn].tolist()) == {0, 2}

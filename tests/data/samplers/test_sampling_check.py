@@ -1,5 +1,5 @@
 import pytest
-from long_tailed_sets import REVERSE, TREES
+from long_tailed_sets import CONFIGS, REVERSE
 
 from longtail.config import load_config
 from longtail.data.samplers import check_sampling
@@ -9,14 +9,14 @@ DRS = ("TRAIN.TWO_STAGE.DRS", True)
 
 
 @pytest.mark.parametrize("method", ["default", "mix_up", "multi_network_default"])
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("deferral", [(), DRS])
-def test_weighted_samplers_go_with_every_method_and_can_be_deferred(method, name, deferral):
-    check_sampling(load_config(None, ["TRAIN.COMBINER.TYPE", method, *TREES[name], *deferral]))
+def test_check_sampling_weighted_samplers(method, name, deferral):
+    check_sampling(load_config(None, ["TRAIN.COMBINER.TYPE", method, *CONFIGS[name], *deferral]))
 
 
 @pytest.mark.parametrize("method", ["default", "plain", "bbn_mix", "bbn_mixup"])
-def test_pairs_go_with_the_methods_that_take_them(method):
+def test_check_sampling_bbn_sampler(method):
     check_sampling(load_config(None, ["TRAIN.COMBINER.TYPE", method, *REVERSE]))
 
 
@@ -34,6 +34,6 @@ def test_pairs_go_with_the_methods_that_take_them(method):
         ),
     ],
 )
-def test_samplers_that_would_be_ignored_are_refused(overrides, message):
+def test_check_sampling_invalid(overrides, message):
     with pytest.raises(UserError, match=message):
         check_sampling(load_config(None, overrides))

@@ -163,9 +163,10 @@ DATA: Keys = {
         (0.08, 1.0),
         "Smallest and largest area of the crop, as a fraction of the image's.",
         items="float",
-        low=0,
+        positive=True,
         high=1,
         length=2,
+        rising=True,
     ),
     "TRANSFORMS.PROCESS_DETAIL.RANDOM_RESIZED_CROP.RATIO": Key(
         (0.75, 1.333333333),
@@ -174,5 +175,6 @@ DATA: Keys = {
         low=0.01,
         high=100,
         length=2,
+        rising=True,
     ),
 }

@@ -129,6 +129,15 @@ NETWORK: Keys = {
         False,
         "Take the backbones of PRETRAINED_MODEL and start with new heads.",
     ),
+    "NETWORK.MIN_LOADED": Key(
+        0.5,
+        "Least share of the network's parameters that a weights file must fill (heads that start from scratch are not "
+        "counted); less is refused as another architecture. 0 takes what fits.",
+        low=0,
+        high=1,
+        result=False,
+        ours=True,
+    ),
     "NETWORK.MOCO": Key(
         False,
         "Add projection heads, a momentum encoder and queues; for training methods that contrast with them.",

@@ -78,6 +78,23 @@ TRAINING: Keys = {
         result=False,
         ours=True,
     ),
+    "TRAIN.PEER_TIMEOUT": Key(
+        10.0,
+        "Minutes after which a process that does not answer ends the others; raise it for disks on which one process "
+        "may wait longer than the others.",
+        low=0.05,
+        high=1e5,
+        result=False,
+        ours=True,
+    ),
+    "TRAIN.LOADER_TIMEOUT": Key(
+        5.0,
+        "Minutes after which a batch that does not come ends the run: dead workers, a lost network disk.",
+        low=0.05,
+        high=1e5,
+        result=False,
+        ours=True,
+    ),
     "TRAIN.TENSORBOARD.ENABLE": Key(
         True,
         "Write curves for TensorBoard into the run directory.",
@@ -231,6 +248,7 @@ TRAINING: Keys = {
         items="int",
         low=0,
         high=_EPOCHS,
+        rising=True,
     ),
     "TRAIN.LR_SCHEDULER.LR_FACTOR": Key(
         0.1,

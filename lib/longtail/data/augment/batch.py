@@ -1,18 +1,18 @@
-"""What every batched image operation needs: checks, per-image numbers, whole-number pixels, random draws."""
+"""Helpers of the batched image operations: checks, per-image parameters, rounding to pixels, random draws."""
 
 import torch
 from torch import Tensor
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse anything but a batch of uint8 colour images.
+    """Check that images are a batch of uint8 color images.
 
     Args:
-        images: what should be uint8 (N, 3, H, W).
+        images: Images, (N, 3, H, W) uint8.
 
     Raises:
-        TypeError: not a tensor, or not uint8.
-        ValueError: not of shape (N, 3, H, W).
+        TypeError: The images are not a tensor, or not uint8.
+        ValueError: The images do not have shape (N, 3, H, W).
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor, got {type(images).__name__}")
@@ -22,58 +22,58 @@ def check_images(images: Tensor) -> None:
         raise ValueError(f"images must have shape (N, 3, H, W), got {tuple(images.shape)}")
 
 
-def per_image(values: Tensor, images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return one number per image in a shape that meets the pixels.
+def per_image(values: Tensor, images: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """Return one value per image in a shape that broadcasts over its pixels.
 
     Args:
-        values: (N,) on any device.
-        images: (N, 3, H, W).
-        dtype: type of the result.
+        values: Values, (N,), on any device.
+        images: Images, (N, 3, H, W).
+        dtype: Type of the result.
 
     Returns:
-        (N, 1, 1, 1) on the device of the images.
+        The values, (N, 1, 1, 1), on the device of the images.
     """
     return values.to(dtype).to(images.device).view(-1, 1, 1, 1)
 
 
 def to_pixels(values: Tensor) -> Tensor:
-    """Clip to 0..255 and drop the fraction, as Pillow does; changes `values`.
+    """Clip to 0..255 and truncate, as Pillow does; modifies `values` in place.
 
     Args:
-        values: floating point pixels of any shape.
+        values: Floating point pixels of any shape.
 
     Returns:
-        uint8 of the same shape.
+        Pixels of the same shape, uint8.
     """
-    # Two steps, because the direct conversion from floating point to uint8 is not vectorised on CPUs.
+    # Two steps, because the direct conversion from floating point to uint8 is not vectorized on CPUs.
     return values.clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
 
-def uniform(shape: tuple[int, ...], generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Draw float64 numbers from U(low, high) on the generator's device.
+def uniform(shape: tuple[int, ...], *, generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Draw float64 numbers from U(low, high) on the device of the generator.
 
     Args:
-        shape: of the result.
-        generator: the only source of randomness.
-        low: lower end.
-        high: upper end.
+        shape: Shape of the result.
+        generator: Source of all randomness.
+        low: Lower bound.
+        high: Upper bound.
 
     Returns:
-        float64 tensor of that shape.
+        A float64 tensor of this shape.
     """
     draws = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
     return draws * (high - low) + low
 
 
-def integers(high: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draw whole numbers from 0..high-1 on the generator's device.
+def integers(high: int, shape: tuple[int, ...], *, generator: torch.Generator) -> Tensor:
+    """Draw integers from 0..high-1 on the device of the generator.
 
     Args:
-        high: one more than the largest number.
-        shape: of the result.
-        generator: the only source of randomness.
+        high: Exclusive upper bound.
+        shape: Shape of the result.
+        generator: Source of all randomness.
 
     Returns:
-        int64 tensor of that shape.
+        An int64 tensor of this shape.
     """
     return torch.randint(high, shape, generator=generator, device=generator.device)

@@ -1,7 +1,7 @@
-"""Operations that move pixels, on whole batches, equal to Pillow's bit for bit.
+"""Geometric operations on whole batches, bit-identical to Pillow's.
 
-Every function takes uint8 images (N, 3, H, W), leaves them alone and returns new ones; parameters hold one
-number per image, on any device.
+Every function takes images (N, 3, H, W) uint8 and returns new images; the input is not modified. Parameters have one
+value per image and may be on any device.
 """
 
 import math
@@ -11,88 +11,90 @@ from torch import Tensor
 
 from longtail.data.augment.batch import per_image, to_pixels
 
-_FIXED = 65536  # Pillow's nearest-neighbour affine transform counts in 1/65536 of a pixel
+_FIXED = 65536  # Pillow's nearest-neighbor affine transform uses fixed-point coordinates of 1/65536 pixel
 
 
 def window(
-    images: Tensor, tops: Tensor, lefts: Tensor, size: tuple[int, int], reach: tuple[int, int], fill: int = 0
+    images: Tensor, *, tops: Tensor, lefts: Tensor, size: tuple[int, int], reach: tuple[int, int], fill: int = 0
 ) -> Tensor:
-    """Cut one window out of each image; what lies outside the image is filled.
+    """Crop one window out of each image; the outside of the image is filled.
 
     Args:
-        images: uint8 (N, 3, H, W).
-        tops: (N,) whole numbers, the first row of each window; may be negative.
-        lefts: (N,) whole numbers, the first column.
-        size: height and width of the windows in pixels.
-        reach: how many rows and columns at most a window sticks out of its image on any side.
-        fill: value outside the image.
+        images: Images, (N, 3, H, W) uint8.
+        tops: First row of each window, (N,), integers; may be negative.
+        lefts: First column of each window, (N,), integers; may be negative.
+        size: Height and width of the windows in pixels.
+        reach: Maximum number of rows and columns by which a window extends beyond its image on any side.
+        fill: Value outside the image.
 
     Returns:
-        uint8 (N, 3, *size).
+        Windows, (N, 3, *size) uint8.
     """
     count, channels, height, width = images.shape
-    (rows, columns), (above, beside) = size, reach
-    tall, wide = height + 2 * above, width + 2 * beside
-    padded = images.new_full((count, channels, tall, wide), fill)
-    padded[:, :, above : above + height, beside : beside + width] = images
-    # Each row of a window is a run of memory, so one gather of overlapping runs cuts all windows at once.
+    (rows, columns), (pad_rows, pad_columns) = size, reach
+    padded_height, padded_width = height + 2 * pad_rows, width + 2 * pad_columns
+    padded = images.new_full((count, channels, padded_height, padded_width), fill)
+    padded[:, :, pad_rows : pad_rows + height, pad_columns : pad_columns + width] = images
+    # Each row of a window is contiguous in memory, so one gather of overlapping rows crops all windows at once.
     runs = padded.as_strided((max(padded.numel() - columns + 1, 0), columns), (1, 1))
     device = images.device
-    plane = torch.arange(count * channels, device=device).view(count, channels, 1) * tall
-    corner = (plane + (tops.to(device) + above).view(-1, 1, 1)) * wide + (lefts.to(device) + beside).view(-1, 1, 1)
-    starts = corner + torch.arange(rows, device=device) * wide
+    plane = torch.arange(count * channels, device=device).view(count, channels, 1) * padded_height
+    top = plane + (tops.to(device) + pad_rows).view(-1, 1, 1)
+    corner = top * padded_width + (lefts.to(device) + pad_columns).view(-1, 1, 1)
+    starts = corner + torch.arange(rows, device=device) * padded_width
     return runs.index_select(0, starts.view(-1)).view(count, channels, rows, columns)
 
 
-def flip(images: Tensor, chosen: Tensor, dim: int = -1) -> Tensor:
-    """Mirror the chosen images.
+def flip(images: Tensor, chosen: Tensor, *, dim: int = -1) -> Tensor:
+    """Flip the chosen images.
 
     Args:
-        images: uint8 (N, 3, H, W).
-        chosen: bool (N,).
-        dim: -1 swaps left and right, -2 swaps top and bottom.
+        images: Images, (N, 3, H, W) uint8.
+        chosen: Images to flip, (N,) bool.
+        dim: -1 flips horizontally, -2 vertically.
 
     Returns:
-        uint8 (N, 3, H, W).
+        New images, (N, 3, H, W) uint8.
     """
-    # Selecting by bits costs a fraction of torch.where or an indexed copy.
-    mask = per_image(chosen, images, torch.uint8) * 255
+    # Selecting with a bit mask is much faster than torch.where or an indexed copy.
+    mask = per_image(chosen, images, dtype=torch.uint8) * 255
     return images.flip(dim).bitwise_xor_(images).bitwise_and_(mask).bitwise_xor_(images)
 
 
-def translate(images: Tensor, shifts: Tensor, dim: int, fill: int = 128) -> Tensor:
-    """Sample each image `shifts` pixels further on, nearest neighbour (Pillow's AFFINE with only an offset).
+def translate(images: Tensor, shifts: Tensor, *, dim: int, fill: int = 128) -> Tensor:
+    """Translate each image, with nearest-neighbor sampling (Pillow's AFFINE with only an offset).
 
     Args:
-        images: uint8 (N, 3, H, W).
-        shifts: (N,) in pixels, fractions allowed; positive moves the content left or up.
-        dim: -1 moves along the rows, -2 along the columns.
-        fill: value where the source lies outside.
+        images: Images, (N, 3, H, W) uint8.
+        shifts: Offset of the sampled position in pixels, (N,), may be fractional; positive moves the content left or
+            up.
+        dim: -1 translates horizontally, -2 vertically.
+        fill: Value outside the image.
 
     Returns:
-        uint8 (N, 3, H, W).
+        New images, (N, 3, H, W) uint8.
     """
     height, width = images.shape[2:]
     side = images.shape[dim]
-    # Pillow floors x + 0.5 + shift; x is whole, so the image moves by a whole number of pixels.
+    # Pillow floors x + 0.5 + shift; x is an integer, so the image moves by whole pixels.
     steps = (shifts.double() + 0.5).floor().long().clamp(-side, side)
     reach = int(steps.abs().max()) if len(steps) else 0
-    none = torch.zeros_like(steps)
+    zeros = torch.zeros_like(steps)
     if dim == -1:
-        return window(images, none, steps, (height, width), (0, reach), fill)
-    return window(images, steps, none, (height, width), (reach, 0), fill)
+        return window(images, tops=zeros, lefts=steps, size=(height, width), reach=(0, reach), fill=fill)
+    return window(images, tops=steps, lefts=zeros, size=(height, width), reach=(reach, 0), fill=fill)
 
 
-def rotate(images: Tensor, angles: Tensor, fill: int = 128) -> Tensor:
-    """Turn each image counter-clockwise about its centre, nearest neighbour, at unchanged size.
+def rotate(images: Tensor, angles: Tensor, *, fill: int = 128) -> Tensor:
+    """Rotate each image counter-clockwise about its center, with nearest-neighbor sampling and unchanged size.
 
     Args:
-        images: uint8 (N, 3, H, W).
-        angles: (N,) in degrees.
-        fill: value of the corners that come in from outside.
+        images: Images, (N, 3, H, W) uint8.
+        angles: Angles in degrees, (N,).
+        fill: Value outside the image.
 
     Returns:
-        uint8 (N, 3, H, W).
+        New images, (N, 3, H, W) uint8.
     """
     height, width = images.shape[2:]
     radians = -angles.double() * (math.pi / 180)
@@ -109,54 +111,54 @@ def rotate(images: Tensor, angles: Tensor, fill: int = 128) -> Tensor:
     rows = (d * x + e * y + f) >> 16
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     source = rows.clamp_(0, height - 1) * width + columns.clamp_(0, width - 1)
-    return _fill_outside(_pick(images, source), inside, fill)
+    return _fill_outside(_pick(images, source), inside, fill=fill)
 
 
-def shear(images: Tensor, slopes: Tensor, dim: int, fill: int = 128) -> Tensor:
-    """Slide each row (or column) in proportion to its place, with Pillow's bicubic interpolation (a = -1).
+def shear(images: Tensor, slopes: Tensor, *, dim: int, fill: int = 128) -> Tensor:
+    """Shear each image, with Pillow's bicubic interpolation (a = -1).
 
     Args:
-        images: uint8 (N, 3, H, W).
-        slopes: (N,) in pixels per pixel; positive moves the content of later rows left, of later columns up.
-        dim: -1 slides rows along x, -2 slides columns along y.
-        fill: value where the source lies outside.
+        images: Images, (N, 3, H, W) uint8.
+        slopes: Slopes in pixels per pixel, (N,); positive moves the content of later rows left, of later columns up.
+        dim: -1 shifts rows along x, -2 shifts columns along y.
+        fill: Value outside the image.
 
     Returns:
-        uint8 (N, 3, H, W).
+        New images, (N, 3, H, W) uint8.
     """
     height, width = images.shape[2:]
     x = torch.arange(width, device=images.device)
     y = torch.arange(height, device=images.device)[:, None]
     along, across, side, stride = (x, y, width, 1) if dim == -1 else (y, x, height, width)
-    place = slopes.double().to(images.device).view(-1, 1, 1) * (across + 0.5) + (along + 0.5)
-    inside = (place >= 0) & (place < side)
-    place.sub_(0.5)
-    whole = place.floor()
-    fraction = place.sub_(whole)[:, None]
+    position = slopes.double().to(images.device).view(-1, 1, 1) * (across + 0.5) + (along + 0.5)
+    inside = (position >= 0) & (position < side)
+    position.sub_(0.5)
+    whole = position.floor()
+    fraction = position.sub_(whole)[:, None]
     first = whole.long() - 1
     v1, v2, v3, v4 = (
         _pick(images, (first + tap).clamp_(0, side - 1) * stride + across * (width if dim == -1 else 1)).double()
         for tap in range(4)
     )
-    # Float64 and this nesting, as in Pillow: the result is cut off, so the last bit can decide a grey level.
+    # Float64 and this order of operations, as in Pillow: the result is truncated, so the last bit can matter.
     value = v2 - v1 + v4 - v3
     value.mul_(fraction).add_(2 * (v1 - v2) + v3 - v4)
     value.mul_(fraction).add_(v3 - v1)
     value.mul_(fraction).add_(v2)
-    return _fill_outside(to_pixels(value), inside, fill)
+    return _fill_outside(to_pixels(value), inside, fill=fill)
 
 
-def cutout(images: Tensor, rows: Tensor, columns: Tensor, length: int) -> Tensor:
-    """Blacken a square around each centre, clipped at the border (arXiv 1708.04552).
+def cutout(images: Tensor, *, rows: Tensor, columns: Tensor, length: int) -> Tensor:
+    """Set one square per image to black, clipped at the border (DeVries and Taylor, arXiv 1708.04552).
 
     Args:
-        images: uint8 (N, 3, H, W).
-        rows: (N,) whole numbers, row of each centre.
-        columns: (N,) whole numbers, column of each centre.
-        length: side of the square in pixels, even; it covers centre - length/2 up to centre + length/2 - 1.
+        images: Images, (N, 3, H, W) uint8.
+        rows: Row of each center, (N,), integers.
+        columns: Column of each center, (N,), integers.
+        length: Side of the square in pixels, even; it covers center - length/2 to center + length/2 - 1.
 
     Returns:
-        uint8 (N, 3, H, W).
+        New images, (N, 3, H, W) uint8.
     """
     half = length // 2
     y = torch.arange(images.shape[2], device=images.device) - rows.to(images.device)[:, None]
@@ -166,12 +168,12 @@ def cutout(images: Tensor, rows: Tensor, columns: Tensor, length: int) -> Tensor
 
 
 def _pick(images: Tensor, source: Tensor) -> Tensor:
-    """Return the pixels at flat places `source` (N, H, W) of each (N, 3, H, W) image."""
-    places = source.flatten(1)[:, None].expand(-1, images.shape[1], -1)
-    return images.flatten(2).gather(2, places).view(images.shape)
+    """Return the pixels of images (N, 3, H, W) at the flat indices `source` (N, H, W)."""
+    indices = source.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+    return images.flatten(2).gather(2, indices).view(images.shape)
 
 
-def _fill_outside(images: Tensor, inside: Tensor, fill: int) -> Tensor:
-    """Put `fill` wherever `inside` (N, H, W) is false."""
+def _fill_outside(images: Tensor, inside: Tensor, *, fill: int) -> Tensor:
+    """Set pixels to `fill` where `inside` (N, H, W) is false."""
     keep = inside[:, None].to(torch.uint8)
     return images * keep + (1 - keep) * fill

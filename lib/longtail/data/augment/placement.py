@@ -1,4 +1,4 @@
-"""Where a view lies in its image, and what was seen in the view brought back to the image's pixels."""
+"""The position of a view in its image, and resampling of a map of the view to the pixels of the image."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ from longtail.errors import UserError
 
 
 class Axis(NamedTuple):
-    """One axis of a view: the point at v pixels from its edge is scale * v + offset pixels from the image's edge.
+    """One axis of a view: a point v pixels from its edge is scale * v + offset pixels from the edge of the image.
 
     Attributes:
-        length: of the view in pixels.
-        scale: pixels of the image per pixel of the view.
-        offset: pixels of the image.
+        length: Length of the view in pixels.
+        scale: Pixels of the image per pixel of the view.
+        offset: Offset of the view in pixels of the image.
     """
 
     length: int
@@ -24,28 +24,28 @@ class Axis(NamedTuple):
     offset: float = 0.0
 
     def resized(self, length: int) -> "Axis":
-        """Return the axis after resizing to `length`."""
+        """Return the axis after resizing to `length` pixels."""
         return Axis(length, self.scale * self.length / length, self.offset)
 
     def cropped(self, start: int, length: int) -> "Axis":
-        """Return the axis of the piece of `length` that begins at `start`."""
+        """Return the axis after cropping `length` pixels from `start`."""
         return Axis(length, self.scale, self.offset + self.scale * start)
 
 
-def place(policy: Policy, rows: Axis, columns: Axis) -> tuple[Axis, Axis]:
-    """Return rows and columns of the view that a policy without random numbers makes of an image.
+def view_axes(policy: Policy, *, rows: Axis, columns: Axis) -> tuple[Axis, Axis]:
+    """Return the vertical and horizontal axis of the view that a deterministic policy returns.
 
     Args:
-        policy: of resizing and central cropping.
-        rows: of the image.
-        columns: of the image.
+        policy: Policy of resizing and center cropping.
+        rows: Vertical axis of the image.
+        columns: Horizontal axis of the image.
 
     Raises:
-        UserError: a step is of another kind.
+        UserError: The policy contains another step.
     """
     if isinstance(policy, Chain):
         for step in policy.steps:
-            rows, columns = place(step, rows, columns)
+            rows, columns = view_axes(step, rows=rows, columns=columns)
         return rows, columns
     if isinstance(policy, ResizeTo):
         return rows.resized(policy.size[0]), columns.resized(policy.size[1])
@@ -56,26 +56,28 @@ def place(policy: Policy, rows: Axis, columns: Axis) -> tuple[Axis, Axis]:
         top, left = policy.corner(rows.length, columns.length)
         return rows.cropped(top, policy.size[0]), columns.cropped(left, policy.size[1])
     allowed = "normal_resize, shorter_resize_for_crop, center_crop"
-    raise UserError(f"a view of {type(policy).__name__} cannot be found in its image; allowed: {allowed}")
+    raise UserError(f"the position of a view of {type(policy).__name__} in its image is not known; allowed: {allowed}")
 
 
-def bring_back(seen: Tensor, rows: Axis, columns: Axis, size: tuple[int, int]) -> Tensor:
-    """Return a map of a view as a map of its image, bilinear; outside of the view the nearest value holds.
+def map_to_image(view_map: Tensor, *, rows: Axis, columns: Axis, size: tuple[int, int]) -> Tensor:
+    """Resample a map of a view to its image, bilinearly; outside the view, the nearest value is used.
 
     Args:
-        seen: (h, w), of any resolution, that covers the view.
-        rows: of the view.
-        columns: of the view.
-        size: height and width of the image.
+        view_map: Map that covers the view, (h, w), of any resolution.
+        rows: Vertical axis of the view.
+        columns: Horizontal axis of the view.
+        size: Height and width of the image.
 
     Returns:
-        (*size).
+        Map of the image, (*size).
     """
-    return _weights(rows, seen.shape[0], size[0]) @ seen @ _weights(columns, seen.shape[1], size[1]).T
+    row_weights = _weights(rows, view_map.shape[0], pixels=size[0])
+    column_weights = _weights(columns, view_map.shape[1], pixels=size[1])
+    return row_weights @ view_map @ column_weights.T
 
 
-def _weights(axis: Axis, cells: int, pixels: int) -> Tensor:
-    """Return how much each of the cells over a view counts at each pixel of the image, (pixels, cells)."""
-    middles = (torch.arange(pixels) + 0.5 - axis.offset) / axis.scale
-    where = (middles * (cells / axis.length) - 0.5).clamp(0, cells - 1)
-    return (1 - (where[:, None] - torch.arange(cells)).abs()).clamp_min(0)
+def _weights(axis: Axis, cells: int, *, pixels: int) -> Tensor:
+    """Return the weight of each cell of the view at each pixel of the image, (pixels, cells)."""
+    centers = (torch.arange(pixels) + 0.5 - axis.offset) / axis.scale
+    positions = (centers * (cells / axis.length) - 0.5).clamp(0, cells - 1)
+    return (1 - (positions[:, None] - torch.arange(cells)).abs()).clamp_min(0)

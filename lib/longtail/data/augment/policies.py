@@ -1,123 +1,128 @@
-"""The augmentation policies that a configuration can name."""
+"""Augmentation policies by name."""
 
 from collections.abc import Callable
-from typing import Any
+
+from yacs.config import CfgNode
 
 from longtail.data.augment.autoaugment import AutoAugment
 from longtail.data.augment.randaugment import RandAugment
-from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrey, RandomResizedCrop
+from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrayscale, RandomResizedCrop
 from longtail.data.augment.steps import Chain, Cutout, Policy, RandomCrop, RandomFlip
 from longtail.data.augment.transforms import RandomResizedCropTo, build_transforms
 from longtail.registry import Registry
 
-POLICIES: Registry[Callable[[Any], Policy]] = Registry("augmentation policy")
+POLICIES: Registry[Callable[[CfgNode], Policy]] = Registry("augmentation policy")
 
 
-def build_policy(name: str, cfg: Any) -> Policy:
+def build_policy(name: str, cfg: CfgNode) -> Policy:
     """Return the policy called `name`.
 
     Args:
-        name: an entry of `POLICIES`.
-        cfg: the configuration tree.
+        name: A name in `POLICIES`.
+        cfg: Config.
 
     Returns:
-        A callable (images uint8 (N, 3, H, W), generator) -> images uint8 (N, 3, S, S).
+        A callable (images, generator) -> images, from (N, 3, H, W) uint8 to (N, 3, S, S) uint8.
 
     Raises:
-        UserError: there is no such policy.
+        UserError: The policy is unknown.
     """
     return POLICIES.get(name)(cfg)
 
 
-def evaluation_transforms(cfg: Any) -> Policy:
-    """Return the policy that `TRANSFORMS.TEST_TRANSFORMS` lists.
+def evaluation_transforms(cfg: CfgNode) -> Policy:
+    """Return the policy of `TRANSFORMS.TEST_TRANSFORMS`.
 
     Args:
-        cfg: the configuration tree.
+        cfg: Config.
 
     Returns:
-        A policy; with the released lists it draws no random numbers.
+        A policy; with the released lists it is deterministic.
 
     Raises:
-        UserError: a name is unknown.
+        UserError: A transform is unknown.
     """
     return build_transforms(cfg.TRANSFORMS.TEST_TRANSFORMS, cfg)
 
 
-def _crop(cfg: Any) -> RandomCrop:
+def _crop(cfg: CfgNode) -> RandomCrop:
     return RandomCrop(int(cfg.TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING))
 
 
 @POLICIES.register("none")
-def none(cfg: Any) -> Policy:
-    """Build the policy that changes nothing."""
+def none(cfg: CfgNode) -> Policy:
+    """Build the policy that leaves images unchanged."""
     return Chain(())
 
 
 @POLICIES.register("crop")
-def crop(cfg: Any) -> Policy:
-    """Build: random crop after zero padding, at the images' own size."""
+def crop(cfg: CfgNode) -> Policy:
+    """Build random crops of the original size after zero padding."""
     return Chain([_crop(cfg)])
 
 
 @POLICIES.register("crop_flip")
-def crop_flip(cfg: Any) -> Policy:
-    """Build Bag of Tricks' CIFAR policy: crop, flip 0.5."""
+def crop_flip(cfg: CfgNode) -> Policy:
+    """Build the CIFAR policy of Bag of Tricks: crop, flip with probability 0.5."""
     return Chain([_crop(cfg), RandomFlip(0.5)])
 
 
 @POLICIES.register("autoaugment")
-def autoaugment(cfg: Any) -> Policy:
-    """Build NCL's CIFAR policy: crop, flip 0.5, AutoAugment for CIFAR-10, Cutout of one 16 pixel square."""
+def autoaugment(cfg: CfgNode) -> Policy:
+    """Build the CIFAR policy of NCL: crop, flip, AutoAugment for CIFAR-10, Cutout of one 16-pixel square."""
     return Chain([_crop(cfg), RandomFlip(0.5), AutoAugment(), Cutout(16)])
 
 
 @POLICIES.register("simclr")
-def simclr(cfg: Any) -> Policy:
-    """Build NCL's contrastive CIFAR policy: resized crop, flip, colour jitter, grey, blur."""
+def simclr(cfg: CfgNode) -> Policy:
+    """Build the contrastive CIFAR policy of NCL: resized crop, flip, color jitter, grayscale, blur."""
     return Chain(
         [
-            RandomResizedCrop((0.2, 1.0)),
+            RandomResizedCrop(scale=(0.2, 1.0)),
             RandomFlip(0.5),
-            ColorJitter(0.4, 0.4, 0.4, 0.1, chance=0.8),
-            RandomGrey(0.2),
-            RandomBlur(0.5, (0.1, 2.0)),
+            ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+            RandomGrayscale(0.2),
+            RandomBlur(0.5, radius=(0.1, 2.0)),
         ]
     )
 
 
-def _resized_crop(cfg: Any) -> RandomResizedCropTo:
+def _jitter() -> ColorJitter:
+    return ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
+
+
+def _resized_crop(cfg: CfgNode) -> RandomResizedCropTo:
     height, width = cfg.INPUT_SIZE
     return RandomResizedCropTo((int(height), int(width)), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
 
 
 @POLICIES.register("randaugment")
-def randaugment(cfg: Any) -> Policy:
-    """Build NCL's policy for ImageNet-LT and iNaturalist: resized crop to INPUT_SIZE, flip, jitter, RandAugment."""
-    return Chain([_resized_crop(cfg), RandomFlip(0.5), ColorJitter(0.4, 0.4, 0.4), RandAugment()])
+def randaugment(cfg: CfgNode) -> Policy:
+    """Build the ImageNet-LT and iNaturalist policy of NCL: resized crop to INPUT_SIZE, flip, jitter, RandAugment."""
+    return Chain([_resized_crop(cfg), RandomFlip(0.5), _jitter(), RandAugment()])
 
 
 @POLICIES.register("regular")
-def regular(cfg: Any) -> Policy:
-    """Build NCL's plain policy for large images: resized crop to INPUT_SIZE, flip 0.5, jitter."""
-    return Chain([_resized_crop(cfg), RandomFlip(0.5), ColorJitter(0.4, 0.4, 0.4)])
+def regular(cfg: CfgNode) -> Policy:
+    """Build the standard policy of NCL for large images: resized crop to INPUT_SIZE, flip, jitter."""
+    return Chain([_resized_crop(cfg), RandomFlip(0.5), _jitter()])
 
 
 @POLICIES.register("simclr_imagenet")
-def simclr_imagenet(cfg: Any) -> Policy:
-    """Build NCL's policy for Places-LT: resized crop to INPUT_SIZE, jitter, grey, blur, flip 0.5."""
+def simclr_imagenet(cfg: CfgNode) -> Policy:
+    """Build the Places-LT policy of NCL: resized crop to INPUT_SIZE, jitter, grayscale, blur, flip."""
     return Chain(
         [
             _resized_crop(cfg),
-            ColorJitter(0.4, 0.4, 0.4),
-            RandomGrey(0.2),
-            RandomBlur(0.5, (0.1, 2.0)),
+            _jitter(),
+            RandomGrayscale(0.2),
+            RandomBlur(0.5, radius=(0.1, 2.0)),
             RandomFlip(0.5),
         ]
     )
 
 
 @POLICIES.register("transforms")
-def transforms(cfg: Any) -> Policy:
-    """Build the list that `TRANSFORMS.TRAIN_TRANSFORMS` names."""
+def transforms(cfg: CfgNode) -> Policy:
+    """Build the policy of `TRANSFORMS.TRAIN_TRANSFORMS`."""
     return build_transforms(cfg.TRANSFORMS.TRAIN_TRANSFORMS, cfg)

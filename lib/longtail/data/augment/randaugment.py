@@ -1,19 +1,19 @@
-"""RandAugment (Cubuk et al., arXiv 1909.13719) as timm's `rand-n2-m10-mstd0.5`, which NCL uses for large images.
+"""RandAugment (Cubuk et al., arXiv 1909.13719) as in timm's `rand-n2-m10-mstd0.5`, which NCL uses for large images.
 
-Two operations are drawn from fifteen for each image, uniformly and with replacement; each is left out with chance 0.5.
-Its magnitude is M = clip(Gauss(10, 0.5), 0, 10), L = M / 10. timm's conventions, in which a larger M is not always a
+Two operations are drawn from fifteen for each image, uniformly and with replacement; each is skipped with probability
+0.5. Its magnitude is M = clip(Gauss(10, 0.5), 0, 10), L = M / 10. By timm's conventions, a larger M is not always a
 stronger change:
 
-- Rotate: +-30 L degrees; shear: slope +-0.3 L; translate: +-0.45 L of the side; the sign is fair. What comes in from
-  outside is (124, 116, 104), the rounded mean of ImageNet; bilinear or bicubic, drawn for each call.
-- Colour, contrast, brightness, sharpness: factor 0.1 + 1.8 L, so that nearly all images are enhanced.
-- Posterize keeps int(4 L) bits; solarize inverts values from int(256 L) on, nothing at M = 10; SolarizeAdd adds
+- Rotate: +-30 L degrees; shear: slope +-0.3 L; translate: +-0.45 L of the side; both signs are equally likely. The
+  outside is filled with (124, 116, 104), the rounded mean of ImageNet; bilinear or bicubic, drawn for each call.
+- Color, contrast, brightness, sharpness: factor 0.1 + 1.8 L, so that nearly all images are enhanced.
+- Posterize keeps int(4 L) bits; solarize inverts values of at least int(256 L), none at M = 10; SolarizeAdd adds
   int(110 L) to values below 128.
 - Autocontrast, equalize, invert: Pillow's, without a magnitude.
 
-The operations run in Pillow, image by image: large images come one at a time from the worker processes, and timm's own
-arithmetic is Pillow's. Only images for which an operation is drawn are converted. All random numbers come from one
-generator and are drawn before the first pixel is touched.
+The operations run in Pillow, image by image: the worker processes augment large images one at a time, and timm itself
+uses Pillow. Only images with at least one operation are converted. All random numbers come from one generator and are
+drawn before any pixel is processed.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from longtail.data.augment.batch import check_images, integers, uniform
 FILL = (124, 116, 104)  # round(255 * ImageNet's mean)
 _RESAMPLING = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 
-# image, level L in 0..1 (geometric operations: with its sign), resampling -> image
+# (image, level L in 0..1, signed for geometric operations, resampling) -> image
 Operation = Callable[[Image.Image, float, Image.Resampling], Image.Image]
 
 
@@ -73,12 +73,12 @@ SIGNED = {"Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel"}
 
 
 class Draws(NamedTuple):
-    """What happens to N images, `count` operations each, all of shape (N, count) on the CPU.
+    """The operations drawn for N images, all of shape (N, num_ops) and on the CPU.
 
     Attributes:
-        codes: places in `OPERATIONS`, -1 for nothing.
-        levels: L float64, with a sign for the operations that take one.
-        resampling: 0 bilinear, 1 bicubic.
+        codes: Indices into `OPERATIONS`, -1 for no operation.
+        levels: Levels L, float64, signed for the operations that take a sign.
+        resampling: 0: bilinear, 1: bicubic.
     """
 
     codes: Tensor
@@ -87,41 +87,41 @@ class Draws(NamedTuple):
 
 
 class RandAugment:
-    """Apply randomly drawn operations to each image; the module tells which.
+    """Applies randomly drawn operations to each image; see the module.
 
     Args:
-        count: n, operations drawn for each image.
-        magnitude: mean of M, 0..10.
-        deviation: of M.
-        chance: of an operation being carried out.
+        num_ops: Number of operations drawn per image.
+        magnitude: Mean of the magnitude M, in 0..10.
+        std: Standard deviation of the magnitude M.
+        p: Probability that a drawn operation is applied.
     """
 
-    def __init__(self, count: int = 2, magnitude: float = 10.0, deviation: float = 0.5, chance: float = 0.5) -> None:
-        self.count = count
+    def __init__(self, num_ops: int = 2, magnitude: float = 10.0, *, std: float = 0.5, p: float = 0.5) -> None:
+        self.num_ops = num_ops
         self.magnitude = magnitude
-        self.deviation = deviation
-        self.chance = chance
+        self.std = std
+        self.p = p
         self._signed = torch.tensor([name in SIGNED for name in OPERATIONS])
 
-    def draw(self, images: int, generator: torch.Generator) -> Draws:
-        """Draw what happens to a number of images."""
-        shape = (images, self.count)
-        codes = integers(len(_CALLS), shape, generator).cpu()
-        fires = uniform(shape, generator).cpu() < self.chance
+    def draw(self, count: int, generator: torch.Generator) -> Draws:
+        """Draw the operations of a number of images."""
+        shape = (count, self.num_ops)
+        codes = integers(len(_CALLS), shape, generator=generator).cpu()
+        applied = uniform(shape, generator=generator).cpu() < self.p
         normal = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64).cpu()
-        levels = (self.magnitude + self.deviation * normal).clamp_(0, 10) / 10
-        signs = integers(2, shape, generator).cpu() * 2 - 1
+        levels = (self.magnitude + self.std * normal).clamp_(0, 10) / 10
+        signs = integers(2, shape, generator=generator).cpu() * 2 - 1
         levels = torch.where(self._signed[codes], levels * signs, levels)
-        return Draws(codes.masked_fill(~fires, -1), levels, integers(2, shape, generator).cpu())
+        return Draws(codes.masked_fill(~applied, -1), levels, integers(2, shape, generator=generator).cpu())
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return augmented images, uint8 (N, 3, H, W), of images uint8 (N, 3, H, W)."""
+        """Return augmented images, (N, 3, H, W) uint8, of images (N, 3, H, W) uint8."""
         check_images(images)
         draws = self.draw(len(images), generator)
         results = []
         for image, *drawn in zip(images, *(values.tolist() for values in draws), strict=True):
             if max(drawn[0]) >= 0:
-                # Plane by plane in both directions, which takes a third of the time of interleaving them here.
+                # Convert channel by channel in both directions, which is three times faster than interleaving here.
                 picture = Image.merge("RGB", [Image.fromarray(plane) for plane in image.cpu().numpy()])
                 for code, level, kind in zip(*drawn, strict=True):
                     if code >= 0:
@@ -129,5 +129,5 @@ class RandAugment:
                 planes = np.stack([np.asarray(band) for band in picture.split()])
                 image = torch.from_numpy(planes).to(images.device)
             results.append(image)
-        # An image from a file comes alone, and is copied into its batch soon enough.
+        # A single image from a file is not copied here; it is copied into its batch later.
         return results[0][None] if len(results) == 1 else torch.stack(results) if results else images.clone()

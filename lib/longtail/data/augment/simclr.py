@@ -1,10 +1,10 @@
-"""The steps of SimCLR's augmentation (Chen et al., arXiv 2002.05709) as NCL's release uses them on CIFAR.
+"""The steps of the SimCLR augmentation (Chen et al., arXiv 2002.05709) as the release of NCL uses them on CIFAR.
 
-NCL's chain for the key view: random resized crop (scale 0.2..1, ratio 3/4..4/3, back to the images' own
-size), flip 0.5, colour jitter (0.4, 0.4, 0.4, 0.1) with chance 0.8, grey with chance 0.2, Pillow's Gaussian
-blur with chance 0.5 and radius U(0.1, 2).
+The key view of NCL: random resized crop (scale 0.2..1, ratio 3/4..4/3, resized to the original size), flip with
+probability 0.5, color jitter (0.4, 0.4, 0.4, 0.1) with probability 0.8, grayscale with probability 0.2, Pillow's
+Gaussian blur with probability 0.5 and radius U(0.1, 2).
 
-Each step computes what torchvision computes on PIL images, bit for bit given the same random numbers.
+Given the same random numbers, each step is bit-identical to torchvision on PIL images.
 """
 
 import math
@@ -18,38 +18,40 @@ from longtail.data.augment.batch import check_images, uniform
 from longtail.data.augment.hue import shift_hue
 from longtail.data.augment.resample import enlarge_boxes, gaussian_blur
 
-_TRIES = 10  # torchvision's number of attempts at a box that fits
+_TRIES = 10  # candidate boxes per image, as in torchvision
 
 
 def random_boxes(
     count: int,
     size: tuple[int, int],
+    *,
     scale: tuple[float, float],
     ratio: tuple[float, float],
     generator: torch.Generator,
 ) -> Tensor:
     """Draw boxes by the rule of torchvision's `RandomResizedCrop`.
 
-    Ten candidates are drawn per image and the first that fits is taken; where none fits, the box is the
-    largest central one whose aspect ratio is within bounds.
+    Ten candidates are drawn per image, and the first that fits is used. If none fits, the box is the largest central
+    one whose aspect ratio is within the bounds.
 
     Args:
-        count: number of boxes N.
-        size: height and width of the images in pixels.
-        scale: bounds of the box's share of the area.
-        ratio: bounds of width / height, drawn log-uniformly.
-        generator: the only source of randomness.
+        count: Number of boxes N.
+        size: Height and width of the images in pixels.
+        scale: Bounds of the area of the box as a fraction of the area of the image.
+        ratio: Bounds of width / height, drawn log-uniformly.
+        generator: Source of all randomness.
 
     Returns:
-        int64 (N, 4) on the generator's device: top, left, height, width.
+        Top, left, height and width of each box, (N, 4) int64, on the device of the generator.
     """
     height, width = size
-    area = uniform((count, _TRIES), generator, *scale) * (height * width)
-    aspect = uniform((count, _TRIES), generator, math.log(ratio[0]), math.log(ratio[1])).exp()
-    place = uniform((count, 2), generator)
+    shape = (count, _TRIES)
+    area = uniform(shape, generator=generator, low=scale[0], high=scale[1]) * (height * width)
+    aspect = uniform(shape, generator=generator, low=math.log(ratio[0]), high=math.log(ratio[1])).exp()
+    place = uniform((count, 2), generator=generator)
     if count == 1:
-        box = _first_box(area[0].tolist(), aspect[0].tolist(), place[0].tolist(), size)
-        return torch.tensor([box or _central_box(height, width, ratio)], device=generator.device)
+        box = _first_box(area[0].tolist(), aspect[0].tolist(), place=place[0].tolist(), size=size)
+        return torch.tensor([box or _central_box(size, ratio)], device=generator.device)
     wide = (area * aspect).sqrt().round().long()
     tall = (area / aspect).sqrt().round().long()
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
@@ -58,13 +60,13 @@ def random_boxes(
     top = (place[:, 0] * (height - tall + 1)).long()
     left = (place[:, 1] * (width - wide + 1)).long()
     boxes = torch.stack((top, left, tall, wide), 1)
-    return torch.where(fits.any(1, keepdim=True), boxes, boxes.new_tensor(_central_box(height, width, ratio)))
+    return torch.where(fits.any(1, keepdim=True), boxes, boxes.new_tensor(_central_box(size, ratio)))
 
 
 def _first_box(
-    areas: list[float], aspects: list[float], place: list[float], size: tuple[int, int]
+    areas: list[float], aspects: list[float], *, place: list[float], size: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
-    """Return the first candidate that fits, as `random_boxes` does for many images at once, in fewer operations."""
+    """Return the first candidate that fits, equal to `random_boxes` of many images, but faster for one image."""
     height, width = size
     for area, aspect in zip(areas, aspects, strict=True):
         wide, tall = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
@@ -73,8 +75,9 @@ def _first_box(
     return None
 
 
-def _central_box(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int, int, int]:
-    tall, wide = height, width
+def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int, int, int]:
+    """Return the largest central box whose aspect ratio is within the bounds: top, left, height, width."""
+    height, width = tall, wide = size
     if width / height < ratio[0]:
         tall = round(width / ratio[0])
     elif width / height > ratio[1]:
@@ -83,39 +86,39 @@ def _central_box(height: int, width: int, ratio: tuple[float, float]) -> tuple[i
 
 
 class RandomResizedCrop:
-    """Blow a random box of each image up to the images' own size.
+    """Resizes a random box of each image to the original size.
 
     Args:
-        scale: bounds of the box's share of the area.
-        ratio: bounds of width / height.
+        scale: Bounds of the area of the box as a fraction of the area of the image.
+        ratio: Bounds of width / height.
     """
 
-    def __init__(self, scale: tuple[float, float] = (0.2, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)) -> None:
+    def __init__(self, *, scale: tuple[float, float] = (0.2, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)) -> None:
         self.scale = scale
         self.ratio = ratio
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return enlarged boxes, uint8 (N, 3, H, W)."""
+        """Return resized boxes, (N, 3, H, W) uint8."""
         height, width = images.shape[2:]
-        boxes = random_boxes(len(images), (height, width), self.scale, self.ratio, generator)
+        boxes = random_boxes(len(images), (height, width), scale=self.scale, ratio=self.ratio, generator=generator)
         return enlarge_boxes(images, boxes)
 
 
 class ColorJitter:
-    """Change brightness, contrast, saturation and hue in an order of each image's own.
+    """Changes brightness, contrast, saturation and hue, in a random order for each image.
 
     Args:
-        brightness: the factor is drawn from U(1 - brightness, 1 + brightness); nothing below 0.
-        contrast: likewise.
-        saturation: likewise.
-        hue: the shift is drawn from U(-hue, hue), in turns of the colour circle; 0 leaves hue out.
-        chance: of an image being changed at all.
+        brightness: The factor is drawn from U(1 - brightness, 1 + brightness), with a lower bound of at least 0.
+        contrast: As brightness.
+        saturation: As brightness.
+        hue: The shift is drawn from U(-hue, hue), as a fraction of the color circle; 0: the hue is not changed.
+        p: Probability that an image is changed.
     """
 
     def __init__(
-        self, brightness: float, contrast: float, saturation: float, hue: float = 0.0, chance: float = 1.0
+        self, *, brightness: float, contrast: float, saturation: float, hue: float = 0.0, p: float = 1.0
     ) -> None:
-        self.chance = chance
+        self.p = p
         self._bounds = [(max(0.0, 1 - width), 1 + width) for width in (brightness, contrast, saturation)]
         self._changes: list[Callable[[Tensor, Tensor], Tensor]] = [
             color.brightness,
@@ -127,25 +130,27 @@ class ColorJitter:
             self._changes.append(shift_hue)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return jittered images, uint8 (N, 3, H, W)."""
+        """Return jittered images, (N, 3, H, W) uint8."""
         check_images(images)
         count, kinds = len(images), len(self._changes)
-        chosen = uniform((count,), generator).cpu() < self.chance
-        amounts = torch.stack([uniform((count,), generator, *bounds) for bounds in self._bounds], 1).cpu()
-        orders = uniform((count, kinds), generator).argsort(1).cpu()
+        chosen = uniform((count,), generator=generator).cpu() < self.p
+        amounts = torch.stack(
+            [uniform((count,), generator=generator, low=low, high=high) for low, high in self._bounds], 1
+        ).cpu()
+        orders = uniform((count, kinds), generator=generator).argsort(1).cpu()
         orders[~chosen] = kinds
-        if count == 1:  # an image from a file: nothing to bring side by side
+        if count == 1:  # an image from a file: no need to sort
             for kind in orders[0].tolist():
                 if kind < kinds:
                     images = self._changes[kind](images, amounts[:, kind])
             return images
         origin = torch.arange(count)
-        # As in AutoAugment: images due for the same change are brought side by side.
-        for turn in range(kinds):
-            order = orders[origin, turn].argsort(stable=True)
+        # As in AutoAugment: images with the same change are sorted next to each other.
+        for slot in range(kinds):
+            order = orders[origin, slot].argsort(stable=True)
             images = images.index_select(0, order.to(images.device))
             origin = origin[order]
-            sizes = torch.bincount(orders[origin, turn], minlength=kinds + 1).tolist()
+            sizes = torch.bincount(orders[origin, slot], minlength=kinds + 1).tolist()
             start = 0
             for kind, size in enumerate(sizes[:kinds]):
                 if size:
@@ -155,38 +160,39 @@ class ColorJitter:
         return images.index_select(0, origin.argsort().to(images.device))
 
 
-class RandomGrey:
-    """Take the colour from each image with a given chance.
+class RandomGrayscale:
+    """Converts each image to grayscale with a given probability.
 
     Args:
-        chance: in 0..1.
+        p: Probability, in 0..1.
     """
 
-    def __init__(self, chance: float = 0.2) -> None:
-        self.chance = chance
+    def __init__(self, p: float = 0.2) -> None:
+        self.p = p
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return grey or equal images, uint8 (N, 3, H, W)."""
-        chosen = (uniform((len(images),), generator) < self.chance).nonzero()[:, 0].to(images.device)
-        return images.index_copy(0, chosen, color.grey(images.index_select(0, chosen)))
+        """Return gray or unchanged images, (N, 3, H, W) uint8."""
+        chosen = (uniform((len(images),), generator=generator) < self.p).nonzero()[:, 0].to(images.device)
+        return images.index_copy(0, chosen, color.grayscale(images.index_select(0, chosen)))
 
 
 class RandomBlur:
-    """Blur each image with a given chance and a radius of its own.
+    """Blurs each image with a given probability and its own radius.
 
     Args:
-        chance: in 0..1.
-        radius: bounds of the standard deviation in pixels.
+        p: Probability, in 0..1.
+        radius: Bounds of the standard deviation in pixels.
     """
 
-    def __init__(self, chance: float = 0.5, radius: tuple[float, float] = (0.1, 2.0)) -> None:
-        self.chance = chance
+    def __init__(self, p: float = 0.5, *, radius: tuple[float, float] = (0.1, 2.0)) -> None:
+        self.p = p
         self.radius = radius
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return blurred or equal images, uint8 (N, 3, H, W)."""
-        draws = uniform((len(images),), generator)
-        radii = uniform((len(images),), generator, *self.radius)
-        chosen = (draws < self.chance).nonzero()[:, 0]
+        """Return blurred or unchanged images, (N, 3, H, W) uint8."""
+        draws = uniform((len(images),), generator=generator)
+        low, high = self.radius
+        radii = uniform((len(images),), generator=generator, low=low, high=high)
+        chosen = (draws < self.p).nonzero()[:, 0]
         radii, chosen = radii[chosen], chosen.to(images.device)
         return images.index_copy(0, chosen, gaussian_blur(images.index_select(0, chosen), radii))

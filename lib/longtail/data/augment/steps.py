@@ -1,7 +1,6 @@
-"""Random steps that policies are chains of: crop, flip, Cutout (arXiv 1708.04552).
+"""Random steps of policies: crop, flip, rotation, Cutout (arXiv 1708.04552).
 
-A step is called like a policy, `step(images, generator) -> images`, and draws all its numbers before it
-starts.
+A step is called like a policy, `step(images, generator) -> images`, and draws all its random numbers first.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +15,10 @@ Policy = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Chain:
-    """Apply steps one after another.
+    """Applies steps one after another.
 
     Args:
-        steps: callables (images, generator) -> images.
+        steps: Callables (images, generator) -> images.
     """
 
     def __init__(self, steps: Sequence[Policy]) -> None:
@@ -29,15 +28,15 @@ class Chain:
         """Return augmented images.
 
         Args:
-            images: uint8 (N, 3, H, W), left as they are.
-            generator: the only source of randomness.
+            images: Images, (N, 3, H, W) uint8; not modified.
+            generator: Source of all randomness.
 
         Returns:
-            uint8 (N, 3, S, S).
+            Augmented images, (N, 3, S, S) uint8.
 
         Raises:
-            TypeError: the images are not uint8.
-            ValueError: they do not have shape (N, 3, H, W).
+            TypeError: The images are not uint8.
+            ValueError: The images do not have shape (N, 3, H, W).
         """
         check_images(images)
         for step in self.steps:
@@ -46,11 +45,11 @@ class Chain:
 
 
 class RandomCrop:
-    """Crop at a uniform place after padding with black.
+    """Crops at a uniformly drawn position after padding with black.
 
     Args:
-        padding: pixels on each side.
-        size: height and width of the result; the images' own by default.
+        padding: Padding on each side in pixels.
+        size: Height and width of the result; None: those of the images.
     """
 
     def __init__(self, padding: int, size: tuple[int, int] | None = None) -> None:
@@ -58,68 +57,69 @@ class RandomCrop:
         self.size = size
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return crops, uint8 (N, 3, *size), of images uint8 (N, 3, H, W).
+        """Return crops, (N, 3, *size) uint8, of images (N, 3, H, W) uint8.
 
         Raises:
-            ValueError: the padded images are smaller than the crop.
+            ValueError: The padded images are smaller than the crop.
         """
         height, width = images.shape[2:]
         rows, columns = self.size or (height, width)
         room = (height + 2 * self.padding - rows, width + 2 * self.padding - columns)
         if min(room) < 0:
             raise ValueError(f"a {rows} x {columns} crop does not fit into {height} x {width} padded by {self.padding}")
-        tops = integers(room[0] + 1, (len(images),), generator) - self.padding
-        lefts = integers(room[1] + 1, (len(images),), generator) - self.padding
-        return geometry.window(images, tops, lefts, (rows, columns), (self.padding, self.padding))
+        tops = integers(room[0] + 1, (len(images),), generator=generator) - self.padding
+        lefts = integers(room[1] + 1, (len(images),), generator=generator) - self.padding
+        reach = (self.padding, self.padding)
+        return geometry.window(images, tops=tops, lefts=lefts, size=(rows, columns), reach=reach)
 
 
 class RandomFlip:
-    """Mirror each image with a given chance.
+    """Flips each image with a given probability.
 
     Args:
-        chance: in 0..1.
-        dim: -1 swaps left and right, -2 swaps top and bottom.
+        p: Probability, in 0..1.
+        dim: -1 flips horizontally, -2 vertically.
     """
 
-    def __init__(self, chance: float = 0.5, dim: int = -1) -> None:
-        self.chance = chance
+    def __init__(self, p: float = 0.5, *, dim: int = -1) -> None:
+        self.p = p
         self.dim = dim
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return mirrored or equal images, uint8 (N, 3, H, W)."""
-        return geometry.flip(images, uniform((len(images),), generator) < self.chance, self.dim)
+        """Return flipped or unchanged images, (N, 3, H, W) uint8."""
+        return geometry.flip(images, uniform((len(images),), generator=generator) < self.p, dim=self.dim)
 
 
 class RandomRotation:
-    """Turn each image by an angle from U(-degrees, degrees), nearest neighbour, black corners.
+    """Rotates each image by an angle from U(-degrees, degrees), with nearest-neighbor sampling and black corners.
 
     Args:
-        degrees: the largest angle.
+        degrees: Largest angle in degrees.
     """
 
     def __init__(self, degrees: float) -> None:
         self.degrees = degrees
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return turned images, uint8 (N, 3, H, W)."""
-        angles = uniform((len(images),), generator, -self.degrees, self.degrees)
+        """Return rotated images, (N, 3, H, W) uint8."""
+        angles = uniform((len(images),), generator=generator, low=-self.degrees, high=self.degrees)
         return geometry.rotate(images, angles, fill=0)
 
 
 class Cutout:
-    """Blacken one square per image, its centre uniform over the image and its ends clipped at the border.
+    """Sets one square per image to black. Its center is uniform over the image, and it is clipped at the border.
 
-    The square is written before normalisation, as in NCL's release: it is black, not the mean colour.
+    As in the release of NCL, this happens before normalization: the square is black, not the mean color.
 
     Args:
-        length: side of the square in pixels.
+        length: Side of the square in pixels.
     """
 
     def __init__(self, length: int) -> None:
         self.length = length
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return images with a hole, uint8 (N, 3, H, W)."""
-        rows = integers(images.shape[2], (len(images),), generator)
-        columns = integers(images.shape[3], (len(images),), generator)
-        return geometry.cutout(images, rows, columns, self.length)
+        """Return images with a black square, (N, 3, H, W) uint8."""
+        rows = integers(images.shape[2], (len(images),), generator=generator)
+        columns = integers(images.shape[3], (len(images),), generator=generator)
+        return geometry.cutout(images, rows=rows, columns=columns, length=self.length)

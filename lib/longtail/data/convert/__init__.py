@@ -1,1 +1,1 @@
-"""From what users download to annotation files: one small file per source."""
+"""Converters from downloaded data sets to annotation files: one small file per source."""

@@ -1,4 +1,4 @@
-"""iNaturalist, 2017 to 2021, from the COCO-style files of its competitions."""
+"""Converter for iNaturalist, 2017 to 2021, from the COCO-style files of its competitions."""
 
 import json
 import os
@@ -9,31 +9,32 @@ from typing import Any
 from longtail.data.convert.lists import read_list
 from longtail.data.convert.presence import check_images
 from longtail.data.convert.published import PUBLISHED
-from longtail.data.convert.split import Split, refuse_overwriting, write_split
-from longtail.data.convert.summary import tell
-from longtail.errors import UserError, faults_in
+from longtail.data.convert.split import Split, check_writable, write_split
+from longtail.data.convert.summary import log_summary
+from longtail.errors import UserError, errors_in
 
 CLASSES_2018 = 8142
 
 
 def convert_inat(
-    input_file: str | Path, image_path: str | Path, output_file: str | Path, check: bool = True, force: bool = False
+    input_file: str | Path, *, image_path: str | Path, output_file: str | Path, check: bool = True, force: bool = False
 ) -> None:
-    """Turn one file of iNaturalist into an annotation file.
+    """Convert one file of iNaturalist to an annotation file.
 
     Args:
-        input_file: train2018.json and the like; or a .txt list of iNaturalist 2018, one "path label" per line.
-        image_path: folder that the image paths in it start from.
-        output_file: the annotation file.
-        check: whether to look for every image.
-        force: whether to replace the file.
+        input_file: COCO-style file, such as train2018.json; or a .txt list of iNaturalist 2018, one "path label" per
+            line.
+        image_path: Folder of the image paths in the file.
+        output_file: Annotation file to write.
+        check: Check that all images exist.
+        force: Replace an existing file.
 
     Raises:
-        UserError: the file is wrong, images do not exist, or a file would be overwritten.
+        UserError: The file is invalid, images do not exist, or a file would be overwritten.
     """
-    refuse_overwriting(output_file, force)
+    check_writable(output_file, force=force)
     if Path(input_file).suffix == ".txt":
-        split = read_list(input_file, image_path, CLASSES_2018)
+        split = read_list(input_file, image_path, num_classes=CLASSES_2018)
     else:
         split = read_coco(input_file, image_path)
     if check:
@@ -44,29 +45,29 @@ def convert_inat(
         for name, published in PUBLISHED.items()
         if name.startswith("iNaturalist") and published.classes == split.num_classes
     ]
-    tell(output_file, split, *same_classes)
+    log_summary(output_file, split, *same_classes)
 
 
 def read_coco(path: str | Path, image_path: str | Path) -> Split:
     """Read a COCO-style file: {"images": [...], "annotations": [...], "categories": [...]}.
 
-    Images and annotations are matched by image id, in the order of the images, and each image has one annotation.
+    Annotations are matched to images by image id; each image must have one annotation. The order is that of the images.
 
     Args:
-        path: the file.
-        image_path: folder that the file names in it start from.
+        path: COCO-style file.
+        image_path: Folder of the file names in it.
 
     Raises:
-        UserError: the file cannot be read, lacks a part (as those of test images do), its category ids are not 0 to
-            C - 1, or images and annotations do not match; names the first ten such images.
+        UserError: The file cannot be read, lacks a part (as those of test images do), its category ids are not 0 to
+            C - 1, or images and annotations do not match; the message lists the first ten such images.
     """
     content = _read_json(path)
     parts = ("images", "annotations", "categories")
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold an object with {', '.join(parts)}")
-    lacking = [part for part in parts if not isinstance(content.get(part), list) or not content[part]]
-    if lacking:
-        raise UserError(f"{path} has no {' and no '.join(lacking)}; a file of training or validation images is needed")
+    missing = [part for part in parts if not isinstance(content.get(part), list) or not content[part]]
+    if missing:
+        raise UserError(f"{path} has no {' and no '.join(missing)}; a file of training or validation images is needed")
     try:
         ids = sorted(category["id"] for category in content["categories"])
         labels: dict[Any, list[int]] = {}
@@ -74,42 +75,48 @@ def read_coco(path: str | Path, image_path: str | Path) -> Split:
             labels.setdefault(annotation["image_id"], []).append(annotation["category_id"])
         images = [(image["id"], image["file_name"]) for image in content["images"]]
     except (TypeError, KeyError) as error:
-        raise UserError(f"{path} is no COCO-style file: an entry lacks {error}") from None
+        raise UserError(f"{path} is not a COCO-style file: an entry lacks {error}") from None
     num_classes = len(ids)
     if ids != list(range(num_classes)):
         raise UserError(f"{path}: category ids run from {ids[0]} to {ids[-1]}; they must be 0 to {num_classes - 1}")
 
-    known = Counter(identity for identity, _ in images)
-    faults = [f"annotated image {identity} is not among the images" for identity in labels if identity not in known]
-    for identity, name in images:
-        found = labels.get(identity, [])
-        if known[identity] != 1:
-            faults.append(f"image {identity} is listed {known[identity]} times")
-        elif not isinstance(name, str) or not name:
-            faults.append(f"image {identity} has file_name {name!r}; it must be the path of an image")
-        elif len(found) != 1:
-            faults.append(f"image {identity} ({name}) has {len(found)} annotations; it must have one")
-        elif found[0] not in range(num_classes):
-            faults.append(f"image {identity} ({name}) has category_id {found[0]!r}; allowed: 0 to {num_classes - 1}")
-    if faults:
-        raise faults_in(str(path), faults)
+    errors = _errors(images, labels, num_classes=num_classes)
+    if errors:
+        raise errors_in(str(path), errors)
     return Split(
         [os.path.join(image_path, name) for _, name in images],
-        [labels[identity][0] for identity, _ in images],
-        num_classes,
-        _sizes(content["images"]),
-        _names(content["categories"]),
+        [labels[image_id][0] for image_id, _ in images],
+        num_classes=num_classes,
+        sizes=_sizes(content["images"]),
+        classes=_names(content["categories"]),
     )
 
 
+def _errors(images: list[tuple[Any, Any]], labels: dict[Any, list[int]], *, num_classes: int) -> list[str]:
+    """Return the errors of images (id, file name) and their labels by image id."""
+    counts = Counter(image_id for image_id, _ in images)
+    errors = [f"annotated image {image_id} is not among the images" for image_id in labels if image_id not in counts]
+    for image_id, name in images:
+        of_image = labels.get(image_id, [])
+        if counts[image_id] != 1:
+            errors.append(f"image {image_id} is listed {counts[image_id]} times")
+        elif not isinstance(name, str) or not name:
+            errors.append(f"image {image_id} has file_name {name!r}; it must be the path of an image")
+        elif len(of_image) != 1:
+            errors.append(f"image {image_id} ({name}) has {len(of_image)} annotations; it must have one")
+        elif of_image[0] not in range(num_classes):
+            errors.append(f"image {image_id} ({name}) has category_id {of_image[0]!r}; allowed: 0 to {num_classes - 1}")
+    return errors
+
+
 def _sizes(images: list[dict[str, Any]]) -> list[tuple[int, int]] | None:
-    """Return heights and widths where all images have them."""
+    """Return the heights and widths of all images; None if some are missing."""
     sizes = [(image.get("height"), image.get("width")) for image in images]
     return sizes if all(type(side) is int for size in sizes for side in size) else None  # type: ignore[return-value]
 
 
 def _names(categories: list[dict[str, Any]]) -> list[str] | None:
-    """Return the names of the classes where all have one."""
+    """Return the names of all classes; None if some are missing."""
     names = [category.get("name") for category in sorted(categories, key=lambda category: category["id"])]
     return names if all(isinstance(name, str) for name in names) else None  # type: ignore[return-value]
 

@@ -1,4 +1,4 @@
-"""Another root for the image paths of an annotation file, when the images have moved."""
+"""Replacement of the root folder of the image paths in an annotation file, for images that have moved."""
 
 import logging
 import os
@@ -6,28 +6,28 @@ from pathlib import Path
 
 from longtail.data.annotations import load_annotations
 from longtail.data.convert.presence import check_images
-from longtail.data.convert.split import write_content
+from longtail.data.convert.split import write_annotations
 from longtail.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
-def replace_path(json_file: str | Path, find_root: str, replaces_to: str, check: bool = True) -> int:
-    """Replace how image paths begin, in the file itself; everything else in it stays.
+def replace_path(json_file: str | Path, find_root: str, *, replaces_to: str, check: bool = True) -> int:
+    """Replace the leading folder of image paths, in the file itself; all other content is kept.
 
-    A path matches when it lies below `find_root`: /data/a matches /data/a/1.jpg, not /data/ab/1.jpg.
+    A path matches if it lies below `find_root`: /data/a matches /data/a/1.jpg, but not /data/ab/1.jpg.
 
     Args:
-        json_file: annotation file.
-        find_root: folder that the paths begin with now.
-        replaces_to: folder that they begin with afterwards; empty: paths become relative.
-        check: whether to look for the images of the changed paths.
+        json_file: Annotation file.
+        find_root: Folder to replace.
+        replaces_to: New folder; empty: paths become relative.
+        check: Check that the images of the changed paths exist.
 
     Returns:
-        how many paths matched.
+        Number of paths that matched.
 
     Raises:
-        UserError: the file is wrong, no path matches, or images do not exist; the file is then as it was.
+        UserError: The file is invalid, no path matches, or images do not exist; the file is not changed.
     """
     if not find_root:
         raise UserError("-f/--find_root is empty; it must be the folder that paths begin with")
@@ -38,13 +38,13 @@ def replace_path(json_file: str | Path, find_root: str, replaces_to: str, check:
     matching = [entry for entry in entries if entry["fpath"].startswith(old)]
     others = [entry["fpath"] for entry in entries if not entry["fpath"].startswith(old)]
     if not matching:
-        raise UserError(f"{json_file}: none of {len(entries):,} paths begins with {old}; {_roots(entries)}")
+        raise UserError(f"{json_file}: none of {len(entries):,} paths begins with {old}; {_common_root(entries)}")
     for entry in matching:
         entry["fpath"] = new + entry["fpath"][len(old) :]
     if check:
         folder = Path(json_file).parent
         check_images([os.path.join(folder, entry["fpath"]) for entry in matching], str(json_file))
-    write_content(json_file, content)
+    write_annotations(json_file, content)
     logger.info(
         "%s: %s of %s paths now begin with %s", json_file, f"{len(matching):,}", f"{len(entries):,}", new or "."
     )
@@ -53,11 +53,11 @@ def replace_path(json_file: str | Path, find_root: str, replaces_to: str, check:
     return len(matching)
 
 
-def _roots(entries: list[dict[str, str]]) -> str:
-    """Return what the paths do begin with."""
+def _common_root(entries: list[dict[str, str]]) -> str:
+    """Describe the folder that all paths begin with."""
     paths = [entry["fpath"] for entry in entries]
     try:
         common = os.path.commonpath([os.path.dirname(path) for path in paths])
-    except ValueError:  # absolute and relative ones
+    except ValueError:  # absolute and relative paths
         common = ""
     return f"all begin with {common}/" if common else f"the first is {paths[0]}"

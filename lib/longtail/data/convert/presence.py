@@ -1,4 +1,4 @@
-"""Whether the images that a list names are there."""
+"""Check that the listed images exist."""
 
 import os
 from collections.abc import Sequence
@@ -6,32 +6,32 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
 
-from longtail.errors import faults_in
+from longtail.errors import errors_in
 
-THREADS = 16  # most of the time goes to waiting for a disk, often one of another machine
-CHUNK = 1000  # files per task
+THREADS = 16  # most of the time is spent waiting for a disk, often a network drive
+FILES_PER_TASK = 1000
 
 
-def check_images(paths: Sequence[str], what: str) -> None:
-    """Look for every image file, many at a time.
+def check_images(paths: Sequence[str], source: str) -> None:
+    """Check that every image file exists, in several threads.
 
     Args:
-        paths: the files, (N,).
-        what: where they are listed, for the message.
+        paths: Image files, (N,).
+        source: File that lists them, for the message.
 
     Raises:
-        UserError: some are not there; names the first ten and how many there are.
+        UserError: Images do not exist; the message lists the first ten of them and their number.
     """
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    chunks = [paths[start : start + FILES_PER_TASK] for start in range(0, len(paths), FILES_PER_TASK)]
     missing: list[str] = []
-    with ThreadPoolExecutor(THREADS) as pool, tqdm(total=len(paths), desc=what, disable=None, leave=False) as bar:
-        for chunk, absent in zip(chunks, pool.map(_absent, chunks), strict=True):
+    with ThreadPoolExecutor(THREADS) as pool, tqdm(total=len(paths), desc=source, disable=None, leave=False) as bar:
+        for chunk, absent in zip(chunks, pool.map(_missing, chunks), strict=True):
             missing += absent
             bar.update(len(chunk))
     if missing:
-        faults = [f"image {path} does not exist" for path in missing]
-        raise faults_in(what, faults, f"of {len(paths):,} images do not exist (--no-check skips this search)")
+        errors = [f"image {path} does not exist" for path in missing]
+        raise errors_in(source, errors, kind=f"of {len(paths):,} images do not exist (--no-check skips this check)")
 
 
-def _absent(paths: Sequence[str]) -> list[str]:
+def _missing(paths: Sequence[str]) -> list[str]:
     return [path for path in paths if not os.path.isfile(path)]

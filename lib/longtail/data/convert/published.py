@@ -1,11 +1,18 @@
-"""How many images the published data sets have: a converted file that differs is not the one papers speak of."""
+"""Sizes of the published data sets, to detect converted files that differ from them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """The size of one published split; None where it is not published."""
+    """The size of one published split.
+
+    Attributes:
+        images: Number of images.
+        classes: Number of classes.
+        largest: Images of the largest class; None if not published.
+        smallest: Images of the smallest class; None if not published.
+    """
 
     images: int
     classes: int
@@ -13,13 +20,13 @@ class Published(NamedTuple):
     smallest: int | None = None
 
     def difference(self, counts: Sequence[int]) -> str:
-        """Return how class counts (C,) differ from the published ones; empty where they do not."""
-        found = (sum(counts), len(counts), max(counts), min(counts))
+        """Return how class counts (C,) differ from the published ones; empty if they are equal."""
+        actual = (sum(counts), len(counts), max(counts), min(counts))
         parts = ("images", "classes", "images in the largest class", "images in the smallest class")
         return ", ".join(
-            f"{here:,} {part} instead of {there:,}"
-            for part, here, there in zip(parts, found, self, strict=True)
-            if there is not None and here != there
+            f"{value:,} {part} instead of {expected:,}"
+            for part, value, expected in zip(parts, actual, self, strict=True)
+            if expected is not None and value != expected
         )
 
 
@@ -54,11 +61,11 @@ def compare(counts: Sequence[int], names: Sequence[str]) -> tuple[str | None, st
     """Compare class counts with published ones.
 
     Args:
-        counts: images of each class, (C,).
-        names: entries of PUBLISHED that these may be; names without an entry are passed over.
+        counts: Images per class, (C,).
+        names: Names in PUBLISHED to compare with; unknown names are ignored.
 
     Returns:
-        the name of the data set that they are, None where they are none of these; and how they differ from each.
+        The name of the data set with these counts, None if there is none; and the differences from each data set.
     """
     differences = {name: PUBLISHED[name].difference(counts) for name in names if name in PUBLISHED}
     for name, difference in differences.items():

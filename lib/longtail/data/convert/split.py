@@ -1,9 +1,9 @@
-"""What every converter makes: one split of a data set, and how it becomes an annotation file."""
+"""One split of a data set as all converters produce it, and its annotation file."""
 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +19,35 @@ class Split:
     """Images and labels of one split.
 
     Attributes:
-        paths: image files, (N,).
-        labels: class ids, (N,).
-        num_classes: C.
-        sizes: (height, width) of each image where they are known, (N,).
-        classes: name of each class where they have names, (C,).
+        paths: Image files, (N,).
+        labels: Labels of all images, (N,).
+        num_classes: Number of classes C.
+        sizes: Height and width of each image, (N,); None if they are not known.
+        classes: Names of the classes, (C,); None if they have no names.
     """
 
     paths: Sequence[str]
     labels: Sequence[int]
+    _: KW_ONLY
     num_classes: int
     sizes: Sequence[tuple[int, int]] | None = None
     classes: Sequence[str] | None = None
 
     def class_counts(self) -> list[int]:
-        """Return the images of each class, (C,)."""
+        """Return the number of images per class, (C,)."""
         counts: list[int] = np.bincount(self.labels, minlength=self.num_classes).tolist()
         return counts
 
 
-def refuse_overwriting(path: str | Path, force: bool) -> None:
-    """Make sure that a file may be written, before any work is done.
+def check_writable(path: str | Path, *, force: bool) -> None:
+    """Check that a file may be written, before any work is done.
+
+    Args:
+        path: File to write.
+        force: Allow overwriting.
 
     Raises:
-        UserError: it exists and `force` is not set, or its name is that of a folder.
+        UserError: The file exists and `force` is False, or a folder has its name.
     """
     if Path(path).is_dir():
         raise UserError(f"{path} is a folder; the name of a JSON file is needed")
@@ -54,33 +59,37 @@ def write_split(path: str | Path, split: Split) -> None:
     """Write an annotation file.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: The file cannot be written.
     """
-    write_content(path, content_of(path, split))
+    write_annotations(path, annotations_of(split, path))
 
 
-def content_of(path: str | Path, split: Split) -> dict[str, Any]:
-    """Return what an annotation file holds.
+def annotations_of(split: Split, path: str | Path) -> dict[str, Any]:
+    """Return the content of the annotation file of a split.
 
-    Images below the file's own folder are listed relative to it, so that both may be moved together; others by their
-    absolute path.
+    Images below the folder of the annotation file have relative paths, so that both can be moved together; other images
+    have absolute paths.
+
+    Args:
+        split: The split.
+        path: Annotation file.
     """
     folder = os.path.join(os.path.abspath(Path(path).parent), "")
     entries: list[dict[str, Any]] = []
-    for number, (image, label) in enumerate(zip(split.paths, split.labels, strict=True)):
-        entry = {"image_id": number, "fpath": os.path.abspath(image).removeprefix(folder)}
+    for index, (image, label) in enumerate(zip(split.paths, split.labels, strict=True)):
+        entry = {"image_id": index, "fpath": os.path.abspath(image).removeprefix(folder)}
         if split.sizes is not None:
-            entry["im_height"], entry["im_width"] = split.sizes[number]
+            entry["im_height"], entry["im_width"] = split.sizes[index]
         entries.append(entry | {"category_id": int(label)})
     classes = {} if split.classes is None else {"classes": list(split.classes)}
     return {"version": VERSION, "num_classes": split.num_classes, **classes, "annotations": entries}
 
 
-def write_content(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write the content of an annotation file, one annotation per line; the file is whole or absent.
+def write_annotations(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write the content of an annotation file atomically, one annotation per line.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: The file cannot be written.
     """
     head = json.dumps({key: value for key, value in content.items() if key != "annotations"})
     lines = ",\n".join(json.dumps(entry) for entry in content["annotations"])

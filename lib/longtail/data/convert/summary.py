@@ -1,4 +1,4 @@
-"""What a converter tells when it is done: images, classes, the tail, and whether it is the published set."""
+"""The summary that a converter logs: images, classes, imbalance, and whether the set matches the published one."""
 
 import logging
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def describe(counts: Sequence[int]) -> str:
-    """Return class counts (C,) in one line: images, classes, largest and smallest class, imbalance factor, groups."""
+    """Return class counts (C,) as one line: images, classes, largest and smallest class, imbalance factor, groups."""
     largest, smallest = max(counts), min(counts)
     size = f"{sum(counts):,} images, {len(counts):,} classes"
     if smallest == largest:
@@ -22,13 +22,13 @@ def describe(counts: Sequence[int]) -> str:
     return f"{size}, {largest:,} to {smallest:,} images per class, imbalance factor {factor}, {groups}-shot classes"
 
 
-def tell(path: str | Path, split: Split, *names: str) -> None:
-    """Log what an annotation file holds, and warn where it is not the published set that it ought to be.
+def log_summary(path: str | Path, split: Split, *names: str) -> None:
+    """Log the content of an annotation file, and warn if it differs from the published data set.
 
     Args:
-        path: the file.
-        split: its content.
-        names: published sets that it may be; none: nothing to compare with.
+        path: Annotation file.
+        split: Its content.
+        names: Published data sets to compare with, if any.
     """
     counts = split.class_counts()
     logger.info("%s: %s", path, describe(counts))

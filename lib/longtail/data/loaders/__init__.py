@@ -1,14 +1,7 @@
-"""Batches, epoch by epoch: from memory in large augmented chunks, or from files through worker processes."""
+"""Loaders of batches: from memory in large augmented chunks, or from files through worker processes."""
 
-from longtail.data.loaders.base import SINGLE, Loader, Shard
-from longtail.data.loaders.build import (
-    CPU,
-    Loaders,
-    build_loaders,
-    build_normalize,
-    build_ordered_loader,
-    build_valid_loader,
-)
+from longtail.data.loaders.base import SINGLE, Loader, LoaderSettings, Shard
+from longtail.data.loaders.build import CPU, Loaders, build_loaders, build_normalize, build_valid_loader
 from longtail.data.loaders.files import FileLoader
 from longtail.data.loaders.memory import MemoryLoader
 from longtail.data.loaders.paired import PairedLoader
@@ -18,12 +11,12 @@ __all__ = [
     "SINGLE",
     "FileLoader",
     "Loader",
+    "LoaderSettings",
     "Loaders",
     "MemoryLoader",
     "PairedLoader",
     "Shard",
     "build_loaders",
     "build_normalize",
-    "build_ordered_loader",
     "build_valid_loader",
 ]

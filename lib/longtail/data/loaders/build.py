@@ -1,25 +1,26 @@
-"""From the tree to the loaders of a run."""
+"""Builders of the loaders of a run, from the config."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.config import dataset_parts
 from longtail.data.augment import build_policy, evaluation_transforms
 from longtail.data.augment.steps import Policy
-from longtail.data.bad_images import BadImages
-from longtail.data.image_files import ImageFiles
-from longtail.data.image_set import ImageSet
-from longtail.data.loaders.base import SINGLE, Loader, Shard
+from longtail.data.dataset import ImageSet
+from longtail.data.images.bad_images import BadImages
+from longtail.data.images.files import ImageFiles
+from longtail.data.loaders.base import SINGLE, Loader, LoaderSettings, Shard
 from longtail.data.loaders.files import FileLoader
 from longtail.data.loaders.memory import MemoryLoader
 from longtail.data.loaders.paired import PairedLoader
 from longtail.data.normalization import NORMALIZATIONS, Normalize
 from longtail.data.samplers import InstanceBalanced, build_sampler
-from longtail.data.seeding import AUGMENTATION, PARTNER_AUGMENTATION
+from longtail.data.seeding import ORDERED_AUGMENTATION, PARTNER_AUGMENTATION
 from longtail.data.sources import Splits, build_splits
 from longtail.errors import UserError
 
@@ -27,107 +28,157 @@ CPU = torch.device("cpu")
 
 
 class Loaders(NamedTuple):
-    """Everything about the data that training needs; `bad_images` is None where a bad image ends the run."""
+    """The loaders of a training run.
+
+    Attributes:
+        train: Loader of the training images.
+        valid: Loader of the validation images.
+        normalize: Normalization of the images, on the device.
+        bad_images: The image files that were skipped; None if a bad image ends the run.
+        ordered: Loaders of all training images in their order, by view; see `train_in_order`.
+    """
 
     train: Loader
     valid: Loader
     normalize: Normalize
     bad_images: BadImages | None = None
+    ordered: Mapping[str, Loader] = MappingProxyType({})
+
+    def train_in_order(self, view: str = "clean") -> Loader:
+        """Return a loader of all training images in the order of the data set, for features or activation maps.
+
+        It shares the decoded images with `train`. Every image is loaded once per epoch over all processes, including
+        generated images. Batches have one view and TEST.BATCH_SIZE images; the last one may be smaller.
+
+        Args:
+            view: "clean": the evaluation view; "train": the first training view, with random numbers that depend on
+                the epoch and differ from those of `train`.
+
+        Raises:
+            ValueError: The view is unknown.
+        """
+        if view not in self.ordered:
+            raise ValueError(f"view is {view!r}; allowed: {', '.join(map(repr, self.ordered))}")
+        return self.ordered[view]
 
 
 def build_loaders(
-    cfg: CfgNode, splits: Splits | None = None, shard: Shard = SINGLE, device: torch.device = CPU
+    cfg: CfgNode, splits: Splits | None = None, *, shard: Shard = SINGLE, device: torch.device = CPU
 ) -> Loaders:
-    """Decode what is to be held in memory and build the loaders of both splits.
+    """Decode small images into memory and build the loaders of the training and validation images.
 
     Args:
-        cfg: the configuration tree.
-        splits: from `build_splits`; None builds them here.
-        shard: the part that this process handles.
-        device: where images that are held in memory lie and are augmented.
+        cfg: Config.
+        splits: Splits from `build_splits`; None: build them here.
+        shard: Shard of this process.
+        device: Device of images in memory and of their augmentation.
 
     Raises:
-        UserError: an image is missing or damaged, a policy is unknown, or there are fewer images than one batch.
+        UserError: An image is missing or damaged, a policy is unknown, or there are fewer images than one step takes.
     """
     splits = splits or build_splits(cfg)
-    parts = dataset_parts(cfg)
-    policies = [build_policy(name, cfg) for name in parts.views]
+    policies = [build_policy(name, cfg) for name in cfg.DATASET.VIEWS]
     needed = cfg.TRAIN.BATCH_SIZE * shard.world
-    if splits.train.originals < needed:
+    if splits.train.num_original < needed:
         raise UserError(
-            f"{splits.train.name} has {splits.train.originals} images, fewer than one step takes "
+            f"{splits.train.name} has {splits.train.num_original} images, fewer than one step takes "
             f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} x {shard.world} processes)"
         )
-    train = _train_loader(cfg, splits.train, policies, shard, device)
-    valid = build_valid_loader(cfg, splits.valid, shard, device)
-    return Loaders(train, valid, build_normalize(cfg), splits.train.bad_images)
+    source = _open(cfg, splits.train, device=device)
+    train = _train_loader(cfg, splits.train, source=source, policies=policies, shard=shard)
+    valid = build_valid_loader(cfg, splits.valid, shard=shard, device=device)
+    ordered = _ordered_loaders(cfg, splits.train, source=source, train_policy=policies[0], shard=shard)
+    return Loaders(train, valid, build_normalize(cfg), splits.train.bad_images, ordered)
 
 
-def build_valid_loader(cfg: CfgNode, images: ImageSet, shard: Shard = SINGLE, device: torch.device = CPU) -> Loader:
-    """Build the loader of the images to judge on: every sample once, in order, for any number of processes."""
-    policy = evaluation_transforms(cfg) if dataset_parts(cfg).test_view == "transforms" else build_policy("none", cfg)
-    sampler = InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False)
-    settings = {
-        "sampler": sampler,
-        "labels": images.labels,
-        "batch_size": cfg.TEST.BATCH_SIZE,
-        "shard": shard,
-        "drop_last": False,
-        "bad_images": images.bad_images,
-    }
-    return _loader(cfg, _placed(images, device), [policy], cfg.TEST.NUM_WORKERS, AUGMENTATION, **settings)
+def build_valid_loader(cfg: CfgNode, images: ImageSet, *, shard: Shard = SINGLE, device: torch.device = CPU) -> Loader:
+    """Build the loader of evaluation images: every sample once, in order, for any number of processes."""
+    settings = LoaderSettings(
+        sampler=InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False),
+        labels=images.labels,
+        batch_size=cfg.TEST.BATCH_SIZE,
+        seed=cfg.RAND_SEED,
+        shard=shard,
+    )
+    source = _open(cfg, images, device=device)
+    return source.loader([_evaluation_policy(cfg)], settings, workers=cfg.TEST.NUM_WORKERS)
 
 
 def build_normalize(cfg: CfgNode) -> Normalize:
-    """Build what turns uint8 images into the network's input."""
-    mean, deviation = NORMALIZATIONS.get(dataset_parts(cfg).normalization)
-    return Normalize(mean, deviation, cfg.TRAIN.CHANNELS_LAST, cfg.COLOR_SPACE == "BGR")
+    """Build the normalization that turns uint8 images into the input of the network."""
+    mean, std = NORMALIZATIONS.get(cfg.DATASET.NORMALIZATION)
+    return Normalize(mean, std, channels_last=cfg.TRAIN.CHANNELS_LAST, bgr=cfg.COLOR_SPACE == "BGR")
 
 
-def _placed(images: ImageSet, device: torch.device) -> Tensor | ImageFiles:
-    """Return the images, on the device where they are held in memory."""
+class _Source(NamedTuple):
+    """The images of a split, decoded or opened once; any number of loaders may share them."""
+
+    pixels: Tensor | ImageFiles
+    bad_images: BadImages | None
+    pin_memory: bool
+    timeout: float
+
+    def loader(self, policies: Sequence[Policy], settings: LoaderSettings, *, workers: int) -> Loader:
+        """Build a loader of these images."""
+        if isinstance(self.pixels, Tensor):
+            return MemoryLoader(self.pixels, policies, settings=settings)
+        return FileLoader(
+            self.pixels,
+            policies,
+            settings=settings,
+            workers=workers,
+            pin_memory=self.pin_memory,
+            bad_images=self.bad_images,
+            timeout=self.timeout,
+        )
+
+
+def _open(cfg: CfgNode, images: ImageSet, *, device: torch.device) -> _Source:
+    """Decode images into the memory of the device if they are small; otherwise open their files."""
     pixels = images.load()
-    return pixels.to(device) if isinstance(pixels, Tensor) else pixels
+    if isinstance(pixels, Tensor):
+        pixels = pixels.to(device)
+    pin_memory = cfg.PIN_MEMORY and torch.cuda.is_available()
+    return _Source(pixels, images.bad_images, pin_memory, timeout=60 * cfg.TRAIN.LOADER_TIMEOUT)
+
+
+def _evaluation_policy(cfg: CfgNode) -> Policy:
+    """Return the deterministic policy of the evaluation view."""
+    return evaluation_transforms(cfg) if cfg.DATASET.TEST_VIEW == "transforms" else build_policy("none", cfg)
 
 
 def _train_loader(
-    cfg: CfgNode, images: ImageSet, policies: Sequence[Policy], shard: Shard, device: torch.device
+    cfg: CfgNode, images: ImageSet, *, source: _Source, policies: Sequence[Policy], shard: Shard
 ) -> Loader:
-    """Build the loader of the sampler; one that draws partners too gets two loaders of the same pixels."""
+    """Build the loader of the sampler; a sampler with partners gets two loaders of the same images."""
     sampler = build_sampler(cfg, images)
-    pixels = _placed(images, device)
-    settings = {
-        "labels": images.labels,
-        "batch_size": cfg.TRAIN.BATCH_SIZE,
-        "shard": shard,
-        "drop_last": True,
-        "bad_images": images.bad_images,
-    }
+    settings = LoaderSettings(
+        sampler=sampler,
+        labels=images.labels,
+        batch_size=cfg.TRAIN.BATCH_SIZE,
+        seed=cfg.RAND_SEED,
+        shard=shard,
+        drop_last=True,
+    )
     workers = cfg.TRAIN.NUM_WORKERS
     if sampler.partner is None:
-        return _loader(cfg, pixels, policies, workers, AUGMENTATION, sampler=sampler, **settings)
-    half = workers - workers // 2  # none of them decodes in the main process unless NUM_WORKERS is 0
-    return PairedLoader(
-        _loader(cfg, pixels, policies, half, AUGMENTATION, sampler=sampler, **settings),
-        _loader(cfg, pixels, policies, half, PARTNER_AUGMENTATION, sampler=sampler.partner, **settings),
+        return source.loader(policies, settings, workers=workers)
+    half = workers - workers // 2  # rounded up: 0 workers, decoding in the main process, only for NUM_WORKERS 0
+    partner = replace(settings, sampler=sampler.partner, purpose=PARTNER_AUGMENTATION)
+    return PairedLoader(source.loader(policies, settings, workers=half), source.loader(policies, partner, workers=half))
+
+
+def _ordered_loaders(
+    cfg: CfgNode, images: ImageSet, *, source: _Source, train_policy: Policy, shard: Shard
+) -> dict[str, Loader]:
+    """Build the loaders of all training images in their order, see `Loaders.train_in_order`."""
+    settings = LoaderSettings(
+        sampler=InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False),
+        labels=images.labels,
+        batch_size=cfg.TEST.BATCH_SIZE,
+        seed=cfg.RAND_SEED,
+        purpose=ORDERED_AUGMENTATION,
+        shard=shard,
     )
-
-
-def _loader(
-    cfg: CfgNode,
-    pixels: Tensor | ImageFiles,
-    policies: Sequence[Policy],
-    workers: int,
-    purpose: int,
-    bad_images: BadImages | None,
-    **settings: Any,
-) -> Loader:
-    if isinstance(pixels, Tensor):
-        return MemoryLoader(pixels, policies, cfg.RAND_SEED, purpose, **settings)
-    pin = cfg.PIN_MEMORY and torch.cuda.is_available()
-    return FileLoader(pixels, policies, cfg.RAND_SEED, workers, pin, purpose, bad_images, **settings)
-
-
-def build_ordered_loader(cfg, images, loaders, *, shard, view="clean"):
-    """Temporary."""
-    return build_valid_loader(cfg, images, shard)
+    policies = {"clean": _evaluation_policy(cfg), "train": train_policy}
+    return {view: source.loader([policy], settings, workers=cfg.TRAIN.NUM_WORKERS) for view, policy in policies.items()}

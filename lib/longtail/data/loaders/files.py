@@ -1,101 +1,111 @@
 """Batches of image files, decoded and augmented by worker processes."""
 
 import os
-import signal
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from longtail.data.augment.steps import Policy
-from longtail.data.bad_images import BadImages, Fault
 from longtail.data.batch import Batch
-from longtail.data.image_files import ImageFiles
-from longtail.data.loaders.base import Loader
-from longtail.data.seeding import AUGMENTATION, generator
+from longtail.data.images.bad_images import BadImage, BadImages
+from longtail.data.images.files import ImageFiles
+from longtail.data.loaders.base import Loader, LoaderSettings
+from longtail.data.loaders.workers import WorkerPool, check_shared_memory
+from longtail.data.seeding import generator
 from longtail.errors import UserError
+
+RESIZE = (
+    "these keys resize them, for training and evaluation: "
+    "DATASET.VIEWS '[transforms]' DATASET.TEST_VIEW transforms INPUT_SIZE '(224, 224)'"
+)
 
 
 class FileLoader(Loader):
-    """Batches of image files that worker processes decode and augment one by one.
+    """Loads batches of image files that worker processes decode and augment one by one.
+
+    Each sample of each epoch has its own random numbers, independent of the worker that serves it. A sample that is
+    drawn again in an epoch gets new ones.
 
     Args:
-        files: the images.
-        policies: one per view.
-        seed: of the run; each sample of each epoch has random numbers of its own, whichever worker serves it, and
-            others when it comes again in the epoch.
-        workers: processes, no more than there are processors; 0 decodes in this one.
-        pin_memory: give batches in page-locked memory.
-        purpose: what its random numbers are for, see `seeding`.
-        bad_images: takes in the files that the workers passed over; None where they pass over none.
+        files: Image files.
+        policies: Augmentation policy of each view.
+        settings: See `LoaderSettings`.
+        workers: Number of worker processes, limited to the number of processors; 0: decode in this process.
+        pin_memory: Yield batches in page-locked memory.
+        bad_images: Collects the files that the workers skipped; None if bad images are not skipped.
+        timeout: Seconds after which a batch that does not come ends the run.
     """
 
     def __init__(
         self,
         files: ImageFiles,
         policies: Sequence[Policy],
-        seed: int,
+        *,
+        settings: LoaderSettings,
         workers: int,
         pin_memory: bool = False,
-        purpose: int = AUGMENTATION,
         bad_images: BadImages | None = None,
-        **settings: Any,
+        timeout: float = 300.0,
     ) -> None:
-        super().__init__(**settings)
-        self.samples = _Samples(files, self.labels, policies, seed, purpose)
-        self.workers = min(workers, len(os.sched_getaffinity(0)))
-        self.pin_memory = pin_memory
+        super().__init__(settings)
+        self.samples = _Samples(files, policies, settings=settings)
         self.bad_images = bad_images
+        self.pool: WorkerPool[_Loaded | UserError] = WorkerPool(
+            self.samples,
+            _collate,
+            workers=min(workers, len(os.sched_getaffinity(0))),
+            pin_memory=pin_memory,
+            timeout=timeout,
+        )
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, see `Loader.epoch`.
 
         Raises:
-            UserError: an image is missing or damaged, too many are, or the images of a batch differ in size.
+            UserError: An image is missing or damaged, too many are, the images of a batch differ in size, or the
+                workers do not deliver; see `WorkerPool`.
         """
         order = self.sampler.indices(epoch)
-        draws = list(zip(self.share(order)[start:], self.share(_times_before(order))[start:], strict=True))
-        loader = DataLoader(
-            self.samples,
-            batch_sampler=_Keys(epoch, draws),
-            num_workers=self.workers,
-            worker_init_fn=_leave_signals_to_the_main_process,
-            collate_fn=_collate,
-            pin_memory=self.pin_memory,
-            generator=torch.Generator(),  # keeps its hands off the global random state
-        )
-        for loaded in loader:
-            if isinstance(loaded, UserError):
-                raise loaded
-            if self.bad_images is not None:
-                self.bad_images.add(loaded.faults)
-            yield loaded.batch
+        indices, repeats = (self.shard_batches(values)[start:] for values in (order, _earlier_occurrences(order)))
+        # Keys are made when they are due: an epoch may have millions of samples.
+        keys = [partial(_keys, epoch, *batch) for batch in zip(indices, repeats, strict=True)]
+        for loaded in self.pool.batches(keys):
+            yield self._checked(loaded)
+
+    def peek(self, number: int) -> Batch:
+        """See `Loader.peek`; decodes in this process."""
+        indices = self.sampler.indices(1)[:number]
+        return self._checked(_collate([self.samples[key] for key in _keys(1, indices, torch.zeros_like(indices))]))
+
+    def check_memory(self, batch: Batch) -> None:
+        """See `Loader.check_memory`."""
+        per_sample = batch.images[:, :1].numel() * batch.images.element_size()
+        check_shared_memory(per_sample * self.batch_size, workers=self.pool.workers)
+
+    def on_wait(self, callback: Callable[[], None]) -> None:
+        """See `Loader.on_wait`."""
+        self.pool.on_wait = callback
+
+    def _checked(self, loaded: "_Loaded | UserError") -> Batch:
+        if isinstance(loaded, UserError):
+            raise loaded
+        if self.bad_images is not None:
+            self.bad_images.add(loaded.skipped)
+        return loaded.batch
 
 
-class _Keys:
-    """What `_Samples` is asked for, batch by batch: made when it is due, for an epoch may have millions of samples.
-
-    Args:
-        epoch: from 1.
-        draws: for each batch positions and how often each came before, both (B,).
-    """
-
-    def __init__(self, epoch: int, draws: Sequence[tuple[Tensor, Tensor]]) -> None:
-        self.epoch = epoch
-        self.draws = draws
-
-    def __len__(self) -> int:
-        return len(self.draws)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        for positions, before in self.draws:
-            yield [(self.epoch, *draw) for draw in zip(positions.tolist(), before.tolist(), strict=True)]
+def _keys(epoch: int, indices: Tensor, repeats: Tensor) -> list[tuple[int, int, int]]:
+    """Return the keys of `_Samples` of a batch: epoch, index, and how often the index occurred earlier in the epoch."""
+    return [(epoch, *key) for key in zip(indices.tolist(), repeats.tolist(), strict=True)]
 
 
-def _times_before(order: Tensor) -> Tensor:
-    """Return how often each entry of an order has come before in it, (N,)."""
+def _earlier_occurrences(order: Tensor) -> Tensor:
+    """Return for each entry of an order how often it occurred earlier in it, (N,)."""
     values, places = order.sort(stable=True)
     number = torch.arange(len(order))
     first = torch.cat([values.new_ones(1, dtype=torch.bool), values[1:] != values[:-1]])
@@ -104,60 +114,59 @@ def _times_before(order: Tensor) -> Tensor:
     return times
 
 
-def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Let a worker live on when the whole process group is asked to stop: the main process saves first."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(signum, signal.SIG_IGN)
-
-
-class _Sample(NamedTuple):
-    """One image as a worker gives it: views (V, 3, S, S), and the files that were passed over on the way."""
+@dataclass(frozen=True)
+class _Sample:
+    """One image from a worker: its views (V, 3, S, S), and the images that were skipped for it."""
 
     views: Tensor
     label: Tensor
-    position: int
-    faults: list[Fault]
+    index: int
+    skipped: list[BadImage]
 
 
 class _Loaded(NamedTuple):
-    """One batch as a worker gives it."""
+    """One batch from a worker."""
 
     batch: Batch
-    faults: list[Fault]
+    skipped: list[BadImage]
 
 
-class _Samples(Dataset):
-    """What a worker process does: (epoch, position, times it came before in the epoch) to the views of one image."""
+class _Samples(Dataset["_Sample | UserError"]):
+    """Maps (epoch, index, earlier occurrences in the epoch) to the views of one image, in a worker process."""
 
-    def __init__(self, files: ImageFiles, labels: Tensor, policies: Sequence[Policy], seed: int, purpose: int) -> None:
+    def __init__(self, files: ImageFiles, policies: Sequence[Policy], *, settings: LoaderSettings) -> None:
         self.files = files
-        self.labels = labels
         self.policies = policies
-        self.seed = seed
-        self.purpose = purpose
+        self.labels = settings.labels
+        self.seed = settings.seed
+        self.purpose = settings.purpose
 
     def __getitem__(self, key: tuple[int, int, int]) -> _Sample | UserError:
-        epoch, position, before = key
-        again = (before,) if before else ()  # the first time counts for nothing: most samplers show an image once
-        random = generator(self.seed, self.purpose, epoch, position, *again)
+        epoch, index, repeats = key
+        suffix = (repeats,) if repeats else ()  # most samplers draw an image once, so the first occurrence needs none
+        random = generator(self.seed, self.purpose, epoch, index, *suffix)
         try:
-            image, faults = self.files.read(position)
-        except UserError as error:  # raised in a worker it would come out as a traceback
+            image, skipped = self.files.read(index)
+        except UserError as error:  # raised in a worker, it would be reported with a traceback
             return error
         views = torch.cat([policy(image[None], random) for policy in self.policies])
-        return _Sample(views, self.labels[position], position, faults)
+        return _Sample(views, self.labels[index], index, skipped)
 
 
 def _collate(samples: list[_Sample | UserError]) -> _Loaded | UserError:
-    good = []
+    """Stack samples to a batch; return the first error, if any."""
+    loaded = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
-        good.append(sample)
-    views, labels, positions, faults = zip(*good, strict=True)
-    sizes = {tuple(view.shape[2:]) for view in views}
+        loaded.append(sample)
+    sizes = {tuple(sample.views.shape[2:]) for sample in loaded}
     if len(sizes) > 1:
         shown = " and ".join(f"{height}x{width}" for height, width in sorted(sizes)[:2])
-        return UserError(f"images of one batch differ in size ({shown}); DATASET.VIEWS [transforms] brings them to one")
-    batch = Batch(torch.stack(views, dim=1), torch.stack(labels), torch.tensor(positions))
-    return _Loaded(batch, [fault for found in faults for fault in found])
+        return UserError(f"images of one batch differ in size ({shown}); {RESIZE}")
+    batch = Batch(
+        torch.stack([sample.views for sample in loaded], dim=1),
+        torch.stack([sample.label for sample in loaded]),
+        torch.tensor([sample.index for sample in loaded]),
+    )
+    return _Loaded(batch, [image for sample in loaded for image in sample.skipped])

@@ -1,21 +1,21 @@
-"""Batches with partners: what one sampler draws beside what another draws."""
+"""Batches with a partner batch that another sampler draws."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from longtail.data.batch import Batch
 from longtail.data.loaders.base import Loader
 
 
 class PairedLoader(Loader):
-    """The batches of one loader, each with its partner from another.
+    """Loads the batches of one loader, each with a partner batch from another.
 
     Args:
-        first: gives the batches.
-        second: gives their partners; as many.
+        first: Loader of the batches.
+        second: Loader of the partners; as long as the first.
     """
 
     def __init__(self, first: Loader, second: Loader) -> None:
-        super().__init__(first.sampler, first.labels, first.batch_size, first.shard, first.drop_last)
+        super().__init__(first.settings)
         self.first = first
         self.second = second
 
@@ -23,3 +23,17 @@ class PairedLoader(Loader):
         """Yield the batches of an epoch, see `Loader.epoch`."""
         for batch, partner in zip(self.first.epoch(epoch, start), self.second.epoch(epoch, start), strict=True):
             yield batch._replace(partner=partner)
+
+    def peek(self, number: int) -> Batch:
+        """See `Loader.peek`."""
+        return self.first.peek(number)._replace(partner=self.second.peek(number))
+
+    def check_memory(self, batch: Batch) -> None:
+        """See `Loader.check_memory`."""
+        self.first.check_memory(batch)
+        self.second.check_memory(batch)
+
+    def on_wait(self, callback: Callable[[], None]) -> None:
+        """See `Loader.on_wait`."""
+        self.first.on_wait(callback)
+        self.second.on_wait(callback)

@@ -1,4 +1,4 @@
-"""Samplers: which images an epoch shows, and in which order."""
+"""Samplers: which images an epoch contains, and in which order."""
 
 from longtail.data.samplers.base import SAMPLERS, Sampler, build_sampler
 from longtail.data.samplers.check import check_sampling

@@ -1,26 +1,25 @@
-"""What every sampler is: epoch to the positions that it shows, in their order."""
+"""The interface of all samplers: an epoch number to the order of its indices."""
 
 from collections.abc import Callable
 
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.config import sampling
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.registry import Registry
 
 
 class Sampler:
-    """Says which images an epoch shows, and in which order.
+    """Determines which images an epoch contains, and in which order.
 
-    It remembers nothing between two calls: an epoch is a function of (seed, epoch), the same in every process. The
-    loader deals it out to the processes and enters it at any step, so a checkpoint needs nothing of it.
+    A sampler has no state: an epoch is a function of (seed, epoch) and the same in every process. The loader shards it
+    over the processes and can start it at any step, so a checkpoint needs no sampler state.
 
     Args:
-        length: images that an epoch shows, N.
+        length: Number of samples per epoch N.
 
     Attributes:
-        partner: what draws the second batch of each step, for methods that take two; None for the others.
+        partner: Sampler of the second batch of each step, for methods that take two; otherwise None.
     """
 
     partner: "Sampler | None" = None
@@ -29,11 +28,11 @@ class Sampler:
         self.length = length
 
     def indices(self, epoch: int) -> Tensor:
-        """Return the order of epoch `epoch` (from 1), positions in the data set, (N,) int64."""
+        """Return the indices of an epoch (from 1) in their order, (N,) int64."""
         raise NotImplementedError
 
     def __str__(self) -> str:
-        """Return what an epoch shows, for the log."""
+        """Return a description of an epoch for the log."""
         raise NotImplementedError
 
 
@@ -42,9 +41,9 @@ SAMPLERS: Registry[SamplerBuilder] = Registry("sampler")
 
 
 def build_sampler(cfg: CfgNode, images: ImageSet) -> Sampler:
-    """Build the sampler of the training images that TRAIN.SAMPLER asks for.
+    """Build the sampler of the training images from TRAIN.SAMPLER.
 
     Raises:
-        UserError: there is no such sampler.
+        UserError: The sampler is unknown.
     """
-    return SAMPLERS.get(sampling(cfg).kind)(cfg, images)
+    return SAMPLERS.get(cfg.TRAIN.SAMPLER.TYPE)(cfg, images)

@@ -1,22 +1,23 @@
-"""Which samplers go with which other keys."""
+"""Checks of the sampler keys against other keys."""
 
 from yacs.config import CfgNode
 
-from longtail.config import sampling
 from longtail.data.samplers.base import SAMPLERS
 from longtail.data.samplers.class_weighted import WEIGHTINGS
 from longtail.errors import UserError
 
 
 def check_sampling(cfg: CfgNode) -> None:
-    """Refuse samplers that do not exist and combinations in which one would be ignored.
+    """Check that the samplers exist and that none of their keys would be ignored.
 
     Raises:
-        UserError: names the key, its value and what is allowed.
+        UserError: Names the key, its value and what is allowed.
     """
-    chosen = sampling(cfg)
-    SAMPLERS.get(chosen.kind)
-    WEIGHTINGS.get(chosen.weighting)
-    kind = f"TRAIN.SAMPLER.TYPE is {chosen.kind!r}"
-    if cfg.TRAIN.TWO_STAGE.DRS and chosen.kind != "weighted sampler":
-        raise UserError(f"TRAIN.TWO_STAGE.DRS is True and {kind}; only 'weighted sampler' can be deferred")
+    sampler = cfg.TRAIN.SAMPLER
+    SAMPLERS.get(sampler.TYPE)
+    WEIGHTINGS.get(sampler.WEIGHTED_SAMPLER.TYPE)
+    if cfg.TRAIN.TWO_STAGE.DRS and sampler.TYPE != "weighted sampler":
+        raise UserError(
+            f"TRAIN.TWO_STAGE.DRS is True and TRAIN.SAMPLER.TYPE is {sampler.TYPE!r}; only 'weighted sampler' can be "
+            "deferred"
+        )

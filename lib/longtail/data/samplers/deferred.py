@@ -1,4 +1,4 @@
-"""Deferred re-sampling (DRS, Cao et al., arXiv 1906.07413): learn features first, balance later."""
+"""Deferred re-sampling (DRS, Cao et al., arXiv 1906.07413): instance-balanced epochs first, re-balanced ones later."""
 
 from torch import Tensor
 
@@ -6,22 +6,22 @@ from longtail.data.samplers.base import Sampler
 
 
 class Deferred(Sampler):
-    """One sampler until an epoch, another one after it.
+    """Uses one sampler up to an epoch, and another one after it.
 
     Args:
-        before: draws up to and including `start_epoch`.
-        after: draws from `start_epoch` + 1 on.
-        start_epoch: the last epoch of plain sampling, counted from 1.
+        before: Sampler of the epochs up to and including `start_epoch`.
+        after: Sampler of the epochs from `start_epoch` + 1.
+        start_epoch: Last epoch of the first sampler, counted from 1.
     """
 
-    def __init__(self, before: Sampler, after: Sampler, start_epoch: int) -> None:
+    def __init__(self, before: Sampler, after: Sampler, *, start_epoch: int) -> None:
         super().__init__(before.length)
         self.before = before
         self.after = after
         self.start_epoch = start_epoch
 
     def indices(self, epoch: int) -> Tensor:
-        """Return the order of the one whose turn it is, see `Sampler.indices`."""
+        """Return the order of the sampler of this epoch, see `Sampler.indices`."""
         return (self.after if epoch > self.start_epoch else self.before).indices(epoch)
 
     def __str__(self) -> str:

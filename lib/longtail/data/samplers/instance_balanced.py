@@ -1,24 +1,24 @@
-"""Instance-balanced sampling: every image once per epoch, so a class as often as it has images."""
+"""Instance-balanced sampling: every image once per epoch."""
 
 import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.samplers.base import SAMPLERS, Sampler
 from longtail.data.seeding import ORDER, generator
 
 
 class InstanceBalanced(Sampler):
-    """Every one of the first N images once per epoch, in a new order each time.
+    """Samples each of the first N images once per epoch, in a new order each epoch.
 
     Args:
-        length: N.
-        seed: of the run.
-        shuffle: False keeps the order of the data set.
+        length: Number of images N.
+        seed: Seed of the run.
+        shuffle: Shuffle the images; False: keep the order of the data set.
     """
 
-    def __init__(self, length: int, seed: int, shuffle: bool = True) -> None:
+    def __init__(self, length: int, seed: int, *, shuffle: bool = True) -> None:
         super().__init__(length)
         self.seed = seed
         self.shuffle = shuffle
@@ -35,5 +35,5 @@ class InstanceBalanced(Sampler):
 
 @SAMPLERS.register("default")
 def default(cfg: CfgNode, images: ImageSet) -> InstanceBalanced:
-    """Build it over the original images: generated ones are never shown."""
-    return InstanceBalanced(images.originals, cfg.RAND_SEED, cfg.TRAIN.SHUFFLE)
+    """Build the sampler of the original images; generated ones are never drawn."""
+    return InstanceBalanced(images.num_original, cfg.RAND_SEED, shuffle=cfg.TRAIN.SHUFFLE)

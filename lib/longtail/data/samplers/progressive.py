@@ -3,7 +3,7 @@
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data.image_set import ImageSet
+from longtail.data.dataset import ImageSet
 from longtail.data.samplers.class_weighted import WEIGHTINGS, ClassWeighted
 
 
@@ -11,25 +11,25 @@ class Progressive(ClassWeighted):
     """p_c(e) = (e/T) / C + (1 - e/T) n_c / N in epoch e (Kang et al., arXiv 1910.09217, eq. 2).
 
     Args:
-        images: the set.
-        seed: of the run.
-        epochs: T.
+        images: Training images.
+        seed: Seed of the run.
+        epochs: Number of epochs T.
     """
 
-    def __init__(self, images: ImageSet, seed: int, epochs: int) -> None:
+    def __init__(self, images: ImageSet, seed: int, *, epochs: int) -> None:
         super().__init__(images, seed)
         self.epochs = epochs
 
     def weights(self, epoch: int) -> Tensor:
         """Return p_c(e), see `ClassWeighted.weights`."""
-        share = epoch / self.epochs
-        return share / len(self.counts) + (1 - share) * self.counts / self.counts.sum()
+        fraction = epoch / self.epochs
+        return fraction / len(self.counts) + (1 - fraction) * self.counts / self.counts.sum()
 
     def __str__(self) -> str:
-        return f"classes from n_c to all alike over {self.epochs} epochs"
+        return f"from p_c ~ n_c to class-balanced over {self.epochs} epochs"
 
 
 @WEIGHTINGS.register("progressive")
 def progressive(cfg: CfgNode, images: ImageSet) -> Progressive:
-    """Build it; e counts from the beginning of the training, also where it is deferred."""
-    return Progressive(images, cfg.RAND_SEED, cfg.TRAIN.MAX_EPOCH)
+    """Build progressively balanced sampling; e counts from the first epoch, also if the sampler is deferred."""
+    return Progressive(images, cfg.RAND_SEED, epochs=cfg.TRAIN.MAX_EPOCH)

@@ -86,12 +86,12 @@ def adamw(cfg: CfgNode, groups: Groups, fused: bool) -> torch.optim.Optimizer:
 
 def _timm_optimizer(cfg: CfgNode, groups: Groups) -> torch.optim.Optimizer:
     """Build an optimizer of timm by its name there."""
-    from timm.optim import create_optimizer_v2, list_optimizers
+    from timm.optim._optim_factory import create_optimizer_v2, list_optimizers
 
     keys = cfg.TRAIN.OPTIMIZER
     name = keys.TYPE.removeprefix(TIMM)
     if name not in list_optimizers():
-        raise UserError(f"TRAIN.OPTIMIZER.TYPE is {keys.TYPE!r}; timm has: {', '.join(list_optimizers())}")
+        raise UserError(f"TRAIN.OPTIMIZER.TYPE is {keys.TYPE!r}; timm has: {', '.join(map(str, list_optimizers()))}")
     # timm adds a group option of its own that would shadow ours; the scale is applied by `set_rate`.
     optimizer: torch.optim.Optimizer = create_optimizer_v2(
         groups, opt=name, lr=keys.BASE_LR, momentum=keys.MOMENTUM, weight_decay=keys.WEIGHT_DECAY

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal
 
 from longtail.files import atomic_write
+from longtail.user_files import translating
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +32,12 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
 
 
 def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
-    """Write the figure as a PNG file, whole or not at all."""
-    with atomic_write(path) as file:
+    """Write the figure as a PNG file, whole or not at all.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    with translating(path, "figure"), atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=DPI, facecolor="white")
 
 

@@ -1,11 +1,14 @@
 """metrics.jsonl: one JSON object per epoch and split."""
 
+import contextlib
 import json
 from pathlib import Path
 
 from longtail.files import atomic_write
 from longtail.runs.directory import RunDirectory
+from longtail.runs.folder import finite
 from longtail.runs.loggers.base import LOGGERS, Record
+from longtail.user_files import translating
 
 
 class JsonLines:
@@ -19,13 +22,13 @@ class JsonLines:
     def __init__(self, path: Path, epoch: int = 1) -> None:
         self.path = path
         kept = [record for record in read_history(path) if record["epoch"] < epoch]
-        with atomic_write(path, "w") as file:
-            file.writelines(json.dumps(record) + "\n" for record in kept)
+        with translating(path, "file"), atomic_write(path, "w") as file:
+            file.writelines(_line(record) for record in kept)
 
     def write(self, record: Record) -> None:
         """Append a record."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with translating(self.path, "file"), open(self.path, "a", encoding="utf-8") as file:
+            file.write(_line(record))
 
     def close(self) -> None:
         """See `Logger`; the file is closed after every record."""
@@ -38,13 +41,19 @@ def build(run: RunDirectory, epoch: int) -> JsonLines:
 
 
 def read_history(path: Path) -> list[Record]:
-    """Read metrics.jsonl; a last line cut short by a kill is left out."""
+    """Read metrics.jsonl; lines that are no records, as one cut short by a kill, are left out."""
     if not path.exists():
         return []
+    with translating(path, "file", verb="read"):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("epoch"), int) and "split" in record:
+                records.append(record)
     return records
+
+
+def _line(record: Record) -> str:
+    return json.dumps(finite(record), allow_nan=False) + "\n"

@@ -1,40 +1,64 @@
-"""Curves for TensorBoard."""
+"""Curves for TensorBoard, in one event file."""
+
+import math
+from pathlib import Path
 
 from longtail.runs.directory import RunDirectory
 from longtail.runs.loggers.base import LOGGERS, Record
+from longtail.user_files import translating
 
 
 class TensorBoard:
-    """Writes accuracy, loss and learning rate as event files.
+    """Writes loss, accuracy, learning rate and gradient norm as an event file.
+
+    The file is written at once: the usual writer of tensorboardX hands events to a thread, and waits for ever if a full
+    disk has ended that thread.
 
     Args:
         folder: Folder of the event files.
-        epoch: First epoch that will be written; later points of an earlier process are purged.
+        epoch: First epoch that will be written; later points of a stopped process are dropped.
     """
 
-    def __init__(self, folder: str, epoch: int) -> None:
-        from tensorboardX import SummaryWriter
+    def __init__(self, folder: Path, epoch: int) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        self.writer = SummaryWriter(folder, purge_step=epoch)
+        self.folder = folder
+        with translating(folder, "folder"):
+            folder.mkdir(exist_ok=True)
+            self.writer = EventsWriter(str(folder / "events"))
+            restart = SessionLog(status=SessionLog.START)  # TensorBoard drops the points from this step on
+            self.writer.write_event(Event(step=epoch, session_log=restart))
 
     def write(self, record: Record) -> None:
         """Write the curves of a record."""
-        epoch, split = record["epoch"], record["split"]
-        accuracy = record["top1"] if split == "train" else record["ensemble"].get("top1")
-        if accuracy is not None:
-            self.writer.add_scalars("scalar/acc", {f"{split}_acc": accuracy}, epoch)
-        if "loss" in record:
-            self.writer.add_scalars("scalar/loss", {f"{split}_loss": record["loss"]}, epoch)
-        if "lr" in record:
-            self.writer.add_scalar("scalar/lr", record["lr"], epoch)
-        self.writer.flush()
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        with translating(self.folder, "folder"):
+            for tag, value in curves(record).items():
+                self.writer.write_event(Event(step=record["epoch"], summary=scalar(tag, value)))
+            self.writer.flush()
 
     def close(self) -> None:
-        """Close the event files."""
-        self.writer.close()
+        """Close the event file."""
+        with translating(self.folder, "folder"):
+            self.writer.close()
+
+
+def curves(record: Record) -> dict[str, float]:
+    """Return {tag: value} of the finite numbers in a record."""
+    split = record["split"]
+    values = {f"{key}/{split}": value for key, value in record.items() if isinstance(value, (int, float))}
+    values.pop(f"epoch/{split}", None)
+    for name, accuracy in record.get("ensemble", {}).items():
+        values[f"ensemble/{name}"] = accuracy
+    for number, expert in enumerate(record.get("experts", ()), start=1):
+        values[f"experts/{number}"] = expert.get("top1", math.nan)
+    return {tag: float(value) for tag, value in values.items() if math.isfinite(value)}
 
 
 @LOGGERS.register("tensorboard")
 def build(run: RunDirectory, epoch: int) -> TensorBoard:
     """Build the logger of the folder tensorboard/."""
-    return TensorBoard(str(run.path / "tensorboard"), epoch)
+    return TensorBoard(run.path / "tensorboard", epoch)

@@ -1,0 +1,145 @@
+"""One split of a data set: its labels, and its images on demand."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+
+import torch
+from torch import Tensor
+
+from longtail.data.images.bad_images import BadImage, BadImages, no_replacement, replacements
+from longtail.data.images.files import ImageFiles, ReadOptions
+from longtail.data.images.memory import MemoryFiles
+from longtail.data.images.reading import SMALL_SIDE, first_size, read_images
+from longtail.errors import UserError
+
+DEFAULT_OPTIONS = ReadOptions()
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labels and images of one split.
+
+    Attributes:
+        name: Name of the split in messages.
+        labels: Labels of all images, (N,) int64.
+        num_classes: Number of classes C.
+        load: Returns the images: (N, 3, H, W) uint8 in memory, or files that are decoded on access.
+        paths: Image files, (N,); empty if the images do not come from files.
+        num_generated: Number of images at the end of the set that were generated from the others. Samplers may draw
+            them, but they count neither for the class counts nor for the length of an epoch.
+        read_options: How image files are read.
+    """
+
+    name: str
+    labels: Tensor
+    _: KW_ONLY
+    num_classes: int
+    load: Callable[[], Tensor | ImageFiles]
+    paths: Sequence[str] = ()
+    num_generated: int = 0
+    read_options: ReadOptions = DEFAULT_OPTIONS
+
+    @classmethod
+    def from_files(
+        cls,
+        name: str,
+        paths: Sequence[str],
+        *,
+        labels: Sequence[int],
+        num_classes: int,
+        read_options: ReadOptions = DEFAULT_OPTIONS,
+    ) -> "ImageSet":
+        """Create a set of image files; small images of one size are decoded once and kept in memory."""
+        ids = torch.tensor(labels)
+        return cls(
+            name,
+            ids,
+            num_classes=num_classes,
+            load=functools.cache(lambda: _load_files(name, paths, labels=ids, options=read_options)),
+            paths=paths,
+            read_options=read_options,
+        )
+
+    @classmethod
+    def from_tensor(cls, name: str, images: Tensor, *, labels: Sequence[int], num_classes: int) -> "ImageSet":
+        """Create a set of decoded images (N, 3, H, W) uint8."""
+        return cls(name, torch.tensor(labels), num_classes=num_classes, load=lambda: images)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def bad_images(self) -> BadImages | None:
+        """The image files that were skipped; None if a bad image ends the run."""
+        return self.read_options.bad_images
+
+    @property
+    def num_original(self) -> int:
+        """Number of images that were not generated; they come first."""
+        return len(self) - self.num_generated
+
+    def class_counts(self) -> list[int]:
+        """Return the number of original images per class, (C,)."""
+        counts: list[int] = torch.bincount(self.labels[: self.num_original], minlength=self.num_classes).tolist()
+        return counts
+
+    def fingerprint(self) -> str:
+        """Return a digest of labels, file names and contents in their order; equal splits have equal digests.
+
+        The content of small images is their pixels, that of large ones the sizes of their files.
+        """
+        digest = hashlib.sha256(f"{self.num_classes} {len(self)} ".encode())
+        digest.update(self.labels.numpy().tobytes())
+        digest.update("\n".join(map(os.path.basename, self.paths)).encode())
+        if self.num_generated:
+            digest.update(f"{self.num_generated} generated".encode())
+        images = self.load()
+        if isinstance(images, Tensor):
+            digest.update(images.contiguous().numpy().data)
+        else:
+            digest.update(" ".join(map(str, images.sizes())).encode())
+        return digest.hexdigest()[:16]
+
+
+def _load_files(name: str, paths: Sequence[str], *, labels: Tensor, options: ReadOptions) -> Tensor | ImageFiles:
+    """Decode all files if they are small; otherwise check that they exist."""
+    bad_images = options.bad_images
+    if max(first_size(paths, skip=bad_images is not None)) <= SMALL_SIDE:
+        errors: dict[int, UserError] = {}
+        images = read_images(paths, errors if bad_images else None)
+        if images is not None:
+            if bad_images:
+                bad_images.add(BadImage(paths[index], str(error)) for index, error in sorted(errors.items()))
+            return _replace_bad(images, labels, errors=errors, paths=paths)
+    return _open_files(name, paths, labels=labels, options=options)
+
+
+def _open_files(name: str, paths: Sequence[str], *, labels: Tensor, options: ReadOptions) -> ImageFiles:
+    """Return files that are decoded on access, after checking that they exist."""
+    bad_images = options.bad_images
+    limit = bad_images.limit if bad_images else 0
+    if options.in_memory:
+        files: ImageFiles = MemoryFiles(paths, labels, name=name, limit=limit)
+    else:
+        files = ImageFiles(paths, labels, limit=limit)
+    missing = files.missing()
+    if bad_images:
+        bad_images.add(missing)
+    elif missing:
+        raise UserError(
+            f"{name}: {len(missing)} of {len(paths)} image files do not exist, the first is {missing[0].path}"
+        )
+    return files
+
+
+def _replace_bad(images: Tensor, labels: Tensor, *, errors: dict[int, UserError], paths: Sequence[str]) -> Tensor:
+    """Replace the images that could not be read, in place."""
+    for index, error in errors.items():
+        other = next((other for other in replacements(labels, index) if other not in errors), None)
+        if other is None:
+            raise no_replacement([BadImage(paths[index], str(error))], int(labels[index]))
+        images[index] = images[other]
+    return images

@@ -1,0 +1,1 @@
+"""Image files: decoding, reading, caching their bytes in memory, and skipping those that cannot be read."""

@@ -1,0 +1,277 @@
+"""Verification of a data set: all errors of its annotation files and images in one run."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from longtail.data.inspect.inspection import Inspection, inspect_all
+from longtail.errors import UserError
+
+# Kinds of errors and their titles, in the order of the report.
+KINDS = {
+    "annotation": "malformed annotations",
+    "label": "labels out of range",
+    "classes": "different numbers of classes",
+    "class": "classes without images",
+    "missing": "missing files",
+    "folder": "folders instead of files",
+    "no permission": "files without permission to read",
+    "empty": "empty files",
+    "damaged": "files that do not decode",
+    "size": "images of another size than their annotation says",
+    "duplicate": "images listed again in the same file",
+    "leak": "images also listed in another file",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One error.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        split: Annotation file.
+        index: Index of the annotation, or label of the class without images; -1: the whole file.
+        path: Path of the image as listed; empty if the error has no image.
+        detail: Description of the error in one line.
+    """
+
+    kind: str
+    split: str
+    index: int
+    path: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One annotation that names an image.
+
+    Attributes:
+        index: Index of the annotation.
+        path: Path of the image as listed.
+        label: Class id; None if it is out of range.
+        size: Height and width as listed; None if they are missing.
+    """
+
+    index: int
+    path: str
+    label: int | None
+    size: tuple[int, int] | None
+
+
+@dataclass
+class Split:
+    """One annotation file, read leniently.
+
+    Attributes:
+        name: Annotation file.
+        root: Folder of relative image paths.
+        num_classes: Number of classes C.
+        entries: Annotations that name an image.
+        counts: Images per class, (C,).
+        sizes: Number of images of each size (height, width).
+        examples: First image of each size: (index, path).
+    """
+
+    name: str
+    root: Path
+    num_classes: int
+    entries: list[Entry]
+    counts: list[int]
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    examples: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+
+
+class Report(NamedTuple):
+    """The result of a verification.
+
+    Attributes:
+        splits: The annotation files.
+        findings: All errors, in the order in which they were found.
+    """
+
+    splits: list[Split]
+    findings: list[Finding]
+
+
+ProgressBar = Callable[[Iterable[Inspection], int], Iterable[Inspection]]
+
+
+def verify(
+    files: Sequence[str],
+    root: str = "",
+    *,
+    workers: int = 0,
+    progress: ProgressBar = lambda inspections, total: inspections,
+) -> Report:
+    """Check annotation files and all images that they list.
+
+    Args:
+        files: Annotation files, one per split.
+        root: Folder of relative image paths; empty: the folder of each annotation file.
+        workers: Number of worker processes that read images; 0: no worker processes.
+        progress: Wraps the iterator over inspections, given their number, to show progress.
+
+    Raises:
+        UserError: An annotation file cannot be read, or is not an annotation file.
+    """
+    findings: list[Finding] = []
+    splits = [_read(file, root, findings=findings) for file in files]
+    for split in splits[1:]:
+        if split.num_classes != splits[0].num_classes:
+            detail = f"has {split.num_classes} classes, {splits[0].name} has {splits[0].num_classes}"
+            findings.append(Finding("classes", split.name, -1, "", detail))
+    listed = [(split, entry) for split in splits for entry in split.entries]
+    paths = [str(split.root / entry.path) for split, entry in listed]
+    inspections = progress(inspect_all(paths, workers), len(paths))
+    duplicates = _Duplicates()
+    for (split, entry), inspection in zip(listed, inspections, strict=True):
+        if inspection.kind:
+            findings.append(Finding(inspection.kind, split.name, entry.index, entry.path, inspection.detail))
+            continue
+        split.sizes[inspection.size] += 1
+        split.examples.setdefault(inspection.size, (entry.index, entry.path))
+        if entry.size and entry.size != inspection.size:
+            detail = f"is {_format_size(inspection.size)}, its annotation says {_format_size(entry.size)}"
+            findings.append(Finding("size", split.name, entry.index, entry.path, detail))
+        findings += duplicates.find(split, entry, inspection=inspection)
+    return Report(splits, findings)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return the whole report as plain values for a JSON file."""
+    by_kind: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for kind in KINDS:
+        for finding in report.findings:
+            if finding.kind == kind:
+                by_kind[kind].append({key: value for key, value in vars(finding).items() if key != "kind"})
+    splits = [
+        {
+            "file": split.name,
+            "images": len(split.entries),
+            "num_classes": split.num_classes,
+            "class_counts": split.counts,
+            "shot_groups": count_shot_groups(split.counts),
+            "sizes": [
+                {"height": height, "width": width, "images": count}
+                for (height, width), count in split.sizes.most_common()
+            ],
+            "smallest": extreme(split, min),
+            "largest": extreme(split, max),
+        }
+        for split in report.splits
+    ]
+    return {"good": not report.findings, "errors": len(report.findings), "splits": splits, "found": dict(by_kind)}
+
+
+def count_shot_groups(counts: Sequence[int]) -> dict[str, int]:
+    """Return the number of many-, medium- and few-shot classes, by the thresholds of the literature."""
+    from longtail.evaluation import shot_groups
+
+    return {name: len(classes) for name, classes in shot_groups(counts).items()}
+
+
+def extreme(split: Split, choose: Callable[..., tuple[int, int]]) -> dict[str, Any] | None:
+    """Return the first image of the smallest or largest area.
+
+    Args:
+        split: The split.
+        choose: `min` or `max`.
+
+    Returns:
+        Height, width, index and path of the image; None if no image is valid.
+    """
+    if not split.sizes:
+        return None
+    height, width = size = choose(split.sizes, key=lambda size: (size[0] * size[1], size))
+    index, path = split.examples[size]
+    return {"height": height, "width": width, "index": index, "path": path}
+
+
+def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
+    """Read an annotation file and add all of its errors to the findings."""
+    annotations, num_classes = _read_json(file)
+    entries = []
+    counts = [0] * num_classes
+    for index, annotation in enumerate(annotations):
+        path = annotation.get("fpath") if isinstance(annotation, dict) else None
+        if not isinstance(path, str) or not path:
+            findings.append(Finding("annotation", file, index, "", f"names no image: {str(annotation)[:60]}"))
+            continue
+        label = annotation.get("category_id")
+        if type(label) is int and 0 <= label < num_classes:
+            counts[label] += 1
+        else:
+            detail = f"has category_id {label!r}; allowed: 0 to {num_classes - 1}"
+            findings.append(Finding("label", file, index, path, detail))
+            label = None
+        size = (annotation.get("im_height"), annotation.get("im_width"))
+        entries.append(Entry(index, path, label, size if all(type(side) is int for side in size) else None))
+    for label, count in enumerate(counts):
+        if not count:
+            findings.append(Finding("class", file, label, "", f"class {label} has no images"))
+    return Split(file, Path(root) if root else Path(file).parent, num_classes, entries, counts)
+
+
+def _read_json(file: str) -> tuple[list[Any], int]:
+    """Return the annotations and the number of classes of an annotation file."""
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"annotation file {file} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"annotation file {file} cannot be read: {error}; it must hold JSON") from None
+    annotations = content.get("annotations") if isinstance(content, dict) else None
+    num_classes = content.get("num_classes") if isinstance(content, dict) else None
+    if not isinstance(annotations, list) or type(num_classes) is not int or num_classes < 1:
+        raise UserError(f'annotation file {file} must hold {{"annotations": [...], "num_classes": C}}, C from 1')
+    if not annotations:
+        raise UserError(f"annotation file {file} lists no images")
+    return annotations, num_classes
+
+
+class _Image(NamedTuple):
+    """A valid image and where it is listed."""
+
+    split: Split
+    entry: Entry
+    file_digest: bytes
+
+
+class _Duplicates:
+    """Finds images with equal pixels, within a split and across splits."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, _Image] = {}  # by pixel digest
+        self._first_of_split: dict[tuple[str, bytes], _Image] = {}  # by split and pixel digest
+
+    def find(self, split: Split, entry: Entry, *, inspection: Inspection) -> list[Finding]:
+        """Return the findings for one image, and remember it."""
+        image = _Image(split, entry, inspection.file_digest)
+        inside = self._first_of_split.setdefault((split.name, inspection.pixel_digest), image)
+        anywhere = self._first.setdefault(inspection.pixel_digest, image)
+        findings = []
+        if inside is not image:
+            findings.append(Finding("duplicate", split.name, entry.index, entry.path, _describe_copy(image, inside)))
+        if anywhere.split is not split:
+            findings.append(Finding("leak", split.name, entry.index, entry.path, _describe_copy(image, anywhere)))
+        return findings
+
+
+def _describe_copy(image: _Image, first: _Image) -> str:
+    """Return which image listed before has the same pixels."""
+    relation = "has the same bytes as" if image.file_digest == first.file_digest else "has the same pixels as"
+    if image.split.root / image.entry.path == first.split.root / first.entry.path:
+        relation = "is the same file as"
+    where = f"{first.split.name} {first.entry.index}" if first.split is not image.split else str(first.entry.index)
+    differs = first.entry.label != image.entry.label
+    other = f", there of class {first.entry.label} instead of {image.entry.label}" if differs else ""
+    return f"{relation} {where} ({first.entry.path}){other}"
+
+
+def _format_size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

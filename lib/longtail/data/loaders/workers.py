@@ -1,0 +1,170 @@
+"""A pool of worker processes that lives through all epochs, and never lets the main process wait for ever."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from longtail.errors import UserError
+
+T = TypeVar("T")
+POLL = 0.5  # seconds between two looks at signals while waiting for a batch
+PREFETCH = 2  # batches that each worker prepares ahead
+SHARED_MEMORY = "/dev/shm"
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+class WorkerPool(Generic[T]):
+    """Loads batches in worker processes, in order.
+
+    Args:
+        samples: Maps a key to a sample, in a worker.
+        collate: Makes a batch of the samples.
+        workers: Number of processes; 0: load in this process.
+        pin_memory: Return batches in page-locked memory.
+        timeout: Seconds after which a batch that does not come ends the run.
+
+    Attributes:
+        on_wait: Called while a batch is awaited; it may raise to stop waiting.
+    """
+
+    def __init__(
+        self,
+        samples: Dataset[Any],
+        collate: Callable[[list[Any]], T],
+        *,
+        workers: int,
+        pin_memory: bool = False,
+        timeout: float = 300.0,
+    ) -> None:
+        self.samples = samples
+        self.collate = collate
+        self.workers = workers
+        self.pin_memory = pin_memory
+        self.timeout = timeout
+        self.on_wait: Callable[[], None] = nothing
+        self._keys = _Keys()
+        self._loader: DataLoader[T] | None = None
+
+    def batches(self, keys: Sequence[Callable[[], list[Any]]]) -> Iterator[T]:
+        """Yield one batch per entry of `keys`, each of which returns the keys of its samples.
+
+        Raises:
+            UserError: A worker has died, no batch comes in time, or the system has no resources for workers.
+        """
+        self._keys.batches = keys
+        finished = False
+        try:
+            yield from self._iterate()
+            finished = True
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UserError(
+                f"{self.workers} worker processes cannot be started or read: {reason}; lower TRAIN.NUM_WORKERS and "
+                "TEST.NUM_WORKERS (0 loads in the main process), or raise the limit of open files (ulimit -n)"
+            ) from None
+        finally:
+            if not finished:  # workers may still prepare batches that nobody takes
+                self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._loader = None
+
+    def _iterate(self) -> Iterator[T]:
+        if self._loader is None:
+            self._loader = DataLoader(
+                self.samples,
+                batch_sampler=self._keys,
+                num_workers=self.workers,
+                worker_init_fn=_init_worker,
+                collate_fn=self.collate,
+                pin_memory=self.pin_memory,
+                timeout=POLL if self.workers else 0,
+                persistent_workers=self.workers > 0,
+                prefetch_factor=PREFETCH if self.workers else None,
+                generator=torch.Generator(),  # the DataLoader would otherwise use the global random state
+            )
+        iterator, waited = iter(self._loader), 0.0
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "timed out" not in str(error):
+                    raise _lost_worker(error) from None
+                waited += POLL
+                self.on_wait()
+                if waited >= self.timeout:
+                    raise UserError(
+                        f"no batch came for {self.timeout / 60:g} minutes (TRAIN.LOADER_TIMEOUT): {self.workers} "
+                        "workers wait for a disk that does not answer, or for memory"
+                    ) from None
+                continue
+            waited = 0.0
+            yield batch
+
+
+class _Keys:
+    """The batch sampler of the DataLoader, whose batches change from epoch to epoch."""
+
+    def __init__(self) -> None:
+        self.batches: Sequence[Callable[[], list[Any]]] = ()
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        for batch in self.batches:
+            yield batch()
+
+
+def check_shared_memory(batch_bytes: int, *, workers: int, folder: str = SHARED_MEMORY) -> None:
+    """Refuse workers whose batches do not fit into shared memory, where they would wait for ever.
+
+    Args:
+        batch_bytes: Bytes of one batch.
+        workers: Number of workers.
+        folder: Where shared memory lies.
+
+    Raises:
+        UserError: It is too small; says what fits.
+    """
+    if not workers or not os.path.isdir(folder):
+        return
+    status = os.statvfs(folder)
+    free, needed = status.f_bavail * status.f_frsize, batch_bytes * (PREFETCH * workers + 1)
+    if needed <= free:
+        return
+    fitting = max((free // max(batch_bytes, 1) - 1) // PREFETCH, 0)
+    raise UserError(
+        f"{workers} workers need {needed / 1e6:,.1f} MB of shared memory for batches of {batch_bytes / 1e6:,.1f} MB, "
+        f"and {folder} has {free / 1e6:,.1f} MB; set TRAIN.NUM_WORKERS {fitting} TEST.NUM_WORKERS {fitting}, or give "
+        "the container more (docker run --shm-size 8g)"
+    )
+
+
+def _lost_worker(error: RuntimeError) -> UserError:
+    """Return the error of a user for a worker that has died; other errors are bugs and keep their traceback."""
+    text = " ".join(str(error).split())
+    if "exited unexpectedly" in text or "killed by signal" in text:
+        memory = "" if "Bus error" not in text else ", which has no shared memory left (/dev/shm)"
+        return UserError(
+            f"a worker process has been killed{memory}; most often memory was short: lower TRAIN.NUM_WORKERS or "
+            "TRAIN.BATCH_SIZE; the same command resumes"
+        )
+    raise error
+
+
+def _init_worker(worker: int) -> None:
+    """Let the main process decide about stopping: it saves first. SIGTERM ends a worker at once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

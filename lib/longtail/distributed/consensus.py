@@ -1,0 +1,47 @@
+"""Agreement of all processes on a small number in every step, without waiting for it."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Consensus:
+    """Shares the largest of a small number over all processes; every process must make the same calls.
+
+    The numbers of one call travel while the next step is computed and are known at the next call, so nobody waits. They
+    use a group of their own over the CPU, so a GPU is never synchronized.
+
+    Attributes:
+        delayed: Whether a number is known one call later; in one process it is known at once.
+    """
+
+    def __init__(self) -> None:
+        self.delayed = dist.is_initialized()
+        self._group: dist.ProcessGroup | None = _cpu_group() if self.delayed else None
+        self._pending: tuple[dist.Work, Tensor] | None = None
+
+    def exchange(self, value: int) -> int:
+        """Send a number, and return the largest one of the call before (of this call in one process)."""
+        if not self.delayed:
+            return value
+        known = self.settle()
+        sent = torch.tensor(value)
+        work = dist.all_reduce(sent, dist.ReduceOp.MAX, group=self._group, async_op=True)
+        assert work is not None  # only in processes outside the group
+        self._pending = (work, sent)
+        return known
+
+    def settle(self) -> int:
+        """Wait for the numbers of the last call, and return the largest one; 0 if there was no call."""
+        if self._pending is None:
+            return 0
+        work, sent = self._pending
+        self._pending = None
+        work.wait()
+        return int(sent)
+
+
+def _cpu_group() -> dist.ProcessGroup:
+    group = dist.new_group(backend="gloo")
+    assert isinstance(group, dist.ProcessGroup)  # every process is a member
+    return group

@@ -1,0 +1,60 @@
+"""Finding the module of a network whose numbers are not finite."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def non_finite_entry(network: nn.Module) -> str | None:
+    """Return the name of the first parameter or buffer that is not finite; None if all are."""
+    entries = [(name, value) for name, value in network.state_dict().items() if value.is_floating_point()]
+    if not entries or bool(torch.stack([torch.isfinite(value).all() for _, value in entries]).all()):
+        return None
+    return next(name for name, value in entries if not bool(torch.isfinite(value).all()))
+
+
+@torch.no_grad()
+def non_finite_module(network: nn.Module, images: Tensor) -> str | None:
+    """Return the first module whose output is not finite in evaluation mode; None if the network's output is finite.
+
+    Args:
+        network: Images to outputs; its mode is restored.
+        images: Normalized images, (B, 3, H, W).
+    """
+    found: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            tensors = output if isinstance(output, tuple) else (output,)
+            bad = any(isinstance(t, Tensor) and not bool(torch.isfinite(t).all()) for t in tensors)
+            if bad and not found:
+                found.append(name or type(module).__name__)
+
+        return hook
+
+    training = {module: module.training for module in network.modules()}
+    network.eval()
+    handles = [module.register_forward_hook(look(name)) for name, module in network.named_modules()]
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in training.items():
+            module.training = mode
+    return found[0] if found else None
+
+
+def find_non_finite(network: nn.Module, images: Tensor | None) -> str | None:
+    """Return in words where the numbers of a network are not finite; None if they are.
+
+    Args:
+        network: Network.
+        images: Normalized images to try it with, (B, 3, H, W); None: only its weights are looked at.
+    """
+    entry = non_finite_entry(network)
+    if entry:
+        return f"{entry} is not finite"
+    module = non_finite_module(network, images) if images is not None else None
+    return f"outputs of {module} are not finite" if module else None

@@ -1,0 +1,47 @@
+"""One forward pass of a few training and validation images, before a run directory exists."""
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from longtail.engine.training import Training
+from longtail.errors import UserError
+
+IMAGES = 16  # of each split that are decoded: enough to see that sizes differ
+
+
+def dry_run(cfg: CfgNode, training: Training) -> None:
+    """Decode a few images of each split and let the network see two of them.
+
+    Args:
+        cfg: Config.
+        training: Components of the training.
+
+    Raises:
+        UserError: Images differ in size, the backbone refuses their size, or the batches do not fit into shared memory.
+    """
+    for split, loader in (("training", training.loaders.train), ("validation", training.loaders.valid)):
+        batch = loader.peek(min(IMAGES, loader.batch_size))
+        loader.check_memory(batch)
+        images = training.loaders.normalize(batch.images[:1, :2].to(training.place.device))[0]
+        _forward(cfg, training, images, split=split)
+
+
+def _forward(cfg: CfgNode, training: Training, images: Tensor, *, split: str) -> None:
+    """Run the network in evaluation mode; it is left as it was."""
+    network = training.network
+    mode = network.training
+    network.eval()
+    try:
+        with torch.no_grad(), training.place.autocast():
+            network(images)
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        height, width = images.shape[2:]
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"the network ({training.facts.architecture}) cannot take the {split} images of {height}x{width}: "
+            f"{reason}; INPUT_SIZE is {list(cfg.INPUT_SIZE)}, and DATASET.VIEWS '[transforms]' DATASET.TEST_VIEW "
+            "transforms resize images to it"
+        ) from None
+    finally:
+        network.train(mode)

@@ -1,0 +1,150 @@
+"""The one place that opens files and folders which users name: read as meant, or refused in one line.
+
+Refused are files that are not regular (FIFOs and devices never end), files over a stated size, and paths that no file
+system can hold; every error of the operating system is reported as "<kind> <path> cannot be <read|written>: <reason>".
+"""
+
+import contextlib
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from longtail.errors import UserError
+
+MEGABYTE = 2**20
+LARGEST = {
+    "config file": MEGABYTE,
+    "recipe": MEGABYTE,
+    "annotation file": 4096 * MEGABYTE,
+    "image": 1024 * MEGABYTE,
+}  # bytes by kind of file; other kinds have no limit
+DEEPEST = 100  # levels of nesting in a JSON file
+LONGEST_NAME = 255  # bytes of one part of a path, on the usual file systems
+
+PathLike = str | os.PathLike[str]
+
+
+def shown(path: PathLike) -> str:
+    """Return a path as one printable line."""
+    text = os.fspath(path)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def check_path(path: PathLike, kind: str) -> None:
+    """Refuse a path that no file system can hold.
+
+    Args:
+        path: Path.
+        kind: What it names, for the message, as "config file" or a key.
+
+    Raises:
+        UserError: It holds a NUL character, characters that are not text, or a name that is too long.
+    """
+    text = os.fspath(path)
+    if "\0" in text:
+        raise UserError(f"{kind} {shown(path)}: a path must not hold a NUL character")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise UserError(f"{kind} {shown(path)}: a path must not hold lone surrogates") from None
+    longest = max((len(part) for part in encoded.split(b"/")), default=0)
+    if longest > LONGEST_NAME:
+        raise UserError(f"{kind} {shown(path)[:80]}...: a name in a path has {longest} bytes, at most {LONGEST_NAME}")
+
+
+@contextlib.contextmanager
+def translating(path: PathLike, kind: str, *, verb: str = "written") -> Iterator[None]:
+    """Within the block, report errors of the operating system in one line.
+
+    Args:
+        path: File or folder that is used.
+        kind: What it is.
+        verb: What is done to it: "written" or "read".
+
+    Raises:
+        UserError: The operating system refused something.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise os_error(error, path, kind=kind, verb=verb) from None
+    except ValueError as error:
+        if "null byte" not in str(error) and "null character" not in str(error):
+            raise
+        raise UserError(f"{kind} {shown(path)}: a path must not hold a NUL character") from None
+
+
+def os_error(error: OSError, path: PathLike, *, kind: str, verb: str) -> UserError:
+    """Return the error of a user for an error of the operating system."""
+    where = error.filename if isinstance(error.filename, str) and verb == "written" else path
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.errno == errno.ENOENT and verb == "read":
+        return UserError(f"{kind} {shown(path)} does not exist")
+    return UserError(f"{kind} {shown(where)} cannot be {verb}: {reason}")
+
+
+def check_regular(path: PathLike, kind: str) -> int:
+    """Refuse a file that is not regular or too large; return its size in bytes.
+
+    Raises:
+        UserError: It does not exist, is a folder, FIFO or device, or is larger than `LARGEST` allows.
+    """
+    check_path(path, kind)
+    with translating(path, kind, verb="read"):
+        status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise UserError(f"{kind} {shown(path)} cannot be read: it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{kind} {shown(path)} cannot be read: it is no regular file")
+    limit = LARGEST.get(kind)
+    if limit is not None and status.st_size > limit:
+        size = status.st_size / MEGABYTE
+        raise UserError(f"{kind} {shown(path)} has {size:,.1f} MB; at most {limit // MEGABYTE:,} MB are read")
+    return status.st_size
+
+
+def read_bytes(path: PathLike, kind: str) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        UserError: See `check_regular`, or it cannot be read.
+    """
+    check_regular(path, kind)
+    with translating(path, kind, verb="read"):
+        return Path(path).read_bytes()
+
+
+def read_text(path: PathLike, kind: str) -> str:
+    """Return the content of a text file in UTF-8, with or without a byte-order mark, or in UTF-16 with one.
+
+    Raises:
+        UserError: See `read_bytes`, or it is not text.
+    """
+    content = read_bytes(path, kind)
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{kind} {shown(path)} is not text in UTF-8: byte {error.start} is wrong") from None
+
+
+def read_json(path: PathLike, kind: str) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        UserError: See `read_text`; or it is not JSON, nested too deeply, or holds numbers that are too long.
+    """
+    text = read_text(path, kind)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        what = "is empty" if not text.strip() else f"line {error.lineno} column {error.colno}: {error.msg}"
+        raise UserError(f"{kind} {shown(path)} {what}; it must hold JSON") from None
+    except RecursionError:
+        raise UserError(f"{kind} {shown(path)} is nested too deeply") from None
+    except ValueError:  # Python's limit of the digits of a number
+        raise UserError(f"{kind} {shown(path)} holds a number with too many digits") from None

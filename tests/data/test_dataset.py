@@ -1,0 +1,92 @@
+import pytest
+import torch
+from PIL import Image
+
+from longtail.data.dataset import ImageSet
+from longtail.data.images.files import ImageFiles
+from longtail.errors import UserError
+
+
+def in_memory(images, labels, num_classes=3):
+    return ImageSet.from_tensor("set", images, labels=labels, num_classes=num_classes)
+
+
+def of_names(names, labels, num_classes=3):
+    return ImageSet.from_files("set", names, labels=labels, num_classes=num_classes)
+
+
+@pytest.fixture
+def files(tmp_path):
+    def files(*sides):
+        paths = []
+        for number, side in enumerate(sides):
+            Image.new("RGB", (side, side), (number, 0, 0)).save(tmp_path / f"{number}.png")
+            paths.append(str(tmp_path / f"{number}.png"))
+        return ImageSet.from_files("train.json", paths, labels=[0] * len(sides), num_classes=1)
+
+    return files
+
+
+def test_class_counts():
+    images = of_names(["a", "b", "c"], [0, 2, 2], num_classes=4)
+    assert images.class_counts() == [1, 0, 2, 0]
+    assert len(images) == 3
+    assert images.labels.dtype == torch.int64
+
+
+def test_load_small_files_of_one_size(files):
+    pixels = files(64, 64, 64).load()
+    assert isinstance(pixels, torch.Tensor)
+    assert pixels[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("sides", [(65, 65), (8, 8, 9)])
+def test_load_large_or_unequal_files(files, sides):
+    pixels = files(*sides).load()
+    assert isinstance(pixels, ImageFiles)
+    assert len(pixels) == len(sides)
+    assert pixels[1].shape == (3, sides[1], sides[1])
+
+
+def test_load_missing_large_files(files, tmp_path):
+    images = files(65, 65, 65)
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "2.png").unlink()
+    with pytest.raises(UserError, match=r"train\.json: 2 of 3 image files do not exist, the first is .*1\.png$"):
+        images.load()
+
+
+def test_load_missing_small_file(files, tmp_path):
+    images = files(8, 8)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(UserError, match=r"1\.png does not exist$"):
+        images.load()
+
+
+def test_fingerprint_ignores_folder():
+    first = of_names(["/here/a.png", "/here/b.png"], [0, 1])
+    second = of_names(["/there/a.png", "/there/b.png"], [0, 1])
+    assert first.fingerprint() == second.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        of_names(["a", "b"], [1, 0]),
+        of_names(["b", "a"], [0, 1]),
+        of_names(["a", "c"], [0, 1]),
+        of_names(["a", "b"], [0, 1], num_classes=4),
+        of_names(["a"], [0]),
+    ],
+    ids=["labels", "order", "names", "classes", "length"],
+)
+def test_fingerprint_differs(other):
+    assert of_names(["a", "b"], [0, 1]).fingerprint() != other.fingerprint()
+
+
+def test_fingerprint_of_pixels():
+    images = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
+    same = in_memory(images.clone(), [0, 1])
+    assert in_memory(images, [0, 1]).fingerprint() == same.fingerprint()
+    assert in_memory(images.flip(0), [0, 1]).fingerprint() != same.fingerprint()
+    assert in_memory(images, [1, 0]).fingerprint() != same.fingerprint()

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Write the generated pages of docs/: the configuration reference and the list of configs.
+
+    python tools/write_docs.py
+    python tools/write_docs.py --check
+
+Exit code: 0 done, 1 with --check: a page is not up to date, 2 a mistake.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from longtail.cli.program import run_program
+from longtail.config.key import Key
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = "<!-- Written by tools/write_docs.py; edit what it names. -->"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and write the pages, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; report pages that are not up to date")
+    options = parser.parse_args(arguments)
+    stale: list[Path] = []
+
+    def program() -> None:
+        for path, text in pages().items():
+            current = path.read_text(encoding="utf-8") if path.is_file() else ""
+            if current == text:
+                continue
+            stale.append(path)
+            if not options.check:
+                path.write_text(text, encoding="utf-8")
+            print(
+                f"{path.relative_to(ROOT)}: {'not up to date; run tools/write_docs.py' if options.check else 'written'}"
+            )
+
+    return run_program(program) or int(options.check and bool(stale))
+
+
+def pages() -> dict[Path, str]:
+    """Return the text of every generated page by its file."""
+    return {ROOT / "docs" / "configuration.md": configuration_page(), ROOT / "docs" / "configs.md": configs_page()}
+
+
+def configuration_page() -> str:
+    """Return the reference of all keys, from their declarations in lib/longtail/config/keys."""
+    from longtail.config import KEYS
+
+    lines = [
+        MARK.replace("what it names", "lib/longtail/config/keys"),
+        "# Configuration reference",
+        "",
+        "Every key with its default, what is allowed, and its meaning. Set keys in a YAML file, or as `KEY VALUE` at "
+        "the end of a command. Keys marked *new* exist in none of the released systems. A run resumes under another value "
+        "of a key marked *free*, because it does not change what is computed.",
+    ]
+    section = ""
+    for name, key in KEYS.items():
+        own = name.split(".")[0] if "." in name else "General"
+        if own != section:
+            section = own
+            lines += ["", f"## {section}", "", "| key | default | allowed | meaning |", "|---|---|---|---|"]
+        lines.append(f"| `{name}` | `{_shown(key.default)}` | {_allowed(key)} | {_cell(key.help)}{_marks(key)} |")
+    return "\n".join(lines) + "\n"
+
+
+def configs_page() -> str:
+    """Return the list of the configs under configs/, from the first lines of the files."""
+    from longtail.config import short_names
+    from longtail.config.files import FOLDERS
+
+    lines = [
+        MARK.replace("what it names", "the first lines of the files under configs/"),
+        "# Configs",
+        "",
+        "Short names for the command line; `longtail list` prints them too. Join a data set with methods by commas: "
+        "`longtail train cifar10_im100,ncl`. Later names override earlier ones. A recipe runs several stages: "
+        "`longtail train cifar10_im100,crt`.",
+    ]
+    for folder in FOLDERS:
+        names = short_names((folder,))
+        if names:
+            lines += ["", f"## {folder}", "", "| name | |", "|---|---|"]
+            lines += [_config_row(folder, name, path) for name, path in sorted(names.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _config_row(folder: str, name: str, path: Path) -> str:
+    from longtail.cli.list_configs import describe
+
+    return f"| [`{name}`](../configs/{folder}/{path.name}) | {_cell(describe(path))} |"
+
+
+def _shown(value: object) -> str:
+    return repr(value) if value != "" else '""'
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _allowed(key: Key) -> str:
+
+    if key.allowed:
+        return ", ".join(f"`{choice}`" if choice else '`""`' for choice in key.allowed)
+    parts = []
+    if key.positive:
+        parts.append("> 0")
+    elif key.low is not None:
+        parts.append(f">= {key.low:g}")
+    if key.high is not None:
+        parts.append(f"<= {key.high:g}")
+    if key.never is not None:
+        parts.append(f"or {key.never}")
+    if key.length:
+        parts.append(f"{key.length} values")
+    if key.rising:
+        parts.append("rising")
+    return ", ".join(parts)
+
+
+def _marks(key: Key) -> str:
+
+    return (" *new*" if key.ours else "") + ("" if key.result else " *free*")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
