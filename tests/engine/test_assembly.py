@@ -3,9 +3,9 @@
 import logging
 
 import pytest
+from longtail.engine.judging import validate
 from tiny import CE, NCL
 
-from longtail.engine.judging import validate
 from longtail.engine.training import train
 
 COSINE, RETRAINED = ["CLASSIFIER.TYPE", "cos"], ["CLASSIFIER.TYPE", "cRT"]

@@ -5,11 +5,11 @@ import signal
 
 import pytest
 import torch
+from longtail.engine.judging import validate
 
 from longtail.config import load_config
 from longtail.engine import judging
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.judging import validate
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import train
 from longtail.errors import UserError

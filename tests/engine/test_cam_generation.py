@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from longtail.engine.cam_generation import generate
+from longtail.engine.stage import run_stage
 from PIL import Image
 from tiny import NCL
 
@@ -18,9 +20,7 @@ from longtail.data.cam.images import paste_foreground
 from longtail.data.cam.plan import GenerationPlan, generated_per_class
 from longtail.data.images.reading import read_image
 from longtail.engine import cam_generation
-from longtail.engine.cam_generation import generate
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.stage import run_stage
 from longtail.errors import UserError
 from longtail.models import build_model, load_released_weights, read_weights
 from longtail.models.activation_maps import activation_maps

@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 import torch
+from longtail.engine.checkpoint import random_state, restore_random_state, save_checkpoint
 
 from longtail.engine import checkpoint
-from longtail.engine.checkpoint import random_state, restore_random_state, save_checkpoint
 from longtail.errors import UserError
 
 

@@ -4,12 +4,12 @@ import functools
 
 import pytest
 import torch
+from longtail.engine.distributed import World
 from test_mixing_runs import MANIFOLD
 from test_resume import assert_same, stop_after, values
 from tiny import CONTRASTIVE, NCL
 
 from longtail.engine.compiling import check_compilable
-from longtail.engine.distributed import World
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.training import train
 from longtail.errors import UserError

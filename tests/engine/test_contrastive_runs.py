@@ -5,10 +5,10 @@ import math
 
 import pytest
 import torch
+from longtail.engine.devices import _ParallelExperts
 from tiny import CONTRASTIVE, NCL
 
 from longtail.engine import judging
-from longtail.engine.devices import _ParallelExperts
 from longtail.engine.training import train
 from longtail.models import Output, read_checkpoint
 

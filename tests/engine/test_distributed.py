@@ -4,15 +4,15 @@ import os
 
 import pytest
 import torch
+from longtail.engine.assembly import autocast
+from longtail.engine.distributed import World, connect, disconnect, from_main, gather_to_all, highest
+from longtail.engine.evaluator import evaluate
 from tiny import Tiny
 from torch import nn
 
 from longtail.data.loaders import LoaderSettings, MemoryLoader, Shard
 from longtail.data.normalization import Normalize
 from longtail.data.samplers import InstanceBalanced
-from longtail.engine.assembly import autocast
-from longtail.engine.distributed import World, connect, disconnect, from_main, gather_to_all, highest
-from longtail.engine.evaluator import evaluate
 from longtail.evaluation import Judge
 from longtail.models import Expert, Network
 

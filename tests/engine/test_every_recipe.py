@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from longtail.engine.recipe import run_recipe
+from longtail.engine.run_directory import RunDirectory
 from test_resume import assert_same, stop_after, values
 
 from longtail.engine import judging
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.recipe import run_recipe
-from longtail.engine.run_directory import RunDirectory
 
 RECIPES = sorted((Path(__file__).parents[2] / "configs" / "cifar10_lt" / "im100" / "recipes").glob("*.yaml"))
 SMALL = [

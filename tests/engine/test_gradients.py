@@ -2,9 +2,8 @@ import math
 
 import pytest
 import torch
-from torch import nn
-
 from longtail.engine.gradients import Gradients
+from torch import nn
 
 
 def parts(scaled: bool = False):

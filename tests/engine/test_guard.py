@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from torch import nn
-
 from longtail.engine.gradients import Gradients
 from longtail.engine.guard import FiniteGuard, NotFinite
+from torch import nn
+
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import train
 from longtail.methods import Step

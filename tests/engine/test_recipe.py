@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from longtail.engine.recipe import run_recipe
+from longtail.engine.run_directory import RunDirectory
 from test_resume import assert_same, stop_after, values
 
 from longtail.engine import cam_generation, judging, recipe
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.recipe import run_recipe
-from longtail.engine.run_directory import RunDirectory
 from longtail.errors import UserError
 from longtail.models import read_weights
 

@@ -3,9 +3,9 @@
 import textwrap
 
 import pytest
-
 from longtail.engine.recipe import run_recipe
 from longtail.engine.recipe_file import load_recipe
+
 from longtail.errors import UserError
 
 GOOD = """

@@ -6,15 +6,15 @@ where those of the last one lay.
 
 import pytest
 import torch
+from longtail.engine.distributed import World
+from longtail.engine.guard import NotFinite
+from longtail.engine.recorded_stepping import WARM_UP, check_recordable
 from test_resume import BATCHES, assert_same, stop_after, values
 from tiny import CE, CONTRASTIVE, NCL
 from torch.utils import _pytree as pytree
 
 from longtail.engine import recorded_stepping, training
-from longtail.engine.distributed import World
-from longtail.engine.guard import NotFinite
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.recorded_stepping import WARM_UP, check_recordable
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import train
 from longtail.errors import UserError

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from longtail.engine.run_directory import RunDirectory
 from tiny import CE, CONTRASTIVE, NCL
 
 from longtail.engine import trainer as trainer_module
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.run_directory import RunDirectory
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import train
 from longtail.errors import UserError

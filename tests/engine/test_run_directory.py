@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
+from longtail.engine.run_directory import RunDirectory, check_writable, create_run, differing_keys, unfinished_run
 
 from longtail.config import load_config
 from longtail.engine import run_directory
-from longtail.engine.run_directory import RunDirectory, check_writable, create_run, differing_keys, unfinished_run
 from longtail.errors import UserError
 
 

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 import torch
+from longtail.engine.judging import validate
 from test_resume import assert_same, stop_after, values
 
 from longtail.engine import judging
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.judging import validate
 from longtail.engine.training import train
 from longtail.errors import UserError
 from longtail.models import read_weights

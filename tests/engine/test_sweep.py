@@ -4,12 +4,12 @@ import csv
 import json
 
 import pytest
+from longtail.engine.judging import validate
+from longtail.engine.sweep import PARAMETERS, sweep
 from tiny import NCL
 
 from longtail.engine import evaluator, judging
 from longtail.engine import sweep as sweep_module
-from longtail.engine.judging import validate
-from longtail.engine.sweep import PARAMETERS, sweep
 from longtail.engine.training import train
 from longtail.errors import UserError
 

@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from longtail.engine.judging import validate
 from PIL import Image
 from tiny import NCL
 
-from longtail.engine.judging import validate
 from longtail.engine.training import train
 from longtail.errors import UserError
 from longtail.methods import Plain

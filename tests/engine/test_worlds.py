@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from longtail.engine.distributed import World, check_synchronised, synchronise_norms
 from tiny import CONTRASTIVE, NCL
 from torch import nn
 from worlds import train_in_world
 
-from longtail.engine.distributed import World, check_synchronised, synchronise_norms
 from longtail.errors import UserError
 from longtail.losses import build_loss
 from longtail.methods import build_method

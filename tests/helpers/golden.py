@@ -38,16 +38,17 @@ def has_tensor(name: str, key: str) -> bool:
     return key in _arrays(name)
 
 
-def released_parameters(shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
+def released_parameters(shapes: Mapping[str, list[int]], fill: str = "plain") -> dict[str, Tensor]:
     """Return values for the parameters of a released network, by the rule in `networks.json`.
 
     Args:
         shapes: Released parameter name, without `module.`, to shape.
+        fill: "norm" gives also the other weights with one dimension values around 1, see `cadel_networks.json`.
     """
-    return {name: _filled(name, tuple(shape)) for name, shape in shapes.items()}
+    return {name: _filled(name, tuple(shape), fill) for name, shape in shapes.items()}
 
 
-def _filled(name: str, shape: tuple[int, ...]) -> Tensor:
+def _filled(name: str, shape: tuple[int, ...], fill: str) -> Tensor:
     if name.endswith(("num_batches_tracked", "queue_ptr")):
         return torch.zeros(shape, dtype=torch.int64)
     draws = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
@@ -56,7 +57,8 @@ def _filled(name: str, shape: tuple[int, ...]) -> Tensor:
         return a.abs() * 0.5 + 0.5
     if name.endswith("running_mean"):
         return 0.1 * a
-    if ("bn" in name or "downsample.1" in name) and name.endswith("weight"):
+    norm = "bn" in name or "downsample.1" in name or (fill == "norm" and len(shape) == 1)
+    if norm and name.endswith("weight"):
         return 1 + 0.1 * a
     if len(shape) == 4:
         return a * (2 / (shape[1] * shape[2] * shape[3])) ** 0.5

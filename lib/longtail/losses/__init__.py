@@ -1,6 +1,7 @@
 """Losses: one small file per family; each registers itself."""
 
 from longtail.losses.base import LOSSES, Loss, Prediction, build_loss, total
+from longtail.losses.cascade import CascadeLoss
 from longtail.losses.cdt import CDT
 from longtail.losses.class_balanced import ClassBalanced, ClassBalancedFocal
 from longtail.losses.cost_sensitive import CostSensitive
@@ -22,6 +23,7 @@ __all__ = [
     "LDAM",
     "LOSSES",
     "BalancedSoftmax",
+    "CascadeLoss",
     "ClassBalanced",
     "ClassBalancedFocal",
     "CostSensitive",

@@ -1,6 +1,7 @@
 """Models: backbones, heads, networks, and loading of weights."""
 
 from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions
+from longtail.models.cascade import Cascade
 from longtail.models.experts import Expert, Network
 from longtail.models.heads import HEADS, needs_first_stage
 from longtail.models.hidden_mixing import HiddenMixing, chunks_of, mix
@@ -28,6 +29,7 @@ __all__ = [
     "AdjustedHeads",
     "Backbone",
     "BackboneOptions",
+    "Cascade",
     "Classifiers",
     "Expert",
     "HiddenMixing",

@@ -79,6 +79,9 @@ class Network(nn.Module):
         experts: Experts with the same number of classes and the same feature width.
         names: Backbone name of each expert.
         head_kind: Name of the head in the registry of heads.
+
+    Attributes:
+        lr_scales: Factor of the learning rate of the parameters whose names start with a prefix.
     """
 
     def __init__(self, experts: list[Expert], *, names: list[str] | None = None, head_kind: str = "FC") -> None:
@@ -87,6 +90,7 @@ class Network(nn.Module):
         self.streams: list[Any] = []  # one per expert, for all to run at once; empty: one after another
         self.names = names or [type(expert.backbone).__name__ for expert in experts]
         self.head_kinds = [head_kind] * len(experts)
+        self.lr_scales: dict[str, float] = {}
 
     @property
     def heads(self) -> list[nn.Module]:
@@ -171,9 +175,18 @@ def build_experts(cfg: CfgNode, num_classes: int) -> Network:
         projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)
         for expert, width in zip(experts, widths, strict=True):
             expert.projection = projection(cfg, width, cfg.NETWORK.MOCO_DIM)
-    return Network(experts, names=names, head_kind=cfg.CLASSIFIER.TYPE)
+    network = Network(experts, names=names, head_kind=cfg.CLASSIFIER.TYPE)
+    network.lr_scales = {f"experts.{number}.backbone.": cfg.BACKBONE.LR_SCALE for number in range(len(experts))}
+    return network
 
 
 def backbone_options(cfg: CfgNode) -> BackboneOptions:
-    """Read what a config says about every backbone."""
-    return BackboneOptions((cfg.INPUT_SIZE[0], cfg.INPUT_SIZE[1]))
+    """Read what a config says about every backbone.
+
+    Raises:
+        UserError: It asks for stochastic depth of a backbone without it.
+    """
+    plain = [name for name in expert_backbones(cfg) if "/" not in name]
+    if cfg.BACKBONE.DROP_PATH and plain:
+        raise UserError(f"BACKBONE.DROP_PATH is {cfg.BACKBONE.DROP_PATH}; {plain[0]} has no stochastic depth")
+    return BackboneOptions((cfg.INPUT_SIZE[0], cfg.INPUT_SIZE[1]), cfg.BACKBONE.DROP_PATH)

@@ -72,6 +72,32 @@ class CosineHead(nn.Module):
         return self.scale * cosines(features, self.weight) + self.bias
 
 
+class CosNormHead(nn.Module):
+    """Scaled cosines whose features keep a part of their length (`cosnorm`), the head of CADEL.
+
+    z_c = s (x / (1 + |x|)) . (w_c / |w_c|), so |z_c| < s; the cosine classifier of OLTR, Liu et al., CVPR 2019, arXiv
+    1904.05160. A zero feature gives zero logits; the release gives NaN.
+
+    Args:
+        in_features: D.
+        num_classes: C.
+        scale: Scale s of the logits.
+    """
+
+    def __init__(self, in_features: int, num_classes: int, *, scale: float) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.empty(num_classes, in_features).uniform_(-bound, bound))
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, C), float32 also under autocast, of features (B, D)."""
+        features = features.float()
+        shortened = features / (1 + features.norm(dim=-1, keepdim=True))
+        with torch.autocast(features.device.type, enabled=False):  # a cosine in bf16, times 30, is 0.1 off
+            return self.scale * F.linear(shortened, l2_normalize(self.weight))
+
+
 class SecondStageHead(nn.Module):
     """A head that is trained on the frozen backbone of a first stage.
 
@@ -132,6 +158,12 @@ def norm(cfg: CfgNode, in_features: int, num_classes: int) -> NormHead:
 def cosine(cfg: CfgNode, in_features: int, num_classes: int) -> CosineHead:
     """Build a head of scaled cosines."""
     return CosineHead(in_features, num_classes, scale=cfg.CLASSIFIER.COS_SCALE, train_bias=cfg.CLASSIFIER.BIAS)
+
+
+@HEADS.register("cosnorm")
+def cosnorm(cfg: CfgNode, in_features: int, num_classes: int) -> CosNormHead:
+    """Build CADEL's head of scaled cosines."""
+    return CosNormHead(in_features, num_classes, scale=cfg.CLASSIFIER.COS_SCALE)
 
 
 @HEADS.register("cRT")

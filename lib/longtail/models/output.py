@@ -27,11 +27,13 @@ class Classifiers(Protocol):
         num_layers: Number of layers for layer-wise decay, the heads included.
         description: Backbones and heads in words.
         head_kinds: Kind of each head, a name in the registry of heads.
+        lr_scales: Factor of the learning rate of the parameters whose names start with a prefix.
     """
 
     num_layers: int
     description: str
     head_kinds: list[str]
+    lr_scales: dict[str, float]
 
     @property
     def heads(self) -> list[nn.Module]:

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from longtail.checkpoint_file import read_checkpoint
 from longtail.errors import UserError
+from longtail.models.released import flattened
+
+_WEIGHTS = (Tensor, Mapping)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -21,9 +24,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 def weights_in(content: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
     """Return the parameters in the content of a checkpoint file, see `read_weights`."""
-    for key in ("state_dict", "model"):
+    for key in ("state_dict_best", "state_dict", "model"):
         if isinstance(content.get(key), dict):
-            content = content[key]
+            content = flattened({name: value for name, value in content[key].items() if isinstance(value, _WEIGHTS)})
             break
     weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not weights:

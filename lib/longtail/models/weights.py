@@ -8,15 +8,19 @@ from torch import Tensor, nn
 from longtail.errors import UserError
 from longtail.models.heads import SecondStageHead
 from longtail.models.loading_report import LoadReport
-from longtail.models.released import momentum_branch, own_names
+from longtail.models.position_embedding import fitted
+from longtail.models.released import Weights, flattened, momentum_branch, own_names
 
 
-def load_released_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
+def load_released_weights(model: nn.Module, state_dict: Weights) -> LoadReport:
     """Set the parameters of a network from those of a file, by name.
+
+    Position embeddings for another image size are resampled.
 
     Args:
         model: Network.
-        state_dict: Parameters under the names of a released system or of this project, see `longtail.models.released`.
+        state_dict: Parameters under the names of a released system or of this project, see `longtail.models.released`;
+            those of CADEL by network entry, {entry: {name: tensor}}.
 
     Returns:
         What was loaded, missing and unexpected. Nothing is loaded if an error is raised.
@@ -24,14 +28,14 @@ def load_released_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) ->
     Raises:
         UserError: A shape differs (another number of classes or architecture), or no name is known.
     """
-    found, unexpected = _matching(model, state_dict)
+    found, unexpected = _matching(model, flattened(state_dict))
     model.load_state_dict(found, strict=False)
     return LoadReport(list(found), [name for name in model.state_dict() if name not in found], unexpected)
 
 
 def start_from(
     model: nn.Module,
-    state_dict: Mapping[str, Tensor],
+    state_dict: Weights,
     *,
     head_kinds: Sequence[str] | None = None,
     backbone_only: bool = False,
@@ -53,8 +57,9 @@ def start_from(
     Raises:
         UserError: As `load_released_weights`, or there is no linear head for one that starts from it.
     """
-    fresh = tuple(f"{path}." for path in _fresh_heads(model, state_dict, head_kinds, backbone_only))
-    found, unexpected = _matching(model, state_dict, without=fresh)
+    weights = flattened(state_dict)
+    fresh = tuple(f"{path}." for path in _fresh_heads(model, weights, head_kinds, backbone_only))
+    found, unexpected = _matching(model, weights, without=fresh)
     missing = [name for name in model.state_dict() if name not in found]
     starts = {f"{path}.{part}" for path, head in _second_stage_heads(model) for part in head.renamed.values()}
     for name in missing:
@@ -66,23 +71,25 @@ def start_from(
     return LoadReport(list(found), [name for name in missing if name not in new], unexpected, new)
 
 
-def load_backbone_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor], *, expert: int = 0) -> LoadReport:
-    """Set the parameters of a backbone from an ImageNet-style file, or from a checkpoint of this project.
+def load_backbone_weights(backbone: nn.Module, state_dict: Weights, *, expert: int = 0) -> LoadReport:
+    """Set the parameters of a backbone from an ImageNet-style file, or from a checkpoint of this project or of CADEL.
+
+    Position embeddings for another image size are resampled. Parameters of other shapes are left out.
 
     Args:
         backbone: Backbone to fill.
         state_dict: Names as in torchvision or timm, with or without `module.` and `backbone.`; or those of a network of
-            this project. A classifier is left out.
+            this project or of CADEL. A classifier is left out, and so is the decoder of a masked autoencoder.
         expert: Which expert's backbone to take from a network of several; if there are fewer, the first one's.
 
     Raises:
         UserError: No parameter fits.
     """
     wanted = backbone.state_dict()
-    numbers = {match[1] for name in state_dict if (match := re.match(r"(?:module\.)*experts\.(\d+)\.", name))}
-    chosen = str(expert) if str(expert) in numbers else "0"
-    prefix = rf"^(module\.|experts\.{chosen}\.backbone\.|backbone\.)+"
-    stripped = {re.sub(prefix, "", name): value for name, value in state_dict.items()}
+    stripped = {
+        name: fitted(backbone, name, value) if name in wanted else value
+        for name, value in _backbone_names(flattened(state_dict), expert).items()
+    }
     found = {name: value for name, value in stripped.items() if name in wanted and value.shape == wanted[name].shape}
     if not found:
         raise UserError(
@@ -122,6 +129,16 @@ def load_momentum_branch(method: nn.Module, state_dict: Mapping[str, Tensor]) ->
     return LoadReport(list(found), missing, [name for name in branch if name not in wanted])
 
 
+def _backbone_names(weights: Mapping[str, Tensor], expert: int) -> dict[str, Tensor]:
+    """Return weights under the names that they have inside the backbone of an expert; other names stay."""
+    own = {name: found or name for name, found in own_names(weights).items()}
+    inside = {name: new if re.match(r"experts\.\d+\.backbone\.|trunk\.", new) else name for name, new in own.items()}
+    numbers = {match[1] for name in inside.values() if (match := re.match(r"experts\.(\d+)\.", name))}
+    chosen = str(expert) if str(expert) in numbers else "0"
+    prefix = rf"^(module\.|experts\.{chosen}\.backbone\.|backbone\.|trunk\.)+"
+    return {re.sub(prefix, "", inside[name]): value for name, value in weights.items()}
+
+
 def _matching(
     model: nn.Module, state_dict: Mapping[str, Tensor], *, without: tuple[str, ...] = ()
 ) -> tuple[dict[str, Tensor], list[str]]:
@@ -144,10 +161,11 @@ def _matching(
         if own is None or own not in wanted:
             unexpected.append(name)
             continue
-        _check_shape(name, state_dict[name], own=own, wanted=wanted[own])
-        found[own] = state_dict[name]
+        value = fitted(model, own, state_dict[name])
+        _check_shape(name, value, own=own, wanted=wanted[own])
+        found[own] = value
     if not found:
-        known = "backbone.*, classifier.* (NCL, Bag of Tricks) or experts.*"
+        known = "backbone.*, classifier.* (NCL, Bag of Tricks), feat_model.* (CADEL), experts.* or trunk.*"
         raise UserError(f"none of the {len(state_dict)} names in the weights is known; expected {known}")
     return found, unexpected
 

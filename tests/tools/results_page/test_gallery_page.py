@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from longtail.engine.recipe_file import load_recipe
+from longtail.gallery import read_gallery, read_runs, same_but_for_results, write_page
 
 from longtail.config import load_config
-from longtail.engine.recipe_file import load_recipe
 from longtail.errors import UserError
-from longtail.gallery import read_gallery, read_runs, same_but_for_results, write_page
 
 ROOT = Path(__file__).parents[2]
 TRICK = "configs/cifar10_lt/im100/tricks/re_weighting/bsce.yaml"

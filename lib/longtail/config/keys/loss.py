@@ -156,6 +156,40 @@ LOSS: Keys = {
         high=100,
         ours=True,
     ),
+    "LOSS.Cascade.BINS": Key(
+        8,
+        "Cascade losses: number of equal bins into which the samples are sorted by the probability of their class.",
+        low=1,
+        high=10_000,
+        ours=True,
+    ),
+    "LOSS.Cascade.GAMMA": Key(
+        1.0,
+        "Cascade losses: the weight of a sample is BASE_WEIGHT + GAMMA * fraction of the samples in its bin.",
+        low=0,
+        high=1e6,
+        ours=True,
+    ),
+    "LOSS.Cascade.BASE_WEIGHT": Key(
+        2.0,
+        "Cascade losses: see GAMMA.",
+        low=0,
+        high=1e6,
+        ours=True,
+    ),
+    "LOSS.Cascade.WEIGHTING": Key(
+        "sample",
+        "Cascade losses: sample (each sample has its weight) | batch (the mean weight of the batch for all, which is "
+        "what CADEL's convolutional networks compute as released).",
+        allowed=("sample", "batch"),
+        ours=True,
+    ),
+    "LOSS.Cascade.GLOBAL_BINS": Key(
+        False,
+        "Cascade losses: True counts the samples of all processes in a bin. False, as released: each process counts "
+        "its own.",
+        ours=True,
+    ),
     "LOSS.HCM_N": Key(
         5,
         "Nested losses: hard classes per sample, its own class included.",

@@ -25,6 +25,22 @@ NETWORK: Keys = {
         allowed=("still", "moving"),
         ours=True,
     ),
+    "BACKBONE.DROP_PATH": Key(
+        0.0,
+        "Stochastic depth of models of timm that have it: probability of dropping a residual branch of the last block; "
+        "it grows linearly from 0 at the first one.",
+        low=0,
+        high=0.99,
+        ours=True,
+    ),
+    "BACKBONE.LR_SCALE": Key(
+        1.0,
+        "Factor of the backbones' learning rate. 0 keeps their parameters while batch-norm statistics move, as CADEL "
+        "trains on Places-LT.",
+        low=0,
+        high=1000,
+        ours=True,
+    ),
     "BACKBONE.PRETRAINED_MODEL": Key(
         "",
         "Weights file for every backbone: torchvision or timm names, or a checkpoint of this project.",
@@ -37,9 +53,9 @@ NETWORK: Keys = {
     ),
     "CLASSIFIER.TYPE": Key(
         "FC",
-        "Head: FC | FCNorm (cosine) | cos (scaled cosine plus bias). Heads of a second stage, which start from "
-        "NETWORK.PRETRAINED_MODEL: cRT (FC trained from scratch) | LWS (FC of which only a scale per class is "
-        "trained).",
+        "Head: FC | FCNorm (cosine) | cos (scaled cosine plus bias) | cosnorm (scaled cosine, features shortened to "
+        "x / (1 + |x|)). Heads of a second stage, which start from NETWORK.PRETRAINED_MODEL: cRT (FC trained from "
+        "scratch) | LWS (FC of which only a scale per class is trained).",
     ),
     "CLASSIFIER.BIAS": Key(
         True,
@@ -47,7 +63,7 @@ NETWORK: Keys = {
     ),
     "CLASSIFIER.COS_SCALE": Key(
         16.0,
-        "Scale of the cos head.",
+        "Scale of the cos and cosnorm heads.",
         positive=True,
         high=1e4,
     ),
@@ -69,6 +85,34 @@ NETWORK: Keys = {
         "experts",
         "Shape of the network: experts (one backbone and one head per expert) | cascade (one backbone, heads that "
         "branch off at taps).",
+        ours=True,
+    ),
+    "NETWORK.CASCADE.TAPS": Key(
+        [],
+        "Cascade: intermediate outputs of the backbone from which branches start, in cascade order, as layer2 or "
+        "blocks.7; empty: after stages 2 and 3, or after blocks 7 and 9 of the 12 of a vision transformer.",
+        items="name",
+        ours=True,
+    ),
+    "NETWORK.CASCADE.WIDTH": Key(
+        0,
+        "Cascade: channels of the convolutions of a branch, whose features are twice as wide; 0: 128 for res32_cifar, "
+        "else the width of the backbone's features.",
+        low=0,
+        high=65536,
+        ours=True,
+    ),
+    "NETWORK.CASCADE.DEPTH": Key(
+        2,
+        "Cascade: transformer blocks of a branch.",
+        low=1,
+        high=1000,
+        ours=True,
+    ),
+    "NETWORK.BRANCHES": Key(
+        True,
+        "Cascade: False leaves the branches out, so that the network has its main head only. CADEL's convolutional "
+        "networks are evaluated by their main head; without the branches that is many times faster.",
         ours=True,
     ),
     "NETWORK.PRETRAINED": Key(

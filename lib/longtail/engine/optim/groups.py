@@ -1,6 +1,7 @@
 """Parameter groups: weight decay and learning-rate scale of every parameter."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -14,8 +15,9 @@ def parameter_groups(
     Layer-wise decay (BEiT, arXiv 2106.08254): layer l of L has the learning-rate scale layer_decay^(L - 1 - l).
 
     Args:
-        model: Module. For layer-wise decay it must have `layer_of(name)` and `num_layers`; `no_decay()`, if it has it,
-            names further parameters without weight decay.
+        model: Module. For layer-wise decay it must have `layer_of(name)` and `num_layers`. If it has `no_decay()`, that
+            names further parameters without weight decay; if it has `lr_scales`, these are further factors of the
+            learning rate, by what the names of parameters start with.
         weight_decay: Weight decay.
         layer_decay: Factor between the learning rates of neighboring layers; 1: one rate for all.
         decay_1d: Apply weight decay also to parameters with one dimension, and to those of `no_decay()`.
@@ -24,12 +26,14 @@ def parameter_groups(
         Groups {"params", "names", "weight_decay", "lr_scale"}, in the order of their first parameter.
     """
     without = set() if decay_1d or not hasattr(model, "no_decay") else set(model.no_decay())  # type: ignore[operator]
+    factors: Mapping[str, float] = getattr(model, "lr_scales", {})
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decay = weight_decay if decay_1d or (parameter.dim() > 1 and name not in without) else 0.0
         scale = 1.0 if layer_decay == 1 else layer_decay ** _depth(model, name)
+        scale *= math.prod(factor for prefix, factor in factors.items() if name.startswith(prefix))
         group = groups.setdefault((decay, scale), {"params": [], "names": [], "weight_decay": decay, "lr_scale": scale})
         group["params"].append(parameter)
         group["names"].append(name)

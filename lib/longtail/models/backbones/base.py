@@ -17,10 +17,13 @@ class BackboneOptions:
         image_size: Image height and width in pixels, for backbones that must know them.
         drop_path: Probability of dropping a residual branch in the last block (stochastic depth), for backbones with
             it.
+        mean_tokens: Vision transformers of timm: average the patch tokens and normalize the average, instead of taking
+            the class token.
     """
 
     image_size: tuple[int, int] = (224, 224)
     drop_path: float = 0.0
+    mean_tokens: bool = False
 
 
 class Backbone(nn.Module):
@@ -39,7 +42,10 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def layer_of(self, name: str) -> int:
-        """Return the layer of a parameter, from 0 (next to the images) to `num_layers` - 1, for layer-wise decay."""
+        """Return the layer of a parameter for layer-wise decay, from 0 (next to the images) to `num_layers` - 1.
+
+        A norm behind the last layer is in the layer of the head, which is `num_layers`.
+        """
         raise NotImplementedError
 
     @property

@@ -39,13 +39,13 @@ class TimmBackbone(Backbone):
         return model.forward_head(final), dict(zip(order, tokens, strict=True))
 
     def layer_of(self, name: str) -> int:
-        """See `Backbone`; the layers are those of timm's layer-wise decay."""
-        return _layers(self)[name]
+        """See `Backbone`; the layers are those of timm's layer-wise decay, but for the final norm."""
+        return self.num_layers if _is_final_norm(name) else _layers(self)[name]
 
     @property
     def num_layers(self) -> int:
         """Number of layers."""
-        return max(_layers(self).values()) + 1
+        return max(layer for name, layer in _layers(self).items() if not _is_final_norm(name)) + 1
 
     def no_decay(self) -> set[str]:
         """See `Backbone`."""
@@ -82,16 +82,42 @@ def timm_backbone(name: str) -> BackboneBuilder:
 def _build(name: str, options: BackboneOptions) -> Backbone:
     import timm
 
-    extra: dict[str, Any] = {"drop_path_rate": options.drop_path} if options.drop_path else {}
+    extra: dict[str, Any] = {}
+    if options.drop_path:
+        extra["drop_path_rate"] = options.drop_path
+    if options.mean_tokens and _takes_mean_tokens(name):
+        extra["global_pool"] = "avg"
     if timm.get_pretrained_cfg_value(name, "fixed_input_size"):
         extra["img_size"] = options.image_size
-    model: Any = timm.create_model(name, pretrained=False, num_classes=0, **extra)
+    try:
+        return as_backbone(timm.create_model(name, pretrained=False, num_classes=0, **extra))
+    except TypeError as error:
+        if not options.drop_path or "drop_path_rate" not in str(error):
+            raise
+        raise UserError(f"BACKBONE.DROP_PATH is {options.drop_path}; timm/{name} has no stochastic depth") from None
+
+
+def _takes_mean_tokens(name: str) -> bool:
+    """Return whether a model is a vision transformer that can average its patch tokens."""
+    import timm
+
+    plain = timm.list_models(module="vision_transformer")
+    return name in [*plain, *timm.list_models(module="deit", exclude_filters="*distilled*")]
+
+
+def as_backbone(model: Any) -> Backbone:
+    """Turn a model of timm that was built without a classifier into a `Backbone`, in place."""
     # The head's hidden layer belongs to the features if there is one (VGG, MobileNet v3).
     model.out_features = getattr(model, "head_hidden_size", None) or model.num_features
     model.taps = {info["module"]: info["num_chs"] for info in _feature_info(model)}
     # A subclass that only adds methods: a wrapper would change the names of all parameters.
     model.__class__ = type(type(model).__name__, (TimmBackbone, type(model)), {})
     return cast(Backbone, model)
+
+
+def _is_final_norm(name: str) -> bool:
+    """Return whether a parameter belongs to the norm between the last layer and the head."""
+    return name.split(".")[0] in ("norm", "fc_norm")
 
 
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:

@@ -1,15 +1,30 @@
 """Parameter names of the released systems: one table per system."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
 
 from longtail.models.released.bag_of_tricks import BAG_OF_TRICKS
+from longtail.models.released.cadel import CADEL
 from longtail.models.released.names import NameTable
 from longtail.models.released.ncl import NCL, NCL_MOCO, momentum_branch
 
-TABLES: tuple[NameTable, ...] = (NCL_MOCO, NCL, BAG_OF_TRICKS)
+TABLES: tuple[NameTable, ...] = (CADEL, NCL_MOCO, NCL, BAG_OF_TRICKS)
+Weights = Mapping[str, Tensor | Mapping[str, Tensor]]  # flat, or by network entry as in the files of CADEL
 
-__all__ = ["TABLES", "NameTable", "momentum_branch", "own_names"]
+__all__ = ["TABLES", "NameTable", "Weights", "flattened", "momentum_branch", "own_names"]
+
+
+def flattened(weights: Weights) -> dict[str, Tensor]:
+    """Return weights by one name each: `entry.name` for {entry: {name: tensor}}, without `module.` in the entries."""
+    flat = {}
+    for name, value in weights.items():
+        if isinstance(value, Tensor):
+            flat[name] = value
+        else:
+            flat.update({re.sub(r"^(module\.)*", f"{name}.", inner): tensor for inner, tensor in value.items()})
+    return flat
 
 
 def own_names(names: Iterable[str]) -> dict[str, str | None]:

@@ -1,0 +1,89 @@
+"""Cascade losses over one, two and three processes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from longtail.losses.cascade import cascade_loss, density_weights
+
+WORLDS = (1, 2, 3)
+SAMPLES = 12  # of the global batch
+SETTINGS: dict[str, Any] = {"uniform": 0.2, "bins": 4, "gamma": 1.5, "base_weight": 2.0}
+CASES = [(kind, weighting) for kind in ("softmax", "sigmoid") for weighting in ("sample", "batch")]
+
+
+def draw() -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(3, SAMPLES, 5, generator=random)
+    return logits, torch.randint(5, (SAMPLES,), generator=random)
+
+
+def value_and_gradient(kind: str, weighting: str, *, own: slice, global_bins: bool) -> tuple[Tensor, Tensor]:
+    logits, targets = draw()
+    part = logits[:, own].requires_grad_()
+    values = cascade_loss(part, targets[own], kind=kind, weighting=weighting, global_bins=global_bins, **SETTINGS)
+    return values.detach(), torch.autograd.grad(values.sum(), part)[0]
+
+
+def work(rank: int, world: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting{world}", rank=rank, world_size=world)
+    own = slice(rank * SAMPLES // world, (rank + 1) * SAMPLES // world)
+    results: dict[Any, Any] = {
+        ((kind, weighting), everywhere): value_and_gradient(kind, weighting, own=own, global_bins=everywhere)
+        for kind, weighting in CASES
+        for everywhere in (False, True)
+    }
+    scores = torch.arange(SAMPLES)[own] / SAMPLES
+    results["weights"] = density_weights(scores, bins=3, gamma=1.0, base_weight=0.0, global_bins=True)
+    torch.save(results, folder / f"{world}-{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[Any, Any]]]:
+    """What every process of every world computed: world -> rank -> results."""
+    folder = tmp_path_factory.mktemp("worlds")
+    context = torch.multiprocessing.get_context("fork")
+    processes = [context.Process(target=work, args=(rank, world, folder)) for world in WORLDS for rank in range(world)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+        assert process.exitcode == 0
+    return {world: [torch.load(folder / f"{world}-{rank}.pt") for rank in range(world)] for world in WORLDS}
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+@pytest.mark.parametrize("world", WORLDS)
+def test_global_bins_give_the_loss_of_the_whole_batch(
+    results: dict[int, list[dict[Any, Any]]], world: int, case: tuple[str, str]
+) -> None:
+    value, gradient = value_and_gradient(*case, own=slice(None), global_bins=False)
+    parts = [process[case, True] for process in results[world]]
+    torch.testing.assert_close(torch.stack([part[0] for part in parts]).mean(0), value)
+    torch.testing.assert_close(torch.cat([part[1] for part in parts], dim=1) / world, gradient)
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_local_bins_count_the_samples_of_their_process(
+    results: dict[int, list[dict[Any, Any]]], case: tuple[str, str]
+) -> None:
+    for rank, process in enumerate(results[2]):
+        own = slice(rank * SAMPLES // 2, (rank + 1) * SAMPLES // 2)
+        value, gradient = value_and_gradient(*case, own=own, global_bins=False)
+        assert torch.equal(process[case, False][0], value)
+        assert torch.equal(process[case, False][1], gradient)
+        assert not torch.allclose(process[case, True][0], value)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_density_weights_count_the_samples_of_all_processes(
+    results: dict[int, list[dict[Any, Any]]], world: int
+) -> None:
+    weights = torch.cat([process["weights"] for process in results[world]])
+    torch.testing.assert_close(weights, torch.full((SAMPLES,), 1 / 3))
