@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 import torch
-from measuring import Row, footer, in_turns, machine, positive, table, write_record
+from measuring import Row, footer, interleaved, machine, positive, table, write_record
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,7 +26,7 @@ from longtail.clustering import RULES, cluster_classes, subclass_numbers
 WIDTH, CENTERS = 128, 12
 
 
-def made_up_counts(classes: int = 1000, largest: int = 1280, smallest: int = 5) -> list[int]:
+def made_up_counts(classes: int = 1000, largest: int = 1280, *, smallest: int = 5) -> list[int]:
     """Return class sizes that fall about as those of ImageNet-LT do."""
     rank = np.linspace(0, 1, classes)
     return np.maximum(largest * np.exp(-4.5 * rank**0.54), smallest).astype(int).tolist()
@@ -67,7 +67,7 @@ def quality(features: Tensor, subclasses: Tensor, number: int) -> str:
 
 
 def measure(
-    counts: list[int] | None = None, delta: int = 20, rules: list[str] | None = None, rounds: int = 1
+    counts: list[int] | None = None, delta: int = 20, *, rules: list[str] | None = None, rounds: int = 1
 ) -> list[Row]:
     """Return a row per rule; see the module."""
     counts = counts or made_up_counts()
@@ -83,7 +83,7 @@ def measure(
 
     names = rules or list(RULES)
     contestants = {rule: (lambda rule=rule: ours(rule)) for rule in names}
-    times = in_turns({**contestants, "scikit-learn": baseline}, rounds)
+    times = interleaved({**contestants, "scikit-learn": baseline}, rounds)
     theirs = times["scikit-learn"]
     reference = quality(features, found["scikit-learn"], sum(numbers))
     return [
@@ -117,11 +117,11 @@ def main(arguments: list[str] | None = None) -> int:
         with np.load(options.counts) as content:
             counts = content[content.files[0]].astype(int).tolist()
     facts = machine()
-    rows = measure(counts, options.delta, options.rules, options.rounds)
+    rows = measure(counts, options.delta, rules=options.rules, rounds=options.rounds)
     print(table(rows))
     print(footer(rows, facts))
     if options.json:
-        write_record(options.json, rows, facts)
+        write_record(options.json, rows, facts=facts)
     return 0
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measure how memory and time grow: the points of docs/cost_model.md.
+"""Measure how memory and time grow: the values of docs/cost_model.md.
 
     python benchmarks/costs.py
     python benchmarks/costs.py --images 1000000 10000000 --classes 1000 10000
 
-Data: reading an annotation file, telling whether files are there, the fingerprint, the order of an epoch. Classes: what
-judging counts, the nested loss. Augmentation: a call. Networks: operations and memory for the backward pass, per image
-and expert. Memory is that of this process beyond what lay there before, MB; seconds are processor time of one thread.
+Data: reading an annotation file, checking that files exist, the fingerprint, the order of an epoch. Classes: the
+evaluator, the nested loss. Augmentation: a call. Networks: operations and memory for the backward pass, per image and
+expert. Memory is that of this process beyond what was in use before, MB; seconds are processor time of one thread.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from made_up_images import smooth_images, write_jpegs
 from measuring import CPU, forget_peak, forward_operations, peak_mb, positive, threads
-from pictures import smooth_images
 from torch import nn
 
 from longtail.config import load_config
@@ -29,16 +29,16 @@ from longtail.data.augment import build_policy
 from longtail.data.dataset import ImageSet
 from longtail.data.images.files import ImageFiles
 from longtail.data.samplers import InstanceBalanced
-from longtail.evaluation import Judge
+from longtail.evaluation import Evaluator
 from longtail.losses import build_loss
-from longtail.models import BACKBONES
+from longtail.models import BACKBONES, BackboneOptions
 
 EXPERTS, BATCH = 3, 64
 NETWORKS = (("res32_cifar", 32), ("res50", 224), ("res50", 320), ("resnext50", 224), ("res152", 224))
 
 
 def measured(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Return what `work` returns, the seconds that it took, and the most memory that it took, MB."""
+    """Return the result of `work`, its seconds, and its peak memory, MB."""
     before = forget_peak(CPU)
     start = time.process_time()
     result = work()
@@ -46,16 +46,15 @@ def measured(work: Callable[[], Any]) -> tuple[Any, float, float]:
     return result, seconds, peak_mb(CPU) - before
 
 
-def tell(what: str, seconds: float, memory: float, more: str = "") -> None:
-    """Print one point."""
+def show(what: str, seconds: float, memory: float, *, more: str = "") -> None:
+    """Print one value."""
     print(f"{what:58} {seconds:9.2f} s {memory:9,.0f} MB  {more}".rstrip())
 
 
 def of_images(count: int, classes: int = 1000) -> None:
     """Measure what grows with the images: N entries that name one file."""
     with tempfile.TemporaryDirectory() as folder:
-        image, path = Path(folder) / "n01440764_10026.JPEG", Path(folder) / "train.json"
-        image.touch()
+        (image,), path = write_jpegs(Path(folder), 1), Path(folder) / "train.json"
         labels = (torch.arange(count) % classes).tolist()
         entries = [{"fpath": f"train/n01440764/{i}.JPEG", "category_id": label} for i, label in enumerate(labels)]
         path.write_text(json.dumps({"annotations": entries, "num_classes": classes}))
@@ -63,16 +62,16 @@ def of_images(count: int, classes: int = 1000) -> None:
         read, seconds, memory = measured(lambda: read_annotations(path))
         held = memory_held(lambda: read_annotations(path))
         size = path.stat().st_size / 1e6
-        tell(f"{count:,} images: annotation file of {size:,.0f} MB", seconds, memory, f"{held:,.0f} MB stay")
-        images = ImageSet.from_files("measured", read.paths, labels=read.labels, num_classes=classes)
-        tell(f"{count:,} images: fingerprint", *measured(images.fingerprint)[1:])
+        show(f"{count:,} images: annotation file of {size:,.0f} MB", seconds, memory, more=f"{held:,.0f} MB stay")
+        images = ImageSet.from_files("measured", [str(image)] * count, labels=read.labels, num_classes=classes)
+        show(f"{count:,} images: fingerprint", *measured(images.fingerprint)[1:])
         files = ImageFiles([str(image)] * count)
-        tell(f"{count:,} images: looking whether files are there", *measured(files.missing)[1:])
-        tell(f"{count:,} images: order of an epoch", *measured(lambda: InstanceBalanced(count, 0).indices(1))[1:])
+        show(f"{count:,} images: checking that files exist", *measured(files.missing)[1:])
+        show(f"{count:,} images: order of an epoch", *measured(lambda: InstanceBalanced(count, 0).indices(1))[1:])
 
 
 def memory_held(work: Callable[[], Any]) -> float:
-    """Return the memory that the result of `work` goes on taking, MB."""
+    """Return the memory of the result of `work`, MB."""
     before = forget_peak(CPU)
     result = work()
     held = forget_peak(CPU) - before
@@ -85,16 +84,16 @@ def of_classes(classes: int) -> None:
     logits, labels = torch.randn(EXPERTS, BATCH, classes), torch.arange(BATCH) % classes
     counts = [100] * classes
 
-    def judge() -> None:
-        one = Judge(classes, EXPERTS, counts)
-        one.update(logits, labels)
-        one.results()
+    def evaluate() -> None:
+        evaluator = Evaluator(classes, EXPERTS, class_counts=counts)
+        evaluator.update(logits, labels)
+        evaluator.results()
 
-    tell(f"{classes:,} classes: judging a batch, and the results", *measured(judge)[1:])
+    show(f"{classes:,} classes: evaluating a batch, and the results", *measured(evaluate)[1:])
     cfg = load_config(None, ["LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.CE_RATIO", 1.0, "LOSS.HCM_RATIO", 1.0])
     loss = build_loss(cfg, counts)
     leaf = logits.requires_grad_()
-    tell(
+    show(
         f"{classes:,} classes: nested loss of a batch, with gradients",
         *measured(lambda: loss(leaf, labels).backward())[1:],
     )
@@ -106,12 +105,12 @@ def of_augmentation(policy: str, count: int = 1024) -> None:
     generator = torch.Generator().manual_seed(0)
     augment(images, generator)
     _, seconds, memory = measured(lambda: augment(images, generator))
-    tell(f"{policy} on {count:,} images of 32 x 32", seconds, memory)
+    show(f"{policy} on {count:,} images of 32 x 32", seconds, memory)
 
 
 def of_network(name: str, side: int) -> None:
-    """Print what an image costs one expert."""
-    backbone: nn.Module = BACKBONES.get(name)().train()
+    """Print the cost of an image in one expert."""
+    backbone: nn.Module = BACKBONES.get(name)(BackboneOptions()).train()
     images = torch.zeros(2, 3, side, side)
     kept: dict[int, int] = {}
 

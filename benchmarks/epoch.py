@@ -33,12 +33,13 @@ def baseline_epoch(
     cfg = config("BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.CHANNELS_LAST", False)
     torch.manual_seed(cfg.RAND_SEED)
     network: Any = build_model(cfg, CLASSES).to(device).train()
-    loader = reference_loader(SmallImages(images, labels, *NORMALIZATIONS.get("cifar")), batch)
+    mean, std = NORMALIZATIONS.get("cifar")
+    loader = reference_loader(SmallImages(images, labels, mean=mean, std=std), batch)
     optimizer = reference_optimizer(network, 0.01)
     counts = torch.bincount(labels, minlength=CLASSES).tolist()
 
     def run() -> None:
-        for _ in reference_epoch(list(network.experts), optimizer, loader, counts, device):
+        for _ in reference_epoch(list(network.experts), optimizer, loader, class_counts=counts, device=device):
             pass
 
     return run

@@ -5,7 +5,7 @@ from made_up_images import long_tailed_labels, smooth_images
 from measuring import CPU, Row, interleaved
 from training import CLASSES, config, image_set, place_on
 
-from longtail.data import SINGLE_SHARD, build_normalize, build_valid_loader
+from longtail.data import Shard, build_normalize, build_valid_loader
 from longtail.engine.inference import evaluate
 from longtail.models import build_model
 from longtail.stages.build import evaluator_maker
@@ -24,7 +24,7 @@ def measure(
     cfg = config("TEST.BATCH_SIZE", batch, "BACKBONE.MULTI_NETWORK_TYPE", [backbone] * 3)
     split = image_set(smooth_images(images, 32, 32), long_tailed_labels(images))
     network = build_model(cfg, CLASSES).to(device).eval()
-    loader = build_valid_loader(cfg, split, shard=SINGLE_SHARD, device=device)
+    loader = build_valid_loader(cfg, split, shard=Shard(), device=device)
     normalize, place = build_normalize(cfg), place_on(device).with_precision(precision)
     new_evaluator = evaluator_maker(cfg, split.class_counts(), experts=3, device=device)
     ready = [normalize(one.images.to(device))[0] for one in loader.epoch(1)]

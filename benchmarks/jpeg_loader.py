@@ -26,7 +26,7 @@ from longtail.data.samplers import InstanceBalanced
 def measure(files: int = 256, *, rounds: int = 5, height: int = 375, width: int = 500, size: int = 224) -> list[Row]:
     """Return a row for each baseline; see the module."""
     with tempfile.TemporaryDirectory() as folder, threads(1):
-        paths = [str(path) for path in write_jpegs(Path(folder), files, height, width)]
+        paths = [str(path) for path in write_jpegs(Path(folder), files, height=height, width=width)]
         policy = build_policy("randaugment", load_config(None, ["INPUT_SIZE", [size, size]]))
         loader = FileLoader(
             ImageFiles(paths),

@@ -46,7 +46,7 @@ def baseline_steps(
 
     def run() -> None:
         for _ in range(steps):
-            reference_step(list(network.experts), optimizer, normalized, labels, counts)
+            reference_step(list(network.experts), optimizer, normalized, labels, class_counts=counts)
 
     return run
 

@@ -1,4 +1,4 @@
-"""The images that are measured with: smooth, coloured, made up; JPEG files of them in a temporary folder."""
+"""Images for the benchmarks: smooth and colored, made up; and JPEG files of them."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from torch.nn import functional as F
 from longtail.data.long_tail import class_counts
 
 
-def smooth_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """Return uint8 images (N, 3, H, W): nothing depends on their content, but histograms should look natural."""
+def smooth_images(count: int, height: int, width: int, *, seed: int = 0) -> Tensor:
+    """Return uint8 images (N, 3, H, W) with natural histograms."""
     coarse = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) * 255
     images = F.interpolate(coarse, size=(height, width), mode="bicubic")
     return images.clamp_(0, 255).to(torch.uint8)
 
 
-def long_tailed_labels(count: int, classes: int = 10, ratio: float = 0.01) -> Tensor:
+def long_tailed_labels(count: int, classes: int = 10, *, ratio: float = 0.01) -> Tensor:
     """Return class ids (N,) whose counts fall by the published rule; N is at least twice the number of classes."""
     shares = torch.tensor(class_counts(100_000, classes, ratio), dtype=torch.float64)
     counts = (shares / shares.sum() * count).long().clamp_(min=1)
@@ -25,7 +25,7 @@ def long_tailed_labels(count: int, classes: int = 10, ratio: float = 0.01) -> Te
     return torch.arange(classes).repeat_interleave(counts)
 
 
-def write_jpegs(folder: Path, count: int, height: int = 375, width: int = 500) -> list[Path]:
+def write_jpegs(folder: Path, count: int, *, height: int = 375, width: int = 500) -> list[Path]:
     """Write JPEG files of the size and fineness of ImageNet's (about 110 KB each) and return their paths."""
     images = smooth_images(count, height, width)
     grain = torch.randint(-24, 25, images.shape, generator=torch.Generator().manual_seed(1))

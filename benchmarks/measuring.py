@@ -1,4 +1,4 @@
-"""What the measurements share: taking turns, memory, the machine's matrix rate, rows and their table."""
+"""What the benchmarks share: interleaved rounds, memory, the matrix rate of the machine, rows and their table."""
 
 import argparse
 import contextlib
@@ -9,7 +9,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import torchvision
 from PIL import __version__ as pillow_version
 
 CPU = torch.device("cpu")
-QUIET = 0.5  # load average beyond which other programs disturb
+QUIET = 0.5  # load average above which other programs disturb
 
 
 @dataclass
@@ -27,15 +27,15 @@ class Row:
     """One line of the table.
 
     Attributes:
-        work: what was measured.
-        unit: of `ours` and `baseline`.
-        ours: median.
-        baseline: median; None where there is nothing to compare with.
+        work: What was measured.
+        unit: Unit of `ours` and `baseline`.
+        ours: Median.
+        baseline: Median; None if there is no baseline.
         higher_is_better: False for times.
-        of_matrix_rate: share of the matrix rate of this machine and precision that the arithmetic of `ours` takes.
-        peak_mb: most memory that a round of `ours` took beyond what lay there before it, MB.
-        baseline_peak_mb: likewise of the baseline.
-        note: how it was measured.
+        of_matrix_rate: Fraction of the matrix rate of this machine and precision that `ours` reaches.
+        peak_mb: Peak memory of a round of `ours` beyond what was in use before it, MB.
+        baseline_peak_mb: The same of the baseline.
+        note: How it was measured.
     """
 
     work: str
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass
 class Measured:
-    """Seconds of each round of a contestant, and the most memory that one took beyond what lay there before, MB."""
+    """Seconds of each round of a contestant, and its peak memory beyond what was in use before, MB."""
 
     seconds: list[float]
     peak_mb: float
@@ -69,20 +69,20 @@ class Measured:
         return statistics.median(self.seconds)
 
 
-def in_turns(
-    contestants: dict[str, Callable[[], object]],
+def interleaved(
+    contestants: Mapping[str, Callable[[], object]],
     rounds: int,
+    *,
     device: torch.device = CPU,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Measured]:
-    """Run each contestant once to warm up, then all of them in turns.
+    """Run each contestant once to warm up, then all of them, round after round.
 
     Args:
-        contestants: name -> what is timed.
-        rounds: how often.
-        device: waited for before the clock is read.
-        clock: seconds; `time.process_time` for what runs in one thread of one process, where other programs do not
-            count.
+        contestants: Name -> what is timed.
+        rounds: Number of rounds.
+        device: Synchronized before the clock is read.
+        clock: Seconds; `time.process_time` for one thread of one process, so that other programs do not count.
     """
     for contestant in contestants.values():
         contestant()
@@ -101,7 +101,7 @@ def in_turns(
 
 
 def forget_peak(device: torch.device) -> float:
-    """Give unused memory back, start counting the peak anew, and return what is in use, MB."""
+    """Release unused memory, reset the peak, and return what is in use, MB."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -125,7 +125,7 @@ def _status(name: str) -> float:
     return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(name))
 
 
-def matrix_rate(dtype: torch.dtype, device: torch.device = CPU, size: int | None = None) -> float:
+def matrix_rate(dtype: torch.dtype, device: torch.device = CPU, *, size: int | None = None) -> float:
     """Return the floating-point operations per second of a large matrix product, best of several."""
     size = size or (8192 if device.type == "cuda" else 1024)
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
@@ -142,7 +142,7 @@ def matrix_rate(dtype: torch.dtype, device: torch.device = CPU, size: int | None
 
 
 def forward_operations(network: torch.nn.Module, images: torch.Tensor) -> int:
-    """Return the floating-point operations of the convolutions and linear layers of one forward."""
+    """Return the floating-point operations of the convolutions and linear layers of one forward pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -151,7 +151,7 @@ def forward_operations(network: torch.nn.Module, images: torch.Tensor) -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Return hardware, versions and how busy the machine is with other things."""
+    """Return hardware, versions and the load average."""
     facts: dict[str, Any] = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -180,7 +180,9 @@ def _processor() -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as aligned text."""
-    lines = [("work", "unit", "ours", "baseline", "ratio", "of matrix rate", "peak MB", "baseline MB")]
+    lines: list[tuple[str, ...]] = [
+        ("work", "unit", "ours", "baseline", "ratio", "of matrix rate", "peak MB", "baseline MB")
+    ]
     for row in rows:
         lines.append(
             (
@@ -203,12 +205,12 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def footer(rows: Sequence[Row], facts: dict[str, Any]) -> str:
-    """Return notes, hardware and versions, and a warning where the machine was busy."""
+    """Return notes, hardware and versions, and a warning if the machine was busy."""
     lines = [f"{row.work}: {row.note}" for row in rows if row.note]
     lines.append(", ".join(f"{name} {value}" for name, value in facts.items()))
     load = facts["load_average_before"]
     if load > QUIET:
-        lines.append(f"the machine was busy (load average {load}): these figures are not to be trusted")
+        lines.append(f"the machine was busy (load average {load}): do not trust these figures")
     return "\n".join(lines)
 
 
@@ -218,7 +220,7 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def write_record(path: str, rows: Sequence[Row], facts: dict[str, Any]) -> None:
+def write_record(path: str, rows: Sequence[Row], *, facts: dict[str, Any]) -> None:
     """Write the rows and the machine as JSON."""
     record = {"machine": facts, "rows": [{**asdict(row), "ratio": row.ratio} for row in rows]}
     Path(path).write_text(json.dumps(record, indent=1) + "\n")
@@ -226,7 +228,7 @@ def write_record(path: str, rows: Sequence[Row], facts: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Within the block, compute in so many threads."""
+    """Within the block, compute in `number` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

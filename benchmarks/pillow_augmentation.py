@@ -1,4 +1,4 @@
-"""The released augmentation, written image by image with Pillow: what our batched policies are measured against."""
+"""The released augmentation with Pillow, image by image: the baseline of the batched policies."""
 
 import math
 import random
@@ -12,16 +12,16 @@ from longtail.data.augment.autoaugment import OPERATIONS, SUB_POLICIES
 from longtail.data.augment.randaugment import OPERATIONS as RAND_OPERATIONS
 from longtail.data.augment.randaugment import SIGNED
 
-GREY = (128, 128, 128)
+GRAY = (128, 128, 128)
 
 
 def affine(image: Image.Image, matrix: tuple[float, ...], resample: int = Image.Resampling.NEAREST) -> Image.Image:
-    """Return Pillow's affine transform with grey outside."""
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=GREY)
+    """Return Pillow's affine transform with gray outside."""
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=GRAY)
 
 
 def rotate(image: Image.Image, angle: float) -> Image.Image:
-    """Return the image turned, with grey corners, in the way of NCL's release."""
+    """Return the rotated image with gray corners, as NCL does."""
     turned = image.convert("RGBA").rotate(angle)
     return Image.composite(turned, Image.new("RGBA", turned.size, (128,) * 4), turned).convert("RGB")
 
@@ -37,7 +37,7 @@ PILLOW: dict[str, Callable[[Image.Image, float], Image.Image]] = {
     "Brightness": lambda image, m: ImageEnhance.Brightness(image).enhance(1 + m),
     "Sharpness": lambda image, m: ImageEnhance.Sharpness(image).enhance(1 + m),
     "Posterize": lambda image, m: ImageOps.posterize(image, int(m)),
-    "Solarize": lambda image, m: ImageOps.solarize(image, m),
+    "Solarize": lambda image, m: ImageOps.solarize(image, m),  # type: ignore[arg-type]  # a fraction, as released
     "AutoContrast": lambda image, m: ImageOps.autocontrast(image),
     "Equalize": lambda image, m: ImageOps.equalize(image),
     "Invert": lambda image, m: ImageOps.invert(image),
@@ -63,7 +63,7 @@ def small(array: np.ndarray, rng: random.Random) -> np.ndarray:
     return result
 
 
-def large(image: Image.Image, size: int, rng: random.Random) -> np.ndarray:
+def large(image: Image.Image, size: int, *, rng: random.Random) -> np.ndarray:
     """Augment one opened image: resized crop, flip, jitter, RandAugment (policy `randaugment`), (size, size, 3)."""
     image = resized_crop(image.convert("RGB"), size, rng)
     image = flipped(image, rng)
@@ -82,7 +82,7 @@ def large(image: Image.Image, size: int, rng: random.Random) -> np.ndarray:
 
 
 def flipped(image: Image.Image, rng: random.Random) -> Image.Image:
-    """Mirror an image with a chance of one half."""
+    """Flip an image with p = 0.5."""
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image
 
 

@@ -1,12 +1,13 @@
-"""The baseline of every ratio: the released way of training NCL, short and plain, written for these measurements.
+"""The baseline of every ratio: NCL trained as in the release, written for these benchmarks.
 
-Eager float32, one expert after another; images augmented one by one with Pillow in two worker processes; an optimiser
+Eager float32, one expert after another; images augmented one by one with Pillow in two worker processes; an optimizer
 with one parameter group per tensor that updates tensor by tensor; loss and accuracy read in every step. Networks,
-batch, images and loss are the same as in `longtail`.
+batch, images and loss are those of `longtail`.
 """
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pillow_augmentation
@@ -14,65 +15,91 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from longtail.data.normalization import NORMALIZATIONS
 
+Loader = DataLoader[Any]  # yields (images, targets)
 
-class SmallImages(Dataset):
-    """Images in memory, each augmented with Pillow when it is asked for.
+
+class WorkerRandom:
+    """Random numbers that differ between worker processes and repeat with the seed.
+
+    Args:
+        seed: Seed of all workers.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._own: random.Random | None = None
+
+    def get(self) -> random.Random:
+        """Return the generator of this process, made at its first use in a worker."""
+        if self._own is None:
+            worker = get_worker_info()
+            self._own = random.Random(self.seed * 1000 + (worker.id if worker else 999))
+        return self._own
+
+
+class SmallImages(Dataset[tuple[Tensor, int]]):
+    """Images in memory, each augmented with Pillow when it is loaded.
+
+    Every worker process has its own random numbers, in every epoch.
 
     Args:
         images: uint8 (N, 3, H, W).
-        labels: class ids, (N,).
-        mean, deviation: of each channel, pixels in [0, 1].
+        labels: Class ids, (N,).
+        mean, std: Of each channel, pixels in [0, 1].
+        seed: Of the random numbers.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> None:
+    def __init__(
+        self, images: Tensor, labels: Tensor, *, mean: Sequence[float], std: Sequence[float], seed: int = 0
+    ) -> None:
         self.arrays = images.permute(0, 2, 3, 1).contiguous().numpy()
         self.labels = labels.tolist()
         self.mean = torch.tensor(mean)[:, None, None]
-        self.deviation = torch.tensor(deviation)[:, None, None]
-        self.rng = random.Random(0)
+        self.std = torch.tensor(std)[:, None, None]
+        self.random = WorkerRandom(seed)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        array: np.ndarray = pillow_augmentation.small(self.arrays[position], self.rng)
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        array: np.ndarray = pillow_augmentation.small(self.arrays[index], self.random.get())
         image = pillow_augmentation.to_tensor(array).float().div(255)
-        return image.sub_(self.mean).div_(self.deviation), self.labels[position]
+        return image.sub_(self.mean).div_(self.std), self.labels[index]
 
 
-class LargeImages(Dataset):
-    """Image files, each opened and augmented with Pillow when it is asked for, (3, size, size).
+class LargeImages(Dataset[tuple[Tensor, int]]):
+    """Image files, each opened and augmented with Pillow when it is loaded, (3, size, size).
 
     Args:
-        paths: the files.
-        size: side of the result in pixels.
-        normalized: give normalised float32, as released, and not uint8.
+        paths: The files.
+        size: Side of the result in pixels.
+        normalized: Return normalized float32, as released, instead of uint8.
     """
 
-    def __init__(self, paths: Sequence[str], size: int, normalized: bool = False) -> None:
+    def __init__(self, paths: Sequence[str], size: int, *, normalized: bool = False) -> None:
         self.paths = paths
         self.size = size
         self.normalized = normalized
-        self.mean, self.deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS.get("imagenet"))
-        self.rng = random.Random(0)
+        self.mean, self.std = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS.get("imagenet"))
+        self.random = WorkerRandom(0)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        with Image.open(self.paths[position]) as image:
-            pixels = pillow_augmentation.to_tensor(pillow_augmentation.large(image, self.size, self.rng))
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        with Image.open(self.paths[index]) as image:
+            pixels = pillow_augmentation.to_tensor(pillow_augmentation.large(image, self.size, rng=self.random.get()))
         if self.normalized:
-            pixels = pixels.float().div(255).sub_(self.mean).div_(self.deviation)
+            pixels = pixels.float().div(255).sub_(self.mean).div_(self.std)
         return pixels, 0
 
 
-def reference_loader(dataset: Dataset, batch_size: int, workers: int = 2) -> DataLoader:
-    """Return the loader; its workers live on between epochs, so that starting them is not counted."""
+def reference_loader(dataset: Dataset[tuple[Tensor, int]], batch_size: int, *, workers: int = 2) -> Loader:
+    """Return the loader; its workers persist between epochs, so that starting them is not counted."""
     return DataLoader(dataset, batch_size, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True)
 
 
@@ -82,14 +109,14 @@ def reference_optimizer(network: nn.Module, rate: float) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=rate, momentum=0.9, weight_decay=2e-4, nesterov=True, foreach=False)
 
 
-def reference_loss(logits: list[Tensor], targets: Tensor, class_counts: Sequence[int], hard_number: int) -> Tensor:
+def reference_loss(logits: list[Tensor], targets: Tensor, *, class_counts: Sequence[int], hard_number: int) -> Tensor:
     """Return NCL's loss with its released weights, expert by expert and pair by pair.
 
     Args:
-        logits: of each expert, (B, C).
-        targets: class ids, (B,).
-        class_counts: training images of each class, (C,).
-        hard_number: hard classes per sample, its own included.
+        logits: Of each expert, (B, C).
+        targets: Class ids, (B,).
+        class_counts: Training images per class, (C,).
+        hard_number: Hard classes per sample, its own included.
     """
     prior = torch.tensor(class_counts, dtype=torch.float32, device=targets.device).log()
     order = logits[0].detach().scatter(1, targets[:, None], torch.inf)
@@ -112,27 +139,28 @@ def reference_step(
     optimizer: torch.optim.Optimizer,
     images: Tensor,
     targets: Tensor,
+    *,
     class_counts: Sequence[int],
     hard_number: int = 5,
-    largest_norm: float = 0.0,
+    max_norm: float = 0.0,
 ) -> tuple[float, float]:
     """Train on one batch and return its loss and accuracy as numbers.
 
     Args:
-        experts: each maps images to (logits, features).
-        optimizer: over all of them.
-        images: normalised, (B, 3, H, W).
-        targets: class ids, (B,).
-        class_counts: training images of each class, (C,).
-        hard_number: hard classes per sample.
-        largest_norm: bound of the norm of all gradients; 0: none, as released.
+        experts: Each maps images to (logits, features).
+        optimizer: Over all of them.
+        images: Normalized, (B, 3, H, W).
+        targets: Class ids, (B,).
+        class_counts: Training images per class, (C,).
+        hard_number: Hard classes per sample.
+        max_norm: Largest norm of all gradients; 0: no clipping, as released.
     """
     logits = [expert(images)[0] for expert in experts]
-    loss = reference_loss(logits, targets, class_counts, hard_number)
+    loss = reference_loss(logits, targets, class_counts=class_counts, hard_number=hard_number)
     optimizer.zero_grad()
     loss.backward()
-    if largest_norm:
-        nn.utils.clip_grad_norm_([one for expert in experts for one in expert.parameters()], largest_norm)
+    if max_norm:
+        nn.utils.clip_grad_norm_([one for expert in experts for one in expert.parameters()], max_norm)
     optimizer.step()
     predicted = torch.stack(logits).mean(0).argmax(1)
     return loss.item(), (predicted == targets).float().mean().item()
@@ -141,12 +169,13 @@ def reference_step(
 def reference_epoch(
     experts: Sequence[nn.Module],
     optimizer: torch.optim.Optimizer,
-    loader: DataLoader,
+    loader: Loader,
+    *,
     class_counts: Sequence[int],
     device: torch.device,
-    largest_norm: float = 0.0,
+    max_norm: float = 0.0,
 ) -> Iterator[tuple[float, float]]:
     """Train an epoch, yielding loss and accuracy of each step; see `reference_step`."""
     for images, targets in loader:
         batch = images.to(device), targets.to(device)
-        yield reference_step(experts, optimizer, *batch, class_counts, largest_norm=largest_norm)
+        yield reference_step(experts, optimizer, *batch, class_counts=class_counts, max_norm=max_norm)

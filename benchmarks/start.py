@@ -1,7 +1,7 @@
 """From the command to the first step of a training on files of CIFAR-10-LT's number and size, on a CPU.
 
-A process is started as a user starts it, on JPEG files made for it (12,406 training and 10,000 validation images), until
-it reports its first step.
+A process is started as a user starts it, on JPEG files made for it (12,406 training and 10,000 validation images),
+until it reports its first step.
 """
 
 import json

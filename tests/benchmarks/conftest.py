@@ -1,4 +1,4 @@
-"""The measurements are scripts beside each other: their folder is where they find one another."""
+"""Makes the benchmarks importable, and registers a small backbone for them."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
 
 from longtail.models import BACKBONES
-from longtail.models.resnet_cifar import CifarResNet
+from longtail.models.backbones.resnet_cifar import CifarResNet
 
-BACKBONES.register("res8_measured")(lambda: CifarResNet(blocks=1))
+BACKBONES.register("res8_measured")(lambda options: CifarResNet(blocks=1))

@@ -1,4 +1,4 @@
-"""Every measurement runs, at a size at which its figures mean nothing; and the table that they end in."""
+"""Every benchmark runs at a tiny size, and the table is right."""
 
 import json
 import re
@@ -8,14 +8,14 @@ import costs
 import pytest
 import run
 import torch
-from epoch import tree
-from measuring import Row, in_turns, table
+from measuring import Row, interleaved, table
+from training import config
 
 TINY = {
     "augmentation": {"images": 8, "rounds": 1},
     "jpeg_loader": {"files": 2, "rounds": 1, "height": 60, "width": 80, "size": 32},
     "epoch": {"images": 32, "batch": 16, "rounds": 1, "backbone": "res8_measured"},
-    "judging": {"images": 32, "batch": 16, "rounds": 1, "backbone": "res8_measured"},
+    "evaluation": {"images": 32, "batch": 16, "rounds": 1, "backbone": "res8_measured"},
     "large_images": {
         "device": torch.device("cpu"),
         "batch": 20,
@@ -30,19 +30,19 @@ TINY = {
         "epochs": 5,
         "batch": 16,
         "backbone": "res8_measured",
-        "replayed": "off",
+        "cuda_graph": "off",
     },
     "start": {"train": 128, "valid": 20, "rounds": 1},
 }
 
 
-def test_every_row_of_the_table_is_tried_here():
+def test_rows_are_all_measured_here():
     files = {file for file, _ in (run.ROWS | run.GPU_ROWS).values()}
     assert files == set(TINY)
 
 
 @pytest.mark.parametrize("file", TINY)
-def test_a_measurement_runs(file):
+def test_measure_returns_positive_values(file):
     rows = __import__(file).measure(**TINY[file])
     assert rows
     for row in rows:
@@ -51,35 +51,35 @@ def test_a_measurement_runs(file):
         assert row.of_matrix_rate is None or row.of_matrix_rate > 0
 
 
-def test_contestants_take_turns_after_a_warm_up():
+def test_interleaved_runs_rounds_after_a_warm_up():
     calls = []
-    times = in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    times = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
     assert "".join(calls) == "ab" + "ababab"
     assert len(times["a"].seconds) == len(times["b"].seconds) == 3
 
 
-def test_the_memory_of_a_round_is_that_beyond_what_lay_there():
+def test_interleaved_peak_memory_excludes_what_was_in_use():
     held = torch.zeros(20_000_000)  # 80 MB, all of it touched
-    times = in_turns({"much": lambda: torch.ones(10_000_000), "nothing": lambda: None}, 1)
+    times = interleaved({"much": lambda: torch.ones(10_000_000), "nothing": lambda: None}, 1)
     assert held.sum() == 0
     assert 35 < times["much"].peak_mb < 60
     assert times["nothing"].peak_mb < 10
 
 
-def test_a_ratio_says_how_many_times_better():
+def test_row_ratio():
     assert Row("speed", "images/s", 30.0, 10.0).ratio == 3
     assert Row("time", "s", 10.0, 30.0, higher_is_better=False).ratio == 3
     assert Row("alone", "s", 10.0).ratio is None
 
 
-def test_the_table_shows_what_there_is():
+def test_table_cells():
     text = table([Row("speed", "images/s", 3000.0, 1000.0, of_matrix_rate=0.5, peak_mb=1234.0), Row("time", "s", 2.5)])
     first, second = text.splitlines()[2:]
     assert first.split() == ["speed", "images/s", "3,000", "1,000", "3.00", "50%", "1,234", "-"]
     assert second.split() == ["time", "s", "2.5", "-", "-", "-", "-", "-"]
 
 
-def test_the_command_prints_one_table_and_records_it(tmp_path, capsys, monkeypatch):
+def test_run_prints_a_table_and_writes_a_record(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(run.ROWS, "augmentation", ("augmentation", {"images": 8}))
     path = tmp_path / "record.json"
     assert run.main(["--rows", "augmentation", "--rounds", "1", "--json", str(path)]) == 0
@@ -90,7 +90,7 @@ def test_the_command_prints_one_table_and_records_it(tmp_path, capsys, monkeypat
     assert record["rows"][0]["ratio"] == record["rows"][0]["ours"] / record["rows"][0]["baseline"]
 
 
-def test_the_costs_grow_as_they_are_said_to(capsys, monkeypatch):
+def test_costs_grow_with_the_image(capsys, monkeypatch):
     monkeypatch.setattr(costs, "NETWORKS", [("res8_measured", 16), ("res8_measured", 32)])
     assert costs.main(["--images", "100", "--classes", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -101,28 +101,28 @@ def test_the_costs_grow_as_they_are_said_to(capsys, monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--rows", "gpu_epoch"], "gpu_epoch: this machine has no GPU"),
         (["--rows", "speed"], "invalid choice: 'speed'"),
         (["--rounds", "0"], "'0' is not a whole number of at least 1"),
     ],
 )
-def test_a_mistake_is_told(arguments, said, capsys):
-    with pytest.raises(SystemExit) as ended:
+def test_run_refuses_mistakes(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit_info:
         run.main(arguments)
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert exit_info.value.code == 2
+    assert message in capsys.readouterr().err
 
 
-def test_ours_and_the_plain_way_are_judged_alike(image_folder, capsys, monkeypatch):
+def test_accuracy_compares_ours_with_the_reference(image_folder, capsys, monkeypatch):
     small = ["BACKBONE.MULTI_NETWORK_TYPE", ["res8_measured"] * 3]
-    monkeypatch.setattr(accuracy, "tree", lambda *pairs: tree(*pairs, *small))
+    monkeypatch.setattr(accuracy, "config", lambda *pairs: config(*pairs, *small))
     train = image_folder("train", [0] * 64 + list(range(10)) * 2, 10, [(32, 32)])
     valid = image_folder("valid", list(range(10)), 10, [(32, 32)])
     assert accuracy.main([train, valid, "--epochs", "1", "--seeds", "2", "--gpus", "cpu"]) == 0
-    ours, plain = capsys.readouterr().out.splitlines()
-    for line, name in ((ours, "ours"), (plain, "plain")):
+    ours, reference = capsys.readouterr().out.splitlines()
+    for line, name in ((ours, "ours"), (reference, "reference")):
         assert re.fullmatch(rf"{name} +top1 \d+\.\d\d \+- \d+\.\d\d.*", line)
     assert accuracy.main([train, train.replace("train", "absent"), "--gpus", "cpu"]) == 2
     assert capsys.readouterr().err.startswith("error: annotation file ")
