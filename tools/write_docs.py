@@ -54,8 +54,8 @@ def configuration_page() -> str:
         "# Configuration reference",
         "",
         "Every key with its default, what is allowed, and its meaning. Set keys in a YAML file, or as `KEY VALUE` at "
-        "the end of a command. Keys marked *new* exist in none of the released systems. A run resumes under another value "
-        "of a key marked *free*, because it does not change what is computed.",
+        "the end of a command. Keys marked *new* exist in none of the released systems. A run resumes under another "
+        "value of a key marked *free*, because it does not change what is computed.",
     ]
     section = ""
     for name, key in KEYS.items():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from longtail.methods import Mixup, stacked_views
-from tests.helpers.losses import SINGLE_HEAD
+from tests.helpers.losses import NEEDED, SINGLE_HEAD
 from tests.helpers.mixing import batch, build, check_mixed, fix_lam, mixed_by_hand
 
 LAM = 0.3
@@ -49,7 +49,7 @@ def test_mixup_matches_loop(name: str, views: int, experts: int) -> None:
 @pytest.mark.parametrize("name", MIXABLE)
 def test_mixup_with_every_loss_of_one_head(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["LOSS.SEQL.GAMMA", 1.0, "TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 3]
-    method, network, loss = build("mixup", "LOSS.LOSS_TYPE", name, *options)
+    method, network, loss = build("mixup", "LOSS.LOSS_TYPE", name, *NEEDED.get(name, []), *options)
     fix_lam(method, monkeypatch, LAM)
     values = []
     for epoch in (1, 4):  # before and after the deferral
