@@ -63,25 +63,55 @@ def test_load_missing_small_file(files, tmp_path):
         images.load()
 
 
-def test_fingerprint_ignores_folder():
-    first = of_names(["/here/a.png", "/here/b.png"], [0, 1])
-    second = of_names(["/there/a.png", "/there/b.png"], [0, 1])
+@pytest.fixture
+def written(tmp_path):
+    """Return a function that writes equal images of a side and returns their set."""
+
+    def write(names, labels, *, side=8, folder="here", color=0, **settings):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        paths = [str(tmp_path / folder / name) for name in names]
+        for path in paths:
+            Image.new("RGB", (side, side), (color, 0, 0)).save(path)
+        return of_names(paths, labels, **settings)
+
+    return write
+
+
+@pytest.mark.parametrize("side", [8, 80], ids=["small", "large"])
+def test_fingerprint_ignores_folder(written, side):
+    names = ["a.png", "b.png"]
+    first, second = (written(names, [0, 1], side=side, folder=folder) for folder in ("here", "there"))
     assert first.fingerprint() == second.fingerprint()
 
 
+@pytest.mark.parametrize("side", [8, 80], ids=["small", "large"])
 @pytest.mark.parametrize(
-    "other",
+    ("names", "labels", "settings"),
     [
-        of_names(["a", "b"], [1, 0]),
-        of_names(["b", "a"], [0, 1]),
-        of_names(["a", "c"], [0, 1]),
-        of_names(["a", "b"], [0, 1], num_classes=4),
-        of_names(["a"], [0]),
+        (["a.png", "b.png"], [1, 0], {}),
+        (["b.png", "a.png"], [0, 1], {}),
+        (["a.png", "c.png"], [0, 1], {}),
+        (["a.png", "b.png"], [0, 1], {"num_classes": 4}),
+        (["a.png"], [0], {}),
     ],
     ids=["labels", "order", "names", "classes", "length"],
 )
-def test_fingerprint_differs(other):
-    assert of_names(["a", "b"], [0, 1]).fingerprint() != other.fingerprint()
+def test_fingerprint_differs(written, names, labels, settings, side):
+    first = written(["a.png", "b.png"], [0, 1], side=side).fingerprint()
+    assert written(names, labels, side=side, **settings).fingerprint() != first
+
+
+def test_fingerprint_of_small_images_is_of_their_pixels(written):
+    prints = {written(["a.png"], [0], folder=f"{color}", color=color).fingerprint() for color in (1, 2, 3)}
+    assert len(prints) == 3
+
+
+def test_fingerprint_of_large_images_is_of_their_file_sizes(written):
+    first = written(["a.png"], [0], side=80)
+    before = first.fingerprint()
+    with open(first.paths[0], "ab") as file:
+        file.write(b"more")
+    assert of_names(first.paths, [0]).fingerprint() != before
 
 
 def test_fingerprint_of_pixels():

@@ -96,7 +96,7 @@ def test_annotations_source(image_folder):
 def test_annotations_source_missing_key(image_folder, key):
     keys = {"TRAIN_JSON": image_folder("train", [0], 1), "VALID_JSON": image_folder("valid", [0], 1), key: ""}
     error = refusal("DATASET.DATASET", "CIFAR", *(part for k, v in keys.items() for part in (f"DATASET.{k}", v)))
-    assert error == f"DATASET.{key} is empty; data set 'CIFAR' needs an annotation file there"
+    assert error == f"DATASET.{key} is empty; data set 'annotations' needs an annotation file there"
 
 
 def test_annotations_source_root(image_folder, tmp_path):

@@ -17,8 +17,7 @@ def command(capsys):
     spec.loader.exec_module(module)
 
     def call(*arguments):
-        config = str(ROOT / "configs/digits_lt/ncl.yaml")
-        code = module.main(["--cfg", config, "--samples", "1", *[str(argument) for argument in arguments]])
+        code = module.main(["--cfg", "digits_lt,ncl", "--samples", "1", *[str(argument) for argument in arguments]])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

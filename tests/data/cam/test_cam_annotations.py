@@ -64,11 +64,14 @@ def test_append_generated_fingerprint(originals, listed, tmp_path):
     first = append_generated(originals, listed([10, 20], [2, 1], name="one"))
     other = append_generated(originals, listed([10, 21], [2, 1], name="other"))
     prints = {originals.fingerprint(), first.fingerprint(), other.fingerprint()}
-    files = ImageSet.from_files("set", ["a.png", "b.png", "c.png", "d.png"], labels=[0, 0, 1, 2], num_classes=3)
+    names = [str(tmp_path / f"{name}.png") for name in "abcd"]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(name)
+    files = ImageSet.from_files("set", names, labels=[0, 0, 1, 2], num_classes=3)
     prints |= {files.fingerprint(), append_generated(files, str(tmp_path / "one.json")).fingerprint()}
-    names = ["a.png", "b.png", "c.png", "d.png", "10.png", "20.png"]
+    made = append_generated(files, str(tmp_path / "one.json")).paths
     prints.add(
-        ImageSet.from_files("set", names, labels=[0, 0, 1, 2, 2, 1], num_classes=3).fingerprint()
+        ImageSet.from_files("set", made, labels=[0, 0, 1, 2, 2, 1], num_classes=3).fingerprint()
     )  # the same files, all original
     assert len(prints) == 6
 

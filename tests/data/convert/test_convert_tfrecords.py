@@ -1,6 +1,5 @@
 """Tests of the converter of TFRecords, which are written with TensorFlow."""
 
-import importlib.util
 import json
 import os
 import struct
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from longtail.cli import train
 from longtail.data.annotations import read_annotations
 
 ROOT = Path(__file__).parents[3]
@@ -122,13 +122,10 @@ def test_convert_tfrecords_jpeg(run, images, written, tmp_path):
 def test_convert_tfrecords_then_train(run, written, tmp_path):
     run("convert_from_tfrecords", *arguments(written, tmp_path))
     prefix = tmp_path / "out/cifar10_imbalance10/cifar10_imbalance10"
-    spec = importlib.util.spec_from_file_location("main_train", ROOT / "main" / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    command = ["--cfg", str(ROOT / "configs/cifar10_lt/im10/ce.yaml"), "--gpus", "cpu", "TRAIN.BATCH_SIZE", "20"]
+    command = ["cifar10_im10_json,ce", "--gpus", "cpu", "TRAIN.BATCH_SIZE", "20"]
     command += ["DATASET.TRAIN_JSON", f"{prefix}_train.json", "DATASET.VALID_JSON", f"{prefix}_valid.json"]
     command += ["TRAIN.MAX_EPOCH", "1", "VALID_STEP", "1", "OUTPUT_DIR", str(tmp_path / "runs")]
-    assert module.main(command) == 0
+    assert train.main(command) == 0
     results = json.loads(next(tmp_path.rglob("results.json")).read_text())
     assert results["epochs"] == 1 and results["classes"] == 10
 

@@ -66,7 +66,9 @@ def test_file_loader_error_in_worker(files, tmp_path, workers, error):
 
 @pytest.mark.parametrize("sizes", [((70, 66), (80, 66)), ((8, 8), (8, 9))])
 def test_file_loader_sizes_differ(files, sizes):
-    with pytest.raises(UserError, match=r"differ in size \((70x66 and 80x66|8x8 and 8x9)\); DATASET.VIEWS"):
+    with pytest.raises(
+        UserError, match=r"differ in size \((70x66 and 80x66|8x8 and 8x9)\); these keys .*: DATASET.VIEWS"
+    ):
         list(files(sizes=sizes).train.epoch(1))
 
 

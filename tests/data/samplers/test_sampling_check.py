@@ -25,8 +25,6 @@ def test_check_sampling_bbn_sampler(method):
     [
         (DRS, r"^TRAIN.TWO_STAGE.DRS is True and TRAIN.SAMPLER.TYPE is 'default'; only 'weighted sampler' can be"),
         ((*REVERSE, *DRS), r"DRS is True and TRAIN.SAMPLER.TYPE is 'bbn sampler'; only 'weighted sampler'"),
-        ((*REVERSE, "TRAIN.COMBINER.TYPE", "mix_up"), r"pairs of batches; .* must be default or bbn_mix, not mix_up$"),
-        ((*REVERSE, "TRAIN.COMBINER.TYPE", "nested"), r"pairs of batches; .* must be default or bbn_mix, not nested$"),
         (("TRAIN.SAMPLER.TYPE", "weighted"), r"^unknown sampler 'weighted'; there is: bbn sampler, default, weighted"),
         (
             ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "squared"),
