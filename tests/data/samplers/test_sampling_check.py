@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from long_tailed_sets import CONFIGS, REVERSE
 
@@ -11,12 +13,12 @@ DRS = ("TRAIN.TWO_STAGE.DRS", True)
 @pytest.mark.parametrize("method", ["default", "mix_up", "multi_network_default"])
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("deferral", [(), DRS])
-def test_check_sampling_weighted_samplers(method, name, deferral):
+def test_check_sampling_weighted_samplers(method: Any, name: Any, deferral: Any) -> None:
     check_sampling(load_config(None, ["TRAIN.COMBINER.TYPE", method, *CONFIGS[name], *deferral]))
 
 
 @pytest.mark.parametrize("method", ["default", "plain", "bbn_mix", "bbn_mixup"])
-def test_check_sampling_bbn_sampler(method):
+def test_check_sampling_bbn_sampler(method: Any) -> None:
     check_sampling(load_config(None, ["TRAIN.COMBINER.TYPE", method, *REVERSE]))
 
 
@@ -32,6 +34,6 @@ def test_check_sampling_bbn_sampler(method):
         ),
     ],
 )
-def test_check_sampling_invalid(overrides, message):
+def test_check_sampling_invalid(overrides: Any, message: Any) -> None:
     with pytest.raises(UserError, match=message):
         check_sampling(load_config(None, overrides))
