@@ -178,7 +178,9 @@ def test_build_splits_test_split_skips_bad_images(
     (tmp_path / "test.json").write_text(
         (tmp_path / "test.json").read_text().replace('"category_id": 0', '"category_id": 1')
     )
-    keys += ["DATASET.DATASET", dataset] + ([] if dataset == "annotations" else ["DATASET.TRAIN_JSON", ""])
+    keys += ["DATASET.DATASET", dataset] + (
+        [] if dataset == "annotations" else ["DATASET.TRAIN_JSON", "", "DATASET.VALID_JSON", ""]
+    )
     built = splits(*keys, "DATASET.ON_BAD_IMAGE", "skip")
     images = built.test.load()
     assert torch.equal(images[1], images[2])
@@ -227,3 +229,18 @@ def test_cifar_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(datasets.CIFAR10, "download", fail)
     error = refusal("DATASET.DATASET", "cifar10_lt", "DATASET.ROOT", str(tmp_path))
     assert f"is not under DATASET.ROOT {tmp_path} and could not be downloaded: no network" in error
+
+
+@pytest.mark.parametrize("key", ["VALID_JSON", "TEST_JSON"])
+def test_annotation_file_names_other_images_of_any_source(image_folder: Callable[..., str], key: str) -> None:
+    other = image_folder("other", list(range(10)), 10, ((32, 32),))
+    found = splits("DATASET.DATASET", "digits_lt", f"DATASET.{key}", other)
+    named = found.valid if key == "VALID_JSON" else found.test
+    assert named is not None and named.name == other
+    assert len(named) == 10 and len(found.train) > 200
+    assert len(found.valid) == (10 if key == "VALID_JSON" else 797)
+
+
+def test_annotation_file_of_other_classes_is_refused(image_folder: Callable[..., str]) -> None:
+    message = refusal("DATASET.DATASET", "digits_lt", "DATASET.VALID_JSON", image_folder("other", [0, 1], 2))
+    assert "digits_lt train has 10 classes" in message
