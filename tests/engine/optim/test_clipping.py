@@ -1,12 +1,18 @@
+"""Norm of the gradients, and clipping, with and without an fp16 scaler."""
+
 import math
 
 import pytest
 import torch
-from longtail.engine.gradients import Gradients
-from torch import nn
+from torch import Tensor, nn
+
+from longtail.engine.optim import GradientClipping
+
+Parts = tuple[nn.Linear, torch.optim.Optimizer, torch.amp.GradScaler]
 
 
-def parts(scaled: bool = False):
+def parts(scaled: bool = False) -> Parts:
+    """Return a model with gradients, its optimizer and its scaler."""
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -15,50 +21,54 @@ def parts(scaled: bool = False):
     return model, optimizer, scaler
 
 
-def norm_of(model: nn.Module) -> float:
-    return math.sqrt(sum(float(one.grad.double().square().sum()) for one in model.parameters()))
+def gradients(model: nn.Linear) -> list[Tensor]:
+    """Return copies of the gradients."""
+    return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+
+
+def norm_of(model: nn.Linear) -> float:
+    return math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients(model)))
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("share", [0.1, 0.999, 1.001, 10.0])
-def test_long_gradients_are_shortened_and_short_ones_left(scaled, share):
+@pytest.mark.parametrize("factor", [0.1, 0.999, 1.001, 10.0])
+def test_clip_scales_only_gradients_above_the_largest_norm(scaled: bool, factor: float) -> None:
     model, *_ = parts()
-    before = [one.grad.clone() for one in model.parameters()]
-    whole = norm_of(model)
+    before, whole = gradients(model), norm_of(model)
     model, optimizer, scaler = parts(scaled)
-    norm = Gradients(optimizer, scaler, share * whole).bound()
-    if not scaled:
+    norm = GradientClipping(optimizer, scaler, max_norm=factor * whole).clip()
+    assert (norm is None) == scaled
+    if norm is not None:
         assert float(norm) == pytest.approx(whole)
-    for one, old in zip(model.parameters(), before, strict=True):
-        torch.testing.assert_close(one.grad, old * min(share, 1.0), rtol=1e-5, atol=0)
+    for gradient, old in zip(gradients(model), before, strict=True):
+        torch.testing.assert_close(gradient, old * min(factor, 1.0), rtol=1e-5, atol=0)
 
 
-def test_without_a_bound_nothing_is_touched():
-    for scaled in (False, True):
-        model, optimizer, scaler = parts(scaled)
-        before = [one.grad.clone() for one in model.parameters()]
-        norm = Gradients(optimizer, scaler).bound()
-        assert (norm is None) == scaled
-        assert all(torch.equal(one.grad, old) for one, old in zip(model.parameters(), before, strict=True))
+@pytest.mark.parametrize("scaled", [False, True])
+def test_clip_without_a_largest_norm_only_measures(scaled: bool) -> None:
+    model, optimizer, scaler = parts(scaled)
+    before = gradients(model)
+    norm = GradientClipping(optimizer, scaler).clip()
+    assert (norm is None) == scaled
+    if norm is not None:
+        assert float(norm) == pytest.approx(norm_of(model))
+    assert all(torch.equal(gradient, old) for gradient, old in zip(gradients(model), before, strict=True))
 
 
-def test_a_step_that_a_scaler_would_skip_is_still_skipped():
+def test_clip_leaves_a_step_that_the_scaler_skips() -> None:
     model, optimizer, scaler = parts(scaled=True)
     before = model.weight.detach().clone()
+    assert model.weight.grad is not None
     model.weight.grad[0, 0] = torch.inf
-    Gradients(optimizer, scaler, 1.0).bound()
+    GradientClipping(optimizer, scaler, max_norm=1.0).clip()
     scaler.step(optimizer)
     scaler.update()
     assert torch.equal(model.weight, before)
     assert scaler.get_scale() == 512.0
 
 
-def test_a_frozen_parameter_has_no_gradient_to_bound():
+def test_clip_without_a_gradient_of_a_parameter() -> None:
     model, optimizer, scaler = parts()
     model.bias.grad = None
-    Gradients(optimizer, scaler, 0.5).bound()
-    assert norm_of_weight(model) == pytest.approx(0.5, rel=1e-5)
-
-
-def norm_of_weight(model: nn.Linear) -> float:
-    return float(model.weight.grad.norm())
+    GradientClipping(optimizer, scaler, max_norm=0.5).clip()
+    assert norm_of(model) == pytest.approx(0.5, rel=1e-5)
