@@ -93,7 +93,7 @@ def _check_timm(cfg: CfgNode) -> None:
     Raises:
         UserError: timm has no such optimizer, it needs second derivatives, or has no two betas to set.
     """
-    from timm.optim import get_optimizer_info, list_optimizers  # takes seconds
+    from timm.optim._optim_factory import get_optimizer_info, list_optimizers  # takes seconds
 
     name = cfg.TRAIN.OPTIMIZER.TYPE
     if name.removeprefix(TIMM) not in list_optimizers():
@@ -114,7 +114,7 @@ def _sets_betas(cfg: CfgNode) -> bool:
 
 def _timm_optimizer(cfg: CfgNode, groups: Groups) -> torch.optim.Optimizer:
     """Build an optimizer of timm by its name there."""
-    from timm.optim import create_optimizer_v2
+    from timm.optim._optim_factory import create_optimizer_v2
 
     _check_timm(cfg)
     keys = cfg.TRAIN.OPTIMIZER
