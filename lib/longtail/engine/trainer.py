@@ -231,6 +231,7 @@ class Trainer:
         t = self.training
         evaluator = t.new_evaluator()
         share_buffers(t.network)
+        share_buffers(t.evaluated())  # an average has buffers of its own
         stop = StopEvaluation(self.asked_to_stop, self.consensus, batches=len(t.loaders.valid), device=t.place.device)
         try:
             with uncompiled():
@@ -361,6 +362,11 @@ class Trainer:
             ) from None
         t.scaler.load_state_dict(content["scaler"])
         if t.average:
+            if "average" not in content:
+                raise UserError(
+                    "the checkpoint has no average of the weights and cannot be resumed with TRAIN.EMA.DECAY; set it 0, "
+                    "or let NETWORK.PRETRAINED True start from its weights"
+                )
             t.average.load_state_dict(content["average"])
         self.meter.load_state_dict(content["meter"], t.place.device)
         self.results.load_state_dict(content["results"])
