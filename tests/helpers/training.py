@@ -59,6 +59,10 @@ CONTRASTIVE: list[Any] = [
     *(*NCL, "TRAIN.COMBINER.TYPE", "contrastive", "DATASET.VIEWS", ["crop", "crop"], "LOSS.CON_RATIO", 1.0),
     *("NETWORK.MOCO", True, "NETWORK.MOCO_K", 100, "NETWORK.MOCO_DIM", 4, "NETWORK.MOCO_T", 0.2),
 ]
+CASCADE: list[Any] = [
+    *("NETWORK.TYPE", "cascade", "BACKBONE.TYPE", "tiny", "NETWORK.CASCADE.TAPS", ["body"], "CLASSIFIER.TYPE", "cosnorm"),
+    *("NETWORK.CASCADE.WIDTH", 8, "LOSS.LOSS_TYPE", "CascadeSoftmax"),
+]
 _TWO: list[Any] = ["BACKBONE.MULTI_NETWORK_TYPE", ["tiny", "tiny"]]
 MIXUP: list[Any] = [
     *(*_TWO, "TRAIN.COMBINER.TYPE", "mixup", "LOSS.LOSS_TYPE", "BalancedSoftmaxCE", "TRAIN.TWO_STAGE.DRW", True),
@@ -89,6 +93,7 @@ def tiny_config(output: Path, *overrides: Any, method: list[Any] = CE) -> CfgNod
 
 
 TinyConfig = Callable[..., CfgNode]  # `tiny_config` with an output folder
+FinishedRun = Callable[..., RunDirectory]  # the same arguments, see `finished_run` of `training_fixtures`
 
 
 def train(cfg: CfgNode, resume: str = "auto") -> RunDirectory:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from yacs.config import CfgNode
 
-from tests.helpers.training import CE, TinyConfig, tiny_config, without_figures
+from longtail.runs.directory import RunDirectory
+from tests.helpers.training import CE, FinishedRun, TinyConfig, tiny_config, train, without_figures
 
 
 @pytest.fixture
@@ -17,6 +18,20 @@ def tiny_cfg(tmp_path: Path) -> TinyConfig:
         return tiny_config(tmp_path / "output", *overrides, method=method)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Return a function that trains a config without interruption, once for all tests; nobody may change the run."""
+    runs: dict[str, RunDirectory] = {}
+
+    def finished(*overrides: Any, method: list[Any] = CE) -> RunDirectory:
+        key = repr((overrides, method))
+        if key not in runs:
+            runs[key] = train(tiny_config(tmp_path_factory.mktemp("finished"), *overrides, method=method))
+        return runs[key]
+
+    return finished
 
 
 @pytest.fixture(autouse=True)
