@@ -1,5 +1,6 @@
 """The training loop, the same for every method."""
 
+import contextlib
 import enum
 import logging
 import os
@@ -80,7 +81,8 @@ class Trainer:
             UserError: An image is damaged, or the disk is full; the state before it is saved if possible.
         """
         self._started = self._saved = time.monotonic()
-        self.training.loaders.train.on_wait(self._stop_waiting)
+        for loader in (self.training.loaders.train, self.training.loaders.valid):
+            loader.on_wait(self._stop_waiting)
         with self.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self._train_epoch()
@@ -166,9 +168,17 @@ class Trainer:
 
     def _batches(self) -> Iterator[Batch]:
         """Yield the rest of the epoch; a damaged image stops the run after everything before it is saved."""
+        with self._saving_before_errors():
+            yield from self.training.loaders.train.epoch(self.epoch, self.batch)
+
+    @contextlib.contextmanager
+    def _saving_before_errors(self) -> Iterator[None]:
+        """Within the block, save before an error of the data is reported."""
         alone = self.training.place.world.size == 1
         try:
-            yield from self.training.loaders.train.epoch(self.epoch, self.batch)
+            yield
+        except NotFinite:
+            raise
         except UserError:
             if alone:  # saving takes all processes, and the others do not know of this
                 self.save()
@@ -230,11 +240,11 @@ class Trainer:
     def _evaluate(self) -> dict[str, Any]:
         t = self.training
         evaluator = t.new_evaluator()
-        share_buffers(t.network)
-        share_buffers(t.evaluated())  # an average has buffers of its own
+        for network in dict.fromkeys((t.network, t.evaluated())):  # an average has buffers of its own
+            share_buffers(network)
         stop = StopEvaluation(self.asked_to_stop, self.consensus, batches=len(t.loaders.valid), device=t.place.device)
         try:
-            with uncompiled():
+            with uncompiled(), self._saving_before_errors():
                 evaluate(
                     t.evaluated(),
                     t.loaders.valid,
@@ -364,8 +374,8 @@ class Trainer:
         if t.average:
             if "average" not in content:
                 raise UserError(
-                    "the checkpoint has no average of the weights and cannot be resumed with TRAIN.EMA.DECAY; set it 0, "
-                    "or let NETWORK.PRETRAINED True start from its weights"
+                    "the checkpoint has no average of the weights and cannot be resumed with TRAIN.EMA.DECAY; set it "
+                    "0, or let NETWORK.PRETRAINED True start from its weights"
                 )
             t.average.load_state_dict(content["average"])
         self.meter.load_state_dict(content["meter"], t.place.device)
