@@ -15,8 +15,8 @@ from longtail.errors import UserError
 from longtail.stages import evaluate
 from tests.helpers.training import (
     BATCHES,
-    CPU,
     CONTRASTIVE,
+    CPU,
     FinishedRun,
     TinyConfig,
     assert_same,

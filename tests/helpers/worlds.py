@@ -37,9 +37,9 @@ def trained(cfg: CfgNode, rank: int, world: int, *, look: Look) -> Any:
     seen: list[Any] = []
     original = Trainer.fit
 
-    def fit(trainer: Trainer) -> None:
-        original(trainer)
-        seen.append(look(trainer))
+    def fit(self: Trainer) -> None:
+        original(self)
+        seen.append(look(self))
 
     Trainer.fit = fit  # type: ignore[method-assign]  # in this process only
     train(cfg, CONFIG, place=place_in(rank, world))
