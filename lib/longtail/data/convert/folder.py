@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from longtail.data.convert.class_folders import read_class_folders, split_folders
-from longtail.data.convert.hold_out import HoldOut, divide, make_long_tailed
+from longtail.data.convert.hold_out import HoldOut, make_long_tailed
+from longtail.data.convert.own import own_splits
 from longtail.data.convert.split import Split, check_writable, write_split
 from longtail.data.convert.summary import log_summary
 from longtail.errors import UserError
@@ -63,16 +64,11 @@ def read_splits(root: str | Path, valid: str | Path | HoldOut | None) -> dict[st
             f"{root} holds the splits {', '.join(sorted(path.name for path in folders.values()))}, not classes; name "
             f"the folder of the training images: {folders['train']}"
         )
-    train = read_class_folders(folders.get("train", root))
-    if isinstance(valid, HoldOut):
-        parts = divide(train, valid)
-        splits = {"train": parts.train, "valid": parts.valid, "test": parts.test}
-        return {name: split for name, split in splits.items() if split is not None}
-    if valid is not None:
-        _check_apart(root, valid)
-        folders = {"train": Path(root), "valid": Path(valid)}
-    others = {name: folders[name] for name in ("valid", "test") if name in folders}
-    return {"train": train, **{name: read_class_folders(path, train.classes) for name, path in others.items()}}
+    if valid is None or isinstance(valid, HoldOut):
+        return own_splits(root, valid)
+    _check_apart(root, valid)
+    train = read_class_folders(root)
+    return {"train": train, "valid": read_class_folders(valid, train.classes)}
 
 
 def _check_apart(train: str | Path, valid: str | Path) -> None:

@@ -23,7 +23,8 @@ class HoldOut:
     """How many images of each class are held out.
 
     Attributes:
-        valid: Validation images of each class: from 1 on their number, at most; below 1 the fraction of the class.
+        valid: Validation images of each class: from 1 on their number, at most; below 1 the fraction of the class; 0:
+            none.
         test: Test images of each class, likewise; 0: none.
         keep: Number of images of each class that stay training images in any case.
         seed: Seed of the choice.
@@ -53,10 +54,10 @@ def divide(split: Split, rule: HoldOut) -> Parts:
         UserError: A number of the rule is out of range.
     """
     for name, number in (("validation", rule.valid), ("test", rule.test)):
-        if not (number == 0 and name == "test") and not (0 < number < 1 or (number >= 1 and number == int(number))):
+        if not 0 <= number < 1 and number != int(number):
             raise UserError(
-                f"{number:g} {name} images of each class are to be held out; it must be a whole number from 1, or a "
-                "fraction below 1"
+                f"{number:g} {name} images of each class are to be held out; it must be a whole number, or a fraction "
+                "below 1"
             )
     if rule.keep < 1:
         raise UserError(f"{rule.keep} images of each class are to stay for training; it must be 1 or more")
@@ -74,9 +75,9 @@ def divide(split: Split, rule: HoldOut) -> Parts:
         parts["valid"] += chosen[start : start + of_valid]
         parts["test"] += chosen[start + of_valid : start + of_valid + of_test]
         start += of_valid + of_test
-    _log_small_classes(split, "validation", held_out=valid, number=rule.valid)
-    if rule.test:
-        _log_small_classes(split, "test", held_out=test, number=rule.test)
+    for name, held_out, number in (("validation", valid, rule.valid), ("test", test, rule.test)):
+        if number:
+            _log_small_classes(split, name, held_out=held_out, number=number)
     rest = np.setdiff1d(np.arange(len(split.labels)), chosen).tolist()
     return Parts(
         subset(split, rest), subset(split, parts["valid"]), subset(split, parts["test"]) if rule.test else None
