@@ -78,3 +78,4 @@ def test_differing_inputs_compare_digests() -> None:
     assert differing_inputs(one, {"RESUME_MODEL": {"file": "a", "sha256": "2"}}) == ["RESUME_MODEL"]
     assert differing_inputs(one, {}) == ["RESUME_MODEL"] == differing_inputs({}, one)
     assert differing_inputs(None, {}) == differing_inputs({"TEST.OLD": {"sha256": "1"}}, {}) == []
+    assert differing_inputs({**one, "TEST.MODEL_FILE": {"file": "c", "sha256": "3"}}, one) == []  # of an evaluation
