@@ -52,5 +52,8 @@ def test_log_to_file_reports_a_folder_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_log_to_file_reports_a_full_disk_in_one_line() -> None:
     assert sys.platform == "linux"
-    with pytest.raises(UserError, match="log /dev/full cannot be written: No space left"), log_to_file(Path("/dev/full")):
+    with (
+        pytest.raises(UserError, match="log /dev/full cannot be written: No space left"),
+        log_to_file(Path("/dev/full")),
+    ):
         LOGGER.info("loss")

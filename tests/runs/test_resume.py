@@ -138,7 +138,9 @@ def test_seed_decides_the_run(tiny_cfg: TinyConfig, finished_run: FinishedRun) -
     assert first.path != second.path
     assert_same(values(first), values(second))
     other = read_checkpoint(finished_run("RAND_SEED", 1, method=NCL).last)["model"]
-    assert not torch.equal(other["experts.0.head.weight"], read_checkpoint(first.last)["model"]["experts.0.head.weight"])
+    assert not torch.equal(
+        other["experts.0.head.weight"], read_checkpoint(first.last)["model"]["experts.0.head.weight"]
+    )
 
 
 def test_auto_after_a_finished_run_does_nothing_and_says_so(

@@ -76,7 +76,9 @@ def test_backbone_of_another_image_size_is_refused_before_a_run_exists(
 ) -> None:
     output = tmp_path / "output"
     sizes = {"train": ((66, 66),), "valid": ((66, 66),)}
-    cfg = files_config(image_folder, output, sizes, "BACKBONE.TYPE", "timm/vit_tiny_patch16_224", "INPUT_SIZE", [32, 32])
+    cfg = files_config(
+        image_folder, output, sizes, "BACKBONE.TYPE", "timm/vit_tiny_patch16_224", "INPUT_SIZE", [32, 32]
+    )
     with pytest.raises(UserError, match=r"cannot take the training images of 66x66: .*INPUT_SIZE is \[32, 32\]"):
         train(cfg)
     assert not output.exists()

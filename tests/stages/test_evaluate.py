@@ -29,9 +29,7 @@ def evaluated(cfg: Any, folder: Path) -> Any:
     return read_json(validate(cfg, folder, place=CPU) / "results.json")
 
 
-def test_best_checkpoint_is_evaluated_unless_another_is_named(
-    tiny_cfg: TinyConfig, finished_run: FinishedRun
-) -> None:
+def test_best_checkpoint_is_evaluated_unless_another_is_named(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     run = finished_run(method=NCL)
     results = read_json(run.results)
     content = evaluated(tiny_cfg(method=NCL), run.path)
@@ -60,7 +58,9 @@ def test_missing_checkpoint_is_refused(tiny_cfg: TinyConfig, finished_run: Finis
     run = finished_run()
     name = "absent.pth" if released else ""
     folder = run.path if released else run.path.parent
-    with pytest.raises(UserError, match=r"^checkpoint (absent|best_ensemble)\.pth is neither in .* nor a file; TEST.MOD"):
+    with pytest.raises(
+        UserError, match=r"^checkpoint (absent|best_ensemble)\.pth is neither in .* nor a file; TEST.MOD"
+    ):
         validate(tiny_cfg("TEST.MODEL_FILE", name), folder, place=CPU)
 
 

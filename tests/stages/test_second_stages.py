@@ -70,9 +70,7 @@ def test_classifier_is_retrained_from_scratch(tiny_cfg: TinyConfig, finished_run
 
 
 @pytest.mark.parametrize("head", ["cRT", "LWS"])
-def test_stopped_second_stage_keeps_what_it_trained(
-    tiny_cfg: TinyConfig, finished_run: FinishedRun, head: str
-) -> None:
+def test_stopped_second_stage_keeps_what_it_trained(tiny_cfg: TinyConfig, finished_run: FinishedRun, head: str) -> None:
     checkpoint = finished_run().last
     whole = train(tiny_cfg(*second(head, checkpoint, "NAME", "whole")))
     with pytest.MonkeyPatch.context() as patch:

@@ -34,9 +34,7 @@ def table(folder: Path, parameter: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("parameter", SETTINGS)
-def test_sweep_agrees_with_single_evaluations(
-    tiny_cfg: TinyConfig, finished_run: FinishedRun, parameter: str
-) -> None:
+def test_sweep_agrees_with_single_evaluations(tiny_cfg: TinyConfig, finished_run: FinishedRun, parameter: str) -> None:
     keys = ["TEST.BATCH_SIZE", 100]
     run = finished_run(method=NCL)
     values = [0.0, 0.5, 1.5]

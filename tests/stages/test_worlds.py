@@ -45,87 +45,65 @@ def look(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module", params=METHODS)
-def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Return what every process of every world ended with."""
-    folder = tmp_path_factory.mktemp(request.param)
-    make = partial(config, folder, METHODS[request.param])
-    results = train_in_worlds(make, tmp_path_factory.mktemp("results"), worlds=SIZES, look=look)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_processes_that_share_a_batch_compute_the_same(method: str, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    worlds = train_in_worlds(partial(config, tmp_path, METHODS[method]), results, worlds=SIZES, look=look)
+    check_numbers(worlds)
+    check_bits(worlds)
     for size in SIZES:
-        assert len(list((folder / str(size) / "tiny").iterdir())) == 1  # one process writes
-    return results
+        assert len(list((tmp_path / str(size) / "tiny").iterdir())) == 1  # one process writes
+        assert [process["writes"] for process in worlds[size]] == [True] + [False] * (size - 1)
 
 
-@pytest.mark.parametrize("size", SIZES[1:])
-def test_parameters_do_not_depend_on_the_number_of_processes(worlds: Results, size: int) -> None:
-    alone = worlds[1][0]["model"]
-    for process in worlds[size]:
+def check_numbers(worlds: Results) -> None:
+    """Compare parameters, queues and counts with those of one process."""
+    alone = worlds[1][0]
+    for process in (process for size in SIZES for process in worlds[size]):
         assert process["steps"] == 5
-        for name, value in process["model"].items():
-            assert torch.allclose(value, alone[name], rtol=0, atol=1e-5), name
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_all_processes_hold_the_same_bits(worlds: Results, size: int) -> None:
-    first, *others = worlds[size]
-    for other in others:
-        for part in ("model", "method"):
-            for name, value in first[part].items():
-                assert torch.equal(value, other[part][name]), f"{part} {name}"
-
-
-@pytest.mark.parametrize("size", SIZES[1:])
-def test_queues_do_not_depend_on_the_number_of_processes(worlds: Results, size: int) -> None:
-    alone, several = worlds[1][0]["method"], worlds[size][0]["method"]
-    assert alone.keys() == several.keys()
-    for name in (name for name in alone if name.startswith("queue.")):
-        torch.testing.assert_close(several[name], alone[name], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", SIZES[1:])
-def test_confusion_matrices_count_every_image_once(worlds: Results, size: int) -> None:
-    for process in worlds[size]:
-        for one, other in zip(process["confusion"], worlds[1][0]["confusion"], strict=True):
+        assert process["method"].keys() == alone["method"].keys()
+        numbers = {**process["model"], **{k: v for k, v in process["method"].items() if k.startswith("queue.")}}
+        for name, value in numbers.items():
+            expected = alone["model" if name in alone["model"] else "method"][name]
+            torch.testing.assert_close(value, expected, rtol=0, atol=1e-5, msg=name)
+        for one, other in zip(process["confusion"], alone["confusion"], strict=True):
             assert int(one.sum()) == 797
             assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
 
 
-def test_one_process_writes(worlds: Results) -> None:
-    assert [process["writes"] for process in worlds[3]] == [True, False, False]
+def check_bits(worlds: Results) -> None:
+    """Compare the processes of every world with each other."""
+    for size in SIZES:
+        first, *others = worlds[size]
+        for other in others:
+            for part in ("model", "method"):
+                for name, value in first[part].items():
+                    assert torch.equal(value, other[part][name]), f"{part} {name}"
 
 
-def test_synchronized_norms_keep_parameters_and_names(tiny_cfg: TinyConfig) -> None:
+def test_momentum_encoder_follows_synchronized_norms(tiny_cfg: TinyConfig) -> None:
     cfg = tiny_cfg(method=CONTRASTIVE)
     network = build_model(cfg, 10)
     method: Any = build_method(cfg, network, build_loss(cfg, [10] * 10), KnownData([10] * 10))
-    before = [dict(network.named_parameters()), dict(method.named_parameters())]
-    place = place_in(0, 2)
-    synchronize_batch_norm(network, place)
-    synchronize_batch_norm(method, place)
-    for module, names in zip((network, method), before, strict=True):
+    for module in (network, method):
+        synchronize_batch_norm(module, place_in(0, 2))
         assert any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
-        assert not any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
-        now = dict(module.named_parameters())
-        assert now.keys() == names.keys()
-        assert all(now[name] is names[name] for name in names)
     with torch.no_grad():
         for value in network.parameters():
             value.add_(1)
-    start = {name: value.clone() for name, value in method.state_dict().items()}
-    method.on_step_end()  # the momentum encoder still follows the parameters
-    moved = {name for name, value in method.state_dict().items() if not torch.equal(value, start[name])}
-    assert any("body.1.weight" in name for name in moved)
-
-
-def test_one_process_has_nothing_to_synchronize(tiny_cfg: TinyConfig) -> None:
-    network = build_model(tiny_cfg(), 10)
-    synchronize_batch_norm(network, Place())
-    assert not any(isinstance(part, nn.SyncBatchNorm) for part in network.modules())
-    check_training(tiny_cfg("TRAIN.SYNCBN", True), Place())
+    weights = [name for name, _ in method.key_encoder.named_parameters()]
+    assert any("body.1.weight" in name for name in weights)
+    start = {name: value.clone() for name, value in method.key_encoder.named_parameters()}
+    method.key_encoder.follow()
+    for name, value in method.key_encoder.named_parameters():
+        assert not torch.equal(value, start[name]), name
 
 
 def test_synchronized_norms_on_cpus_are_refused(tiny_cfg: TinyConfig) -> None:
     cfg = tiny_cfg("TRAIN.SYNCBN", True)
     with pytest.raises(UserError, match=r"^TRAIN.SYNCBN is True, for 2 processes on CPUs; .* False lets each"):
         check_training(cfg, place_in(0, 2))
-    check_training(cfg, Place(World(0, 0, 2), (torch.device("cuda", 0),)))
+    check_training(tiny_cfg("TRAIN.SYNCBN", True), Place())
+    check_training(cfg, Place(World(0, 0, 2), (torch.device("cuda", 0),), torch.device("cuda", 0)))
