@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from longtail import checkpoint_file
 from longtail.checkpoint_file import VERSION, advice, checksum, read_checkpoint, save_checkpoint
 from longtail.errors import UserError
 
@@ -54,7 +53,7 @@ def test_save_checkpoint_keeps_the_older_file(tmp_path: Path, linked: bool, monk
         def refuse(source: Path, target: Path) -> None:
             raise OSError(1, "Operation not permitted")
 
-        monkeypatch.setattr(checkpoint_file.os, "link", refuse)
+        monkeypatch.setattr("longtail.checkpoint_file.os.link", refuse)
     last, previous = tmp_path / "last.pth", tmp_path / "previous.pth"
     for epoch in (1, 2, 3):
         save_checkpoint(last, {"epoch": epoch}, keep=previous)
@@ -73,7 +72,7 @@ def test_save_checkpoint_that_fails_leaves_the_old_file(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_file.torch, "save", full)
+        patch.setattr("longtail.checkpoint_file.torch.save", full)
         with pytest.raises(UserError, match=r"^checkpoint .*last\.pth cannot be written: No space left on device$"):
             save_checkpoint(path, {"epoch": 2}, keep=tmp_path / "previous.pth")
     assert read_checkpoint(path)["epoch"] == 1
@@ -87,7 +86,7 @@ def test_save_checkpoint_reports_what_torch_wraps(
     def fail(content: Any, file: Any) -> None:
         raise RuntimeError("unexpected pos 64 vs 0\nat inline_container") from cause
 
-    monkeypatch.setattr(checkpoint_file.torch, "save", fail)
+    monkeypatch.setattr("longtail.checkpoint_file.torch.save", fail)
     reason = "No space left on device" if cause else "unexpected pos 64 vs 0"
     with pytest.raises(UserError, match=f"cannot be written: {reason}$"):
         save_checkpoint(tmp_path / "a.pth", {})

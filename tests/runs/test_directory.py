@@ -49,7 +49,7 @@ def test_create_run_writes_absolute_paths(cfg: CfgNode, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     relative = load_config(None, ["OUTPUT_DIR", "out", "DATASET.ROOT", "data", "DATASET.TRAIN_JSON", ""])
     written = load_config(create_run(relative).config)
-    assert (written.OUTPUT_DIR, written.DATASET.ROOT) == (str(tmp_path / "out"), str(tmp_path / "data"))
+    assert (str(tmp_path / "out"), str(tmp_path / "data")) == (written.OUTPUT_DIR, written.DATASET.ROOT)
     assert written.DATASET.TRAIN_JSON == ""
     assert absolute_paths(written) == written
 

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from longtail.distributed import Place
-from longtail.runs import environment
 from longtail.runs.environment import describe
 
 
@@ -24,5 +23,5 @@ def test_describe_outside_of_a_repository_has_no_commit(monkeypatch: pytest.Monk
     def missing(*args: object, **kwargs: object) -> None:
         raise FileNotFoundError("git")
 
-    monkeypatch.setattr(environment.subprocess, "run", missing)
+    monkeypatch.setattr("longtail.runs.environment.subprocess.run", missing)
     assert describe(Place(), {})["commit"] is None

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from longtail.runs.directory import RunDirectory
 from longtail.runs.outputs import LOST, changed_outputs, output_records
@@ -37,7 +38,8 @@ def test_changed_outputs_are_missing_or_other_files(tmp_path: Path) -> None:
 def test_changed_outputs_of_a_run_without_records(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     assert changed_outputs(run) == []
-    for content in ([], {"outputs": None}, {"outputs": ["models/last.pth"]}):
+    contents: list[Any] = [[], {"outputs": None}, {"outputs": ["models/last.pth"]}]
+    for content in contents:
         run.write_json("results.json", content)
         assert changed_outputs(run) == []
     run.write_json("results.json", {"outputs": {"models/last.pth": LOST}})

@@ -4,7 +4,6 @@ import logging
 
 import pytest
 
-from longtail.runs import progress
 from longtail.runs.progress import Progress, clock
 
 
@@ -17,7 +16,7 @@ def test_show_estimates_the_rest_from_this_process(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: now)
+    monkeypatch.setattr("longtail.runs.progress.time.perf_counter", lambda: now)
     shown = Progress("epoch 1/2", 10, done=4)
     assert shown.bar is None  # no terminal
     for _ in range(2):

@@ -44,8 +44,12 @@ def test_outcome_has_the_fields_of_results_json() -> None:
     content = outcome(FACTS, results, seconds=12.345, extra={"more": 1})
     assert content["seconds"] == 12.3 and content["more"] == 1
     assert {key: content[key] for key in ("config", "seed", "epochs", "classes", "experts", "parameters")} == {
-        **{"config": "x.yaml", "seed": 42, "epochs": 3},
-        **{"classes": 2, "experts": 2, "parameters": 5},
+        "config": "x.yaml",
+        "seed": 42,
+        "epochs": 3,
+        "classes": 2,
+        "experts": 2,
+        "parameters": 5,
     }
     assert content["best"] == content["last"] == results.last
     assert last_accuracies(content) == {"top1": 0.5}

@@ -12,8 +12,8 @@ from longtail.engine.interrupts import Interrupted
 from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory, parent_of_runs
-from longtail.runs.resume import find_resume_point, load_compatible, resumed_batch
 from longtail.runs.results import RunFacts
+from longtail.runs.resume import find_resume_point, load_compatible, resumed_batch
 from tests.helpers.training import (
     BATCHES,
     BBN,

@@ -91,9 +91,7 @@ def paths(stages: Stages) -> set[str]:
     return {stage["run"] for stage in stages.values()}
 
 
-def test_recipe_runs_its_stages_and_sums_them_up(
-    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_recipe_runs_and_sums_up_its_stages(start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "longtail"):
         stages = start()
     assert list(stages) == ["baseline", "classifier", "tau_norm"]

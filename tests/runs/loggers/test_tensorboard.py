@@ -13,7 +13,11 @@ from longtail.runs.loggers import build_loggers
 from longtail.runs.loggers.tensorboard import TensorBoard, curves
 
 RECORD = {
-    **{"epoch": 3, "split": "valid", "loss": 0.5, "bad": math.nan, "ensemble": {"top1": 0.25, "few": 0.0}},
+    "epoch": 3,
+    "split": "valid",
+    "loss": 0.5,
+    "bad": math.nan,
+    "ensemble": {"top1": 0.25, "few": 0.0},
     "experts": [{"top1": 0.1}, {}],
 }
 
