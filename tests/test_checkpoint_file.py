@@ -138,7 +138,7 @@ def test_read_checkpoint_notices_other_content_in_a_whole_file(tmp_path: Path, c
 
 def test_read_checkpoint_of_a_later_version_is_refused(tmp_path: Path) -> None:
     torch.save({"version": VERSION + 1}, tmp_path / "a.pth")
-    with pytest.raises(UserError, match="has format version 3; this software reads versions up to 2$"):
+    with pytest.raises(UserError, match=r"has format version 3; this software reads versions up to 2$"):
         read_checkpoint(tmp_path / "a.pth")
 
 
@@ -147,7 +147,7 @@ def test_read_checkpoint_of_other_software_needs_no_checksum(tmp_path: Path, zip
     torch.save({"version": 1, "epoch": 5}, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
     assert read_checkpoint(tmp_path / "a.pth") == {"version": 1, "epoch": 5}
     torch.save([torch.ones(2)], tmp_path / "a.pth")
-    with pytest.raises(UserError, match="holds a list, not a dictionary of weights$"):
+    with pytest.raises(UserError, match=r"holds a list, not a dictionary of weights$"):
         read_checkpoint(tmp_path / "a.pth")
 
 

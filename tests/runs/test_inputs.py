@@ -57,7 +57,7 @@ def test_condition_of() -> None:
 
 def test_check_input_files_refuses_empty_keys_and_missing_files(tmp_path: Path) -> None:
     start = ["NETWORK.PRETRAINED", True, "NETWORK.PRETRAINED_MODEL"]
-    with pytest.raises(UserError, match="^NETWORK.PRETRAINED_MODEL is empty; it must name the file"):
+    with pytest.raises(UserError, match=r"^NETWORK.PRETRAINED_MODEL is empty; it must name the file"):
         check_input_files(load_config(None, [*start, ""]))
     with pytest.raises(UserError, match=r"^NETWORK.PRETRAINED_MODEL: file absent\.pth does not exist$"):
         check_input_files(load_config(None, [*start, "absent.pth"]))

@@ -246,7 +246,7 @@ def test_nothing_to_resume_is_refused(tiny_cfg: TinyConfig, path: str) -> None:
 
 
 def test_weights_alone_cannot_be_resumed(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
-    with pytest.raises(UserError, match="holds weights only; to start from them set NETWORK.PRETRAINED"):
+    with pytest.raises(UserError, match=r"holds weights only; to start from them set NETWORK.PRETRAINED"):
         train(tiny_cfg(), str(finished_run().models / "best_ensemble.pth"))
 
 
