@@ -13,7 +13,7 @@ from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.results import RunFacts
-from longtail.runs.resume import find_resume_point, load_compatible, resumed_batch
+from longtail.runs.resume import STATE, find_resume_point, load_compatible, resumed_batch
 from tests.helpers.training import (
     BATCHES,
     BBN,
@@ -246,15 +246,21 @@ def test_nothing_to_resume_is_refused(tiny_cfg: TinyConfig, path: str) -> None:
 
 
 def test_weights_alone_cannot_be_resumed(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
-    with pytest.raises(UserError, match=r"holds weights only; to start from them set NETWORK.PRETRAINED"):
+    with pytest.raises(UserError, match=r"does not hold the whole state of a run; to start from its weights set"):
         train(tiny_cfg(), str(finished_run().models / "best_ensemble.pth"))
 
 
 FACTS = RunFacts("x.yaml", 1, epochs=5, classes=2, images=8, experts=1, parameters=9, precision="off", architecture="a")
 
 
+def test_load_compatible_refuses_checkpoints_of_other_software(tmp_path: Path) -> None:
+    torch.save({"architecture": "resnet", "optimizer": {}, "state_dict": {}}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"a\.pth does not hold the whole state of a run"):
+        load_compatible(tmp_path / "a.pth", FACTS)
+
+
 def test_load_compatible_compares_classes(tmp_path: Path) -> None:
-    content = {**FACTS.to_json(), "optimizer": {}, "epoch": 1}
+    content = {**dict.fromkeys(STATE, 0), **FACTS.to_json(), "epoch": 1}
     save_checkpoint(tmp_path / "a.pth", content)
     assert load_compatible(tmp_path / "a.pth", FACTS)["epoch"] == 1
     save_checkpoint(tmp_path / "b.pth", {**content, "classes": 100})
