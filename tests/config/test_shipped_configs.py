@@ -233,7 +233,7 @@ def check_training(source: str, *overrides: Any) -> None:
     assert isinstance(network, Network)
     method = build_method(cfg, network, build_loss(cfg, counts), KnownData(counts))
     optimizer = build_optimizer(cfg, method.trainable(), fused=False)
-    last = next(network.experts[-1].parameters())
+    last = next(parameter for parameter in network.experts[-1].parameters() if parameter.requires_grad)
     before = last.detach().clone()
     epoch = cfg.TRAIN.MAX_EPOCH  # in which everything deferred acts
     method.set_epoch(epoch)

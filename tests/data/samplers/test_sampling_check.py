@@ -27,10 +27,13 @@ def test_check_sampling_bbn_sampler(method):
         ((*REVERSE, *DRS), r"DRS is True and TRAIN.SAMPLER.TYPE is 'bbn sampler'; only 'weighted sampler'"),
         ((*REVERSE, "TRAIN.COMBINER.TYPE", "mix_up"), r"pairs of batches; .* must be default or bbn_mix, not mix_up$"),
         ((*REVERSE, "TRAIN.COMBINER.TYPE", "nested"), r"pairs of batches; .* must be default or bbn_mix, not nested$"),
-        (("TRAIN.SAMPLER.TYPE", "weighted"), r"^unknown sampler 'weighted'; there is: bbn sampler, default, weighted"),
+        (
+            ("TRAIN.SAMPLER.TYPE", "weighted"),
+            r"^unknown sampler 'weighted'; there is: bbn sampler, class-aware sampler, default, weighted",
+        ),
         (
             ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "squared"),
-            r"^unknown weighted sampler 'squared'; there is: balance, progressive, square; did you mean square\?$",
+            r"^unknown weighted sampler 'squared'; there is: balance, effective, progressive, square; did you mean square\?$",
         ),
     ],
 )

@@ -38,7 +38,9 @@ def plot_feature_map(path: str | os.PathLike[str], features: Tensor, labels: Ten
         _name_classes(axes, points, labels)
     bar = figure.colorbar(dots, ax=axes, fraction=0.04, pad=0.02)
     bar.set_label("rank of the class, largest first", fontsize=9, color=INK)
-    across, up = (f"component {number} ({100 * part:.0f} % of the variance)" for number, part in enumerate(explained, 1))
+    across, up = (
+        f"component {number} ({100 * part:.0f} % of the variance)" for number, part in enumerate(explained, 1)
+    )
     dress(axes, f"Features of {len(labels):,} training images", across, up)
     save(figure, path)
 

@@ -36,5 +36,5 @@ def _draw(axes: "Axes", counts: list[int], what: str, color: str) -> None:
     axes.set_ylim(bottom=0.7)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     title = f"{len(sizes):,} {what} of {sizes[-1]:,} to {sizes[0]:,} images"
-    dress(axes, title, f"rank of the {what}, largest first", "training images")
+    dress(axes, title, f"{what}, largest first", "training images")
     axes.grid(False, axis="x")
