@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,13 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
 
     def program() -> None:
-        from longtail.engine.console import log_to_terminal
-        from longtail.engine.preflight import check_names
-        from longtail.evaluation.sheet_figure import Row, plot_sheet
-
         from longtail.config import load_config
         from longtail.data.inspect.browse import browse
         from longtail.errors import UserError
+        from longtail.evaluation.figures.sheet import Row, plot_sheet
+        from longtail.runs.console import log_to_terminal
+        from longtail.stages.checks import check_names
 
         log_to_terminal()
         cfg = load_config(options.cfg, options.overrides)
@@ -56,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
             for sample in sheet.samples
         ]
         title = f"{cfg.NAME}: {sheet.name}"
-        plot_sheet(output, title, rows, sheet.views, sheet.counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
+        many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
+        plot_sheet(output, title, rows, views=sheet.views, class_counts=sheet.counts, many=many, few=few)
         print(f"{output}: {len(rows)} images, each with {len(sheet.views)} view{'s' if len(sheet.views) > 1 else ''}")
 
     return run_program(program)

@@ -10,14 +10,13 @@ in the lists are relative to --image_path, which holds train/n01440764/... and v
 
 import sys
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
-    from longtail.engine.console import log_to_terminal
-
     from longtail.data.convert.lists import list_converter
+    from longtail.runs.console import log_to_terminal
 
     convert = list_converter("ImageNet_LT", arguments, description=__doc__ or "")
 

@@ -13,7 +13,7 @@ The classes are the folders in --input_path, in alphabetical order. Writes train
 import argparse
 import sys
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,9 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def program() -> None:
-        from longtail.engine.console import log_to_terminal
-
         from longtail.data.convert.folder import convert_folder
+        from longtail.runs.console import log_to_terminal
 
         log_to_terminal()
         convert_folder(

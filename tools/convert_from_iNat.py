@@ -13,7 +13,7 @@ iNaturalist18_train.txt and iNaturalist18_val.txt with "path label" per line, ar
 import argparse
 import sys
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,9 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def program() -> None:
-        from longtail.engine.console import log_to_terminal
-
         from longtail.data.convert.inat import convert_inat
+        from longtail.runs.console import log_to_terminal
 
         log_to_terminal()
         convert_inat(

@@ -12,7 +12,7 @@ pip install -e '.[tfrecords]'
 import argparse
 import sys
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,9 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def program() -> None:
-        from longtail.engine.console import log_to_terminal
-
         from longtail.data.convert.tfrecords import convert_tfrecords
+        from longtail.runs.console import log_to_terminal
 
         log_to_terminal()
         convert_tfrecords(options.input_path, options.output_path, jpeg=options.jpeg, force=options.force)

@@ -12,7 +12,7 @@ if they are missing, run the command again.
 import argparse
 import sys
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,9 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def program() -> None:
-        from longtail.engine.console import log_to_terminal
-
         from longtail.data.convert.cifar import make_cifar_lt
+        from longtail.runs.console import log_to_terminal
 
         log_to_terminal()
         make_cifar_lt(

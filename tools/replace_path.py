@@ -10,7 +10,7 @@ Reports how many paths matched. The file is not changed if no path matches or an
 import argparse
 import sys
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,9 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def program() -> None:
-        from longtail.engine.console import log_to_terminal
-
         from longtail.data.convert.path_root import replace_path
+        from longtail.runs.console import log_to_terminal
 
         log_to_terminal()
         check = not options.no_check

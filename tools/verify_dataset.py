@@ -17,7 +17,7 @@ import os
 import sys
 from pathlib import Path
 
-from longtail.engine.command_line import run_program
+from longtail.cli.program import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the generated pages of docs/: the configuration reference and the list of configs.
+"""Write the generated pages of docs/ and the table of results in README.md.
 
     python tools/write_docs.py
     python tools/write_docs.py --check
@@ -11,10 +11,13 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from longtail.cli.program import run_program
 from longtail.config.key import Key
 
 ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results: written by tools/write_docs.py -->", "<!-- end of results -->"
 MARK = "<!-- Written by tools/write_docs.py; edit what it names. -->"
 
 
@@ -42,7 +45,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def pages() -> dict[Path, str]:
     """Return the text of every generated page by its file."""
-    return {ROOT / "docs" / "configuration.md": configuration_page(), ROOT / "docs" / "configs.md": configs_page()}
+    from tools.results_page import read_published, read_records, results_page, top_table
+
+    docs, readme = ROOT / "docs", ROOT / "README.md"
+    published, records = read_published(docs / "results.yaml"), read_records(docs / "records")
+    return {
+        docs / "configuration.md": configuration_page(),
+        docs / "configs.md": configs_page(),
+        docs / "results.md": results_page(published, records),
+        readme: between_marks(readme.read_text(encoding="utf-8"), top_table(published, records)),
+    }
+
+
+def between_marks(text: str, table: str) -> str:
+    """Return a page with another table between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table}\n{END}{after}" if rest else text
 
 
 def configuration_page() -> str:

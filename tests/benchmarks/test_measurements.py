@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import accuracy
 import costs
@@ -11,7 +14,7 @@ import torch
 from measuring import Row, interleaved, table
 from training import config
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "augmentation": {"images": 8, "rounds": 1},
     "jpeg_loader": {"files": 2, "rounds": 1, "height": 60, "width": 80, "size": 32},
     "epoch": {"images": 32, "batch": 16, "rounds": 1, "backbone": "res8_measured"},
@@ -36,13 +39,13 @@ TINY = {
 }
 
 
-def test_rows_are_all_measured_here():
+def test_rows_are_all_measured_here() -> None:
     files = {file for file, _ in (run.ROWS | run.GPU_ROWS).values()}
     assert files == set(TINY)
 
 
 @pytest.mark.parametrize("file", TINY)
-def test_measure_returns_positive_values(file):
+def test_measure_returns_positive_values(file: Any) -> None:
     rows = __import__(file).measure(**TINY[file])
     assert rows
     for row in rows:
@@ -51,14 +54,14 @@ def test_measure_returns_positive_values(file):
         assert row.of_matrix_rate is None or row.of_matrix_rate > 0
 
 
-def test_interleaved_runs_rounds_after_a_warm_up():
+def test_interleaved_runs_rounds_after_a_warm_up() -> None:
     calls = []
     times = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
     assert "".join(calls) == "ab" + "ababab"
     assert len(times["a"].seconds) == len(times["b"].seconds) == 3
 
 
-def test_interleaved_peak_memory_excludes_what_was_in_use():
+def test_interleaved_peak_memory_excludes_what_was_in_use() -> None:
     held = torch.zeros(20_000_000)  # 80 MB, all of it touched
     times = interleaved({"much": lambda: torch.ones(10_000_000), "nothing": lambda: None}, 1)
     assert held.sum() == 0
@@ -66,20 +69,22 @@ def test_interleaved_peak_memory_excludes_what_was_in_use():
     assert times["nothing"].peak_mb < 10
 
 
-def test_row_ratio():
+def test_row_ratio() -> None:
     assert Row("speed", "images/s", 30.0, 10.0).ratio == 3
     assert Row("time", "s", 10.0, 30.0, higher_is_better=False).ratio == 3
     assert Row("alone", "s", 10.0).ratio is None
 
 
-def test_table_cells():
+def test_table_cells() -> None:
     text = table([Row("speed", "images/s", 3000.0, 1000.0, of_matrix_rate=0.5, peak_mb=1234.0), Row("time", "s", 2.5)])
     first, second = text.splitlines()[2:]
     assert first.split() == ["speed", "images/s", "3,000", "1,000", "3.00", "50%", "1,234", "-"]
     assert second.split() == ["time", "s", "2.5", "-", "-", "-", "-", "-"]
 
 
-def test_run_prints_a_table_and_writes_a_record(tmp_path, capsys, monkeypatch):
+def test_run_prints_a_table_and_writes_a_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(run.ROWS, "augmentation", ("augmentation", {"images": 8}))
     path = tmp_path / "record.json"
     assert run.main(["--rows", "augmentation", "--rounds", "1", "--json", str(path)]) == 0
@@ -90,7 +95,7 @@ def test_run_prints_a_table_and_writes_a_record(tmp_path, capsys, monkeypatch):
     assert record["rows"][0]["ratio"] == record["rows"][0]["ours"] / record["rows"][0]["baseline"]
 
 
-def test_costs_grow_with_the_image(capsys, monkeypatch):
+def test_costs_grow_with_the_image(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "NETWORKS", [("res8_measured", 16), ("res8_measured", 32)])
     assert costs.main(["--images", "100", "--classes", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -108,14 +113,16 @@ def test_costs_grow_with_the_image(capsys, monkeypatch):
         (["--rounds", "0"], "'0' is not a whole number of at least 1"),
     ],
 )
-def test_run_refuses_mistakes(arguments, message, capsys):
+def test_run_refuses_mistakes(arguments: Any, message: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         run.main(arguments)
     assert exit_info.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_accuracy_compares_ours_with_the_reference(image_folder, capsys, monkeypatch):
+def test_accuracy_compares_ours_with_the_reference(
+    image_folder: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = ["BACKBONE.MULTI_NETWORK_TYPE", ["res8_measured"] * 3]
     monkeypatch.setattr(accuracy, "config", lambda *pairs: config(*pairs, *small))
     train = image_folder("train", [0] * 64 + list(range(10)) * 2, 10, [(32, 32)])

@@ -1,5 +1,7 @@
 """The reference implementation computes what the training computes."""
 
+from typing import Any
+
 import pytest
 import torch
 from made_up_images import long_tailed_labels, smooth_images
@@ -16,7 +18,7 @@ SMALL = ["BACKBONE.MULTI_NETWORK_TYPE", ["res8_measured"] * 3]
 
 
 @pytest.mark.parametrize("experts", [1, 2, 3])
-def test_reference_loss_equals_ours(experts):
+def test_reference_loss_equals_ours(experts: Any) -> None:
     counts = [500, 100, 20, 9, 2, 2]
     logits = torch.randn(experts, 7, 6, generator=torch.Generator().manual_seed(1)) * 3
     targets = torch.tensor([0, 1, 2, 3, 4, 5, 0])
@@ -24,12 +26,12 @@ def test_reference_loss_equals_ours(experts):
     torch.testing.assert_close(reference_loss(list(logits), targets, class_counts=counts, hard_number=3), ours)
 
 
-def test_reference_step_has_the_losses_of_ours():
+def test_reference_step_has_the_losses_of_ours() -> None:
     images, labels = smooth_images(64, 32, 32), long_tailed_labels(64)
     counts = torch.bincount(labels, minlength=CLASSES).tolist()
     trainer = build_trainer(config(*SMALL, "TRAIN.BATCH_SIZE", 16), images, labels, device=torch.device("cpu"))
     trainer.training.network.train()
-    network = build_model(config(*SMALL, "TRAIN.CHANNELS_LAST", False), CLASSES).train()
+    network: Any = build_model(config(*SMALL, "TRAIN.CHANNELS_LAST", False), CLASSES).train()
     network.load_state_dict(trainer.training.network.state_dict())
     optimizer = reference_optimizer(network, 0.001)
     for group in trainer.training.optimizer.param_groups:
@@ -44,7 +46,7 @@ def test_reference_step_has_the_losses_of_ours():
         assert step.loss.item() == pytest.approx(reference, abs=1e-4)
 
 
-def test_reference_loader_normalizes():
+def test_reference_loader_normalizes() -> None:
     images, labels = smooth_images(20, 32, 32), long_tailed_labels(20)
     mean, std = NORMALIZATIONS.get("cifar")
     loader = reference_loader(SmallImages(images, labels, mean=mean, std=std), 8, workers=1)
@@ -55,11 +57,11 @@ def test_reference_loader_normalizes():
     assert -3 < batches[0][0].min() < 0 < batches[0][0].max() < 3
 
 
-def test_worker_random_differs_between_workers_and_repeats_with_the_seed():
+def test_worker_random_differs_between_workers_and_repeats_with_the_seed() -> None:
     images, labels = smooth_images(64, 32, 32)[:1].repeat(64, 1, 1, 1), long_tailed_labels(64)
     mean, std = NORMALIZATIONS.get("cifar")
 
-    def batches(seed):
+    def batches(seed: Any) -> Any:
         torch.manual_seed(3)
         dataset = SmallImages(images, labels, mean=mean, std=std, seed=seed)
         return [batch for batch, _ in reference_loader(dataset, 32, workers=2)]

@@ -1,13 +1,15 @@
 """The clustering rules of SBCL by loops over single classes, in float64 NumPy."""
 
+from typing import Any
+
 import numpy as np
 
 
-def unit(rows):
+def unit(rows: Any) -> Any:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def greedy(scores, caps):
+def greedy(scores: Any, caps: Any) -> Any:
     """Assign the best pair first; scores (S, M), -inf: never; caps (M,). Returns clusters (S,), -1 without one."""
     room, found = list(caps), -np.ones(len(scores), int)
     for pair in np.argsort(-scores, axis=None, kind="stable"):
@@ -18,16 +20,16 @@ def greedy(scores, caps):
     return found
 
 
-def nearest(cosines):
+def nearest(cosines: Any) -> Any:
     return cosines.argmax(1)
 
 
-def capped(cosines):
+def capped(cosines: Any) -> Any:
     samples, clusters = cosines.shape
     return greedy(cosines, [-(-samples // clusters)] * clusters)
 
 
-def balanced(cosines):
+def balanced(cosines: Any) -> Any:
     samples, clusters = cosines.shape
     weighted = cosines / abs(cosines.sum(0))
     found = greedy(weighted, [samples // clusters] * clusters)
@@ -35,7 +37,7 @@ def balanced(cosines):
     return np.maximum(found, rest)
 
 
-def lloyd(features, start, assign, max_iterations=50, tolerance=1e-3):
+def lloyd(features: Any, start: Any, assign: Any, max_iterations: Any = 50, tolerance: Any = 1e-3) -> Any:
     features = np.asarray(features, np.float64)
     centers = features[list(start)]
     iterations, shift = 0, np.inf

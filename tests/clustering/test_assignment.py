@@ -1,5 +1,7 @@
 """The assignment rules, many classes at once, against the rule taken literally, pair by pair."""
 
+from typing import Any
+
 import naive_clustering as naive
 import pytest
 import torch
@@ -10,7 +12,7 @@ SIZES, NUMBERS = torch.tensor([17, 23, 8, 30, 5]), torch.tensor([4, 3, 8, 7, 2])
 RULES = {"nearest": (nearest, naive.nearest), "capped": (capped, naive.capped), "balanced": (balanced, naive.balanced)}
 
 
-def padded_cosines(seed, low=-1.0):
+def padded_cosines(seed: Any, low: Any = -1.0) -> Any:
     """Random cosines (G, S, M) of classes of several sizes, -inf in padding."""
     random = torch.Generator().manual_seed(seed)
     samples, clusters = int(SIZES.max()), int(NUMBERS.max())
@@ -19,14 +21,14 @@ def padded_cosines(seed, low=-1.0):
     return cosines.masked_fill(~real, -torch.inf)
 
 
-def inside(values, group):
+def inside(values: Any, group: Any) -> Any:
     return values[group, : SIZES[group]]
 
 
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("low", [-1.0, 0.0])
 @pytest.mark.parametrize("seed", range(5))
-def test_rules_agree_with_loops_in_every_class(name, low, seed):
+def test_rules_agree_with_loops_in_every_class(name: Any, low: Any, seed: Any) -> None:
     rule, by_loops = RULES[name]
     cosines = padded_cosines(seed, low)
     found = rule(cosines, SIZES, NUMBERS)
@@ -37,7 +39,7 @@ def test_rules_agree_with_loops_in_every_class(name, low, seed):
 
 @pytest.mark.parametrize("cap", [1, 3, 50])
 @pytest.mark.parametrize("seed", range(5))
-def test_best_first_agrees_with_sorted_pairs(cap, seed):
+def test_best_first_agrees_with_sorted_pairs(cap: Any, seed: Any) -> None:
     scores = padded_cosines(seed)
     scores[0, 3] = -torch.inf  # a sample that may have no cluster
     found = best_first(scores, torch.full_like(SIZES, cap))
@@ -46,7 +48,7 @@ def test_best_first_agrees_with_sorted_pairs(cap, seed):
         assert inside(found, group).tolist() == expected.tolist()
 
 
-def test_best_first_breaks_ties_by_the_lower_number():
+def test_best_first_breaks_ties_by_the_lower_number() -> None:
     scores = torch.randint(3, (4, 20, 5), generator=torch.Generator().manual_seed(0)).float()
     found = best_first(scores, torch.tensor([4, 5, 3, 20]))
     for group, cap in enumerate([4, 5, 3, 20]):
@@ -54,7 +56,7 @@ def test_best_first_breaks_ties_by_the_lower_number():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_capped_sizes_are_within_the_cap_and_balanced_sizes_differ_by_at_most_one(seed):
+def test_capped_sizes_are_within_the_cap_and_balanced_sizes_differ_by_at_most_one(seed: Any) -> None:
     cosines = padded_cosines(seed)
     groups = list(zip(SIZES.tolist(), NUMBERS.tolist(), strict=True))
     for group, (size, number) in enumerate(groups):
@@ -66,6 +68,6 @@ def test_capped_sizes_are_within_the_cap_and_balanced_sizes_differ_by_at_most_on
         assert len(in_capped) == len(in_balanced) == number
 
 
-def test_a_class_of_equal_samples_fills_cluster_after_cluster():
+def test_a_class_of_equal_samples_fills_cluster_after_cluster() -> None:
     cosines = torch.ones(1, 10, 4)
     assert capped(cosines, torch.tensor([10]), torch.tensor([4]))[0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]

@@ -1,5 +1,7 @@
 """k-means from given starts against loops, starts, and centers that lose their members."""
 
+from typing import Any
+
 import naive_clustering as naive
 import numpy as np
 import pytest
@@ -19,12 +21,12 @@ RULES = {
 SIZES, NUMBERS = [40, 33, 25, 37], [5, 3, 2, 4]
 
 
-def samples(size, seed=0, width=6):
+def samples(size: Any, seed: Any = 0, width: Any = 6) -> Any:
     random = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(size, width, generator=random) + 0.5, dim=1)
 
 
-def padded_block():
+def padded_block() -> Any:
     classes = [samples(size, seed) for seed, size in enumerate(SIZES)]
     features = torch.zeros(len(SIZES), max(SIZES), 6)
     for group, rows in enumerate(classes):
@@ -34,7 +36,7 @@ def padded_block():
 
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("seed", range(4))
-def test_agrees_with_loops(name, seed):
+def test_agrees_with_loops(name: Any, seed: Any) -> None:
     rule, _, by_loops = RULES[name]
     features, start = samples(50, seed), [3, 11, 19, 27, 42]
     found, centers, iterations = rule(features.double(), start)
@@ -46,7 +48,7 @@ def test_agrees_with_loops(name, seed):
 
 @pytest.mark.parametrize("tolerance", [1e-3, 0.3])
 @pytest.mark.parametrize("name", RULES)
-def test_classes_together_are_clustered_as_each_alone(name, tolerance):
+def test_classes_together_are_clustered_as_each_alone(name: Any, tolerance: Any) -> None:
     rule, assign, _ = RULES[name]
     block, classes = padded_block()
     start = random_samples(block, torch.rand(4, 40, generator=torch.Generator().manual_seed(1)))
@@ -60,7 +62,7 @@ def test_classes_together_are_clustered_as_each_alone(name, tolerance):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_one_cluster_holds_all_samples(name):
+def test_one_cluster_holds_all_samples(name: Any) -> None:
     features = samples(9)
     found, centers, iterations = RULES[name][0](features, [4])
     assert not found.any()
@@ -69,32 +71,33 @@ def test_one_cluster_holds_all_samples(name):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_as_many_clusters_as_samples(name):
+def test_as_many_clusters_as_samples(name: Any) -> None:
     found, _, iterations = RULES[name][0](samples(9), list(range(9)))
     assert found.tolist() == list(range(9))
     assert iterations == 1
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_lengths_of_the_samples_do_not_change_the_first_assignment(name):
+def test_lengths_of_the_samples_do_not_change_the_first_assignment(name: Any) -> None:
     features, start = samples(50), [3, 11, 19, 27, 42]
     lengths = torch.linspace(0.5, 2, 50)[:, None]
     scaled, plain = (RULES[name][0](rows, start, 1)[0] for rows in (features * lengths, features))
     assert torch.equal(scaled, plain)
 
 
-def test_start_may_be_a_list_or_an_array_or_a_tensor_of_any_integer():
+def test_start_may_be_a_list_or_an_array_or_a_tensor_of_any_integer() -> None:
     features, start = samples(20), [1, 5, 7]
-    results = [kmeans(features, first)[0] for first in (start, np.array(start), torch.tensor(start).int())]
+    starts: list[Any] = [start, np.array(start), torch.tensor(start).int()]
+    results = [kmeans(features, first)[0] for first in starts]
     assert all(torch.equal(found, results[0]) for found in results)
 
 
-def with_equal_starts():
+def with_equal_starts() -> Any:
     """Return twelve samples and three equal centers among four: plain k-means gives all their samples to the first."""
     return torch.cat([torch.eye(6)[[0, 0, 0, 1]], samples(8)]), [0, 1, 2, 3]
 
 
-def test_a_center_without_members_moves_to_the_sample_that_is_least_like_its_own_center():
+def test_a_center_without_members_moves_to_the_sample_that_is_least_like_its_own_center() -> None:
     features, start = with_equal_starts()
     found, centers, _ = kmeans(features.double(), start)
     expected = naive.lloyd(features, start, naive.nearest, max_iterations=35)
@@ -103,7 +106,7 @@ def test_a_center_without_members_moves_to_the_sample_that_is_least_like_its_own
     assert set(found.tolist()) == {0, 1, 2, 3}
 
 
-def test_several_centers_without_members_move_to_different_samples():
+def test_several_centers_without_members_move_to_different_samples() -> None:
     features, start = with_equal_starts()
     _, centers, _ = kmeans(features, start, max_iterations=1)
     assert any(torch.equal(centers[1], row) for row in features)
@@ -111,7 +114,7 @@ def test_several_centers_without_members_move_to_different_samples():
     assert not torch.equal(centers[1], centers[2])
 
 
-def test_a_center_without_members_never_moves_into_padding():
+def test_a_center_without_members_never_moves_into_padding() -> None:
     features, start = with_equal_starts()
     padded = torch.zeros(1, 20, 6)
     padded[0, :12] = features
@@ -125,7 +128,7 @@ def test_a_center_without_members_never_moves_into_padding():
 # Starts
 
 
-def test_random_samples_are_distinct_and_inside_their_class():
+def test_random_samples_are_distinct_and_inside_their_class() -> None:
     block, _ = padded_block()
     random = torch.Generator().manual_seed(0)
     for _ in range(20):
@@ -136,7 +139,7 @@ def test_random_samples_are_distinct_and_inside_their_class():
             assert max(chosen) < size
 
 
-def test_random_samples_are_uniform():
+def test_random_samples_are_uniform() -> None:
     block = Block(samples(6)[None], torch.tensor([6]), torch.tensor([2]))
     random = torch.Generator().manual_seed(0)
     starts = torch.cat([random_samples(block, torch.rand(1, 6, generator=random)) for _ in range(3000)])
@@ -144,7 +147,7 @@ def test_random_samples_are_uniform():
     assert (counts - 1000).abs().max() < 4 * (6000 * 1 / 6 * 5 / 6) ** 0.5
 
 
-def far_apart_by_loops(features, number, draws):
+def far_apart_by_loops(features: Any, number: Any, draws: Any) -> Any:
     weight, chosen = np.ones(len(features)), []
     for draw in draws[:number]:
         chosen.append(int(np.searchsorted(weight.cumsum(), draw * weight.sum(), side="right")))
@@ -152,7 +155,7 @@ def far_apart_by_loops(features, number, draws):
     return chosen
 
 
-def test_far_apart_is_k_means_plus_plus_in_every_class():
+def test_far_apart_is_k_means_plus_plus_in_every_class() -> None:
     block, classes = padded_block()
     draws = torch.rand(4, 40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     start = far_apart(block, draws)
@@ -162,7 +165,7 @@ def test_far_apart_is_k_means_plus_plus_in_every_class():
         assert len(set(expected)) == number
 
 
-def test_far_apart_finds_every_group_of_equal_samples():
+def test_far_apart_finds_every_group_of_equal_samples() -> None:
     features = torch.eye(5).repeat(8, 1)
     block = Block(features[None], torch.tensor([40]), torch.tensor([5]))
     for seed in range(10):
@@ -170,12 +173,12 @@ def test_far_apart_finds_every_group_of_equal_samples():
         assert sorted((start % 5).tolist()) == [0, 1, 2, 3, 4]
 
 
-def test_far_apart_never_takes_a_sample_twice_while_others_differ():
+def test_far_apart_never_takes_a_sample_twice_while_others_differ() -> None:
     block = Block(torch.eye(4)[None], torch.tensor([4]), torch.tensor([4]))
     assert far_apart(block, torch.zeros(1, 4)).tolist() == [[0, 1, 2, 3]]
 
 
-def test_far_apart_stays_inside_the_class_when_all_samples_are_equal():
+def test_far_apart_stays_inside_the_class_when_all_samples_are_equal() -> None:
     features = torch.zeros(2, 8, 3)
     features[..., 0] = 1
     block = Block(features, torch.tensor([8, 5]), torch.tensor([3, 3]))

@@ -1,5 +1,7 @@
 """All classes at once: numbers, caps, seeds, orders."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -11,7 +13,7 @@ COUNTS = [120, 80, 83, 9, 41, 17, 6]
 RULES = ["capped", "kmeans", "balanced"]
 
 
-def long_tailed(counts=COUNTS, width=8, seed=0):
+def long_tailed(counts: Any = COUNTS, width: Any = 8, seed: Any = 0) -> Any:
     random = torch.Generator().manual_seed(seed)
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     centers = torch.randn(len(counts), width, generator=random)
@@ -22,12 +24,12 @@ def long_tailed(counts=COUNTS, width=8, seed=0):
     ("counts", "delta", "expected"),
     [([30, 20, 10], 10, [3, 2, 1]), ([9, 7, 3], 10, [1, 1, 1]), ([100, 50, 25], 1, [4, 2, 1]), ([39, 0], 10, [3, 1])],
 )
-def test_subclass_numbers_worked_examples(counts, delta, expected):
+def test_subclass_numbers_worked_examples(counts: Any, delta: Any, expected: Any) -> None:
     assert subclass_numbers(counts, delta) == expected
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_subclasses_are_numbered_class_after_class(rule):
+def test_subclasses_are_numbered_class_after_class(rule: Any) -> None:
     features, labels = long_tailed()
     numbers = subclass_numbers(COUNTS, 8)
     assert numbers == [15, 10, 10, 1, 5, 2, 1]
@@ -39,7 +41,7 @@ def test_subclasses_are_numbered_class_after_class(rule):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_capped_subclass_holds_more_than_its_cap(seed):
+def test_no_capped_subclass_holds_more_than_its_cap(seed: Any) -> None:
     features, labels = long_tailed(seed=seed)
     numbers = subclass_numbers(COUNTS, 8)
     sizes = torch.bincount(cluster_classes(features, labels, numbers, seed=seed), minlength=sum(numbers))
@@ -49,7 +51,7 @@ def test_no_capped_subclass_holds_more_than_its_cap(seed):
     assert (plain > torch.tensor(caps)).any()
 
 
-def test_balanced_subclasses_of_a_class_differ_by_at_most_one():
+def test_balanced_subclasses_of_a_class_differ_by_at_most_one() -> None:
     features, labels = long_tailed()
     numbers = subclass_numbers(COUNTS, 8)
     sizes = torch.bincount(cluster_classes(features, labels, numbers, rule="balanced"))
@@ -58,12 +60,12 @@ def test_balanced_subclasses_of_a_class_differ_by_at_most_one():
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_planted_subclasses_are_found(rule):
+def test_planted_subclasses_are_found(rule: Any) -> None:
     random = torch.Generator().manual_seed(0)
     planted = torch.arange(6).repeat_interleave(torch.tensor([40, 40, 40, 20, 20, 20]))
     features = F.normalize(torch.eye(6)[planted] + 0.05 * torch.randn(180, 6, generator=random), dim=1)
 
-    def pairs(seed):
+    def pairs(seed: Any) -> Any:
         found = cluster_classes(features, planted // 3, [3, 3], rule=rule, seed=seed)
         return len(torch.stack([found, planted]).unique(dim=1).T)
 
@@ -74,7 +76,7 @@ def test_planted_subclasses_are_found(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_order_of_the_classes_among_the_samples_does_not_matter(rule):
+def test_the_order_of_the_classes_among_the_samples_does_not_matter(rule: Any) -> None:
     features, labels = long_tailed()
     numbers = subclass_numbers(COUNTS, 8)
     found = cluster_classes(features, labels, numbers, rule=rule)
@@ -85,7 +87,7 @@ def test_the_order_of_the_classes_among_the_samples_does_not_matter(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_blocks_do_not_matter(rule, monkeypatch):
+def test_blocks_do_not_matter(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = long_tailed()
     numbers = subclass_numbers(COUNTS, 8)
     found = cluster_classes(features, labels, numbers, rule=rule)
@@ -97,7 +99,7 @@ def test_blocks_do_not_matter(rule, monkeypatch):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_subclasses_depend_on_the_seed_alone(rule):
+def test_subclasses_depend_on_the_seed_alone(rule: Any) -> None:
     features, labels = long_tailed()
     numbers = subclass_numbers(COUNTS, 8)
     first, again, other = (cluster_classes(features, labels, numbers, rule=rule, seed=seed) for seed in (1, 1, 2))
@@ -108,7 +110,7 @@ def test_subclasses_depend_on_the_seed_alone(rule):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_capped_is_the_default():
+def test_capped_is_the_default() -> None:
     features, labels = long_tailed()
     numbers = subclass_numbers(COUNTS, 8)
     default, named = (
@@ -119,19 +121,19 @@ def test_capped_is_the_default():
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_half_precision_features_and_classes_without_samples(rule):
+def test_half_precision_features_and_classes_without_samples(rule: Any) -> None:
     features, labels = long_tailed([60, 0, 30])
     found = cluster_classes(features.bfloat16(), labels, [6, 1, 3], rule=rule)
     assert torch.equal(found[labels == 2].unique(), torch.tensor([7, 8, 9]))
 
 
-def test_nothing_is_split():
+def test_nothing_is_split() -> None:
     features, labels = long_tailed([5, 4])
     assert torch.equal(cluster_classes(features, labels, [1, 1]), labels)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_equal_samples_are_clustered_within_the_caps(rule):
+def test_equal_samples_are_clustered_within_the_caps(rule: Any) -> None:
     features, labels = torch.ones(30, 4), torch.zeros(30, dtype=torch.int64)
     found = cluster_classes(features, labels, [4], rule=rule)
     assert found.min() >= 0 and found.max() < 4
@@ -139,13 +141,13 @@ def test_equal_samples_are_clustered_within_the_caps(rule):
         assert torch.bincount(found).max() <= 8
 
 
-def test_more_subclasses_than_samples_are_refused():
+def test_more_subclasses_than_samples_are_refused() -> None:
     features, labels = long_tailed([5, 4])
     with pytest.raises(ValueError, match="class 1 has 4 samples for 5 subclasses"):
         cluster_classes(features, labels, [1, 5])
 
 
-def test_an_unknown_rule_is_refused_with_the_nearest():
+def test_an_unknown_rule_is_refused_with_the_nearest() -> None:
     features, labels = long_tailed([5, 4])
     with pytest.raises(UserError, match=r"unknown clustering rule 'k-means'.*did you mean kmeans"):
         cluster_classes(features, labels, [1, 1], rule="k-means")

@@ -2,6 +2,8 @@
 
 import hashlib
 import pickle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from torchvision import datasets
 
 
-def archive(folder, name, images, content):
+def archive(folder: Any, name: Any, images: Any, content: Any) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     if images is not None:
@@ -19,10 +21,10 @@ def archive(folder, name, images, content):
 
 
 @pytest.fixture
-def cifar(tmp_path, monkeypatch):
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that writes a tiny CIFAR archive in the official layout and returns its pixels and labels."""
 
-    def write(name, per_class):
+    def write(name: Any, per_class: Any) -> Any:
         kind = getattr(datasets, name)
         classes = 10 if name == "CIFAR10" else 100
         key, names = ("labels", "label_names") if classes == 10 else ("fine_labels", "fine_label_names")

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ NOTES = {"$schema", "title", "description"}
 GOOD = {"fpath": "a.jpg", "category_id": 0}
 
 
-def valid(value, schema=SCHEMA) -> bool:
+def valid(value: Any, schema: Any = SCHEMA) -> bool:
     """Validate a value; only the keywords that the schema uses are supported."""
     assert not schema.keys() - NOTES - {
         "type", "required", "properties", "const", "minimum", "items", "minItems", "minLength"
@@ -62,7 +63,7 @@ def valid(value, schema=SCHEMA) -> bool:
         ({"annotations": ["a.jpg"], "num_classes": 1}, False),
     ],
 )
-def test_schema_agrees_with_load_annotations(tmp_path, content, good):
+def test_schema_agrees_with_load_annotations(tmp_path: Path, content: Any, good: Any) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(content))
     assert valid(content) == good
@@ -73,7 +74,7 @@ def test_schema_agrees_with_load_annotations(tmp_path, content, good):
             load_annotations(path)
 
 
-def test_write_split_follows_schema(tmp_path):
+def test_write_split_follows_schema(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_split(
         path,
@@ -99,13 +100,14 @@ def test_write_split_follows_schema(tmp_path):
     assert len(path.read_text().splitlines()) == 4  # one line per annotation
 
 
-def test_documentation_example_follows_schema(tmp_path):
-    example = re.search(r"```json\n(.*?)```", (DOCS / "annotation_format.md").read_text(), re.DOTALL)[1]
-    (tmp_path / "x.json").write_text(example)
+def test_documentation_example_follows_schema(tmp_path: Path) -> None:
+    example = re.search(r"```json\n(.*?)```", (DOCS / "annotation_format.md").read_text(), re.DOTALL)
+    assert example
+    (tmp_path / "x.json").write_text(example[1])
     assert valid(load_annotations(tmp_path / "x.json"))
 
 
-def test_documentation_links_exist():
+def test_documentation_links_exist() -> None:
     pages = [DOCS / "annotation_format.md", *(DOCS / "datasets").glob("*.md")]
     assert len(pages) >= 6
     for page in pages:

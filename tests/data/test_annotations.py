@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,8 @@ GOOD = {"fpath": "a/0.jpg", "category_id": 0, "image_id": 7, "im_height": 3, "im
 
 
 @pytest.fixture
-def write(tmp_path):
-    def write(content):
+def write(tmp_path: Path) -> Any:
+    def write(content: Any) -> Any:
         path = tmp_path / "train.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         return path
@@ -19,7 +20,7 @@ def write(tmp_path):
     return write
 
 
-def refusal(path):
+def refusal(path: Any) -> Any:
     with pytest.raises(UserError) as error:
         read_annotations(path)
     message = str(error.value)
@@ -28,7 +29,7 @@ def refusal(path):
     return message
 
 
-def test_read_annotations_relative_to_file(write, tmp_path):
+def test_read_annotations_relative_to_file(write: Any, tmp_path: Path) -> None:
     path = write({"annotations": [GOOD, {"fpath": "1.jpg", "category_id": 2}], "num_classes": 3})
     listed = read_annotations(path)
     assert listed.paths == [str(tmp_path / "a/0.jpg"), str(tmp_path / "1.jpg")]
@@ -36,12 +37,12 @@ def test_read_annotations_relative_to_file(write, tmp_path):
     assert listed.num_classes == 3
 
 
-def test_read_annotations_relative_to_root(write):
+def test_read_annotations_relative_to_root(write: Any) -> None:
     listed = read_annotations(write({"annotations": [GOOD], "num_classes": 1}), "/data")
     assert listed.paths == [str(Path("/data/a/0.jpg"))]
 
 
-def test_read_annotations_absolute_paths(write):
+def test_read_annotations_absolute_paths(write: Any) -> None:
     entry = {"fpath": "/elsewhere/0.jpg", "category_id": 0}
     path = write({"annotations": [entry], "num_classes": 1})
     assert read_annotations(path, "/data").paths == ["/elsewhere/0.jpg"]
@@ -65,7 +66,7 @@ def test_read_annotations_absolute_paths(write):
         ({"annotations": [GOOD], "num_classes": 0}, "num_classes is 0"),
     ],
 )
-def test_read_annotations_malformed_file(write, content, message):
+def test_read_annotations_malformed_file(write: Any, content: Any, message: Any) -> None:
     assert message in refusal(write(content))
 
 
@@ -84,12 +85,12 @@ def test_read_annotations_malformed_file(write, content, message):
         ({"fpath": "x.jpg", "category_id": 1.0}, "has category_id 1.0"),
     ],
 )
-def test_read_annotations_invalid_entry(write, entry, message):
+def test_read_annotations_invalid_entry(write: Any, entry: Any, message: Any) -> None:
     error = refusal(write({"annotations": [GOOD, entry], "num_classes": 3}))
     assert message in error
 
 
-def test_read_annotations_lists_first_ten_faults(write):
+def test_read_annotations_lists_first_ten_faults(write: Any) -> None:
     wrong = {"fpath": "x.jpg", "category_id": 9}
     path = write({"annotations": [wrong, GOOD, *[wrong] * 11, {}], "num_classes": 3})
     with pytest.raises(UserError) as error:
@@ -100,7 +101,7 @@ def test_read_annotations_lists_first_ten_faults(write):
     assert printed[1:] == [f"  {expected.format(position)}" for position in (0, *range(2, 11))]
 
 
-def test_read_annotations_lists_all_faults_below_ten(write):
+def test_read_annotations_lists_all_faults_below_ten(write: Any) -> None:
     path = write({"annotations": [{"fpath": "", "category_id": 0}, GOOD, 7], "num_classes": 1})
     with pytest.raises(UserError) as error:
         read_annotations(path)
@@ -112,22 +113,24 @@ def test_read_annotations_lists_all_faults_below_ten(write):
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", 1.0, True, None])
-def test_read_annotations_unknown_version(write, version):
+def test_read_annotations_unknown_version(write: Any, version: Any) -> None:
     error = refusal(write({"version": version, "annotations": [GOOD], "num_classes": 1}))
     assert f"version is {version!r}; this software reads version 1" in error
 
 
-def test_read_annotations_version_1(write):
+def test_read_annotations_version_1(write: Any) -> None:
     assert read_annotations(write({"version": 1, "annotations": [GOOD], "num_classes": 1})).labels == [0]
 
 
-def test_read_annotations_file_in_working_directory(write, tmp_path, monkeypatch):
+def test_read_annotations_file_in_working_directory(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write({"annotations": [GOOD], "num_classes": 1})
     monkeypatch.chdir(tmp_path)
     assert read_annotations("train.json").paths == ["a/0.jpg"]
 
 
-def test_read_annotations_missing_or_unreadable_file(tmp_path):
+def test_read_annotations_missing_or_unreadable_file(tmp_path: Path) -> None:
     assert "absent.json does not exist" in refusal(tmp_path / "absent.json")
     assert "cannot be read" in refusal(tmp_path)
     (tmp_path / "latin1.json").write_bytes(b'{"annotations": "\xfc"}')

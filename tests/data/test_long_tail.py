@@ -1,4 +1,5 @@
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,19 +10,19 @@ from tests.helpers.golden import record
 CASES = record("cifar_lt_selection")["cases"]
 
 
-def name(case):
+def name(case: Any) -> Any:
     return f"{case['classes']}x{case['per_class']} at {case['ratio']}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
-def test_class_counts_golden(case):
+def test_class_counts_golden(case: Any) -> None:
     counts = class_counts(case["per_class"], case["classes"], case["ratio"])
     assert counts == case["counts"]
     assert sum(counts) == case["total"]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "selected" in case], ids=name)
-def test_select_indices_golden(case):
+def test_select_indices_golden(case: Any) -> None:
     assert select_indices(case["labels"], case["counts"], case["seed"]) == case["selected"]
 
 
@@ -34,7 +35,7 @@ def test_select_indices_golden(case):
         (100, 0.02, "1bc82de2629e5cbd"),
     ],
 )
-def test_select_indices_published_cifar_lt(classes, ratio, digest):
+def test_select_indices_published_cifar_lt(classes: Any, ratio: Any, digest: Any) -> None:
     per_class = 50000 // classes
     labels = np.repeat(np.arange(classes), per_class)
     kept = select_indices(labels, class_counts(per_class, classes, ratio), seed=0)
@@ -42,18 +43,18 @@ def test_select_indices_published_cifar_lt(classes, ratio, digest):
     assert hashlib.sha256(within.tobytes()).hexdigest()[:16] == digest
 
 
-def test_select_indices_nested_for_milder_imbalance():
+def test_select_indices_nested_for_milder_imbalance() -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 50))
     strong, mild = (set(select_indices(labels, class_counts(50, 10, ratio), 3)) for ratio in (0.02, 0.1))
     assert strong < mild
 
 
-def test_select_indices_depends_only_on_seed():
+def test_select_indices_depends_only_on_seed() -> None:
     labels = np.repeat(np.arange(3), 20)
     np.random.seed(1)  # noqa: NPY002  (the global generator must not matter)
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     first = select_indices(labels, [20, 10, 5], 0)
-    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before, np.random.get_state(legacy=False)["state"]["key"])  # noqa: NPY002
     assert first == select_indices(labels.tolist(), [20, 10, 5], 0)
     assert first != select_indices(labels, [20, 10, 5], 1)
 
@@ -69,7 +70,7 @@ def test_select_indices_depends_only_on_seed():
         ((10, 2, 0.01), [10, 0]),
     ],
 )
-def test_class_counts_shapes(arguments, expected):
+def test_class_counts_shapes(arguments: Any, expected: Any) -> None:
     assert class_counts(*arguments) == expected
 
 
@@ -83,11 +84,11 @@ def test_class_counts_shapes(arguments, expected):
         ((10, 10, 0.1, "linear"), "kind is 'linear'; allowed: 'exp', 'step'"),
     ],
 )
-def test_class_counts_invalid(arguments, message):
+def test_class_counts_invalid(arguments: Any, message: Any) -> None:
     with pytest.raises(ValueError, match=message):
         class_counts(*arguments)
 
 
-def test_select_indices_too_few_samples():
+def test_select_indices_too_few_samples() -> None:
     with pytest.raises(ValueError, match="class 1 has 2 samples, 3 are to be kept"):
         select_indices([0, 1, 1, 0], [1, 3], 0)

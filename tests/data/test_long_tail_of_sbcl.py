@@ -1,5 +1,7 @@
 """Class counts and kept images of SBCL's release, whose rule is that of the other systems."""
 
+from typing import Any
+
 import pytest
 
 from longtail.data.long_tail import class_counts, select_indices
@@ -10,7 +12,7 @@ assert len(CASES) == 3
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
-def test_class_counts_and_select_indices_are_the_released_ones(case):
+def test_class_counts_and_select_indices_are_the_released_ones(case: Any) -> None:
     counts = class_counts(case["per_class"], case["classes"], case["ratio"], case["type"])
     assert counts == case["counts"]
     labels = tensor("sbcl_stage2", f"{case['id']}.labels")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,18 +13,18 @@ from longtail.errors import UserError
 
 
 @pytest.fixture
-def images():
+def images() -> Any:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 4, 3, 5, 7), dtype=np.uint8))
 
 
-def reference(images, mean, std):
+def reference(images: Any, mean: Any, std: Any) -> Any:
     pixels = [to_tensor(image.permute(1, 2, 0).numpy()) for image in images.flatten(0, 1)]
     return Reference(mean, std)(torch.stack(pixels)).unflatten(0, images.shape[:2])
 
 
 @pytest.mark.parametrize("name", list(NORMALIZATIONS))
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_normalize_equals_torchvision(images, name, channels_last):
+def test_normalize_equals_torchvision(images: Any, name: Any, channels_last: Any) -> None:
     before = images.clone()
     mean, std = NORMALIZATIONS.get(name)
     result = Normalize(mean, std, channels_last=channels_last)(images)
@@ -31,30 +33,30 @@ def test_normalize_equals_torchvision(images, name, channels_last):
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_normalize_memory_format(images, channels_last):
+def test_normalize_memory_format(images: Any, channels_last: Any) -> None:
     result = Normalize((0.5,) * 3, (0.5,) * 3, channels_last=channels_last)(images)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     assert all(view.is_contiguous(memory_format=layout) for view in result)
     assert result.flatten(0, 1).is_contiguous(memory_format=layout)
 
 
-def test_normalize_bgr(images):
+def test_normalize_bgr(images: Any) -> None:
     mean, std = NORMALIZATIONS.get("imagenet")
     result = Normalize(mean, std, bgr=True)(images)
     torch.testing.assert_close(result, reference(images[:, :, [2, 1, 0]], mean, std), rtol=0, atol=1e-6)
 
 
-def test_normalize_twice(images):
+def test_normalize_twice(images: Any) -> None:
     normalize = Normalize(*NORMALIZATIONS.get("cifar"))
     assert torch.equal(normalize(images), normalize(images))
 
 
-def test_build_normalize(images):
+def test_build_normalize(images: Any) -> None:
     cfg = load_config(None, ["DATASET.NORMALIZATION", "digits", "COLOR_SPACE", "BGR", "TRAIN.CHANNELS_LAST", False])
     expected = reference(images[:, :, [2, 1, 0]], *NORMALIZATIONS.get("digits"))
     torch.testing.assert_close(build_normalize(cfg)(images), expected, rtol=0, atol=1e-6)
 
 
-def test_build_normalize_unknown_name():
+def test_build_normalize_unknown_name() -> None:
     with pytest.raises(UserError, match=r"unknown normalization 'cifer'; .*did you mean cifar"):
         build_normalize(load_config(None, ["DATASET.NORMALIZATION", "cifer"]))

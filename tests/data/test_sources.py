@@ -1,5 +1,7 @@
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,18 +13,18 @@ from longtail.data import build_splits
 from longtail.errors import UserError
 
 
-def splits(*overrides):
+def splits(*overrides: Any) -> Any:
     return build_splits(load_config(None, overrides))
 
 
-def refusal(*overrides):
+def refusal(*overrides: Any) -> Any:
     with pytest.raises(UserError) as error:
         splits(*overrides)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def test_build_splits_unknown_data_set():
+def test_build_splits_unknown_data_set() -> None:
     assert refusal("DATASET.DATASET", "digits").startswith("unknown data set 'digits'; there is: annotations, cifar1")
     assert refusal("DATASET.DATASET", "cifar10lt").endswith("did you mean cifar10_lt?")
 
@@ -30,7 +32,7 @@ def test_build_splits_unknown_data_set():
 # ------------------------------------------------------------------ digits
 
 
-def test_digits_sizes():
+def test_digits_sizes() -> None:
     train, valid, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.02)
     assert (len(train), len(valid)) == (276, 797)
     assert train.class_counts() == [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
@@ -40,7 +42,7 @@ def test_digits_sizes():
     assert train.load().max() == 255
 
 
-def test_digits_train_and_valid_disjoint():
+def test_digits_train_and_valid_disjoint() -> None:
     train, valid, _ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 1.0)
     assert len(train) == 1000
     seen = {image.numpy().tobytes() for image in train.load()}
@@ -48,8 +50,9 @@ def test_digits_train_and_valid_disjoint():
     assert not any(image.numpy().tobytes() in seen for image in valid.load())
 
 
-def test_digits_valid_labels():
-    seen, held_out = Counter(), []
+def test_digits_valid_labels() -> None:
+    seen: Counter[int] = Counter()
+    held_out: list[int] = []
     for label in load_digits().target.tolist():
         seen[label] += 1
         if seen[label] > 100:
@@ -57,8 +60,8 @@ def test_digits_valid_labels():
     assert splits("DATASET.DATASET", "digits_lt").valid.labels.tolist() == held_out
 
 
-def test_digits_seed():
-    def kept(seed):
+def test_digits_seed() -> None:
+    def kept(seed: Any) -> Any:
         cfg = ["DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RANDOM_SEED", seed]
         return splits(*cfg).train
 
@@ -68,12 +71,12 @@ def test_digits_seed():
     assert kept(0).fingerprint() != kept(1).fingerprint()
 
 
-def test_digits_step_imbalance():
+def test_digits_step_imbalance() -> None:
     train, *_ = splits("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.KIND", "step")
     assert train.class_counts() == [100] * 5 + [1] * 5
 
 
-def test_digits_empty_classes():
+def test_digits_empty_classes() -> None:
     error = refusal("DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RATIO", 0.0001)
     assert "5 of 10 classes have no training images: 5, 6, 7, 8, 9; every class needs at least one" in error
 
@@ -81,7 +84,7 @@ def test_digits_empty_classes():
 # ------------------------------------------------------------------ annotation files
 
 
-def test_annotations_source(image_folder):
+def test_annotations_source(image_folder: Callable[..., str]) -> None:
     train, valid, _ = splits(
         "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1, 1], 2),
         "DATASET.VALID_JSON", image_folder("valid", [1, 0], 2),
@@ -93,13 +96,13 @@ def test_annotations_source(image_folder):
 
 
 @pytest.mark.parametrize("key", ["TRAIN_JSON", "VALID_JSON"])
-def test_annotations_source_missing_key(image_folder, key):
+def test_annotations_source_missing_key(image_folder: Callable[..., str], key: Any) -> None:
     keys = {"TRAIN_JSON": image_folder("train", [0], 1), "VALID_JSON": image_folder("valid", [0], 1), key: ""}
     error = refusal("DATASET.DATASET", "CIFAR", *(part for k, v in keys.items() for part in (f"DATASET.{k}", v)))
-    assert error == f"DATASET.{key} is empty; data set 'CIFAR' needs an annotation file there"
+    assert error == f"DATASET.{key} is empty; data set 'annotations' needs an annotation file there"
 
 
-def test_annotations_source_root(image_folder, tmp_path):
+def test_annotations_source_root(image_folder: Callable[..., str], tmp_path: Path) -> None:
     path = image_folder("train", [0], 1)
     moved = tmp_path / "lists" / "train.json"
     moved.parent.mkdir()
@@ -110,7 +113,7 @@ def test_annotations_source_root(image_folder, tmp_path):
         splits(*keys).train.load()
 
 
-def test_build_splits_class_without_training_images(image_folder):
+def test_build_splits_class_without_training_images(image_folder: Callable[..., str]) -> None:
     error = refusal(
         "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 2], 14),
         "DATASET.VALID_JSON", image_folder("valid", [0], 14),
@@ -118,7 +121,7 @@ def test_build_splits_class_without_training_images(image_folder):
     assert "12 of 14 classes have no training images: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...; " in error
 
 
-def test_build_splits_different_classes(image_folder):
+def test_build_splits_different_classes(image_folder: Callable[..., str]) -> None:
     error = refusal(
         "DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1], 2),
         "DATASET.VALID_JSON", image_folder("valid", [0], 3),
@@ -129,7 +132,7 @@ def test_build_splits_different_classes(image_folder):
 # ------------------------------------------------------------------ third split
 
 
-def with_test_split(image_folder, test_classes=2):
+def with_test_split(image_folder: Callable[..., str], test_classes: Any = 2) -> Any:
     return [
         *("DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", image_folder("train", [0, 1, 1], 2)),
         *("DATASET.VALID_JSON", image_folder("valid", [1, 0], 2)),
@@ -137,12 +140,12 @@ def with_test_split(image_folder, test_classes=2):
     ]
 
 
-def test_build_splits_without_test_split(image_folder):
+def test_build_splits_without_test_split(image_folder: Callable[..., str]) -> None:
     keys = with_test_split(image_folder)
     assert splits(*keys, "DATASET.TEST_JSON", "").test is None
 
 
-def test_build_splits_with_test_split(image_folder):
+def test_build_splits_with_test_split(image_folder: Callable[..., str]) -> None:
     built = splits(*with_test_split(image_folder))
     assert (len(built.train), len(built.valid)) == (3, 2)
     assert built.test.labels.tolist() == [1, 0, 1, 1]
@@ -150,30 +153,34 @@ def test_build_splits_with_test_split(image_folder):
     assert built.test.name.endswith("test.json")
 
 
-def test_build_splits_test_split_of_digits(image_folder):
+def test_build_splits_test_split_of_digits(image_folder: Callable[..., str]) -> None:
     built = splits("DATASET.DATASET", "digits_lt", "DATASET.TEST_JSON", image_folder("test", [0, 9], 10))
     assert (len(built.train), len(built.valid)) == (242, 797)
     assert built.test.load().shape == (2, 3, 8, 8)
 
 
-def test_build_splits_test_split_of_different_classes(image_folder):
+def test_build_splits_test_split_of_different_classes(image_folder: Callable[..., str]) -> None:
     error = refusal(*with_test_split(image_folder, test_classes=3))
     assert "train.json has 2 classes, " in error and error.endswith("test.json has 3")
 
 
-def test_build_splits_missing_test_file():
+def test_build_splits_missing_test_file() -> None:
     error = refusal("DATASET.DATASET", "digits_lt", "DATASET.TEST_JSON", "absent.json")
     assert error.startswith("annotation file absent.json does not exist")
 
 
 @pytest.mark.parametrize("dataset", ["annotations", "digits_lt"])
-def test_build_splits_test_split_skips_bad_images(image_folder, tmp_path, dataset):
+def test_build_splits_test_split_skips_bad_images(
+    image_folder: Callable[..., str], tmp_path: Path, dataset: Any
+) -> None:
     keys = with_test_split(image_folder, test_classes=2 if dataset == "annotations" else 10)
     (tmp_path / "test" / "1.png").write_bytes(b"")
     (tmp_path / "test.json").write_text(
         (tmp_path / "test.json").read_text().replace('"category_id": 0', '"category_id": 1')
     )
-    keys += ["DATASET.DATASET", dataset] + ([] if dataset == "annotations" else ["DATASET.TRAIN_JSON", ""])
+    keys += ["DATASET.DATASET", dataset] + (
+        [] if dataset == "annotations" else ["DATASET.TRAIN_JSON", "", "DATASET.VALID_JSON", ""]
+    )
     built = splits(*keys, "DATASET.ON_BAD_IMAGE", "skip")
     images = built.test.load()
     assert torch.equal(images[1], images[2])
@@ -193,7 +200,9 @@ def test_build_splits_test_split_skips_bad_images(image_folder, tmp_path, datase
         ("CIFAR100", "IMBALANCECIFAR100", 20, 737),
     ],
 )
-def test_cifar_long_tailed(cifar, tmp_path, archive_name, dataset, per_class, total):
+def test_cifar_long_tailed(
+    cifar: Any, tmp_path: Path, archive_name: Any, dataset: Any, per_class: Any, total: Any
+) -> None:
     images, labels = cifar(archive_name, per_class)
     train, valid, _ = splits(
         "DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.IMBALANCECIFAR.RATIO", 0.1,
@@ -208,15 +217,30 @@ def test_cifar_long_tailed(cifar, tmp_path, archive_name, dataset, per_class, to
 
 
 @pytest.mark.parametrize("dataset", ["cifar10_lt", "cifar100_lt"])
-def test_cifar_missing_archive(tmp_path, dataset):
+def test_cifar_missing_archive(tmp_path: Path, dataset: Any) -> None:
     error = refusal("DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.DOWNLOAD", False)
     assert f"is not under DATASET.ROOT {tmp_path} and was not downloaded (DATASET.DOWNLOAD is False)" in error
 
 
-def test_cifar_failed_download(tmp_path, monkeypatch):
-    def fail(self):
+def test_cifar_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any) -> None:
         raise OSError("no network")
 
     monkeypatch.setattr(datasets.CIFAR10, "download", fail)
     error = refusal("DATASET.DATASET", "cifar10_lt", "DATASET.ROOT", str(tmp_path))
     assert f"is not under DATASET.ROOT {tmp_path} and could not be downloaded: no network" in error
+
+
+@pytest.mark.parametrize("key", ["VALID_JSON", "TEST_JSON"])
+def test_annotation_file_names_other_images_of_any_source(image_folder: Callable[..., str], key: str) -> None:
+    other = image_folder("other", list(range(10)), 10, ((32, 32),))
+    found = splits("DATASET.DATASET", "digits_lt", f"DATASET.{key}", other)
+    named = found.valid if key == "VALID_JSON" else found.test
+    assert named is not None and named.name == other
+    assert len(named) == 10 and len(found.train) > 200
+    assert len(found.valid) == (10 if key == "VALID_JSON" else 797)
+
+
+def test_annotation_file_of_other_classes_is_refused(image_folder: Callable[..., str]) -> None:
+    message = refusal("DATASET.DATASET", "digits_lt", "DATASET.VALID_JSON", image_folder("other", [0, 1], 2))
+    assert "digits_lt train has 10 classes" in message

@@ -1,30 +1,40 @@
 """Compiled experts compute what the others compute, under the same names; and where they are refused."""
 
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
-from longtail.engine.distributed import World
-from test_mixing_runs import MANIFOLD
-from test_resume import assert_same, stop_after, values
-from tiny import CONTRASTIVE, NCL
 
-from longtail.engine.compiling import check_compilable
+from longtail.checkpoint_file import read_checkpoint
+from longtail.distributed import Place, World
+from longtail.engine.compiling import check_compilable, compile_experts, uncompiled
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.training import train
 from longtail.errors import UserError
-from longtail.models import read_checkpoint
+from tests.helpers.training import (
+    CONTRASTIVE,
+    MANIFOLD,
+    NCL,
+    FinishedRun,
+    TinyConfig,
+    assert_same,
+    read_records,
+    stop_after,
+    train,
+    values,
+)
 
 COMPILED = ["TRAIN.COMPILE", True, "DROPOUT", False]
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def graphs(monkeypatch):
-    """Trace and differentiate graphs, but leave out the C++ compiler; returns whether each traced graph trains."""
-    seen = []
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Trace and differentiate graphs, but leave out the C++ compiler; return whether each traced graph trains."""
+    seen: list[bool] = []
 
-    def backend(graph, inputs):
+    def backend(graph: Any, inputs: Any) -> Any:
         seen.append(torch.is_grad_enabled())
         return aot_eager(graph, inputs)
 
@@ -35,37 +45,58 @@ def graphs(monkeypatch):
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [NCL, CONTRASTIVE], ids=["nested", "contrastive"])
-def test_twenty_steps_have_the_losses_of_uncompiled_ones(tiny_cfg, graphs, method):
+def test_compiled_steps_have_the_losses_of_uncompiled_ones(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, graphs: list[bool], method: list[Any]
+) -> None:
     settings = ["TRAIN.MAX_EPOCH", 5, "VALID_STEP", 5, "TRAIN.OPTIMIZER.BASE_LR", 0.01]
-    plain = train(tiny_cfg(*settings, "DROPOUT", False, "NAME", "plain", method=method), "x.yaml", "cpu")
+    plain = finished_run(*settings, "DROPOUT", False, method=method)
     assert graphs == []
-    compiled = train(tiny_cfg(*settings, *COMPILED, method=method), "x.yaml", "cpu")
-    losses = [[record["loss"] for record in values(run)[1]] for run in (plain, compiled)]
+    compiled = train(tiny_cfg(*settings, *COMPILED, method=method))
+    losses = [[record["loss"] for record in read_records(run)] for run in (plain, compiled)]
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)
     assert read_checkpoint(compiled.last)["model"].keys() == read_checkpoint(plain.last)["model"].keys()
-    assert graphs == [True]  # one for three experts, none for judging
+    assert graphs == [True]  # one for three experts, none for the evaluation
 
 
-def test_a_stopped_compiled_run_goes_on_bit_by_bit(tiny_cfg, graphs, monkeypatch):
-    whole = train(tiny_cfg(*COMPILED, "TRAIN.MAX_EPOCH", 2, "NAME", "whole", method=NCL), "x.yaml", "cpu")
+@pytest.mark.slow
+def test_compiled_run_resumes_bit_by_bit(tiny_cfg: TinyConfig, graphs: list[bool]) -> None:
+    whole = train(tiny_cfg(*COMPILED, "TRAIN.MAX_EPOCH", 2, "NAME", "whole", method=NCL))
     cfg = tiny_cfg(*COMPILED, "TRAIN.MAX_EPOCH", 2, method=NCL)
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         stop_after(6, patch)
         with pytest.raises(Interrupted):
-            train(cfg, "x.yaml", "cpu")
-    assert_same(values(whole), values(train(cfg, "x.yaml", "cpu")))
+            train(cfg)
+    assert_same(values(whole), values(train(cfg)))
 
 
-def test_what_cannot_be_compiled_is_refused(tiny_cfg, monkeypatch):
-    with pytest.raises(UserError, match=r"TRAIN\.COMPILE is True; manifold mixup"):
-        train(tiny_cfg(*COMPILED, method=MANIFOLD), "x.yaml", "cpu")
-    with pytest.raises(UserError, match="for 2 GPUs in one process"):
-        check_compilable("nested", [CPU, CPU], World())
+def test_uncompiled_runs_compiled_modules_eagerly(graphs: list[bool]) -> None:
+    network = torch.nn.Linear(2, 2)
+    compile_experts(network)
+    with uncompiled():
+        network(torch.ones(1, 2))
+    assert graphs == []
+    network(torch.ones(1, 2))
+    assert graphs == [True]
+
+
+def test_method_that_changes_the_network_in_every_step_is_refused(tiny_cfg: TinyConfig) -> None:
+    message = r"TRAIN\.COMPILE is True; this TRAIN\.COMBINER\.TYPE changes the network in every step"
+    with pytest.raises(UserError, match=message):
+        train(tiny_cfg(*COMPILED, method=MANIFOLD))
+
+
+def test_check_compilable_refuses_several_gpus_in_one_process() -> None:
+    with pytest.raises(UserError, match=r"for 2 GPUs in one process; distributed_data_parallel_train\.sh"):
+        check_compilable(Place(devices=(CPU, CPU)), compilable=True)
+
+
+def test_check_compilable_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(UserError, match="CXX names no-such-compiler, which is not there"):
-        check_compilable("nested", [CPU], World())
+    with pytest.raises(UserError, match="CXX names no-such-compiler, which does not exist"):
+        check_compilable(Place(), compilable=True)
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match=r"needs a C\+\+ compiler; none is there"):
-        check_compilable("nested", [CPU, CPU], World(size=2))
+    with pytest.raises(UserError, match=r"needs a C\+\+ compiler; none was found \(g\+\+, clang\+\+\)"):
+        check_compilable(Place(World(size=2), devices=(CPU, CPU)), compilable=True)

@@ -1,73 +1,103 @@
-"""A training step never asks the device for a number, and never sends it one: on a GPU either is a wait."""
+"""A training step never asks the device for a number, and never sends it one: on a GPU, either is a wait."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from test_mixing_runs import BBN, MANIFOLD, MIXUP, REMIX
-from tiny import CE, CONTRASTIVE, NCL
 from torch.utils._python_dispatch import TorchDispatchMode
+from yacs.config import CfgNode
 
+from longtail.engine.ema import WeightAverage
+from longtail.engine.meter import Meter
 from longtail.engine.trainer import Trainer
-from longtail.engine.training import train
+from longtail.methods import Contrastive
+from tests.helpers.training import (
+    BBN,
+    CASCADE,
+    CE,
+    CONTRASTIVE,
+    MANIFOLD,
+    MIXUP,
+    NCL,
+    NCL_PLUS,
+    REMIX,
+    TinyConfig,
+    patch_step,
+    train,
+)
 
 ASKED = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "unique_dim", "_unique2"}
 SENT = {"lift_fresh"}
+METHODS = {
+    "supervised": CE,
+    "nested": NCL,
+    "ncl_plus": NCL_PLUS,
+    "clipped": [*NCL, "TRAIN.OPTIMIZER.CLIP_NORM", 1.0],
+    "average": [*CE, "TRAIN.EMA.DECAY", 0.9],
+    "per_step_schedule": [*CE, "TRAIN.LR_SCHEDULER.TYPE", "warmup_cosine"],
+    "contrastive": CONTRASTIVE,
+    "mixup": MIXUP,
+    "manifold_mixup": MANIFOLD,
+    "remix": REMIX,
+    "bbn_mixup": BBN,
+    "cascade": CASCADE,
+}
 
 
 class Questions(TorchDispatchMode):
-    """Notes operations whose result the host needs before it can go on, and tensors made of the host's numbers."""
+    """Notes operations whose result the host needs before it continues, and tensors made of the host's numbers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         by_mask = name in ("index", "index_put", "index_put_") and any(
-            one is not None and one.dtype == torch.bool for one in args[1]
+            index is not None and index.dtype == torch.bool for index in args[1]
         )
         if name in ASKED | SENT or by_mask:
             self.asked.append(name)
         return func(*args, **kwargs or {})
 
 
-NCL_PLUS = [*NCL, "LOSS.LOSS_TYPE", "NIL_NBOD_plus", "DATASET.INTRA_N", 2]
-CLIPPED = [*NCL, "TRAIN.OPTIMIZER.CLIP_NORM", 1.0]
-BY_NAME = {
-    "plain": CE,
-    "nested": NCL,
-    "ncl_plus": NCL_PLUS,
-    "clipped": CLIPPED,
-    "contrastive": CONTRASTIVE,
-    "mixup": MIXUP,
-    "manifold_mixup": MANIFOLD,
-    "remix": REMIX,
-    "bbn_mixup": BBN,
-}
+def watched(function: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
+    """Return a function that also notes the questions asked in it."""
 
-
-def questions_of(cfg, monkeypatch) -> list[str]:
-    """Train an epoch as a GPU does, with verdicts that are read later, and return what its steps asked."""
-    original, asked = Trainer._step, []
-
-    def step(self, batch):
-        self.guard.immediate = False
+    def watch(*args: Any, **kwargs: Any) -> Any:
         with Questions() as questions:
-            original(self, batch)
+            result = function(*args, **kwargs)
         asked.extend(questions.asked)
+        return result
 
-    monkeypatch.setattr(Trainer, "_step", step)
-    train(cfg, "x.yaml", "cpu")
+    return watch
+
+
+def questions_of(cfg: CfgNode, patch: pytest.MonkeyPatch) -> list[str]:
+    """Train an epoch as a GPU does, with verdicts that are read later; return what its steps asked."""
+    asked: list[str] = []
+    for owner, name in (
+        (Trainer, "_train_step"),
+        (Meter, "update"),
+        (WeightAverage, "update"),
+        (Contrastive, "on_step_end"),
+    ):
+        patch.setattr(owner, name, watched(getattr(owner, name), asked))
+    patch_step(patch, lambda trainer: setattr(trainer.guard, "immediate", False))
+    train(cfg)
     return asked
 
 
-@pytest.mark.parametrize("method", BY_NAME)
-def test_a_step_asks_for_nothing(tiny_cfg, monkeypatch, method):
-    assert questions_of(tiny_cfg("TRAIN.MAX_EPOCH", 1, method=BY_NAME[method]), monkeypatch) == []
+@pytest.mark.parametrize("method", METHODS)
+def test_a_training_step_asks_for_nothing(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    cfg = tiny_cfg("TRAIN.MAX_EPOCH", 1, "VALID_STEP", -1, method=METHODS[method])
+    assert questions_of(cfg, monkeypatch) == []
 
 
-def test_questions_are_noticed():
+def test_questions_are_noticed() -> None:
     with Questions() as questions:
-        values = torch.arange(3.0)
-        float(values.sum())
-        values[values > 1]
+        numbers = torch.arange(3.0)
+        float(numbers.sum())
+        numbers[numbers > 1]
     assert questions.asked == ["_local_scalar_dense", "index"]

@@ -104,12 +104,18 @@ def test_start_from_backbone_only(head: str) -> None:
     assert all(torch.equal(model.state_dict()[name], before[name]) for name in heads)
 
 
-def test_start_from_backbone_only_of_other_classes() -> None:
+@naming
+@pytest.mark.parametrize("backbone_only", [True, False])
+@pytest.mark.parametrize("kinds", [None, ["FC"]])
+def test_start_from_other_classes_keeps_the_new_head(
+    names: Names, backbone_only: bool, kinds: list[str] | None
+) -> None:
     other = network("FC", num_classes=C + 3)
-    start_from(other, FIRST, backbone_only=True)
+    before = snapshot(other)
+    report = start_from(other, names(FIRST), head_kinds=kinds, backbone_only=backbone_only)
+    assert (report.missing, report.unexpected, report.new) == ([], [], HEAD)
     assert taken(other, FIRST) == {"backbone"}
-    with pytest.raises(UserError, match=r"^weights do not fit: experts\.0\.head\.weight is \[4, 64\]"):
-        start_from(other, FIRST)
+    assert all(torch.equal(other.state_dict()[name], before[name]) for name in HEAD)
 
 
 def test_start_from_a_file_without_heads_reports_them_as_missing() -> None:

@@ -14,6 +14,7 @@ import torch
 from longtail.checkpoint_file import read_checkpoint
 from longtail.errors import UserError
 from longtail.models import read_weights, weights_in
+from longtail.models.weight_files import ENTRIES
 
 WEIGHTS = collections.OrderedDict({"module.conv1.weight": torch.arange(4.0), "module.bn1.num": torch.tensor(3)})
 
@@ -61,6 +62,24 @@ def test_read_weights_finds_them(tmp_path: Path, content: dict[str, Any]) -> Non
     torch.save(content, tmp_path / "a.pth")
     assert read_weights(tmp_path / "a.pth").keys() == WEIGHTS.keys()
     assert weights_in(content, "a.pth").keys() == WEIGHTS.keys()
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_weights_in_each_entry_that_trainers_use(entry: str) -> None:
+    assert weights_in({"epoch": 1, entry: WEIGHTS, "args": {"lr": 0.1}}, "a.pth").keys() == WEIGHTS.keys()
+
+
+def test_weights_in_several_entries_takes_the_first_and_logs_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    ema = {"module.conv1.weight": torch.zeros(4)}
+    with caplog.at_level("INFO"):
+        weights = weights_in({"model_ema": ema, "state_dict": WEIGHTS, "epoch": 1}, "a.pth")
+    assert torch.equal(weights["module.conv1.weight"], torch.arange(4.0))
+    assert caplog.messages == ["weights of a.pth: entry state_dict is used; also there: model_ema"]
+
+
+def test_weights_in_unknown_entries_are_named() -> None:
+    with pytest.raises(UserError, match=r"a\.pth holds no weights; its entries are: params, epoch; expected one of "):
+        weights_in({"params": WEIGHTS, "epoch": 1}, "a.pth")
 
 
 def test_read_weights_leaves_out_what_is_no_tensor(tmp_path: Path) -> None:

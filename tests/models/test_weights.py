@@ -187,3 +187,26 @@ def test_load_backbone_weights_refuses_files_of_which_nothing_fits() -> None:
     message = r"^none of the 2 names in the weights fits the backbone \(conv1.weight, ...\)$"
     with pytest.raises(UserError, match=message):
         load_backbone_weights(backbone, {"conv1.weight": torch.zeros(64, 3, 7, 7), "fc.weight": torch.zeros(2)})
+
+
+def test_load_backbone_weights_takes_the_prefix_with_the_most_names() -> None:
+    """MoCo's files hold a query encoder and a key encoder; only the first one in the file is taken."""
+    source, backbone = res32(num_classes=4), res32(num_classes=4)
+    weights = expert_of(source).backbone.state_dict()
+    query = {f"module.encoder_q.{name}": value for name, value in weights.items()}
+    key = {f"module.encoder_k.{name}": torch.zeros_like(value) for name, value in weights.items()}
+    report = load_backbone_weights(expert_of(backbone).backbone, {**query, **key, "module.queue": torch.zeros(2, 2)})
+    assert report.missing == []
+    assert same_state(expert_of(backbone).backbone.state_dict(), weights)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "_orig_mod.module.", "module.model.encoder.", "student.backbone."])
+def test_load_backbone_weights_behind_any_prefix(prefix: str) -> None:
+    source, backbone = res32(num_classes=4), res32(num_classes=4)
+    weights = expert_of(source).backbone.state_dict()
+    head = {f"{prefix}fc.weight": torch.zeros(9, 64)}
+    report = load_backbone_weights(
+        expert_of(backbone).backbone, {**{prefix + name: value for name, value in weights.items()}, **head}
+    )
+    assert (report.missing, report.unexpected) == ([], ["fc.weight"])
+    assert same_state(expert_of(backbone).backbone.state_dict(), weights)

@@ -1,31 +1,30 @@
 """Tests of tools/browse_dataset.py."""
 
-import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+
+from tests.helpers.scripts import load_script
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def command(capsys):
+def command(capsys: pytest.CaptureFixture[str]) -> Any:
     """Return a function that runs tools/browse_dataset.py on Digits-LT: exit code, output and errors."""
-    spec = importlib.util.spec_from_file_location("browse_dataset", ROOT / "tools" / "browse_dataset.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("tools/browse_dataset.py")
 
-    def call(*arguments):
-        config = str(ROOT / "configs/digits_lt/ncl.yaml")
-        code = module.main(["--cfg", config, "--samples", "1", *[str(argument) for argument in arguments]])
+    def call(*arguments: Any) -> Any:
+        code = module.main(["--cfg", "digits_lt,ncl", "--samples", "1", *[str(argument) for argument in arguments]])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
     return call
 
 
-def test_browse_dataset_seed(command, tmp_path):
+def test_browse_dataset_seed(command: Any, tmp_path: Path) -> None:
     pictures = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         path = tmp_path / f"{name}.png"
@@ -37,7 +36,7 @@ def test_browse_dataset_seed(command, tmp_path):
         assert min(picture.size) > 500
 
 
-def test_browse_dataset_default_output(command, tmp_path, monkeypatch):
+def test_browse_dataset_default_output(command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert command("NAME", "mine")[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
@@ -53,7 +52,9 @@ def test_browse_dataset_default_output(command, tmp_path, monkeypatch):
         (["TRAIN.BATCH_SIZE", "1000"], "digits_lt train has 276 images, fewer than one step takes"),
     ],
 )
-def test_browse_dataset_user_errors(command, tmp_path, monkeypatch, arguments, message):
+def test_browse_dataset_user_errors(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: Any, message: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     code, _, err = command(*arguments)
     assert code == 2

@@ -1,22 +1,23 @@
 """Tests of tools/verify_dataset.py: report, JSON file and exit codes."""
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.helpers.scripts import load_script
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def command(capsys):
+def command(capsys: pytest.CaptureFixture[str]) -> Any:
     """Return a function that runs tools/verify_dataset.py: exit code, standard output and standard error."""
-    spec = importlib.util.spec_from_file_location("verify_dataset", ROOT / "tools" / "verify_dataset.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("tools/verify_dataset.py")
 
-    def call(*arguments):
+    def call(*arguments: Any) -> Any:
         code = module.main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
@@ -25,11 +26,11 @@ def command(capsys):
 
 
 @pytest.fixture
-def splits(image_folder):
+def splits(image_folder: Callable[..., str]) -> Any:
     return image_folder("train", [0, 0, 1], 2), image_folder("valid", [0, 1], 2)
 
 
-def test_verify_dataset_without_faults(command, splits, tmp_path):
+def test_verify_dataset_without_faults(command: Any, splits: Any, tmp_path: Path) -> None:
     code, out, err = command(*splits, "--json", tmp_path / "report.json")
     assert (code, err) == (0, "")
     assert f"{splits[0]}: 3 images in 2 classes\n  images of a class: 2 to 1, imbalance 2 (2 few)\n" in out
@@ -37,7 +38,7 @@ def test_verify_dataset_without_faults(command, splits, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["good"] is True
 
 
-def test_verify_dataset_with_faults(command, splits, tmp_path):
+def test_verify_dataset_with_faults(command: Any, splits: Any, tmp_path: Path) -> None:
     (tmp_path / "valid" / "1.png").unlink()
     code, out, err = command(*splits, "--workers", 1, "--json", tmp_path / "report.json")
     assert (code, err) == (1, "")
@@ -54,14 +55,14 @@ def test_verify_dataset_with_faults(command, splits, tmp_path):
         (["{train}", "--json", "nowhere/report.json"], "--json nowhere/report.json: its folder does not exist"),
     ],
 )
-def test_verify_dataset_user_errors(command, splits, arguments, message):
+def test_verify_dataset_user_errors(command: Any, splits: Any, arguments: Any, message: Any) -> None:
     code, out, err = command(*[argument.format(train=splits[0]) for argument in arguments])
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {message}") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.json", "--workers", "many"], ["a.json", "--nonsense"]])
-def test_verify_dataset_invalid_usage(command, arguments):
+def test_verify_dataset_invalid_usage(command: Any, arguments: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         command(*arguments)
     assert ended.value.code == 2

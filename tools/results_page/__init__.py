@@ -1,7 +1,15 @@
-"""The gallery: every trick of Bag of Tricks with its configuration, the published error and our own."""
+"""The results page: published numbers beside our own records."""
 
-from longtail.gallery.page import same_but_for_results, write_page
-from longtail.gallery.runs import Outcome, read_runs
-from longtail.gallery.source import Gallery, read_gallery
+from tools.results_page.page import results_page, top_table
+from tools.results_page.published import Published, read_published
+from tools.results_page.records import Record, make_record, read_records
 
-__all__ = ["Gallery", "Outcome", "read_gallery", "read_runs", "same_but_for_results", "write_page"]
+__all__ = [
+    "Published",
+    "Record",
+    "make_record",
+    "read_published",
+    "read_records",
+    "results_page",
+    "top_table",
+]

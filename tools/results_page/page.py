@@ -1,159 +1,159 @@
-"""The page of the gallery, in Markdown."""
+"""docs/results.md, in Markdown."""
 
-import os
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-from longtail.gallery.comparing import departures, images_of, trees_of
-from longtail.gallery.runs import Outcome
-from longtail.gallery.source import DataSet, Gallery, Group, Row
-
-from longtail.config import read_yaml
+from longtail.config import is_recipe
+from tools.results_page.published import DataSet, Group, Published, Row
+from tools.results_page.records import Record
 
 HEAD = """\
-<!-- Written by tools/gallery.py from docs/gallery.yaml and run directories; change those. -->
-# Gallery
+<!-- Written by tools/write_docs.py; edit docs/results.yaml, or add records with tools/record.py. -->
+# Results
 
-Every trick of Bag of Tricks (Zhang et al., *Bag of Tricks for Long-Tailed Visual Recognition with Deep Convolutional
-Neural Networks*, AAAI 2021): what it does, its paper, its configuration, and top-1 errors in percent. Each file begins
-with its command; files under `recipes/` are several trainings, run, stopped and continued by one command as well.
+Top-1 errors in percent: published numbers, and our own from the records in [records](records). `longtail train
+DATA,CONFIG` trains a row.
 
-**Published** numbers are those of the release's tables: as far as its code tells, the best epoch on the test images, of
-one run with seed 42. Two lines that compute the same differ by 0.1 to 1.2 points, so smaller differences mean little.
-*Cao*: images by the rule of Cao et al., the newest tables. *Cui*: the files of Cui et al., the older tables and all
-combinations; their images were normalised with ImageNet's constants.
+**Here** is the error after the *last* epoch: mean over the seeds, ± standard deviation, and the number of seeds in
+parentheses. Only finished runs of the full schedule count. Unfinished runs are listed with the epoch that they reached,
+and never count. Empty: not run yet.
 
-**Here**: `best / last` epoch and, in parentheses, the number of seeds; ± is the standard deviation over them. Empty:
-not run yet. `python tools/gallery.py --runs output` fills them in from run directories. A run counts only if all its
-settings are those of the file; others are listed at the end. Several seeds of a recipe need an `OUTPUT_DIR` each.
+**Published** numbers of Bag of Tricks are those of its release: according to its code, the *best* epoch on the test
+images, of one run with seed 42. Two rows that compute the same differ by 0.1 to 1.2 points, so smaller differences mean
+little. *Cao*: images by the rule of Cao et al., the newest tables. *Cui*: the files of Cui et al., the older tables and
+all combinations; their images were normalized with ImageNet's constants.
 
-The CIFAR configurations make their images from the official archive (Cao). On annotation files, Cui's or others:
-
-```
-bash data_parallel_train.sh configs/cifar10_lt/im100/tricks/baseline.yaml 0 \\
-    DATASET.TRAIN_JSON train.json DATASET.VALID_JSON valid.json
-```
-
-and with `DATASET.DATASET CIFAR` besides, normalised as the older tables' images were. The same goes for recipes.
-What the released files have wrong, and these have not, is listed in [differences.md](differences.md#configurations).
+A training on other images (JPEG files instead of lossless ones) or with other settings is marked in the list of runs.
+What the released configs have wrong, and ours do not, is listed in [differences.md](differences.md#configs).
 """
-OWN = "| | here"
-TAIL = "## Runs with other settings"
 
 
-def write_page(gallery: Gallery, outcomes: Iterable[Outcome] = ()) -> str:
-    """Return the page.
+COLUMNS = (
+    *("config", "seed", "epochs", "top-1", "many", "medium", "few", "best (epoch)"),
+    *("images", "precision", "hours", "hardware", "torch", "commit", "other settings"),
+)
 
-    Args:
-        gallery: what it shows.
-        outcomes: of finished runs; those of no configuration of the gallery are left out.
-    """
-    by_name: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        by_name[outcome.name].append(outcome)
-    others: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+
+def results_page(published: Published, records: Sequence[Record]) -> str:
+    """Return the page."""
     lines = [HEAD]
-    for group in gallery.groups:
-        lines += [f"## {group.title}\n", f"{group.text}\n"]
+    for group in published.groups:
+        lines += [f"## {group.title}", "", group.text, ""]
         for row in group.rows:
-            lines.append(_about(gallery, row, group))
-        lines += [*_table(gallery, group, by_name, others), ""]
-    if others:
-        lines += [f"{TAIL}\n", "| file | what differs | here |", "|---|---|---|"]
-        lines += [f"| {what} | {differs} | {_cell(runs)} |" for (what, differs), runs in sorted(others.items())]
-        lines.append("")
+            lines += [_about(row, group), ""]
+        lines += [*_table(group, records), ""]
+    return "\n".join([*lines, *_runs(records)]) + "\n"
+
+
+def top_table(published: Published, records: Sequence[Record]) -> str:
+    """Return the table of the README: rows with finished runs, published and ours."""
+    columns = ("method", "data", "published (best epoch)", "here (last epoch)", "epochs", "hours")
+    lines = [_line(*columns), "|---" * len(columns) + "|"]
+    for row, data, config in published.entries():
+        runs = _runs_of(records, row, data=data, config=config)
+        if runs:
+            column = next(group.sets.index(data) for group in published.groups if row in group.rows)
+            numbers = [f"{numbers[column]:.2f}" for numbers in row.published.values() if numbers[column] is not None]
+            for images in sorted({run.images for run in runs}):
+                same = [run for run in runs if run.images == images]
+                hours = f"{statistics.fmean(run.hours for run in same):.1f}"
+                name = f"{data.name}, {images}" if images else data.name
+                lines.append(_line(row.name, name, " / ".join(numbers), _cell(same), str(same[0].epochs), hours))
     return "\n".join(lines)
 
 
-def same_but_for_results(page: str, other: str) -> bool:
-    """Return whether two pages differ in our own results only."""
-    return _without_results(page) == _without_results(other)
-
-
-def _without_results(page: str) -> list[str]:
-    return [line for line in page.split(TAIL)[0].rstrip().splitlines() if not line.startswith(OWN)]
-
-
-def _about(gallery: Gallery, row: Row, group: Group) -> str:
-    """Return the paragraph of a trick."""
-    docs = gallery.root / "docs"
-    links = ", ".join(
-        f"[{data.name}]({os.path.relpath(gallery.root / file, docs)})"
-        for data, file in zip(group.sets, row.files, strict=True)
-        if file
-    )
+def _about(row: Row, group: Group) -> str:
+    configs = dict.fromkeys(config for config in row.configs if config)
+    commands = ", ".join(f"`{config}`" for config in configs)
     paper = f" *Paper*: {row.paper}." if row.paper else ""
     stage = f", stage `{row.stage}`" if row.stage else ""
-    return f"**{row.name}.** {row.text}{paper} *Files{stage}*: {links}.\n"
+    return f"**{row.name}.** {row.text}{paper} *Config{stage}*: {commands}."
 
 
-def _table(
-    gallery: Gallery,
-    group: Group,
-    by_name: dict[str, list[Outcome]],
-    others: dict[tuple[str, str], list[Outcome]],
-) -> Iterator[str]:
-    """Yield the lines of a group's table, and put runs with other settings into `others`."""
-    yield "| trick | error | " + " | ".join(data.name for data in group.sets) + " |"
+def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
+    yield "| method | error | " + " | ".join(data.name for data in group.sets) + " |"
     yield "|---|---|" + "---|" * len(group.sets)
     for row in group.rows:
         name = row.name
-        for whose, numbers in row.published.items():
-            yield _line(name, f"published, {whose}", [f"{n:.2f}" if n is not None else "" for n in numbers])
+        for source, numbers in row.published.items():
+            yield _line(name, f"published, {source}", *(f"{n:.2f}" if n is not None else "" for n in numbers))
             name = ""
-        cells: dict[str, list[str]] = defaultdict(lambda: [""] * len(group.sets))
-        for place, (data, file) in enumerate(zip(group.sets, row.files, strict=True)):
-            found = _results(gallery.root / file, row.stage, data, by_name, others, file) if file else {}
-            for images, cell in found.items():
-                cells[images][place] = cell
-        for images in sorted(cells) or [""]:
-            yield _line("", f"here, {images}" if images else "here", cells[images])
+        pairs = list(zip(group.sets, row.configs, strict=True))
+        found = [_runs_of(records, row, data=data, config=config) if config else [] for data, config in pairs]
+        for images in sorted({run.images for runs in found for run in runs}) or [""]:
+            cells = [_cell([run for run in runs if run.images == images]) for runs in found]
+            yield _line(name, f"here, {images}" if images else "here", *cells)
+            name = ""
 
 
-def _line(*cells: str | Sequence[str]) -> str:
-    flat = [cell for each in cells for cell in ([each] if isinstance(each, str) else each)]
-    return "|" + "|".join(f" {cell} " if cell else " " for cell in flat) + "|"
+def _runs_of(records: Sequence[Record], row: Row, *, data: DataSet, config: str) -> list[Record]:
+    """Return the finished runs of a row on a data set, the newest of each seed."""
+    wanted = {_normal(f"{data.data},{config}"), _normal(f"{data.data}_json,{config}")}
+    found: dict[int, Record] = {}
+    for record in sorted(records, key=lambda record: record.began):
+        stage = not is_recipe(record.config) or not row.stage or record.stage == row.stage
+        if (
+            stage
+            and _normal(record.config) in wanted
+            and record.finished
+            and not record.differs
+            and record.train_images == data.images
+        ):
+            found[record.seed] = record
+    return list(found.values())
 
 
-def _results(
-    path: Path,
-    stage: str,
-    data: DataSet,
-    by_name: dict[str, list[Outcome]],
-    others: dict[tuple[str, str], list[Outcome]],
-    file: str,
-) -> dict[str, str]:
-    """Return the cells of one trick on one data set by the images that runs were on."""
-    content = read_yaml(path)
-    name = content.get("NAME") or content["name"]
-    if name not in by_name:
-        return {}
-    trees = trees_of(path)
-    stage = stage or list(trees)[-1]
-    asked = trees[stage]
-    counted: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in by_name[name]:
-        if outcome.stage != stage:
-            continue
-        images = images_of(outcome.cfg, asked)
-        differs = departures(outcome, trees, data)
-        if differs:
-            what = f"`{file}`{f' ({stage})' if stage else ''}, {images}"
-            others[what, ", ".join(f"`{each}`" if "=" in each else each for each in differs)].append(outcome)
-        else:
-            counted[images].append(outcome)
-    return {images: _cell(runs) for images, runs in counted.items()}
+def _normal(config: str) -> str:
+    return config.removesuffix(",every_epoch")
 
 
-def _cell(runs: list[Outcome]) -> str:
-    """Return `best / last (seeds)` of runs, the newest of each seed."""
-    newest = {run.seed: run for run in sorted(runs, key=lambda run: run.began)}
-    numbers = ([run.best for run in newest.values()], [run.last for run in newest.values()])
-    return " / ".join(map(_mean, numbers)) + f" ({len(newest)})"
+def _cell(runs: Sequence[Record]) -> str:
+    """Return "mean ± std (seeds)" of the errors after the last epoch."""
+    errors = [100 * (1 - run.last["top1"]) for run in runs]
+    if not errors:
+        return ""
+    spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{statistics.fmean(errors):.2f}{spread} ({len(errors)})"
 
 
-def _mean(numbers: list[float]) -> str:
-    mean = f"{statistics.fmean(numbers):.2f}"
-    return mean if len(numbers) == 1 else f"{mean} ± {statistics.stdev(numbers):.2f}"
+def _runs(records: Sequence[Record]) -> Iterator[str]:
+    """Yield the list of all runs, finished or not."""
+    if not records:
+        return
+    yield "## Runs"
+    yield ""
+    yield "Accuracies of the last epoch in percent; best: the best evaluated epoch, selected on the reported images."
+    yield ""
+    yield _line(*COLUMNS)
+    yield "|---" * len(COLUMNS) + "|"
+    for record in sorted(records, key=lambda record: (record.config, record.stage, record.seed)):
+        yield _run(record)
+
+
+def _run(record: Record) -> str:
+    groups: dict[str, str] = defaultdict(str)
+    for name, value in record.last.items():
+        groups[name] = f"{100 * value:.2f}"
+    epochs = str(record.epochs) if record.finished else f"{record.reached} of {record.epochs}, unfinished"
+    best = f"{100 * record.best['top1']:.2f} ({record.best['epoch']:g})" if record.best else ""
+    environment = record.environment
+    threads = f"{environment.get('threads', '?')} thread(s)"
+    return _line(
+        f"`{record.config}`" + (f", {record.stage}" if record.stage else ""),
+        str(record.seed),
+        epochs,
+        *(groups[name] for name in ("top1", "many", "medium", "few")),
+        best,
+        record.images,
+        record.precision,
+        f"{record.hours:.1f}",
+        f"{environment.get('processor', '')}, {', '.join(environment.get('devices', []))}, {threads}",
+        str(environment.get("versions", {}).get("torch", "")),
+        str(environment.get("commit", ""))[:8],
+        ", ".join(f"`{key}={value}`" for key, value in record.differs.items()),
+    )
+
+
+def _line(*cells: str) -> str:
+    return "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"

@@ -38,6 +38,8 @@ SOURCES: Registry[Callable[[CfgNode], Splits]] = Registry("data set")
 def build_splits(cfg: CfgNode, *, generated: bool = True) -> Splits:
     """Read the labels and file names of the data set named by DATASET.DATASET; images are not decoded yet.
 
+    DATASET.VALID_JSON and TEST_JSON name other validation and test images, whatever the training images are.
+
     Args:
         cfg: Config.
         generated: Append the images of CAM-based sampling to the training images if the config uses them.
@@ -47,9 +49,11 @@ def build_splits(cfg: CfgNode, *, generated: bool = True) -> Splits:
             splits have different numbers of classes.
     """
     splits = SOURCES.get(cfg.DATASET.DATASET)(cfg)
+    # The options of the other image files, so that the bad images of all splits are counted together.
+    read_options = splits.valid.read_options if splits.valid.paths else build_read_options(cfg)
+    if cfg.DATASET.VALID_JSON and not splits.valid.paths:
+        splits = splits._replace(valid=_read_split(cfg, "VALID_JSON", read_options=read_options))
     if cfg.DATASET.TEST_JSON:
-        # The options of the other image files, so that the bad images of all splits are counted together.
-        read_options = splits.valid.read_options if splits.valid.paths else build_read_options(cfg)
         splits = splits._replace(test=_read_split(cfg, "TEST_JSON", read_options=read_options))
     _check_classes(splits)
     if generated and cfg.DATASET.USE_CAM_BASED_DATASET:

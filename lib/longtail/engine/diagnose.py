@@ -58,3 +58,9 @@ def find_non_finite(network: nn.Module, images: Tensor | None) -> str | None:
         return f"{entry} is not finite"
     module = non_finite_module(network, images) if images is not None else None
     return f"outputs of {module} are not finite" if module else None
+
+
+def non_finite_state(method: nn.Module) -> str | None:
+    """Return in words which entry of the state of a training method is not finite; None if all are."""
+    entry = non_finite_entry(method)
+    return f"{entry} of the training method is not finite" if entry else None

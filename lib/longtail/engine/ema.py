@@ -9,7 +9,7 @@ class WeightAverage:
     """A copy of a network whose weights follow it: w <- d w + (1 - d) network, evaluated instead of the network.
 
     The decay d rises from 0 at the first steps to its full value (timm's warm-up), so that short trainings are not
-    dominated by the initial weights. Buffers (batch-norm statistics) are copied.
+    dominated by the initial weights. Batch-norm statistics are averaged like weights; whole numbers are copied.
 
     Args:
         network: Network to follow.

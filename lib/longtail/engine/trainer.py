@@ -1,5 +1,6 @@
 """The training loop, the same for every method."""
 
+import contextlib
 import enum
 import logging
 import os
@@ -13,12 +14,13 @@ from longtail.data import Batch
 from longtail.distributed import Consensus, gather_to_all, maximum, share_buffers
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
-from longtail.engine.diagnose import find_non_finite
+from longtail.engine.diagnose import find_non_finite, non_finite_state
 from longtail.engine.finite_guard import FiniteGuard, NotFinite, Where
 from longtail.engine.inference import Stopped, evaluate
 from longtail.engine.interrupts import Interrupted, Interrupts
 from longtail.engine.meter import Meter
 from longtail.engine.optim import GradientClipping, set_rate
+from longtail.engine.stop_evaluation import StopEvaluation
 from longtail.engine.training import Training
 from longtail.errors import UserError
 from longtail.evaluation import Evaluator, summary
@@ -26,6 +28,7 @@ from longtail.methods import Step
 from longtail.runs.progress import Progress, clock
 from longtail.runs.random_state import random_state, restore_random_state
 from longtail.runs.results import Results, outcome
+from longtail.runs.resume import resumed_batch
 from longtail.runs.run import Run
 
 logger = logging.getLogger(__name__)
@@ -78,7 +81,8 @@ class Trainer:
             UserError: An image is damaged, or the disk is full; the state before it is saved if possible.
         """
         self._started = self._saved = time.monotonic()
-        self.training.loaders.train.on_wait(self._stop_waiting)
+        for loader in (self.training.loaders.train, self.training.loaders.valid):
+            loader.on_wait(self._stop_waiting)
         with self.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self._train_epoch()
@@ -164,9 +168,17 @@ class Trainer:
 
     def _batches(self) -> Iterator[Batch]:
         """Yield the rest of the epoch; a damaged image stops the run after everything before it is saved."""
+        with self._saving_before_errors():
+            yield from self.training.loaders.train.epoch(self.epoch, self.batch)
+
+    @contextlib.contextmanager
+    def _saving_before_errors(self) -> Iterator[None]:
+        """Within the block, save before an error of the data is reported."""
         alone = self.training.place.world.size == 1
         try:
-            yield from self.training.loaders.train.epoch(self.epoch, self.batch)
+            yield
+        except NotFinite:
+            raise
         except UserError:
             if alone:  # saving takes all processes, and the others do not know of this
                 self.save()
@@ -228,10 +240,11 @@ class Trainer:
     def _evaluate(self) -> dict[str, Any]:
         t = self.training
         evaluator = t.new_evaluator()
-        share_buffers(t.network)
-        stop = _StopEvaluation(self, len(t.loaders.valid))
+        for network in dict.fromkeys((t.network, t.evaluated())):  # an average has buffers of its own
+            share_buffers(network)
+        stop = StopEvaluation(self.asked_to_stop, self.consensus, batches=len(t.loaders.valid), device=t.place.device)
         try:
-            with uncompiled():
+            with uncompiled(), self._saving_before_errors():
                 evaluate(
                     t.evaluated(),
                     t.loaders.valid,
@@ -294,12 +307,13 @@ class Trainer:
         """Write last.pth, and a copy under another name before it; every process takes part.
 
         Raises:
-            NotFinite: The weights, or logits of the newest batch, are not finite; nothing is written.
+            NotFinite: The weights, logits of the newest batch, or the state of the method are not finite; nothing is
+                written.
         """
         t = self.training
         images = None if self._recent is None else t.loaders.normalize(self._recent[:1, :8])[0]
         with uncompiled(), t.place.autocast():
-            problem = find_non_finite(t.network, images)
+            problem = find_non_finite(t.network, images) or non_finite_state(t.method)
         if maximum(int(problem is not None), t.place.device):
             raise NotFinite(
                 f"{problem or 'the network of another process is not finite'}; the state is not saved, older "
@@ -358,10 +372,16 @@ class Trainer:
             ) from None
         t.scaler.load_state_dict(content["scaler"])
         if t.average:
+            if "average" not in content:
+                raise UserError(
+                    "the checkpoint has no average of the weights and cannot be resumed with TRAIN.EMA.DECAY; set it "
+                    "0, or let NETWORK.PRETRAINED True start from its weights"
+                )
             t.average.load_state_dict(content["average"])
         self.meter.load_state_dict(content["meter"], t.place.device)
         self.results.load_state_dict(content["results"])
-        self.epoch, self.batch = content["epoch"], self._resumed_batch(content)
+        per_step = t.loaders.train.batch_size * t.place.world.size
+        self.epoch, self.batch = content["epoch"], resumed_batch(content, per_step)
         self._seconds_before = content["seconds"]
         if t.loaders.bad_images is not None:
             t.loaders.bad_images.merge(content.get("bad_files", []))
@@ -373,43 +393,3 @@ class Trainer:
                 len(content["random"]),
                 t.place.world.size,
             )
-
-    def _resumed_batch(self, content: dict[str, Any]) -> int:
-        """Return the batches of the epoch that are done, where the checkpoint has another batch size or world."""
-        per_step = self.training.loaders.train.batch_size * self.training.place.world.size
-        samples = content.get("samples", content["batch"] * per_step)
-        batch, again = divmod(samples, per_step)
-        if batch != content["batch"]:
-            logger.warning(
-                "the checkpoint has done %d samples of the epoch in %d steps; with %d samples per step it resumes "
-                "after step %d%s",
-                samples,
-                content["batch"],
-                per_step,
-                batch,
-                f", {again} samples are trained again" if again else "",
-            )
-        return int(batch)
-
-
-class _StopEvaluation:
-    """Whether an evaluation must stop: in one process after a signal, in several when all know of it.
-
-    Args:
-        trainer: Trainer that evaluates.
-        batches: Batches of this process.
-    """
-
-    def __init__(self, trainer: Trainer, batches: int) -> None:
-        self.trainer = trainer
-        self.left = -maximum(-batches, trainer.training.place.device)  # batches that every process has
-
-    def __call__(self) -> bool:
-        """Return whether to stop; asked before every batch."""
-        self.left -= 1
-        if self.left < 0:
-            return False
-        stop = self.trainer.consensus.exchange(int(self.trainer.asked_to_stop()))
-        if self.left == 0:
-            stop = max(stop, self.trainer.consensus.settle() if self.trainer.consensus.delayed else 0)
-        return bool(stop)

@@ -71,7 +71,8 @@ class TrainingData(Protocol):
 
 
 class Method(nn.Module):
-    """A training method. Its `state_dict` holds what it must remember between steps, without the network.
+    """A training method. Its `state_dict` holds what it must remember between steps, without the network; its numbers
+    must be finite, or a checkpoint is refused.
 
     Learnable parts of its own are submodules that `trainable` returns under their attribute names.
 

@@ -1,5 +1,6 @@
 """Reading the weights out of checkpoint files of this project and of others."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,13 @@ from longtail.errors import UserError
 from longtail.models.released import flattened
 
 _WEIGHTS = (Tensor, Mapping)
+# Entries that hold the weights, as trainers of the field name them; the first one of a file is taken.
+ENTRIES = (
+    *("state_dict_best", "state_dict", "model", "model_state_dict", "net", "network", "teacher", "student"),
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
+)
+
+logger = logging.getLogger(__name__)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -24,11 +32,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 def weights_in(content: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
     """Return the parameters in the content of a checkpoint file, see `read_weights`."""
-    for key in ("state_dict_best", "state_dict", "model"):
-        if isinstance(content.get(key), dict):
-            content = flattened({name: value for name, value in content[key].items() if isinstance(value, _WEIGHTS)})
-            break
+    entries = [key for key in ENTRIES if isinstance(content.get(key), dict)]
+    if len(entries) > 1:
+        logger.info("weights of %s: entry %s is used; also there: %s", path, entries[0], ", ".join(entries[1:]))
+    if entries:
+        entry = content[entries[0]]
+        content = flattened({name: value for name, value in entry.items() if isinstance(value, _WEIGHTS)})
     weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not weights:
-        raise UserError(f"{path} holds no weights")
+        shown = ", ".join(map(str, list(content)[:5])) or "nothing"
+        raise UserError(f"{path} holds no weights; its entries are: {shown}; expected one of {', '.join(ENTRIES)}")
     return weights

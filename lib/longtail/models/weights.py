@@ -1,5 +1,6 @@
 """Loading weights into networks and backbones, with a report of what was loaded."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,6 +11,8 @@ from longtail.models.heads import SecondStageHead
 from longtail.models.loading_report import LoadReport
 from longtail.models.position_embedding import fitted
 from longtail.models.released import Weights, flattened, momentum_branch, own_names
+
+logger = logging.getLogger(__name__)
 
 
 def load_released_weights(model: nn.Module, state_dict: Weights) -> LoadReport:
@@ -42,8 +45,8 @@ def start_from(
 ) -> LoadReport:
     """Start a training from the weights of an earlier one.
 
-    A head is initialized from scratch if it is of another kind than the file's, if the head of a second stage wants it,
-    or if only backbones are asked for.
+    A head is initialized from scratch if it is of another kind than the file's or of another number of classes, if the
+    head of a second stage wants it, or if only backbones are asked for.
 
     Args:
         model: Network.
@@ -78,18 +81,17 @@ def load_backbone_weights(backbone: nn.Module, state_dict: Weights, *, expert: i
 
     Args:
         backbone: Backbone to fill.
-        state_dict: Names as in torchvision or timm, with or without `module.` and `backbone.`; or those of a network of
-            this project or of CADEL. A classifier is left out, and so is the decoder of a masked autoencoder.
+        state_dict: Names as in torchvision or timm, behind any prefix (`module.`, `encoder_q.`, `model.`, ...); or
+            those of a network of this project or of CADEL. A classifier is left out, and so is the decoder of a masked
+            autoencoder.
         expert: Which expert's backbone to take from a network of several; if there are fewer, the first one's.
 
     Raises:
         UserError: No parameter fits.
     """
     wanted = backbone.state_dict()
-    stripped = {
-        name: fitted(backbone, name, value) if name in wanted else value
-        for name, value in _backbone_names(flattened(state_dict), expert).items()
-    }
+    named = _without_wrapper(_backbone_names(flattened(state_dict), expert), wanted)
+    stripped = {name: fitted(backbone, name, value) if name in wanted else value for name, value in named.items()}
     found = {name: value for name, value in stripped.items() if name in wanted and value.shape == wanted[name].shape}
     if not found:
         raise UserError(
@@ -143,8 +145,28 @@ def _backbone_names(weights: Mapping[str, Tensor], expert: int) -> dict[str, Ten
     inside = {name: new if re.match(r"experts\.\d+\.backbone\.|trunk\.", new) else name for name, new in own.items()}
     numbers = {match[1] for name in inside.values() if (match := re.match(r"experts\.(\d+)\.", name))}
     chosen = str(expert) if str(expert) in numbers else "0"
-    prefix = rf"^(module\.|experts\.{chosen}\.backbone\.|backbone\.|trunk\.)+"
+    prefix = rf"^(module\.|_orig_mod\.|experts\.{chosen}\.backbone\.|backbone\.|trunk\.)+"
     return {re.sub(prefix, "", inside[name]): value for name, value in weights.items()}
+
+
+def _without_wrapper(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return weights without the prefix that hides most of the wanted names, as `encoder_q.` of MoCo or `model.`.
+
+    Names under other prefixes stay as they are. Of prefixes with equally many names the first one in the file counts.
+    """
+    counts = {"": 0}
+    for name in weights:
+        parts = name.split(".")
+        for depth in range(min(len(parts), 4)):
+            prefix = "".join(f"{part}." for part in parts[:depth])
+            if name.removeprefix(prefix) in wanted:
+                counts[prefix] = counts.get(prefix, 0) + 1
+    best = max(counts, key=lambda prefix: counts[prefix])
+    if not best:
+        return weights
+    logger.info("weights: the names begin with %s, which is left out", best)
+    taken = {name.removeprefix(best): value for name, value in weights.items() if name.startswith(best)}
+    return {**{name: value for name, value in weights.items() if not name.startswith(best)}, **taken}
 
 
 def _matching(
@@ -188,24 +210,27 @@ def _fresh_heads(
     stages = dict(_second_stage_heads(model))
     paths = {id(module): path for path, module in model.named_modules()}
     fresh = [path for path, head in stages.items() if not head.inherits]
-    in_file = {own for own in own_names(state_dict).values() if own}
+    in_file = {own: state_dict[name] for name, own in own_names(state_dict).items() if own}
     for number, head in enumerate(getattr(model, "heads", [])):
         path = paths[id(head)]
+        parts = {name.removeprefix(f"{path}."): part for name, part in in_file.items() if name.startswith(f"{path}.")}
         if backbone_only or (
-            path not in stages and not _same_kind(model, head, path=path, in_file=in_file, kinds=kinds, number=number)
+            path not in stages and not _same_head(model, head, parts=parts, kinds=kinds, number=number)
         ):
             fresh.append(path)
     return fresh
 
 
-def _same_kind(
-    model: nn.Module, head: nn.Module, *, path: str, in_file: set[str], kinds: Sequence[str] | None, number: int
+def _same_head(
+    model: nn.Module, head: nn.Module, *, parts: Mapping[str, Tensor], kinds: Sequence[str] | None, number: int
 ) -> bool:
-    """Return whether the head in a file is of the kind of a head of the model."""
+    """Return whether the head in a file, with these parameters, is of the kind and classes of a head of the model."""
+    own = head.state_dict()
+    if any(name in own and own[name].shape[:1] != part.shape[:1] for name, part in parts.items()):
+        return False
     if kinds is not None:
         return number < len(kinds) and kinds[number] == getattr(model, "head_kinds", kinds)[number]
-    names = {name.removeprefix(f"{path}.") for name in in_file if name.startswith(f"{path}.")}
-    return not names or names == set(head.state_dict())
+    return not parts or set(parts) == set(own)
 
 
 def _second_stage_heads(model: nn.Module) -> Iterator[tuple[str, SecondStageHead]]:

@@ -1,5 +1,6 @@
 """Finding the checkpoint to resume from, and checking that it fits."""
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory, differing_keys, finished_run, unfinished_run
 from longtail.runs.results import RunFacts
 from longtail.user_files import check_path
+
+logger = logging.getLogger(__name__)
 
 
 class ResumePoint(NamedTuple):
@@ -104,3 +107,25 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
             has, needs = words.format(content.get(key)), words.format(wanted[key])
             raise UserError(f"cannot resume from {path}: it has {has}, this run has {needs}")
     return content
+
+
+def resumed_batch(content: dict[str, Any], per_step: int) -> int:
+    """Return the batches of the epoch that are done, where the checkpoint may be of another batch size or world.
+
+    Args:
+        content: Of the checkpoint.
+        per_step: Samples that one step takes now, over all processes.
+    """
+    samples = content.get("samples", content["batch"] * per_step)
+    batch, again = divmod(samples, per_step)
+    if batch != content["batch"]:
+        logger.warning(
+            "the checkpoint has done %d samples of the epoch in %d steps; with %d samples per step it resumes after "
+            "step %d%s",
+            samples,
+            content["batch"],
+            per_step,
+            batch,
+            f", {again} samples are trained again" if again else "",
+        )
+    return int(batch)

@@ -38,6 +38,8 @@ def check_network_and_data(cfg: CfgNode) -> None:
             f"DATASET.TRAIN_JSON is {data.TRAIN_JSON!r}, but data set {data.DATASET!r} reads no annotation file; set "
             "DATASET.DATASET annotations, or leave TRAIN_JSON empty"
         )
+    if data.ROOT and data.DATASET == "digits_lt" and not (data.VALID_JSON or data.TEST_JSON):
+        raise UserError(f"DATASET.ROOT is {data.ROOT!r}, but data set 'digits_lt' reads no files; leave it empty")
     for view in data.VIEWS:
         POLICIES.get(view)
     NORMALIZATIONS.get(data.NORMALIZATION)

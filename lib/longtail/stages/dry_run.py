@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
+from longtail.engine.compiling import uncompiled
 from longtail.engine.training import Training
 from longtail.errors import UserError
 
@@ -33,7 +34,7 @@ def _forward(cfg: CfgNode, training: Training, images: Tensor, *, split: str) ->
     mode = network.training
     network.eval()
     try:
-        with torch.no_grad(), training.place.autocast():
+        with uncompiled(), torch.no_grad(), training.place.autocast():
             network(images)
     except (RuntimeError, AssertionError, ValueError, IndexError) as error:
         height, width = images.shape[2:]

@@ -1,6 +1,7 @@
 """Tests of AutoAugment: the published table, the magnitudes of NCL's port, and the whole policy against Pillow."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ from longtail.data.augment import AutoAugment
 from longtail.data.augment.autoaugment import OPERATIONS, SUB_POLICIES
 
 
-def _affine(image, matrix, resample=Image.Resampling.NEAREST):
+def _affine(image: Any, matrix: Any, resample: Any = Image.Resampling.NEAREST) -> Any:
     return image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=GRAY)
 
 
-def _cubic(image, matrix):
+def _cubic(image: Any, matrix: Any) -> Any:
     return _affine(image, matrix, Image.Resampling.BICUBIC)
 
 
@@ -56,7 +57,7 @@ RANGES = {
 }
 
 
-def test_sub_policies_published_table():
+def test_sub_policies_published_table() -> None:
     published = TorchvisionAutoAugment()._get_policies(AutoAugmentPolicy.CIFAR10)
     ours = [tuple((name, tenths / 10, index) for name, tenths, index in pair) for pair in SUB_POLICIES]
     theirs = [tuple((name, tenths, index or 0) for name, tenths, index in pair) for pair in published]
@@ -64,13 +65,13 @@ def test_sub_policies_published_table():
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_magnitudes_equal_port(name):
+def test_magnitudes_equal_port(name: Any) -> None:
     ours = [OPERATIONS[name].magnitude(index) for index in range(10)]
     assert ours == pytest.approx(RANGES[name].tolist(), abs=1e-13)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_equal_pillow(images, name):
+def test_operations_equal_pillow(images: Any, name: Any) -> None:
     operation = OPERATIONS[name]
     for index, sign in product(range(10), (-1, 1) if operation.signed else (1,)):
         level = torch.full((len(images),), operation.magnitude(index) * sign, dtype=torch.float64)
@@ -79,7 +80,7 @@ def test_operations_equal_pillow(images, name):
         assert_equal(operation.apply(images, level), expected)
 
 
-def test_autoaugment_equals_pillow(images):
+def test_autoaugment_equals_pillow(images: Any) -> None:
     policy, names = AutoAugment(), list(OPERATIONS)
     many = images.repeat(40, 1, 1, 1)
     codes, magnitudes = policy.draw(len(many), torch.Generator().manual_seed(3))
@@ -92,7 +93,7 @@ def test_autoaugment_equals_pillow(images):
     assert_equal(policy(many, torch.Generator().manual_seed(3)), torch.stack(expected))
 
 
-def test_draw_frequencies(generator):
+def test_draw_frequencies(generator: Any) -> None:
     count = 50_000
     codes, magnitudes = AutoAugment().draw(count, generator)
     for slot in range(2):
@@ -107,7 +108,7 @@ def test_draw_frequencies(generator):
     assert torch.allclose(rotated, torch.tensor(2 * 30 / 9, dtype=torch.float64))
 
 
-def test_draw_sub_policies_uniform(generator):
+def test_draw_sub_policies_uniform(generator: Any) -> None:
     # Sub-policies 1 (rotate, 0.7) and 5 (posterize, 0.3) are identified by operations that no other sub-policy has.
     codes, magnitudes = AutoAugment().draw(50_000, generator)
     rotated = codes[:, 0] == list(OPERATIONS).index("Rotate")

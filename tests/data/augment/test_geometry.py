@@ -1,5 +1,7 @@
 """Tests of geometric operations: bit-identical to Pillow."""
 
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image, ImageOps
@@ -13,12 +15,12 @@ def repeated(images: torch.Tensor, value: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("angle", [index * 30 / 9 for index in range(10)] + [-10.0, -29.9, 17.3, 44.1])
-def test_rotate(images, angle):
+def test_rotate(images: Any, angle: Any) -> None:
     ours = geometry.rotate(images, repeated(images, angle))
     assert_equal(ours, map_pillow(images, lambda image: rotate_with_gray(image, angle)))
 
 
-def test_rotate_fill(images):
+def test_rotate_fill(images: Any) -> None:
     ours = geometry.rotate(images, repeated(images, -21.7), fill=0)
     assert_equal(ours, map_pillow(images, lambda image: image.rotate(-21.7)))
 
@@ -26,7 +28,7 @@ def test_rotate_fill(images):
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("index", range(10))
 @pytest.mark.parametrize("dim", [-1, -2])
-def test_shear(images, index, sign, dim):
+def test_shear(images: Any, index: Any, sign: Any, dim: Any) -> None:
     slope = index * 0.3 / 9 * sign
     matrix = (1, slope, 0, 0, 1, 0) if dim == -1 else (1, 0, 0, slope, 1, 0)
     expected = map_pillow(
@@ -41,7 +43,7 @@ def test_shear(images, index, sign, dim):
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("index", range(10))
 @pytest.mark.parametrize("dim", [-1, -2])
-def test_translate(images, index, sign, dim):
+def test_translate(images: Any, index: Any, sign: Any, dim: Any) -> None:
     shift = index * (150 / 331 / 9) * images.shape[dim] * sign
     matrix = (1, 0, shift, 0, 1, 0) if dim == -1 else (1, 0, 0, 0, 1, shift)
     expected = map_pillow(
@@ -51,7 +53,7 @@ def test_translate(images, index, sign, dim):
 
 
 @pytest.mark.parametrize("shift", [-60.0, -0.5, 0.5, 60.0])
-def test_translate_fractional_and_large(images, shift):
+def test_translate_fractional_and_large(images: Any, shift: Any) -> None:
     expected = map_pillow(
         images,
         lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0), fillcolor=GRAY),
@@ -59,7 +61,7 @@ def test_translate_fractional_and_large(images, shift):
     assert_equal(geometry.translate(images, repeated(images, shift), dim=-1), expected)
 
 
-def test_window_equals_pillow_crop(images):
+def test_window_equals_pillow_crop(images: Any) -> None:
     height, width = images.shape[2:]
     tops = torch.arange(len(images)) % 9 - 4
     lefts = torch.arange(len(images)) * 5 % 9 - 4
@@ -69,7 +71,7 @@ def test_window_equals_pillow_crop(images):
         assert_equal(window[None], map_pillow(image[None], lambda image, box=box: image.crop(box)))
 
 
-def test_flip(images):
+def test_flip(images: Any) -> None:
     chosen = torch.arange(len(images)) % 3 == 0
     sideways = geometry.flip(images, chosen)
     assert_equal(sideways[chosen], map_pillow(images[chosen], ImageOps.mirror))
@@ -77,7 +79,7 @@ def test_flip(images):
     assert_equal(geometry.flip(images, chosen, dim=-2)[chosen], map_pillow(images[chosen], ImageOps.flip))
 
 
-def test_cutout_clipped_at_border(images):
+def test_cutout_clipped_at_border(images: Any) -> None:
     height, width = images.shape[2:]
     whites = torch.full_like(images, 255)
     rows = torch.arange(len(images)) * 5 % height
@@ -89,7 +91,7 @@ def test_cutout_clipped_at_border(images):
         assert_equal(hole, expected)
 
 
-def test_empty_batch_and_unmodified_input(images):
+def test_empty_batch_and_unmodified_input(images: Any) -> None:
     before, none = images.clone(), images[:0]
     zero = torch.zeros(0, dtype=torch.int64)
     for result in (

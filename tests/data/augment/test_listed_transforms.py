@@ -1,5 +1,7 @@
 """Tests of the transforms in the released configs against torchvision on PIL images."""
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision.transforms as T
@@ -12,7 +14,7 @@ from longtail.data.augment.simclr import random_boxes
 from longtail.errors import UserError
 
 
-def config(train=(), test=(), size=(32, 32)) -> CfgNode:
+def config(train: Any = (), test: Any = (), size: Any = (32, 32)) -> CfgNode:
     detail = {
         "RANDOM_CROP": {"PADDING": 4},
         "RANDOM_RESIZED_CROP": {"SCALE": (0.08, 1.0), "RATIO": (0.75, 1.333333333)},
@@ -22,7 +24,7 @@ def config(train=(), test=(), size=(32, 32)) -> CfgNode:
 
 
 @pytest.fixture
-def picture(generator) -> torch.Tensor:
+def picture(generator: Any) -> torch.Tensor:
     coarse = torch.rand(1, 3, 12, 16, generator=generator) * 255
     smooth = torch.nn.functional.interpolate(coarse, size=(90, 131), mode="bicubic")
     return smooth.clamp(0, 255).to(torch.uint8)
@@ -46,7 +48,7 @@ RELEASED = [
 
 @pytest.mark.parametrize("name", RELEASED)
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_build_transforms_released_names(name, count, generator):
+def test_build_transforms_released_names(name: Any, count: Any, generator: Any) -> None:
     images = torch.randint(0, 256, (count, 3, 40, 50), dtype=torch.uint8)
     before = images.clone()
     result = build_transforms([name], config())(images, generator)
@@ -58,7 +60,7 @@ def test_build_transforms_released_names(name, count, generator):
     assert set(RELEASED) == set(TRANSFORMS)
 
 
-def test_evaluation_transforms_close_to_torchvision(picture, generator):
+def test_evaluation_transforms_close_to_torchvision(picture: Any, generator: Any) -> None:
     cfg = config(test=("shorter_resize_for_crop", "center_crop"), size=(56, 56))
     for image in (picture, picture.transpose(2, 3)):
         ours = evaluation_transforms(cfg)(image, generator)
@@ -67,12 +69,12 @@ def test_evaluation_transforms_close_to_torchvision(picture, generator):
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 48), (91, 132), (120, 33), (95, 140)])
-def test_center_crop_equals_torchvision(picture, size, generator):
+def test_center_crop_equals_torchvision(picture: Any, size: Any, generator: Any) -> None:
     ours = build_transforms(["center_crop"], config(size=size))(picture, generator)
     assert_equal(ours, map_pillow(picture, T.CenterCrop(size)))
 
 
-def test_random_resized_crop_close_to_torchvision(picture):
+def test_random_resized_crop_close_to_torchvision(picture: Any) -> None:
     cfg = config(train=["random_resized_crop"], size=(48, 48))
     ours = build_policy("transforms", cfg)(picture, torch.Generator().manual_seed(6))
     boxes = random_boxes(
@@ -82,22 +84,22 @@ def test_random_resized_crop_close_to_torchvision(picture):
     assert (ours[0].int() - from_pillow(theirs).int()).abs().max() <= 1
 
 
-def test_random_rotation_equals_pillow(images):
+def test_random_rotation_equals_pillow(images: Any) -> None:
     ours = build_transforms(["random_rotation30"], config())(images, torch.Generator().manual_seed(2))
     angles = uniform((len(images),), generator=torch.Generator().manual_seed(2), low=-30, high=30).tolist()
     theirs = [from_pillow(to_pillow(image).rotate(angle)) for image, angle in zip(images, angles, strict=True)]
     assert_equal(ours, torch.stack(theirs))
 
 
-def test_normalize_transform_is_identity(images, generator):
+def test_normalize_transform_is_identity(images: Any, generator: Any) -> None:
     assert_equal(build_transforms(["normalize"], config())(images, generator), images)
 
 
-def test_build_transforms_unknown_name():
+def test_build_transforms_unknown_name() -> None:
     with pytest.raises(UserError, match="did you mean random_crop"):
         build_policy("transforms", config(train=("random_crp",)))
 
 
-def test_shorter_resize_requires_square_input_size():
+def test_shorter_resize_requires_square_input_size() -> None:
     with pytest.raises(UserError, match="square"):
         evaluation_transforms(config(test=("shorter_resize_for_crop",), size=(32, 48)))

@@ -1,5 +1,7 @@
 """Tests of the interface of all policies, and of the statistics of crop, flip and Cutout."""
 
+from typing import Any
+
 import pytest
 import torch
 from pillow_reference import assert_equal
@@ -45,13 +47,13 @@ def noise(count: int, size: int = 32) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(9))
 
 
-def test_policy_names():
+def test_policy_names() -> None:
     assert set(NAMES) <= set(POLICIES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [0, 1, 2, 65])
-def test_policy_shape_dtype_and_unmodified_input(cfg, name, count, generator):
+def test_policy_shape_dtype_and_unmodified_input(cfg: Any, name: Any, count: Any, generator: Any) -> None:
     images = noise(count)
     before = images.clone()
     result = build_policy(name, cfg)(images, generator)
@@ -61,7 +63,7 @@ def test_policy_shape_dtype_and_unmodified_input(cfg, name, count, generator):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_policy_depends_only_on_generator(cfg, name):
+def test_policy_depends_only_on_generator(cfg: Any, name: Any) -> None:
     images, policy = noise(40), build_policy(name, cfg)
     torch.manual_seed(1)
     first = policy(images, torch.Generator().manual_seed(7))
@@ -74,7 +76,7 @@ def test_policy_depends_only_on_generator(cfg, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_policy_generator_state_independent_of_content(cfg, name):
+def test_policy_generator_state_independent_of_content(cfg: Any, name: Any) -> None:
     policy = build_policy(name, cfg)
     ends = []
     for images in (noise(20), torch.zeros(20, 3, 32, 32, dtype=torch.uint8)):
@@ -85,30 +87,30 @@ def test_policy_generator_state_independent_of_content(cfg, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_policy_invalid_input(cfg, name, generator):
+def test_policy_invalid_input(cfg: Any, name: Any, generator: Any) -> None:
     policy = build_policy(name, cfg)
     with pytest.raises(TypeError, match="uint8"):
         policy(torch.rand(2, 3, 32, 32), generator)
     with pytest.raises(TypeError, match="tensor"):
-        policy([1, 2], generator)
+        policy([1, 2], generator)  # type: ignore[arg-type]
     for shape in ((3, 32, 32), (2, 1, 32, 32), (2, 32, 32, 3)):
         with pytest.raises(ValueError, match=r"\(N, 3, H, W\)"):
             policy(torch.zeros(shape, dtype=torch.uint8), generator)
 
 
-def test_policy_non_contiguous_input(cfg):
+def test_policy_non_contiguous_input(cfg: Any) -> None:
     images = noise(30).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     for name in NAMES:
         results = [build_policy(name, cfg)(x, torch.Generator().manual_seed(1)) for x in (images, images.contiguous())]
         assert torch.equal(*results)
 
 
-def test_build_policy_unknown_name(cfg):
+def test_build_policy_unknown_name(cfg: Any) -> None:
     with pytest.raises(UserError, match="did you mean autoaugment"):
         build_policy("autoaugmnt", cfg)
 
 
-def test_random_crop_offsets_uniform(generator):
+def test_random_crop_offsets_uniform(generator: Any) -> None:
     # One white pixel in the middle shows the position of each crop.
     images = torch.zeros(16_200, 3, 32, 32, dtype=torch.uint8)
     images[:, :, 16, 16] = 255
@@ -120,20 +122,20 @@ def test_random_crop_offsets_uniform(generator):
     assert chi_square < 145  # 80 degrees of freedom: exceeded with probability 1e-5
 
 
-def test_random_crop_pads_with_black(generator):
+def test_random_crop_pads_with_black(generator: Any) -> None:
     white = torch.full((500, 3, 32, 32), 255, dtype=torch.uint8)
     result = RandomCrop(4)(white, generator)
     assert set(result.unique().tolist()) == {0, 255}
     assert (result == 255).flatten(1).sum(1).min() == 3 * 28 * 28
 
 
-def test_random_flip_rate(generator):
+def test_random_flip_rate(generator: Any) -> None:
     images = noise(10_000, 4)
     flipped = (RandomFlip()(images, generator) == images.flip(-1)).flatten(1).all(1).float().mean().item()
     assert flipped == pytest.approx(0.5, abs=0.025)
 
 
-def test_cutout_areas(generator):
+def test_cutout_areas(generator: Any) -> None:
     white = torch.full((20_000, 3, 32, 32), 255, dtype=torch.uint8)
     black = (Cutout(16)(white, generator) == 0).float()
     assert torch.equal(black[:, 0], black[:, 1])
@@ -147,6 +149,6 @@ def test_cutout_areas(generator):
     assert whole == pytest.approx((17 / 32) ** 2, abs=0.018)
 
 
-def test_random_crop_too_large(generator):
+def test_random_crop_too_large(generator: Any) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         RandomCrop(1, (40, 40))(noise(2), generator)

@@ -3,11 +3,12 @@
 import math
 import pickle
 import random
+from typing import Any
 
 import pytest
 import torch
 import torchvision.transforms.functional as TF
-from PIL import Image
+from PIL import Image, ImageFilter
 from pillow_reference import assert_equal, from_pillow, map_pillow, to_pillow
 from timm.data import auto_augment as timm_augment
 from yacs.config import CfgNode
@@ -22,7 +23,7 @@ KINDS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 GEOMETRIC = SIGNED
 
 
-def by_timm(image, name, level, kind, monkeypatch):
+def by_timm(image: Any, name: Any, level: Any, kind: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Apply an operation of timm with a given magnitude, sign and resampling."""
     operation = timm_augment.AugmentOp(name, prob=1.0, magnitude=abs(level) * 10, hparams={"img_mean": FILL})
     monkeypatch.setattr(random, "random", lambda: 0.9 if level < 0 else 0.1)
@@ -30,7 +31,7 @@ def by_timm(image, name, level, kind, monkeypatch):
     return operation(image)
 
 
-def test_operations_equal_timm_list():
+def test_operations_equal_timm_list() -> None:
     assert NAMES == timm_augment._RAND_TRANSFORMS
     policy = timm_augment.rand_augment_transform("rand-n2-m10-mstd0.5", {"img_mean": FILL})
     assert policy.num_layers == 2
@@ -42,7 +43,7 @@ def test_operations_equal_timm_list():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_operations_equal_timm(images, name, monkeypatch):
+def test_operations_equal_timm(images: Any, name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for level in (0.3 if name == "Posterize" else 0.0, 0.3, 0.8437, 0.95, 1.0):  # 0 bits are not allowed in Pillow
         for sign in (-1, 1) if name in SIGNED else (1,):
             for kind in (0, 1) if name in GEOMETRIC else (0,):
@@ -55,7 +56,7 @@ def test_operations_equal_timm(images, name, monkeypatch):
                 assert_equal(ours, theirs)
 
 
-def test_randaugment_equals_timm(images, monkeypatch):
+def test_randaugment_equals_timm(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     many, step = images.repeat(20, 1, 1, 1), RandAugment()
     draws = step.draw(len(many), torch.Generator().manual_seed(3))
     expected = []
@@ -68,12 +69,12 @@ def test_randaugment_equals_timm(images, monkeypatch):
     assert_equal(step(many, torch.Generator().manual_seed(3)), torch.stack(expected))
 
 
-def test_draw_statistics(generator):
+def test_draw_statistics(generator: Any) -> None:
     count = 60_000
     codes, levels, resampling = RandAugment().draw(count, generator)
     assert codes.shape == levels.shape == resampling.shape == (count, 2)
 
-    def near(observed, rate, number=count):
+    def near(observed: Any, rate: Any, number: Any = count) -> Any:
         return abs(observed.double().mean().item() - rate) < 5 * math.sqrt(rate * (1 - rate) / number)
 
     for slot in range(2):
@@ -91,7 +92,7 @@ def test_draw_statistics(generator):
     assert (1 - plain[plain < 1]).mean().item() == pytest.approx(0.05 * math.sqrt(2 / math.pi), rel=0.03)
 
 
-def test_fill_is_imagenet_mean():
+def test_fill_is_imagenet_mean() -> None:
     white = Image.new("RGB", (20, 20), (255, 255, 255))
     moved = OPERATIONS["TranslateXRel"](white, 1.0, KINDS[0])
     assert moved.getpixel((19, 10)) == FILL == tuple(round(255 * mean) for mean in (0.485, 0.456, 0.406))
@@ -101,14 +102,14 @@ def test_fill_is_imagenet_mean():
 
 
 @pytest.fixture
-def cfg():
+def cfg() -> Any:
     return CfgNode({"INPUT_SIZE": (24, 40)})
 
 
 @pytest.mark.parametrize("name", ["randaugment", "simclr_imagenet"])
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("size", [(64, 90), (20, 16), (24, 40)])
-def test_policies_resize_to_input_size(cfg, name, count, size, generator):
+def test_policies_resize_to_input_size(cfg: Any, name: Any, count: Any, size: Any, generator: Any) -> None:
     images = torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8, generator=generator)
     result = build_policy(name, cfg)(images, torch.Generator().manual_seed(1))
     assert result.shape == (count, 3, 24, 40)
@@ -118,7 +119,7 @@ def test_policies_resize_to_input_size(cfg, name, count, size, generator):
 
 
 @pytest.mark.parametrize("name", ["randaugment", "simclr_imagenet"])
-def test_policies_pickle(cfg, name, generator):
+def test_policies_pickle(cfg: Any, name: Any, generator: Any) -> None:
     image = torch.randint(0, 256, (1, 3, 30, 30), dtype=torch.uint8, generator=generator)
     policy = build_policy(name, cfg)
     copy = pickle.loads(pickle.dumps(policy))
@@ -126,7 +127,7 @@ def test_policies_pickle(cfg, name, generator):
 
 
 @pytest.mark.parametrize("name", ["randaugment", "simclr_imagenet"])
-def test_policies_equal_released_chain(cfg, name, monkeypatch):
+def test_policies_equal_released_chain(cfg: Any, name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare with the original operations, one image at a time and with the same random numbers."""
     image = torch.randint(0, 256, (1, 3, 50, 61), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for seed in range(40):
@@ -156,15 +157,15 @@ def test_policies_equal_released_chain(cfg, name, monkeypatch):
                 uniform((1,), generator=generator, low=0.1, high=2.0).item(),
             )
             if draw < 0.5:
-                picture = picture.filter(timm_augment.ImageFilter.GaussianBlur(radius))
+                picture = picture.filter(ImageFilter.GaussianBlur(radius))
             picture = flipped(picture, generator)
         assert_equal(result[0], from_pillow(picture))
 
 
-def flipped(picture, generator):
+def flipped(picture: Any, generator: Any) -> Any:
     return TF.hflip(picture) if uniform((1,), generator=generator).item() < 0.5 else picture
 
 
-def jitters(generator):
+def jitters(generator: Any) -> Any:
     """Draw whether jitter is applied, with probability 1."""
     return uniform((1,), generator=generator).item() < 1.0

@@ -1,5 +1,7 @@
 """Tests of resizing, blur and hue against Pillow and torchvision."""
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision.transforms.functional as TF
@@ -10,7 +12,7 @@ from longtail.data.augment.hue import _to_hsv, _to_rgb, shift_hue
 from longtail.data.augment.resample import enlarge_boxes, gaussian_blur, resize
 
 
-def test_enlarge_boxes_equals_pillow(images, generator):
+def test_enlarge_boxes_equals_pillow(images: Any, generator: Any) -> None:
     height, width = images.shape[2:]
     many = images.repeat(10, 1, 1, 1)
     tall = torch.randint(1, height + 1, (len(many),), generator=generator)
@@ -27,12 +29,12 @@ def test_enlarge_boxes_equals_pillow(images, generator):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 50), (30, 90)])
-def test_resize_within_one_gray_level_of_pillow(images, size):
+def test_resize_within_one_gray_level_of_pillow(images: Any, size: Any) -> None:
     expected = map_pillow(images, lambda image: image.resize(size[::-1], Image.Resampling.BILINEAR))
     assert (resize(images, size).int() - expected.int()).abs().max() <= 1
 
 
-def test_gaussian_blur_equals_pillow(images):
+def test_gaussian_blur_equals_pillow(images: Any) -> None:
     many = images.repeat(12, 1, 1, 1)
     radii = torch.linspace(0.0, 3.5, len(many), dtype=torch.float64)
     expected = [
@@ -42,7 +44,7 @@ def test_gaussian_blur_equals_pillow(images):
     assert_equal(gaussian_blur(many, radii), torch.stack(expected))
 
 
-def test_shift_hue_equals_torchvision(images):
+def test_shift_hue_equals_torchvision(images: Any) -> None:
     many = images.repeat(4, 1, 1, 1)
     shifts = torch.linspace(-0.5, 0.5, len(many), dtype=torch.float64)
     expected = [
@@ -51,7 +53,7 @@ def test_shift_hue_equals_torchvision(images):
     assert_equal(shift_hue(many, shifts), torch.stack(expected))
 
 
-def test_hsv_equals_pillow_on_color_grid():
+def test_hsv_equals_pillow_on_color_grid() -> None:
     axis = torch.tensor([*range(0, 256, 5), 1, 2, 254])
     colors = torch.cartesian_prod(axis, axis, axis).T.reshape(1, 3, len(axis), -1).to(torch.uint8)
     hsv = torch.stack(_to_hsv(colors), 1).to(torch.uint8)
@@ -61,7 +63,7 @@ def test_hsv_equals_pillow_on_color_grid():
     assert_equal(_to_rgb(*colors.int().unbind(1)), back[None])
 
 
-def test_resample_empty_batch():
+def test_resample_empty_batch() -> None:
     none = torch.zeros(0, 3, 8, 9, dtype=torch.uint8)
     assert enlarge_boxes(none, torch.zeros(0, 4, dtype=torch.int64)).shape == none.shape
     assert gaussian_blur(none, torch.zeros(0)).shape == none.shape

@@ -1,6 +1,7 @@
 """Tests of the SimCLR steps: boxes by torchvision's rule, jitter in the drawn order, probabilities."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from longtail.data.augment.batch import uniform
 from longtail.data.augment.simclr import random_boxes
 
 
-def test_random_boxes_within_bounds(generator):
+def test_random_boxes_within_bounds(generator: Any) -> None:
     top, left, tall, wide = random_boxes(
         20_000, (32, 40), scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), generator=generator
     ).unbind(1)
@@ -28,7 +29,7 @@ def test_random_boxes_within_bounds(generator):
     assert (((wide - 0.5) / (tall + 0.5)) <= 4 / 3).all()
 
 
-def test_random_boxes_distribution_equals_torchvision(generator):
+def test_random_boxes_distribution_equals_torchvision(generator: Any) -> None:
     ours = random_boxes(20_000, (32, 32), scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), generator=generator).double()
     torch.manual_seed(0)
     blank = torch.zeros(3, 32, 32)
@@ -39,7 +40,7 @@ def test_random_boxes_distribution_equals_torchvision(generator):
     assert (ours.std(0) / theirs.std(0)).sub(1).abs().max() < 0.06
 
 
-def test_random_boxes_one_equals_many():
+def test_random_boxes_one_equals_many() -> None:
     height, width = size = (30, 50)
     for seed in range(300):
         box = random_boxes(
@@ -56,7 +57,7 @@ def test_random_boxes_one_equals_many():
 
 
 @pytest.mark.parametrize(("size", "expected"), [((10, 100), (0, 43, 10, 13)), ((100, 10), (43, 0, 13, 10))])
-def test_random_boxes_fallback(generator, size, expected):
+def test_random_boxes_fallback(generator: Any, size: Any, expected: Any) -> None:
     # The whole area of such a long image never fits the ratio.
     for count in (1, 5):
         boxes = random_boxes(count, size, scale=(1.0, 1.0), ratio=(3 / 4, 4 / 3), generator=generator)
@@ -64,7 +65,7 @@ def test_random_boxes_fallback(generator, size, expected):
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["many", "alone"])
-def test_color_jitter_equals_torchvision(images, alone):
+def test_color_jitter_equals_torchvision(images: Any, alone: Any) -> None:
     """Single images, as from files, take a shorter code path."""
     for seed, many in enumerate(images.split(1) if alone else [images.repeat(10, 1, 1, 1)]):
         count = len(many)
@@ -91,7 +92,7 @@ def test_color_jitter_equals_torchvision(images, alone):
         assert_equal(ours, torch.stack(expected))
 
 
-def test_step_probabilities(generator):
+def test_step_probabilities(generator: Any) -> None:
     noise = torch.randint(0, 256, (4_000, 3, 4, 4), generator=generator, dtype=torch.uint8)
     for step, p in (
         (RandomGrayscale(0.2), 0.2),

@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,10 +19,10 @@ from longtail.errors import UserError
 
 
 @pytest.fixture
-def listed(tmp_path):
+def listed(tmp_path: Path) -> Any:
     """Return a function that writes images of one color and their annotation file."""
 
-    def write(colors, labels, size=(8, 8), num_classes=3, name="made"):
+    def write(colors: Any, labels: Any, size: Any = (8, 8), num_classes: Any = 3, name: Any = "made") -> Any:
         folder = tmp_path / name
         folder.mkdir()
         entries = []
@@ -35,19 +37,20 @@ def listed(tmp_path):
 
 
 @pytest.fixture
-def originals():
+def originals() -> Any:
     return ImageSet.from_tensor("set", torch.zeros(4, 3, 8, 8, dtype=torch.uint8), labels=[0, 0, 1, 2], num_classes=3)
 
 
-def test_append_generated_in_memory(originals, listed):
+def test_append_generated_in_memory(originals: Any, listed: Any) -> None:
     images = append_generated(originals, listed([10, 20], [2, 1]))
     assert (len(images), images.num_original, images.num_generated) == (6, 4, 2)
     assert images.labels.tolist() == [0, 0, 1, 2, 2, 1]
     assert images.class_counts() == [2, 1, 1]
-    assert images.load()[:, 0, 0, 0].tolist() == [0, 0, 0, 0, 10, 20]
+    pixels: Any = images.load()
+    assert pixels[:, 0, 0, 0].tolist() == [0, 0, 0, 0, 10, 20]
 
 
-def test_append_generated_files(listed, tmp_path):
+def test_append_generated_files(listed: Any, tmp_path: Path) -> None:
     Image.new("RGB", (70, 70), (5, 0, 0)).save(tmp_path / "own.png")
     own = ImageSet.from_files("set", [str(tmp_path / "own.png")] * 2, labels=[0, 1], num_classes=2)
     images = append_generated(own, listed([10], [1], (9, 12), 2))
@@ -60,21 +63,26 @@ def test_append_generated_files(listed, tmp_path):
         append_generated(own, str(tmp_path / "made.json")).load()
 
 
-def test_append_generated_fingerprint(originals, listed, tmp_path):
+def test_append_generated_fingerprint(originals: Any, listed: Any, tmp_path: Path) -> None:
     first = append_generated(originals, listed([10, 20], [2, 1], name="one"))
     other = append_generated(originals, listed([10, 21], [2, 1], name="other"))
     prints = {originals.fingerprint(), first.fingerprint(), other.fingerprint()}
-    files = ImageSet.from_files("set", ["a.png", "b.png", "c.png", "d.png"], labels=[0, 0, 1, 2], num_classes=3)
+    names = [str(tmp_path / f"{name}.png") for name in "abcd"]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(name)
+    files = ImageSet.from_files("set", names, labels=[0, 0, 1, 2], num_classes=3)
     prints |= {files.fingerprint(), append_generated(files, str(tmp_path / "one.json")).fingerprint()}
-    names = ["a.png", "b.png", "c.png", "d.png", "10.png", "20.png"]
+    made = append_generated(files, str(tmp_path / "one.json")).paths
     prints.add(
-        ImageSet.from_files("set", names, labels=[0, 0, 1, 2, 2, 1], num_classes=3).fingerprint()
+        ImageSet.from_files("set", made, labels=[0, 0, 1, 2, 2, 1], num_classes=3).fingerprint()
     )  # the same files, all original
     assert len(prints) == 6
 
 
 @pytest.mark.parametrize("base", ["working directory", "folder of the list", "absolute"])
-def test_append_generated_released_list(originals, listed, tmp_path, monkeypatch, base):
+def test_append_generated_released_list(
+    originals: Any, listed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: Any
+) -> None:
     entries = json.loads(Path(listed([10, 20], [2, 1])).read_text())["annotations"]
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -92,10 +100,11 @@ def test_append_generated_released_list(originals, listed, tmp_path, monkeypatch
     path.write_text(json.dumps(released))
     images = append_generated(originals, str(path))
     assert images.labels.tolist()[-2:] == [2, 1]
-    assert images.load()[-2:, 0, 0, 0].tolist() == [10, 20]
+    pixels: Any = images.load()
+    assert pixels[-2:, 0, 0, 0].tolist() == [10, 20]
 
 
-def test_append_generated_invalid_list(originals, listed, tmp_path):
+def test_append_generated_invalid_list(originals: Any, listed: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.json does not exist; DATASET\.GENERATE_CAM_BASED_DATASET True"):
         append_generated(originals, str(tmp_path / "nowhere.json"))
     with pytest.raises(UserError, match=r"has 4 classes, the training images have 3"):
@@ -109,12 +118,12 @@ def test_append_generated_invalid_list(originals, listed, tmp_path):
             append_generated(originals, str(path))
 
 
-def used(path, *overrides):
+def used(path: Any, *overrides: Any) -> Any:
     return ["DATASET.USE_CAM_BASED_DATASET", True, "DATASET.CAM_DATA_JSON_SAVE_PATH", path, *overrides]
 
 
 @pytest.mark.parametrize("dataset", ["annotations", "digits_lt"])
-def test_build_splits_with_generated_images(listed, image_folder, dataset):
+def test_build_splits_with_generated_images(listed: Any, image_folder: Callable[..., str], dataset: Any) -> None:
     size, classes = ((32, 32), 10) if dataset == "digits_lt" else ((8, 8), 3)
     keys = ["DATASET.DATASET", dataset]
     if dataset == "annotations":
@@ -131,7 +140,8 @@ def test_build_splits_with_generated_images(listed, image_folder, dataset):
     assert build_splits(cfg, generated=False).train.num_generated == 0
 
     assert splits.train.labels[-2:].tolist() == [2, 1]
-    assert splits.train.load()[-2:, 0, 0, 0].tolist() == [10, 20]
+    pixels: Any = splits.train.load()
+    assert pixels[-2:, 0, 0, 0].tolist() == [10, 20]
 
 
 @pytest.mark.parametrize(
@@ -149,10 +159,10 @@ def test_build_splits_with_generated_images(listed, image_folder, dataset):
         ),
     ],
 )
-def test_check_generated_contradicting_keys(overrides, message):
+def test_check_generated_contradicting_keys(overrides: Any, message: Any) -> None:
     with pytest.raises(UserError, match=message):
         check_generated(load_config(None, overrides))
 
 
-def test_check_generated_ncl_sampler():
+def test_check_generated_ncl_sampler() -> None:
     check_generated(load_config(None, used("x.json", "TRAIN.SAMPLER.MULTI_NETWORK_TYPE", ["weighted_balance"])))

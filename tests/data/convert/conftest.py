@@ -1,13 +1,15 @@
 """Fixtures of the converter tests."""
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.helpers.scripts import load_script
 
 ROOT = Path(__file__).parents[3]
 SPLITS = ROOT.parent / "shared" / "data" / "splits"
@@ -49,15 +51,12 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 def call(tool: str, arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """Run tools/<tool>.py; return exit code, standard output and standard error."""
-    spec = importlib.util.spec_from_file_location(f"tools_{tool}", ROOT / "tools" / f"{tool}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    code = module.main([str(argument) for argument in arguments])
+    code = load_script(f"tools/{tool}.py").main([str(argument) for argument in arguments])
     return code, *capsys.readouterr()
 
 
 @pytest.fixture
-def content() -> Callable[[Path], dict]:
+def content() -> Callable[[Path], dict[str, Any]]:
     """Return a function that reads an annotation file as plain JSON."""
     return lambda path: json.loads(Path(path).read_text())
 

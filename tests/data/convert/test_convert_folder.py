@@ -1,5 +1,8 @@
 """Tests of the converter of class folders."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from longtail.config import load_config
@@ -7,11 +10,11 @@ from longtail.data import build_splits
 from longtail.data.annotations import read_annotations
 
 
-def arguments(root, tmp_path, *options):
+def arguments(root: Any, tmp_path: Path, *options: Any) -> Any:
     return "--input_path", root, "--output_path", tmp_path / "out", *options
 
 
-def test_convert_folder_classes(run, content, class_folders, tmp_path):
+def test_convert_folder_classes(run: Any, content: Any, class_folders: Any, tmp_path: Path) -> None:
     root = class_folders("photos", {"owl": 2, "Ant": 1, "bee": 3})
     (root / "bee" / "deeper").mkdir()
     (root / "bee" / "000.png").rename(root / "bee" / "deeper" / "X.PNG")
@@ -33,7 +36,7 @@ def test_convert_folder_classes(run, content, class_folders, tmp_path):
     assert not (tmp_path / "out/valid.json").exists()
 
 
-def test_convert_folder_valid_per_class(run, class_folders, tmp_path):
+def test_convert_folder_valid_per_class(run: Any, class_folders: Any, tmp_path: Path) -> None:
     root = class_folders("photos", {"a": 9, "b": 12})
     run("convert_from_folder", *arguments(root, tmp_path, "--valid_per_class", 4))
     train, valid = (read_annotations(tmp_path / "out" / f"{split}.json") for split in ("train", "valid"))
@@ -45,17 +48,18 @@ def test_convert_folder_valid_per_class(run, class_folders, tmp_path):
     assert set(read_annotations(tmp_path / "out/valid.json").paths) != set(valid.paths)
 
 
-def test_convert_folder_valid_path(run, class_folders, tmp_path):
+def test_convert_folder_valid_path(run: Any, class_folders: Any, tmp_path: Path) -> None:
     train, valid = class_folders("train", {"a": 5, "b": 2}), class_folders("val", {"a": 1, "b": 1})
     run("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))
     keys = [f"DATASET.{key}_JSON" for key in ("TRAIN", "VALID")]
     files = [str(tmp_path / "out" / f"{split}.json") for split in ("train", "valid")]
     read = build_splits(load_config(None, ["DATASET.DATASET", "annotations", keys[0], files[0], keys[1], files[1]]))
     assert read.train.class_counts() == [5, 2]
-    assert read.valid.load().shape == (2, 3, 4, 4)
+    pixels: Any = read.valid.load()
+    assert pixels.shape == (2, 3, 4, 4)
 
 
-def test_convert_folder_imbalance_factor(run, class_folders, tmp_path):
+def test_convert_folder_imbalance_factor(run: Any, class_folders: Any, tmp_path: Path) -> None:
     root = class_folders("photos", {"a": 10, "b": 8, "c": 30, "d": 3})
     output = run("convert_from_folder", *arguments(root, tmp_path, "--imbalance_factor", 4))
     labels = read_annotations(tmp_path / "out/train.json").labels
@@ -82,13 +86,15 @@ def test_convert_folder_imbalance_factor(run, class_folders, tmp_path):
         (["--valid_path", "nowhere"], "folder nowhere does not exist"),
     ],
 )
-def test_convert_folder_invalid_numbers(refused, class_folders, tmp_path, options, message):
+def test_convert_folder_invalid_numbers(
+    refused: Any, class_folders: Any, tmp_path: Path, options: Any, message: Any
+) -> None:
     root = class_folders("photos", {"a": 9, "b": 6, "c": 5})
     assert message in refused("convert_from_folder", *arguments(root, tmp_path, *options))
     assert not (tmp_path / "out").exists()
 
 
-def test_convert_folder_without_classes(refused, class_folders, tmp_path):
+def test_convert_folder_without_classes(refused: Any, class_folders: Any, tmp_path: Path) -> None:
     root = class_folders("photos", {"a": 1, "b": 0, "c": 0})
     error = refused("convert_from_folder", *arguments(root, tmp_path))
     assert f"folder {root}: 2 classes without images:\n  {root}/b holds no images (.bmp, " in error
@@ -97,13 +103,13 @@ def test_convert_folder_without_classes(refused, class_folders, tmp_path):
     assert refused("convert_from_folder", *arguments("nowhere", tmp_path)) == "folder nowhere does not exist"
 
 
-def test_convert_folder_different_classes(refused, class_folders, tmp_path):
+def test_convert_folder_different_classes(refused: Any, class_folders: Any, tmp_path: Path) -> None:
     train, valid = class_folders("train", {"a": 5, "b": 2}), class_folders("val", {"a": 1, "c": 1})
     error = refused("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))
     assert error == f"{valid} has other classes than the training images: b, c in one of them only"
 
 
-def test_convert_folder_force(run, refused, class_folders, tmp_path):
+def test_convert_folder_force(run: Any, refused: Any, class_folders: Any, tmp_path: Path) -> None:
     root = class_folders("photos", {"a": 3, "b": 3})
     run("convert_from_folder", *arguments(root, tmp_path))
     error = refused("convert_from_folder", *arguments(root, tmp_path, "--valid_per_class", 1))

@@ -1,6 +1,8 @@
 """Tests of the converter of iNaturalist's COCO-style files."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from longtail.data.convert.summary import describe
 
 
 @pytest.fixture
-def coco():
+def coco() -> Any:
     """Return three images of two classes, with images and annotations in different orders."""
     return {
         "images": [
@@ -29,10 +31,10 @@ def coco():
 
 
 @pytest.fixture
-def arguments(tmp_path):
+def arguments(tmp_path: Path) -> Any:
     """Return the arguments for a file with this content."""
 
-    def arguments(content, *options):
+    def arguments(content: Any, *options: Any) -> Any:
         source = tmp_path / "train2018.json"
         source.write_text(content if isinstance(content, str) else json.dumps(content))
         output = tmp_path / "out" / "train.json"
@@ -50,7 +52,7 @@ def arguments(tmp_path):
     return arguments
 
 
-def test_convert_inat(run, content, coco, arguments, tmp_path):
+def test_convert_inat(run: Any, content: Any, coco: Any, arguments: Any, tmp_path: Path) -> None:
     output = run("convert_from_iNat", *arguments(coco))
     assert content(tmp_path / "out/train.json") == {
         "version": 1,
@@ -69,7 +71,9 @@ def test_convert_inat(run, content, coco, arguments, tmp_path):
     assert "WARNING" not in output  # no published iNaturalist has two classes
 
 
-def test_convert_inat_without_sizes_and_names(run, content, coco, arguments, tmp_path):
+def test_convert_inat_without_sizes_and_names(
+    run: Any, content: Any, coco: Any, arguments: Any, tmp_path: Path
+) -> None:
     del coco["images"][1]["width"], coco["categories"][0]["name"]
     run("convert_from_iNat", *arguments(coco))
     written = content(tmp_path / "out/train.json")
@@ -105,14 +109,16 @@ def test_convert_inat_without_sizes_and_names(run, content, coco, arguments, tmp
         ),
     ],
 )
-def test_convert_inat_invalid_file(refused, coco, arguments, tmp_path, change, message):
+def test_convert_inat_invalid_file(
+    refused: Any, coco: Any, arguments: Any, tmp_path: Path, change: Any, message: Any
+) -> None:
     change(coco)
     error = refused("convert_from_iNat", *arguments(coco))
     assert error.startswith(f"{tmp_path}/train2018.json") and message in error and "\n" not in error
     assert not (tmp_path / "out").exists()
 
 
-def test_convert_inat_several_faults(refused, coco, arguments, tmp_path):
+def test_convert_inat_several_faults(refused: Any, coco: Any, arguments: Any, tmp_path: Path) -> None:
     coco["images"][1]["id"] = 7
     assert refused("convert_from_iNat", *arguments(coco)).splitlines() == [
         f"{tmp_path}/train2018.json: 3 errors:",
@@ -129,11 +135,11 @@ def test_convert_inat_several_faults(refused, coco, arguments, tmp_path):
         ("[]", "must hold an object with images"),
     ],
 )
-def test_convert_inat_invalid_json(refused, arguments, text, message):
+def test_convert_inat_invalid_json(refused: Any, arguments: Any, text: Any, message: Any) -> None:
     assert message in refused("convert_from_iNat", *arguments(text))
 
 
-def test_convert_inat_missing_files(refused, coco, arguments, tmp_path):
+def test_convert_inat_missing_files(refused: Any, coco: Any, arguments: Any, tmp_path: Path) -> None:
     error = refused("convert_from_iNat", *arguments(coco)[:-1])
     assert "3 of 3 images do not exist" in error
     given = arguments(coco)
@@ -142,7 +148,9 @@ def test_convert_inat_missing_files(refused, coco, arguments, tmp_path):
 
 
 @pytest.mark.parametrize("existing", ["file", "folder"])
-def test_convert_inat_existing_output(run, refused, coco, arguments, tmp_path, existing):
+def test_convert_inat_existing_output(
+    run: Any, refused: Any, coco: Any, arguments: Any, tmp_path: Path, existing: Any
+) -> None:
     output = tmp_path / "out" / "train.json"
     output.parent.mkdir()
     if existing == "folder":
@@ -159,7 +167,7 @@ def test_convert_inat_existing_output(run, refused, coco, arguments, tmp_path, e
 # ------------------------------------------------------------------ the published numbers
 
 
-def test_convert_inat_published_validation_list(run, splits, tmp_path):
+def test_convert_inat_published_validation_list(run: Any, splits: Any, tmp_path: Path) -> None:
     source, output = splits / "iNaturalist18_val.txt", tmp_path / "valid.json"
     arguments = ("--image_path", "/data", "--output_json_file", output, "--no-check")
     log = run("convert_from_iNat", "--input_json_file", source, *arguments)
@@ -168,7 +176,7 @@ def test_convert_inat_published_validation_list(run, splits, tmp_path):
     assert read_annotations(output).paths[0].startswith("/data/train_val2018/Plantae/7291/")
 
 
-def test_compare_inat_2018_train(splits):
+def test_compare_inat_2018_train(splits: Any) -> None:
     shots = np.load(splits / "iNaturalist18_num_shots.npz")["num_per_class"].astype(int).tolist()
     assert describe(shots).startswith(
         "437,513 images, 8,142 classes, 1,000 to 2 images per class, imbalance factor 500, 845 many / "

@@ -1,6 +1,8 @@
 """Tests of the converter of split lists."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from longtail.data.convert.lists import read_list
 
 
 @pytest.fixture
-def lists(tmp_path):
+def lists(tmp_path: Path) -> Any:
     """Write all split lists for two images that exist; return the folder of the lists."""
     images = tmp_path / "images" / "with space"
     images.mkdir(parents=True)
@@ -24,12 +26,12 @@ def lists(tmp_path):
     return folder
 
 
-def arguments(lists, tmp_path, *options):
+def arguments(lists: Any, tmp_path: Path, *options: Any) -> Any:
     return "--input_path", lists, "--image_path", tmp_path / "images", "--output_path", tmp_path / "out", *options
 
 
 @pytest.mark.parametrize(("tool", "classes"), [("ImageNet", 1000), ("Places", 365)])
-def test_convert_lists(run, content, lists, tmp_path, tool, classes):
+def test_convert_lists(run: Any, content: Any, lists: Any, tmp_path: Path, tool: Any, classes: Any) -> None:
     output = run(f"convert_from_{tool}", *arguments(lists, tmp_path))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["test.json", "train.json", "valid.json"]
     assert content(tmp_path / "out" / "valid.json") == {
@@ -45,26 +47,26 @@ def test_convert_lists(run, content, lists, tmp_path, tool, classes):
     assert f"WARNING: {classes - 2} of {classes} classes have no images: 1, 2, " in output
 
 
-def test_convert_lists_relative_paths(run, lists, tmp_path):
+def test_convert_lists_relative_paths(run: Any, lists: Any, tmp_path: Path) -> None:
     run("convert_from_ImageNet", "--input_path", lists, "--image_path", tmp_path / "images", "--output_path", tmp_path)
     listed = json.loads((tmp_path / "train.json").read_text())["annotations"]
     assert [entry["fpath"] for entry in listed] == ["images/with space/a 1.JPEG", "images/with space/b.JPEG"]
     assert read_annotations(tmp_path / "train.json").paths[1] == str(tmp_path / "images/with space/b.JPEG")
 
 
-def test_convert_lists_missing_list(run, lists, tmp_path):
+def test_convert_lists_missing_list(run: Any, lists: Any, tmp_path: Path) -> None:
     (lists / "ImageNet_LT_train.txt").unlink()
     output = run("convert_from_ImageNet", *arguments(lists, tmp_path))
     assert f"{lists}/ImageNet_LT_train.txt does not exist: no train.json" in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["test.json", "valid.json"]
 
 
-def test_convert_lists_no_lists(refused, tmp_path):
+def test_convert_lists_no_lists(refused: Any, tmp_path: Path) -> None:
     error = refused("convert_from_Places", *arguments(tmp_path, tmp_path))
     assert error == f"{tmp_path} holds none of Places_LT_train.txt, Places_LT_val.txt, Places_LT_test.txt"
 
 
-def test_convert_lists_force(run, refused, lists, tmp_path):
+def test_convert_lists_force(run: Any, refused: Any, lists: Any, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/valid.json").write_text("mine")
     error = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
@@ -74,7 +76,7 @@ def test_convert_lists_force(run, refused, lists, tmp_path):
     assert read_annotations(tmp_path / "out/valid.json").labels == [0, 364]
 
 
-def test_convert_lists_missing_images(run, refused, lists, tmp_path):
+def test_convert_lists_missing_images(run: Any, refused: Any, lists: Any, tmp_path: Path) -> None:
     lines = [f"with space/{number}.JPEG 1" for number in range(2500)]
     (lists / "ImageNet_LT_val.txt").write_text("\n".join([*lines, "with space/b.JPEG 0"]))
     error = refused("convert_from_ImageNet", *arguments(lists, tmp_path)).splitlines()
@@ -86,14 +88,14 @@ def test_convert_lists_missing_images(run, refused, lists, tmp_path):
     run("convert_from_ImageNet", *arguments(lists, tmp_path, "--no-check"))
 
 
-def test_convert_lists_one_missing_image(refused, lists, tmp_path):
+def test_convert_lists_one_missing_image(refused: Any, lists: Any, tmp_path: Path) -> None:
     (lists / "ImageNet_LT_val.txt").write_text("gone.JPEG 0\nwith space/b.JPEG 0")
     error = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
     assert error == f"{lists}/ImageNet_LT_val.txt: image {tmp_path}/images/gone.JPEG does not exist"
 
 
 @pytest.mark.parametrize("line", ["a.JPEG", "a.JPEG -1", "a.JPEG 1000", "a.JPEG x", "a.JPEG 1.0", "a.JPEG,3"])
-def test_read_list_invalid_line(refused, lists, tmp_path, line):
+def test_read_list_invalid_line(refused: Any, lists: Any, tmp_path: Path, line: Any) -> None:
     (lists / "ImageNet_LT_test.txt").write_text(f"a.JPEG 0\n{line}\n")
     error = refused("convert_from_ImageNet", *arguments(lists, tmp_path, "--no-check"))
     expected = f"line 2 is {line!r}; expected: path label, label 0 to 999"
@@ -104,18 +106,18 @@ def test_read_list_invalid_line(refused, lists, tmp_path, line):
 @pytest.mark.parametrize(
     ("data", "message"), [(b"\n", "lists no images"), (b"\xff\xfe", "cannot be read: 'utf-8' codec")]
 )
-def test_read_list_invalid_file(refused, lists, tmp_path, data, message):
+def test_read_list_invalid_file(refused: Any, lists: Any, tmp_path: Path, data: Any, message: Any) -> None:
     (lists / "ImageNet_LT_test.txt").write_bytes(data)
     assert message in refused("convert_from_ImageNet", *arguments(lists, tmp_path, "--no-check"))
 
 
-def test_read_list_byte_order_mark(tmp_path):
+def test_read_list_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.JPEG 3\r\nb.JPEG 0\r\n")
     split = read_list(tmp_path / "list.txt", "root", num_classes=4)
     assert (split.paths, split.labels) == (["root/a.JPEG", "root/b.JPEG"], [3, 0])
 
 
-def test_convert_lists_unwritable_output(refused, lists, tmp_path):
+def test_convert_lists_unwritable_output(refused: Any, lists: Any, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     error = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
     assert error.startswith(f"{tmp_path}/out/train.json cannot be written: ")
@@ -124,7 +126,7 @@ def test_convert_lists_unwritable_output(refused, lists, tmp_path):
 # ------------------------------------------------------------------ the published files
 
 
-def test_convert_lists_imagenet_lt_published_numbers(run, splits, tmp_path):
+def test_convert_lists_imagenet_lt_published_numbers(run: Any, splits: Any, tmp_path: Path) -> None:
     folder = tmp_path / "lists"
     folder.mkdir()
     for split in ("val", "test"):
@@ -145,7 +147,7 @@ def test_convert_lists_imagenet_lt_published_numbers(run, splits, tmp_path):
     assert len(read.labels) == 50_000
 
 
-def test_convert_lists_places_lt_published_numbers(run, splits, content, tmp_path):
+def test_convert_lists_places_lt_published_numbers(run: Any, splits: Any, content: Any, tmp_path: Path) -> None:
     listed = content(splits / "Places_LT_val.json")["annotations"]
     root = "/media/ssd2/lijun/data/places365_standard/"
     lines = [f"{entry['fpath'].removeprefix(root)} {entry['category_id']}\n" for entry in listed]
@@ -156,7 +158,7 @@ def test_convert_lists_places_lt_published_numbers(run, splits, content, tmp_pat
     assert read_annotations(tmp_path / "out/valid.json").labels == [entry["category_id"] for entry in listed]
 
 
-def test_convert_lists_shortened_list(run, splits, tmp_path):
+def test_convert_lists_shortened_list(run: Any, splits: Any, tmp_path: Path) -> None:
     lines = (splits / "ImageNet_LT_val.txt").read_text().splitlines()
     (tmp_path / "ImageNet_LT_val.txt").write_text("\n".join(lines[:-3]))
     output = run("convert_from_ImageNet", *arguments(tmp_path, tmp_path, "--no-check"))

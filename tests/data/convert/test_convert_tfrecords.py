@@ -1,23 +1,24 @@
 """Tests of the converter of TFRecords, which are written with TensorFlow."""
 
-import importlib.util
 import json
 import os
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from longtail.cli import train
 from longtail.data.annotations import read_annotations
 
 ROOT = Path(__file__).parents[3]
 CIFAR = ROOT.parent / "shared" / "data" / "cifar10_jpeg.zip"
 
 
-def test_convert_tfrecords_without_tensorflow(refused, tmp_path, monkeypatch):
+def test_convert_tfrecords_without_tensorflow(refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cifar-10-data-im-0.01").mkdir()
     for name in ("train", "eval"):
         (tmp_path / "cifar-10-data-im-0.01" / f"{name}.tfrecords").touch()
@@ -27,7 +28,7 @@ def test_convert_tfrecords_without_tensorflow(refused, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_convert_tfrecords_missing_folders(refused, tmp_path):
+def test_convert_tfrecords_missing_folders(refused: Any, tmp_path: Path) -> None:
     arguments = ("--output_path", tmp_path / "out")
     assert refused("convert_from_tfrecords", "--input_path", tmp_path / "no", *arguments).endswith("does not exist")
     error = refused("convert_from_tfrecords", "--input_path", tmp_path, *arguments)
@@ -38,7 +39,7 @@ def test_convert_tfrecords_missing_folders(refused, tmp_path):
 
 
 @pytest.fixture
-def tensorflow(monkeypatch):
+def tensorflow(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the TensorFlow module."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -46,7 +47,7 @@ def tensorflow(monkeypatch):
 
 
 @pytest.fixture
-def record(tensorflow):
+def record(tensorflow: Any) -> Any:
     """Return a function that serializes one record as Cui et al. do."""
     train = tensorflow.train
 
@@ -61,7 +62,7 @@ def record(tensorflow):
 
 
 @pytest.fixture
-def images():
+def images() -> Any:
     """Return forty images (3, 32, 32) and labels, of CIFAR-10 if available; the same for both splits."""
     if CIFAR.exists():
         from zipfile import ZipFile
@@ -78,7 +79,7 @@ def images():
 
 
 @pytest.fixture
-def written(tensorflow, record, images, tmp_path):
+def written(tensorflow: Any, record: Any, images: Any, tmp_path: Path) -> Any:
     """Write both splits of cifar-10-data-im-0.1; return the folder above."""
     folder = tmp_path / "in" / "cifar-10-data-im-0.1"
     folder.mkdir(parents=True)
@@ -89,11 +90,11 @@ def written(tensorflow, record, images, tmp_path):
     return folder.parent
 
 
-def arguments(written, tmp_path, *options):
+def arguments(written: Any, tmp_path: Path, *options: Any) -> Any:
     return "--input_path", written, "--output_path", tmp_path / "out", *options
 
 
-def test_convert_tfrecords(run, content, images, written, tmp_path):
+def test_convert_tfrecords(run: Any, content: Any, images: Any, written: Any, tmp_path: Path) -> None:
     output = run("convert_from_tfrecords", *arguments(written, tmp_path))
     folder = tmp_path / "out" / "cifar10_imbalance10"
     for split in ("train", "valid"):
@@ -109,7 +110,7 @@ def test_convert_tfrecords(run, content, images, written, tmp_path):
     assert "WARNING: not the published numbers. CIFAR-10-LT 10 train: 40 images instead of 20,431" in output
 
 
-def test_convert_tfrecords_jpeg(run, images, written, tmp_path):
+def test_convert_tfrecords_jpeg(run: Any, images: Any, written: Any, tmp_path: Path) -> None:
     run("convert_from_tfrecords", *arguments(written, tmp_path, "--jpeg"))
     path = tmp_path / "out/cifar10_imbalance10/images/3/valid_13.jpg"
     with Image.open(path) as image:
@@ -119,28 +120,25 @@ def test_convert_tfrecords_jpeg(run, images, written, tmp_path):
 
 
 @pytest.mark.skipif(not CIFAR.exists(), reason=f"{CIFAR} is not there")
-def test_convert_tfrecords_then_train(run, written, tmp_path):
+def test_convert_tfrecords_then_train(run: Any, written: Any, tmp_path: Path) -> None:
     run("convert_from_tfrecords", *arguments(written, tmp_path))
     prefix = tmp_path / "out/cifar10_imbalance10/cifar10_imbalance10"
-    spec = importlib.util.spec_from_file_location("main_train", ROOT / "main" / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    command = ["--cfg", str(ROOT / "configs/cifar10_lt/im10/ce.yaml"), "--gpus", "cpu", "TRAIN.BATCH_SIZE", "20"]
+    command = ["cifar10_im10_json,ce", "--gpus", "cpu", "TRAIN.BATCH_SIZE", "20"]
     command += ["DATASET.TRAIN_JSON", f"{prefix}_train.json", "DATASET.VALID_JSON", f"{prefix}_valid.json"]
     command += ["TRAIN.MAX_EPOCH", "1", "VALID_STEP", "1", "OUTPUT_DIR", str(tmp_path / "runs")]
-    assert module.main(command) == 0
+    assert train.main(command) == 0
     results = json.loads(next(tmp_path.rglob("results.json")).read_text())
     assert results["epochs"] == 1 and results["classes"] == 10
 
 
-def test_convert_tfrecords_force(run, refused, written, tmp_path):
+def test_convert_tfrecords_force(run: Any, refused: Any, written: Any, tmp_path: Path) -> None:
     run("convert_from_tfrecords", *arguments(written, tmp_path))
     error = refused("convert_from_tfrecords", *arguments(written, tmp_path))
     assert error == f"{tmp_path}/out/cifar10_imbalance10/cifar10_imbalance10_train.json exists; --force replaces it"
     run("convert_from_tfrecords", *arguments(written, tmp_path, "--force"))
 
 
-def begin(data: bytes, number: int) -> int:
+def begin(data: bytes | bytearray, number: int) -> int:
     """Return the first byte of a record."""
     start = 0
     for _ in range(number):
@@ -149,7 +147,7 @@ def begin(data: bytes, number: int) -> int:
 
 
 @pytest.mark.parametrize("part", ["length", "checksum of length", "payload", "checksum of payload"])
-def test_read_records_changed_byte(refused, written, tmp_path, part):
+def test_read_records_changed_byte(refused: Any, written: Any, tmp_path: Path, part: Any) -> None:
     path = written / "cifar-10-data-im-0.1/eval.tfrecords"
     data = bytearray(path.read_bytes())
     start, end = begin(data, 17), begin(data, 18)
@@ -163,7 +161,7 @@ def test_read_records_changed_byte(refused, written, tmp_path, part):
 
 
 @pytest.mark.parametrize("kept", [3, 10, 12, 400, -1])
-def test_read_records_truncated_file(refused, written, tmp_path, kept):
+def test_read_records_truncated_file(refused: Any, written: Any, tmp_path: Path, kept: Any) -> None:
     path = written / "cifar-10-data-im-0.1/train.tfrecords"
     data = path.read_bytes()
     start = begin(data, 39)
@@ -181,7 +179,9 @@ def test_read_records_truncated_file(refused, written, tmp_path, kept):
         (b"x" * 3072, -1, "feature `label` is [-1]; it must be one number from 0 to 9"),
     ],
 )
-def test_read_records_invalid_feature(refused, tensorflow, record, written, tmp_path, image, label, message):
+def test_read_records_invalid_feature(
+    refused: Any, tensorflow: Any, record: Any, written: Any, tmp_path: Path, image: Any, label: Any, message: Any
+) -> None:
     path = written / "cifar-10-data-im-0.1/train.tfrecords"
     with tensorflow.io.TFRecordWriter(str(path)) as writer:
         writer.write(record(b"x" * 3072, 1))
@@ -190,7 +190,7 @@ def test_read_records_invalid_feature(refused, tensorflow, record, written, tmp_
     assert error.startswith(f"{path} record 1 (from byte ") and error.endswith(message)
 
 
-def test_read_records_other_content(refused, tensorflow, written, tmp_path):
+def test_read_records_other_content(refused: Any, tensorflow: Any, written: Any, tmp_path: Path) -> None:
     path = written / "cifar-10-data-im-0.1/train.tfrecords"
     with tensorflow.io.TFRecordWriter(str(path)) as writer:
         writer.write(b"\xff\xff\xff")
@@ -205,6 +205,6 @@ def test_read_records_other_content(refused, tensorflow, written, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_convert_tfrecords_unwritable_output(refused, written, tmp_path):
+def test_convert_tfrecords_unwritable_output(refused: Any, written: Any, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir(mode=0o500)
     assert "cannot be written" in refused("convert_from_tfrecords", *arguments(written, tmp_path))

@@ -1,11 +1,13 @@
 """Tests that the documented commands parse."""
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.helpers.scripts import load_script
 
 ROOT = Path(__file__).parents[3]
 TOOLS = sorted(
@@ -16,23 +18,21 @@ COMMAND = re.compile(r"^ *python (tools/(?:convert_|make_|replace_)\w+\.py .*(?:
 COMMANDS = sorted({match[1].replace("\\\n", " ") for text in TEXTS for match in COMMAND.finditer(text.read_text())})
 
 
-def main(tool: Path, monkeypatch: pytest.MonkeyPatch):
+def main(tool: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the entry point of a tool that only parses its arguments."""
-    spec = importlib.util.spec_from_file_location("tool", tool)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(str(tool.relative_to(ROOT)))
     monkeypatch.setattr(module, "run_program", lambda program: 0)
     return module.main
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_documented_commands_parse(monkeypatch, command):
+def test_documented_commands_parse(monkeypatch: pytest.MonkeyPatch, command: Any) -> None:
     tool, *arguments = shlex.split(command)
     assert main(ROOT / tool, monkeypatch)(arguments) == 0
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.name)
-def test_help_shows_a_command(monkeypatch, capsys, tool):
+def test_help_shows_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tool: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         main(tool, monkeypatch)(["--help"])
     assert ended.value.code == 0
@@ -50,5 +50,5 @@ def test_help_shows_a_command(monkeypatch, capsys, tool):
         ("replace_path", "--json_file a --find_root b --replaces_to c"),
     ],
 )
-def test_released_arguments_parse(monkeypatch, tool, arguments):
+def test_released_arguments_parse(monkeypatch: pytest.MonkeyPatch, tool: Any, arguments: Any) -> None:
     assert main(ROOT / "tools" / f"{tool}.py", monkeypatch)(arguments.split()) == 0

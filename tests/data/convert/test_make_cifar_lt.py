@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,12 @@ from longtail.data.convert import cifar as cifar_module
 from longtail.data.long_tail import class_counts, select_indices
 
 
-def arguments(tmp_path, *options):
+def arguments(tmp_path: Path, *options: Any) -> Any:
     paths = ("--input_path", tmp_path, "--output_path", tmp_path / "out")
     return "--dataset", "cifar10", "--imbalance_factor", 10, *paths, "--no-download", *options
 
 
-def test_make_cifar_lt_equals_archive_source(run, cifar, tmp_path):
+def test_make_cifar_lt_equals_archive_source(run: Any, cifar: Any, tmp_path: Path) -> None:
     cifar("CIFAR10", 20)
     output = run("make_cifar_lt", *arguments(tmp_path))
     made = build_splits(
@@ -38,13 +39,14 @@ def test_make_cifar_lt_equals_archive_source(run, cifar, tmp_path):
         )
     )
     for ours, theirs in zip(made[:2], archive[:2], strict=True):
-        assert torch.equal(ours.load(), theirs.load())
+        pixels: Any = (ours.load(), theirs.load())
+        assert torch.equal(*pixels)
         assert torch.equal(ours.labels, theirs.labels)
     assert "78 images, 10 classes, 20 to 2 images per class, imbalance factor 10, " in output
     assert "WARNING: not the published numbers. CIFAR-10-LT 10 train: 78 images instead of 20,431" in output
 
 
-def test_make_cifar_lt_factors_share_files(run, refused, cifar, tmp_path):
+def test_make_cifar_lt_factors_share_files(run: Any, refused: Any, cifar: Any, tmp_path: Path) -> None:
     cifar("CIFAR10", 20)
     run("make_cifar_lt", *arguments(tmp_path))
     run("make_cifar_lt", *arguments(tmp_path, "--imbalance_factor", 5, "--kind", "step", "--seed", 3))
@@ -54,7 +56,7 @@ def test_make_cifar_lt_factors_share_files(run, refused, cifar, tmp_path):
     assert error == f"{tmp_path}/out/cifar10_im10_train.json exists; --force replaces it"
 
 
-def test_make_cifar_lt_other_validation_file(run, refused, cifar, tmp_path):
+def test_make_cifar_lt_other_validation_file(run: Any, refused: Any, cifar: Any, tmp_path: Path) -> None:
     cifar("CIFAR10", 20)
     other = tmp_path / "out/cifar10_valid.json"
     other.parent.mkdir()
@@ -65,7 +67,7 @@ def test_make_cifar_lt_other_validation_file(run, refused, cifar, tmp_path):
     assert len(read_annotations(other).labels) == 20
 
 
-def test_make_cifar_lt_completes_interrupted_run(run, cifar, tmp_path):
+def test_make_cifar_lt_completes_interrupted_run(run: Any, cifar: Any, tmp_path: Path) -> None:
     cifar("CIFAR10", 20)
     run("make_cifar_lt", *arguments(tmp_path))
     file = tmp_path / "out/cifar10_im10_train.json"
@@ -79,7 +81,7 @@ def test_make_cifar_lt_completes_interrupted_run(run, cifar, tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_make_cifar_lt_force(run, cifar, tmp_path):
+def test_make_cifar_lt_force(run: Any, cifar: Any, tmp_path: Path) -> None:
     cifar("CIFAR10", 20)
     run("make_cifar_lt", *arguments(tmp_path))
     image = Path(read_annotations(tmp_path / "out/cifar10_valid.json").paths[0])
@@ -89,7 +91,7 @@ def test_make_cifar_lt_force(run, cifar, tmp_path):
     assert image.read_bytes() == pixels
 
 
-def test_make_cifar_lt_user_errors(refused, cifar, tmp_path):
+def test_make_cifar_lt_user_errors(refused: Any, cifar: Any, tmp_path: Path) -> None:
     error = refused("make_cifar_lt", *arguments(tmp_path))
     assert error.startswith(f"the archive of cifar10 is missing or incomplete under {tmp_path} and was not downloaded")
     error = refused("make_cifar_lt", *arguments(tmp_path, "--imbalance_factor", 0.5))
@@ -104,11 +106,13 @@ def test_make_cifar_lt_user_errors(refused, cifar, tmp_path):
     [("cifar10", 10, 100, 12_406), ("cifar10", 10, 50, 13_996), ("cifar10", 10, 10, 20_431),
      ("cifar100", 100, 100, 10_847), ("cifar100", 100, 50, 12_608), ("cifar100", 100, 10, 19_573)],
 )  # fmt: skip
-def test_make_cifar_lt_published_numbers(run, tmp_path, monkeypatch, dataset, classes, factor, images):
+def test_make_cifar_lt_published_numbers(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: Any, classes: Any, factor: Any, images: Any
+) -> None:
     """Use labels with the counts of the official archives; images are not written."""
     random = np.random.default_rng(0)
 
-    def archive(name, root, *, train, download):
+    def archive(name: Any, root: Any, *, train: Any, download: Any) -> Any:
         labels = random.permutation(np.repeat(np.arange(classes), (50_000 if train else 10_000) // classes))
         data = np.zeros((len(labels), 32, 32, 0), np.uint8)
         return SimpleNamespace(data=data, targets=labels.tolist(), classes=[str(label) for label in range(classes)])

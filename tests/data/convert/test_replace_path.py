@@ -1,6 +1,8 @@
 """Tests of tools/replace_path.py."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,7 @@ from longtail.data.annotations import read_annotations
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Any:
     """Write an annotation file with three images below one root and one below another."""
     paths = ["/old/data/a/1.jpg", "/old/data/2.jpg", "/old/data/old/data/3.jpg", "/old/database/4.jpg"]
     entries = [{"fpath": path, "category_id": 0, "taken_by": "me"} for path in paths]
@@ -18,7 +20,7 @@ def file(tmp_path):
 
 
 @pytest.mark.parametrize("root", ["/old/data", "/old/data/"])
-def test_replace_path(run, content, file, root):
+def test_replace_path(run: Any, content: Any, file: Any, root: Any) -> None:
     output = run("replace_path", "--json_file", file, "--find_root", root, "--replaces_to", "/new", "--no-check")
     changed = content(file)
     assert [entry["fpath"] for entry in changed["annotations"]] == [
@@ -32,7 +34,7 @@ def test_replace_path(run, content, file, root):
     assert "WARNING: 1 paths did not match, the first is /old/database/4.jpg" in output
 
 
-def test_replace_path_relative(run, content, file):
+def test_replace_path_relative(run: Any, content: Any, file: Any) -> None:
     run("replace_path", "--json_file", file, "-f", "/old/data", "-r", "", "--no-check")
     assert content(file)["annotations"][0]["fpath"] == "a/1.jpg"
 
@@ -45,13 +47,13 @@ def test_replace_path_relative(run, content, file):
         ("", "-f/--find_root is empty; it must be the folder that paths begin with"),
     ],
 )
-def test_replace_path_no_match(refused, file, root, message):
+def test_replace_path_no_match(refused: Any, file: Any, root: Any, message: Any) -> None:
     before = file.read_bytes()
     assert message in refused("replace_path", "--json_file", file, "-f", root, "-r", "/new", "--no-check")
     assert file.read_bytes() == before
 
 
-def test_replace_path_missing_images(run, refused, file, tmp_path):
+def test_replace_path_missing_images(run: Any, refused: Any, file: Any, tmp_path: Path) -> None:
     before = file.read_bytes()
     error = refused("replace_path", "--json_file", file, "-f", "/old/data", "-r", tmp_path / "new")
     assert f"{file}: 3 of 3 images do not exist (--no-check skips this check):" in error
@@ -63,13 +65,13 @@ def test_replace_path_missing_images(run, refused, file, tmp_path):
     assert read_annotations(file).paths[0] == f"{tmp_path}/new/a/1.jpg"
 
 
-def test_replace_path_invalid_file(refused, file):
+def test_replace_path_invalid_file(refused: Any, file: Any) -> None:
     file.write_text('{"annotations": [{}], "num_classes": 1}')
     error = refused("replace_path", "--json_file", file, "-f", "/old", "-r", "/new")
     assert error == f"annotation file {file}: annotation 0 has fpath None; it must be the path of an image"
 
 
-def test_replace_path_released_places_command(run, refused, splits, tmp_path):
+def test_replace_path_released_places_command(run: Any, refused: Any, splits: Any, tmp_path: Path) -> None:
     path = tmp_path / "Places_LT_val.json"
     path.write_bytes((splits / "Places_LT_val.json").read_bytes())
     released = "/media/ssd1/lijun/data/places365_standard"

@@ -1,7 +1,9 @@
 """Tests of images that cannot be read: raising, or skipping without changing anything else."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +22,7 @@ SMALL, LARGE = ((8, 8),), ((65, 65),)
 
 
 @pytest.fixture
-def build(image_folder, tmp_path):
+def build(image_folder: Callable[..., str], tmp_path: Path) -> Any:
     """Return a function that builds loaders of twelve images, some of them damaged."""
     settings = [
         *("DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", str(tmp_path / "train.json")),
@@ -28,7 +30,13 @@ def build(image_folder, tmp_path):
         *("TEST.BATCH_SIZE", 2, "TRAIN.NUM_WORKERS", 0, "TEST.NUM_WORKERS", 0, "DATASET.ON_BAD_IMAGE", "skip"),
     ]
 
-    def build(*overrides, sizes=SMALL, bad=(), damage=lambda path: path.write_bytes(b""), shard: Shard = SINGLE):
+    def build(
+        *overrides: Any,
+        sizes: Any = SMALL,
+        bad: Any = (),
+        damage: Any = lambda path: path.write_bytes(b""),
+        shard: Shard = SINGLE,
+    ) -> Any:
         if not (tmp_path / "train.json").exists():
             image_folder("train", LABELS, 3, sizes)
             image_folder("valid", [0, 1, 2], 3, sizes)
@@ -43,11 +51,11 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
-def names(loaders):
+def names(loaders: Any) -> Any:
     return [Path(file).name for file in loaders.bad_images.summary().get("bad_images", {"files": []})["files"]]
 
 
-def test_replacements_order():
+def test_replacements_order() -> None:
     labels = torch.tensor([0, 1, 0, 1, 0])
     assert list(replacements(labels, 0)) == [2, 4]
     assert list(replacements(labels, 4)) == [0, 2]
@@ -56,7 +64,7 @@ def test_replacements_order():
 
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
 @pytest.mark.parametrize("damage", [truncate, Path.unlink, lambda path: path.write_bytes(b"")])
-def test_skip_replaces_only_bad_images(build, sizes, damage, tmp_path):
+def test_skip_replaces_only_bad_images(build: Any, sizes: Any, damage: Any, tmp_path: Path) -> None:
     whole = build("DATASET.VIEWS", ["none"], sizes=sizes)
     before = list(whole.train.epoch(1))
     loaders = build("DATASET.VIEWS", ["none"], sizes=sizes, bad=[6, 9], damage=damage)
@@ -71,7 +79,7 @@ def test_skip_replaces_only_bad_images(build, sizes, damage, tmp_path):
     assert names(loaders) == ["6.png", "9.png"]
 
 
-def test_skip_memory_equals_files(build, tmp_path):
+def test_skip_memory_equals_files(build: Any, tmp_path: Path) -> None:
     memory = build("DATASET.VIEWS", ["none"], bad=[10, 0, 11]).train
     paths = [str(tmp_path / "train" / f"{number}.png") for number in range(len(LABELS))]
     settings = LoaderSettings(sampler=memory.sampler, labels=memory.labels, batch_size=4, seed=42, drop_last=True)
@@ -81,7 +89,7 @@ def test_skip_memory_equals_files(build, tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
-def test_bad_images_counted_once(build, workers, sizes, caplog):
+def test_bad_images_counted_once(build: Any, workers: Any, sizes: Any, caplog: pytest.LogCaptureFixture) -> None:
     loaders = build("TRAIN.NUM_WORKERS", workers, sizes=sizes, bad=[1, 4], damage=truncate)
     with caplog.at_level(logging.WARNING, "longtail"):
         batches = [list(loaders.train.epoch(epoch)) for epoch in (1, 2)]
@@ -95,14 +103,14 @@ def test_bad_images_counted_once(build, workers, sizes, caplog):
     assert [len(epoch) for epoch in batches] == [3, 3]
 
 
-def test_skip_epoch_from_any_step(build):
+def test_skip_epoch_from_any_step(build: Any) -> None:
     loader = build(sizes=LARGE, bad=[1, 4], damage=truncate).train
     whole = list(loader.epoch(2))
     for start in range(4):
         assert same(list(loader.epoch(2, start)), whole[start:])
 
 
-def test_bad_images_merge_of_two_shards(build):
+def test_bad_images_merge_of_two_shards(build: Any) -> None:
     loaders = [
         build("TRAIN.BATCH_SIZE", 2, sizes=LARGE, bad=[1, 4], damage=truncate, shard=Shard(r, 2)) for r in (0, 1)
     ]
@@ -114,7 +122,7 @@ def test_bad_images_merge_of_two_shards(build):
     assert names(loaders[0]) == ["1.png", "4.png"]
 
 
-def test_skip_validation_images(build, tmp_path):
+def test_skip_validation_images(build: Any, tmp_path: Path) -> None:
     build(sizes=LARGE)
     Image.new("RGB", (65, 65)).save(tmp_path / "valid" / "other.png")
     listing = tmp_path / "valid.json"
@@ -132,23 +140,23 @@ def test_skip_validation_images(build, tmp_path):
 
 
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
-def test_raise_on_first_bad_image(build, sizes):
+def test_raise_on_first_bad_image(build: Any, sizes: Any) -> None:
     with pytest.raises(UserError, match=r"^image .*train/\d\.png cannot be read: [^\n]+$"):
         list(build("DATASET.ON_BAD_IMAGE", "raise", sizes=sizes, bad=[4, 1], damage=truncate).train.epoch(1))
 
 
-def test_raise_names_first_of_several_bad_images(build):
+def test_raise_names_first_of_several_bad_images(build: Any) -> None:
     with pytest.raises(UserError, match=r"train/1\.png cannot be read"):
         build("DATASET.ON_BAD_IMAGE", "raise", bad=[4, 1, 8], damage=truncate)
 
 
-def test_skip_first_image(build):
+def test_skip_first_image(build: Any) -> None:
     assert isinstance(build(bad=[0]).train, MemoryLoader)
 
 
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
 @pytest.mark.parametrize("damage", [truncate, Path.unlink])
-def test_bad_images_add_over_limit(build, sizes, damage):
+def test_bad_images_add_over_limit(build: Any, sizes: Any, damage: Any) -> None:
     expected = r"^more image files cannot be read than DATASET.BAD_IMAGE_LIMIT \(2\) allows; the last: image [^\n]+$"
     with pytest.raises(UserError, match=expected):
         loaders = build("DATASET.BAD_IMAGE_LIMIT", 2, sizes=sizes, bad=[1, 4, 6], damage=damage)
@@ -156,19 +164,19 @@ def test_bad_images_add_over_limit(build, sizes, damage):
 
 
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
-def test_skip_class_without_readable_image(build, sizes):
+def test_skip_class_without_readable_image(build: Any, sizes: Any) -> None:
     with pytest.raises(
         UserError, match=r"images? of class 2 cannot be read and there is no replacement; image .*\.png"
     ):
         list(build(sizes=sizes, bad=[5, 11]).train.epoch(1))
 
 
-def test_skip_all_images_missing(build):
+def test_skip_all_images_missing(build: Any) -> None:
     with pytest.raises(UserError, match=r"^image .*train/11\.png does not exist$"):
         build(bad=range(12), damage=Path.unlink)
 
 
-def test_bad_images_check_merged_files():
+def test_bad_images_check_merged_files() -> None:
     bad = BadImages(2)
     bad.add([BadImage("a", "image a is bad"), BadImage("a", "image a is bad")])
     bad.merge(["a", "b"])
@@ -179,7 +187,7 @@ def test_bad_images_check_merged_files():
         bad.check()
 
 
-def test_bad_images_summary():
+def test_bad_images_summary() -> None:
     bad = BadImages(100)
     assert bad.summary() == {}
     bad.merge(f"{number:02d}" for number in range(30))
@@ -194,7 +202,7 @@ def test_bad_images_summary():
         ("DATASET.CACHE", "RAM", "DATASET.CACHE is 'RAM'; allowed: 'none', 'ram'; did you mean ram?"),
     ],
 )
-def test_invalid_read_keys(key, value, message):
+def test_invalid_read_keys(key: Any, value: Any, message: Any) -> None:
     with pytest.raises(UserError) as error:
         load_config(None, [key, value])
     assert message in str(error.value)

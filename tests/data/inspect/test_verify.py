@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from longtail.errors import UserError
 
 
 @pytest.fixture
-def digits(tmp_path):
+def digits(tmp_path: Path) -> Any:
     """Write 40 handwritten digits (8x8, JPEG) of four classes: 24 training and 16 validation images."""
     data = load_digits(n_class=4)
     files = {}
@@ -34,23 +35,23 @@ def digits(tmp_path):
     return files
 
 
-def change(file: Path, edit) -> None:
+def change(file: Path, edit: Any) -> None:
     content = json.loads(file.read_text())
     edit(content)
     file.write_text(json.dumps(content))
 
 
-def run(digits, workers=0):
+def run(digits: Any, workers: Any = 0) -> Any:
     report = verify([str(digits["train"]), str(digits["valid"])], workers=workers)
     return report, [(f.kind, Path(f.split).name, f.index, f.path, f.detail) for f in report.findings]
 
 
-def image(digits, number):
+def image(digits: Any, number: Any) -> Any:
     split = "train" if number < 24 else "valid"
     return digits["train"].parent / split / f"{number}.jpg"
 
 
-def false_jpeg_height(path):
+def false_jpeg_height(path: Any) -> None:
     """Set four times the height in the frame header of a JPEG file."""
     content = bytearray(path.read_bytes())
     offset = content.index(b"\xff\xc0") + 5
@@ -58,7 +59,7 @@ def false_jpeg_height(path):
     path.write_bytes(bytes(content))
 
 
-def false_png_width(path):
+def false_png_width(path: Any) -> None:
     """Write a PNG file with a false width in its header, which contradicts its checksum."""
     Image.new("RGB", (24, 24)).save(path, "PNG")
     content = bytearray(path.read_bytes())
@@ -66,7 +67,7 @@ def false_png_width(path):
     path.write_bytes(bytes(content))
 
 
-def test_verify_valid_data_set(digits):
+def test_verify_valid_data_set(digits: Any) -> None:
     report, findings = run(digits)
     assert findings == []
     train, valid = report.splits
@@ -75,7 +76,7 @@ def test_verify_valid_data_set(digits):
     assert as_text(report).splitlines()[-1] == "no errors in 40 images"
 
 
-PER_FILE = {
+PER_FILE: dict[str, tuple[Any, str]] = {
     "missing": (Path.unlink, "does not exist"),
     "folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
     "empty": (lambda path: path.write_bytes(b""), "has no bytes"),
@@ -89,7 +90,7 @@ PER_FILE = {
 
 @pytest.mark.parametrize("damage", PER_FILE)
 @pytest.mark.parametrize("workers", [0, 1])
-def test_verify_damaged_file(digits, damage, workers):
+def test_verify_damaged_file(digits: Any, damage: Any, workers: Any) -> None:
     act, expected = PER_FILE[damage]
     act(image(digits, 7))
     _, findings = run(digits, workers)
@@ -99,7 +100,7 @@ def test_verify_damaged_file(digits, damage, workers):
     assert expected in detail and "\n" not in detail
 
 
-def test_verify_image_over_pixel_limit(digits, monkeypatch):
+def test_verify_image_over_pixel_limit(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (60, 50)).save(image(digits, 30))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 24)
     _, findings = run(digits)
@@ -108,44 +109,44 @@ def test_verify_image_over_pixel_limit(digits, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_verify_no_permission(digits):
+def test_verify_no_permission(digits: Any) -> None:
     image(digits, 3).chmod(0)
     _, findings = run(digits)
     assert findings == [("no permission", "train.json", 3, "train/3.jpg", "cannot be opened: no permission")]
 
 
-def test_verify_duplicate(digits):
+def test_verify_duplicate(digits: Any) -> None:
     shutil.copy(image(digits, 2), image(digits, 10))  # both show the digit 2
     _, findings = run(digits)
     assert findings == [("duplicate", "train.json", 10, "train/10.jpg", "has the same bytes as 2 (train/2.jpg)")]
 
 
-def test_verify_duplicate_pixels_in_another_format(digits):
+def test_verify_duplicate_pixels_in_another_format(digits: Any) -> None:
     Image.open(image(digits, 2)).save(image(digits, 10), "PNG")
     _, findings = run(digits)
     assert [f[4] for f in findings] == ["has the same pixels as 2 (train/2.jpg)"]
 
 
-def test_verify_duplicate_of_another_class(digits):
+def test_verify_duplicate_of_another_class(digits: Any) -> None:
     shutil.copy(image(digits, 2), image(digits, 11))
     _, findings = run(digits)
     assert findings[0][4] == "has the same bytes as 2 (train/2.jpg), there of class 2 instead of 3"
 
 
-def test_verify_duplicate_path(digits):
+def test_verify_duplicate_path(digits: Any) -> None:
     change(digits["train"], lambda content: content["annotations"].append(content["annotations"][5]))
     _, findings = run(digits)
     assert findings == [("duplicate", "train.json", 24, "train/5.jpg", "is the same file as 5 (train/5.jpg)")]
 
 
-def test_verify_leak(digits):
+def test_verify_leak(digits: Any) -> None:
     shutil.copy(image(digits, 1), image(digits, 29))
     _, findings = run(digits)
     expected = f"has the same bytes as {digits['train']} 1 (train/1.jpg)"
     assert findings == [("leak", "valid.json", 5, "valid/29.jpg", expected)]
 
 
-def test_verify_leak_and_duplicate(digits):
+def test_verify_leak_and_duplicate(digits: Any) -> None:
     for number in (29, 35):
         shutil.copy(image(digits, 1), image(digits, number))
     _, findings = run(digits)
@@ -153,41 +154,41 @@ def test_verify_leak_and_duplicate(digits):
 
 
 @pytest.mark.parametrize("label", [4, -1, "1", None, 1.0, True])
-def test_verify_label_out_of_range(digits, label):
+def test_verify_label_out_of_range(digits: Any, label: Any) -> None:
     change(digits["train"], lambda content: content["annotations"][9].update(category_id=label))
     report, findings = run(digits)
     assert findings == [("label", "train.json", 9, "train/9.jpg", f"has category_id {label!r}; allowed: 0 to 3")]
     assert sum(report.splits[0].counts) == 23
 
 
-def test_verify_class_without_images(digits):
+def test_verify_class_without_images(digits: Any) -> None:
     for file in digits.values():
         change(file, lambda content: content.update(num_classes=5))
     _, findings = run(digits)
     assert [f[:3] for f in findings] == [("class", "train.json", 4), ("class", "valid.json", 4)]
 
 
-def test_verify_different_numbers_of_classes(digits):
+def test_verify_different_numbers_of_classes(digits: Any) -> None:
     change(digits["train"], lambda content: content.update(num_classes=5))
     _, findings = run(digits)
     assert ("classes", "valid.json", -1, "", f"has 4 classes, {digits['train']} has 5") in findings
 
 
-def test_verify_size_differs_from_annotation(digits):
+def test_verify_size_differs_from_annotation(digits: Any) -> None:
     change(digits["train"], lambda content: content["annotations"][9].update(im_width=32))
     _, findings = run(digits)
     assert findings == [("size", "train.json", 9, "train/9.jpg", "is 24x24, its annotation says 24x32")]
 
 
 @pytest.mark.parametrize("entry", [None, [], {}, {"fpath": ""}, {"fpath": 3, "category_id": 0}])
-def test_verify_malformed_annotation(digits, entry):
+def test_verify_malformed_annotation(digits: Any, entry: Any) -> None:
     change(digits["train"], lambda content: content["annotations"].append(entry))
     report, findings = run(digits)
     assert [f[:3] for f in findings] == [("annotation", "train.json", 24)]
     assert len(report.splits[0].entries) == 24
 
 
-def test_verify_all_faults_at_once(digits):
+def test_verify_all_faults_at_once(digits: Any) -> None:
     image(digits, 0).unlink()
     image(digits, 4).write_bytes(b"")
     false_png_width(image(digits, 8))
@@ -208,7 +209,7 @@ def test_verify_all_faults_at_once(digits):
     assert text.endswith("6 errors of 6 kinds in 40 images")
 
 
-def test_as_text_shows_ten_faults_of_a_kind(digits):
+def test_as_text_shows_ten_faults_of_a_kind(digits: Any) -> None:
     for number in range(13):
         image(digits, number).unlink()
     report, _ = run(digits)
@@ -217,7 +218,7 @@ def test_as_text_shows_ten_faults_of_a_kind(digits):
     assert len(as_json(report)["found"]["missing"]) == 13
 
 
-def test_report_sizes(digits):
+def test_report_sizes(digits: Any) -> None:
     Image.new("L", (50, 20)).save(image(digits, 5))
     change(digits["train"], lambda content: [entry.pop("im_width") for entry in content["annotations"]])
     report, findings = run(digits)
@@ -231,7 +232,7 @@ def test_report_sizes(digits):
     assert "smallest 24x24 (0, train/0.jpg), largest 20x50 (5, train/5.jpg)" in as_text(report)
 
 
-def test_verify_root(digits, tmp_path):
+def test_verify_root(digits: Any, tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     moved = digits["train"].rename(tmp_path / "lists" / "train.json")
     assert len(verify([str(moved)]).findings) == 24
@@ -249,13 +250,13 @@ def test_verify_root(digits, tmp_path):
         ('{"annotations": [], "num_classes": 2}', "lists no images"),
     ],
 )
-def test_verify_invalid_annotation_file(tmp_path, content, message):
+def test_verify_invalid_annotation_file(tmp_path: Path, content: Any, message: Any) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(UserError) as error:
         verify([str(tmp_path / "a.json")])
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_verify_missing_annotation_file(tmp_path):
+def test_verify_missing_annotation_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.json does not exist$"):
         verify([str(tmp_path / "a.json")])

@@ -1,14 +1,16 @@
 """Image files that are read from a tensor."""
 
+from typing import Any
+
 from longtail.data.images.files import ImageFiles
 
 
 class FakeFiles(ImageFiles):
     """Image files whose pixels come from a tensor."""
 
-    def __init__(self, images):
+    def __init__(self, images: Any) -> None:
         super().__init__([f"{number}.png" for number in range(len(images))])
         self.images = images
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.images[index]

@@ -1,5 +1,9 @@
 """Tests of loaders of image files: memory or disk, errors in workers, different sizes."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from longtail.config import load_config
@@ -9,10 +13,10 @@ from longtail.errors import UserError
 
 
 @pytest.fixture
-def files(image_folder):
+def files(image_folder: Callable[..., str]) -> Any:
     """Return a function that builds the loaders of image files that are too large for memory."""
 
-    def files(*overrides, sizes=((65, 65),)):
+    def files(*overrides: Any, sizes: Any = ((65, 65),)) -> Any:
         train = image_folder("train", [0, 1, 2] * 3, 3, sizes)
         cfg = load_config(
             None,
@@ -39,12 +43,12 @@ def files(image_folder):
     return files
 
 
-def test_file_loader_large_images(files):
+def test_file_loader_large_images(files: Any) -> None:
     batches = list(files("TRAIN.NUM_WORKERS", 2).train.epoch(1))
     assert [tuple(batch.images.shape) for batch in batches] == [(1, 4, 3, 65, 65)] * 2
 
 
-def test_memory_loader_small_images(files):
+def test_memory_loader_small_images(files: Any) -> None:
     loaders = files(sizes=((8, 8),))
     assert isinstance(loaders.train, MemoryLoader)
     assert isinstance(loaders.valid, MemoryLoader)
@@ -52,7 +56,7 @@ def test_memory_loader_small_images(files):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("error", ["missing", "damaged"])
-def test_file_loader_error_in_worker(files, tmp_path, workers, error):
+def test_file_loader_error_in_worker(files: Any, tmp_path: Path, workers: Any, error: Any) -> None:
     loader = files("TRAIN.NUM_WORKERS", workers).train
     for path in (tmp_path / "train").iterdir():
         if error == "missing":
@@ -65,12 +69,14 @@ def test_file_loader_error_in_worker(files, tmp_path, workers, error):
 
 
 @pytest.mark.parametrize("sizes", [((70, 66), (80, 66)), ((8, 8), (8, 9))])
-def test_file_loader_sizes_differ(files, sizes):
-    with pytest.raises(UserError, match=r"differ in size \((70x66 and 80x66|8x8 and 8x9)\); DATASET.VIEWS"):
+def test_file_loader_sizes_differ(files: Any, sizes: Any) -> None:
+    with pytest.raises(
+        UserError, match=r"differ in size \((70x66 and 80x66|8x8 and 8x9)\); these keys .*: DATASET.VIEWS"
+    ):
         list(files(sizes=sizes).train.epoch(1))
 
 
-def test_file_loader_resizes_to_one_size(files):
+def test_file_loader_resizes_to_one_size(files: Any) -> None:
     loaders = files(
         "DATASET.VIEWS", ["transforms"], "DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (16, 16),
         sizes=((70, 66), (66, 80), (20, 30)),
@@ -79,6 +85,6 @@ def test_file_loader_resizes_to_one_size(files):
     assert sum(len(batch.indices) for batch in loaders.valid.epoch(1)) == 9
 
 
-def test_build_loaders_unknown_view(files):
+def test_build_loaders_unknown_view(files: Any) -> None:
     with pytest.raises(UserError, match=r"unknown augmentation policy 'crop_flipp'; .*did you mean crop_flip"):
         files("DATASET.VIEWS", ["crop_flipp"])

@@ -22,11 +22,11 @@ assert len(RECORDED) == 3
 class Cycle:
     """Items in an order that Python's generator shuffles again whenever all have been taken."""
 
-    def __init__(self, items):
+    def __init__(self, items: Any) -> None:
         self.items = list(items)
         self.taken = len(self.items)
 
-    def take(self):
+    def take(self) -> Any:
         if self.taken == len(self.items):
             random.shuffle(self.items)
             self.taken = 0
@@ -35,14 +35,15 @@ class Cycle:
 
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case["id"])
-def test_class_aware_order_is_the_released_one(case):
+def test_class_aware_order_is_the_released_one(case: Any) -> None:
     labels = tensor("sbcl_stage2", f"{case['id']}.labels")
     size, length = case["num_samples_cls"], case["length"]
     classes = Cycle(range(len(case["class_counts"])))
     images = [Cycle(torch.nonzero(labels == label).flatten().tolist()) for label in range(len(case["class_counts"]))]
     random.seed(case["python_random_seed"])
     for name in ("indices", "indices_of_next_epoch"):
-        groups, drawn = [], [[] for _ in images]
+        groups: list[int] = []
+        drawn: list[list[int]] = [[] for _ in images]
         for _ in range(-(-length // size)):
             groups.append(classes.take())
             drawn[groups[-1]] += [images[groups[-1]].take() for _ in range(size)]
@@ -53,7 +54,7 @@ def test_class_aware_order_is_the_released_one(case):
 
 @pytest.mark.parametrize("per_class", [1, 3, 4])
 @pytest.mark.parametrize("epoch", [1, 2, 7])
-def test_groups_hold_one_class_and_every_class_has_its_turn_before_one_has_two(per_class, epoch):
+def test_groups_hold_one_class_and_every_class_has_its_turn_before_one_has_two(per_class: Any, epoch: Any) -> None:
     sampler = ClassAware(LABELS, seed=3, per_class=per_class)
     order = sampler.indices(epoch)
     assert order.dtype == torch.int64
@@ -66,7 +67,7 @@ def test_groups_hold_one_class_and_every_class_has_its_turn_before_one_has_two(p
         assert set(turns[start : start + 5]) == {0, 1, 2, 3, 4}
 
 
-def test_every_image_of_a_class_is_taken_before_one_is_taken_again():
+def test_every_image_of_a_class_is_taken_before_one_is_taken_again() -> None:
     sampler = ClassAware(LABELS, seed=3, per_class=4, length=60)  # whole groups: nothing is cut
     order = torch.cat([sampler.indices(epoch) for epoch in range(1, 9)])
     for label, count in enumerate(COUNTS):
@@ -78,18 +79,18 @@ def test_every_image_of_a_class_is_taken_before_one_is_taken_again():
 
 
 @pytest.mark.parametrize("length", [20, 60])
-def test_an_epoch_starts_where_the_one_before_it_stopped(length):
+def test_an_epoch_starts_where_the_one_before_it_stopped(length: Any) -> None:
     short, long = ClassAware(LABELS, 3, length=length), ClassAware(LABELS, 3, length=3 * length)
     assert torch.equal(torch.cat([short.indices(epoch) for epoch in (1, 2, 3)]), long.indices(1))
 
 
-def test_the_images_of_a_cut_group_count_as_taken():
+def test_the_images_of_a_cut_group_count_as_taken() -> None:
     cut, whole = ClassAware(LABELS, 3, length=18), ClassAware(LABELS, 3, length=20)
     assert torch.equal(cut.indices(2), whole.indices(2)[:18])
 
 
-def test_an_epoch_depends_on_seed_and_epoch_alone():
-    def draw(seed, epoch):
+def test_an_epoch_depends_on_seed_and_epoch_alone() -> None:
+    def draw(seed: Any, epoch: Any) -> Any:
         return ClassAware(LABELS, seed).indices(epoch)
 
     sampler = ClassAware(LABELS, 0)
@@ -101,14 +102,14 @@ def test_an_epoch_depends_on_seed_and_epoch_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_classes_of_equal_size_are_shuffled_independently():
+def test_classes_of_equal_size_are_shuffled_independently() -> None:
     labels = torch.arange(40) // 20
     order = ClassAware(labels, 0, per_class=1).indices(1)
     first, second = (order[labels[order] == label] % 20 for label in (0, 1))
     assert not torch.equal(first, second)
 
 
-def test_all_orders_of_classes_and_images_are_as_likely():
+def test_all_orders_of_classes_and_images_are_as_likely() -> None:
     labels = torch.tensor([0, 1, 1, 1])
     firsts = torch.zeros(2, 4)
     for seed in range(2000):
@@ -119,14 +120,14 @@ def test_all_orders_of_classes_and_images_are_as_likely():
     assert (firsts[1, 1:] - 2000 / 3).abs().max() < 4 * (2000 * 2 / 9) ** 0.5
 
 
-def test_classes_without_images_are_left_out():
+def test_classes_without_images_are_left_out() -> None:
     labels = torch.tensor([4, 1, 4, 4, 1])
     order = ClassAware(labels, 0, per_class=2).indices(1)
     assert len(order) == 3 * 2
     assert set(labels[order].tolist()) == {1, 4}
 
 
-def test_shown_classes_differ_by_at_most_one_group():
+def test_shown_classes_differ_by_at_most_one_group() -> None:
     counts = torch.bincount(LABELS[ClassAware(LABELS, 0, length=400).indices(5)])
     assert counts.max() - counts.min() <= 4
 

@@ -1,6 +1,7 @@
 """Tests of class and image frequencies: published rules, worked examples and chi-square tests."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ MANY = [572 * count for count in COUNTS]  # an epoch of 100,100 draws
 ALL = CONFIGS | {"reverse": REVERSE}
 
 
-def published(name, counts, epoch, epochs):
+def published(name: Any, counts: Any, epoch: Any, epochs: Any) -> Any:
     """Return the class probabilities by the rules of the papers and releases, class by class."""
     if name.endswith("progressive"):
         fraction = epoch / epochs
@@ -40,20 +41,20 @@ def published(name, counts, epoch, epochs):
         ("reverse", [0.0260, 0.0649, 0.1299, 0.2597, 0.5195]),
     ],
 )
-def test_probabilities_worked_examples(name, expected):
+def test_probabilities_worked_examples(name: Any, expected: Any) -> None:
     assert sampler_of(*ALL[name]).probabilities(1).tolist() == pytest.approx(expected, abs=6e-5)
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("epoch", [1, 5, 10])
-def test_probabilities_published_rule(name, epoch):
+def test_probabilities_published_rule(name: Any, epoch: Any) -> None:
     expected = published(name, COUNTS, epoch, 10)
     assert sampler_of(*ALL[name]).probabilities(epoch).tolist() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("epoch", [1, 4, 10])
-def test_indices_class_frequencies_chi_square(name, epoch):
+def test_indices_class_frequencies_chi_square(name: Any, epoch: Any) -> None:
     images = long_tailed(MANY)
     drawn = torch.bincount(images.labels[sampler_of(*ALL[name], images=images).indices(epoch)]).numpy()
     expected = np.array(published(name, MANY, epoch, 10)) * sum(MANY)
@@ -61,7 +62,7 @@ def test_indices_class_frequencies_chi_square(name, epoch):
     assert chisquare(drawn, expected).pvalue > 1e-3
 
 
-def test_chi_square_distinguishes_rules():
+def test_chi_square_distinguishes_rules() -> None:
     images = long_tailed(MANY)
     drawn = torch.bincount(images.labels[sampler_of(*CONFIGS["square"], images=images).indices(1)]).numpy()
     for other in ("NCL square", "balance"):
@@ -70,7 +71,7 @@ def test_chi_square_distinguishes_rules():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_indices_uniform_within_class(name):
+def test_indices_uniform_within_class(name: Any) -> None:
     images = long_tailed()
     sampler = sampler_of("TRAIN.MAX_EPOCH", 572, *ALL[name], images=images)
     draws = torch.cat([sampler.indices(epoch) for epoch in range(1, 573)])
@@ -82,13 +83,13 @@ def test_indices_uniform_within_class(name):
         assert chisquare(of_class.numpy()).pvalue > 1e-3
 
 
-def test_instance_balanced_class_frequencies():
+def test_instance_balanced_class_frequencies() -> None:
     images = long_tailed()
     order = sampler_of(images=images).indices(1)
     assert torch.bincount(images.labels[order]).tolist() == COUNTS
 
 
-def test_progressive_linear_interpolation():
+def test_progressive_linear_interpolation() -> None:
     sampler = Progressive(long_tailed(), seed=0, epochs=10)
     steps = [sampler.probabilities(epoch) for epoch in range(11)]
     assert steps[0].tolist() == pytest.approx([count / sum(COUNTS) for count in COUNTS])
@@ -97,7 +98,7 @@ def test_progressive_linear_interpolation():
         assert (after - before).tolist() == pytest.approx(((steps[10] - steps[0]) / 10).tolist())
 
 
-def test_square_exponents_one_and_zero():
+def test_square_exponents_one_and_zero() -> None:
     images = long_tailed()
     ends = [sampler_of(*CONFIGS["square"], EXPONENT, end, images=images) for end in (1.0, 0.0)]
     assert ends[0].probabilities(1).tolist() == pytest.approx([count / sum(COUNTS) for count in COUNTS])
@@ -105,8 +106,8 @@ def test_square_exponents_one_and_zero():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_indices_depend_only_on_seed_and_epoch(name):
-    def draw(seed, epoch):
+def test_indices_depend_only_on_seed_and_epoch(name: Any) -> None:
+    def draw(seed: Any, epoch: Any) -> Any:
         return sampler_of(*ALL[name], "RAND_SEED", seed).indices(epoch)
 
     assert torch.equal(draw(0, 3), draw(0, 3))
@@ -117,7 +118,7 @@ def test_indices_depend_only_on_seed_and_epoch(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_indices_range_and_length(name):
+def test_indices_range_and_length(name: Any) -> None:
     images = long_tailed(generated=[0, 0, 5, 10, 20])
     sampler = sampler_of(*ALL[name], images=images)
     order = sampler.indices(2)
@@ -127,7 +128,7 @@ def test_indices_range_and_length(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_generated_images_drawn_uniformly_within_class(name):
+def test_generated_images_drawn_uniformly_within_class(name: Any) -> None:
     generated = [0, 60, 80, 90, 95]
     images = long_tailed(generated=generated)
     sampler = sampler_of("TRAIN.MAX_EPOCH", 572, *ALL[name], images=images)
@@ -141,13 +142,13 @@ def test_generated_images_drawn_uniformly_within_class(name):
         assert chisquare(of_class.numpy()).pvalue > 1e-3
 
 
-def test_instance_balanced_never_draws_generated_images():
+def test_instance_balanced_never_draws_generated_images() -> None:
     images = long_tailed(generated=[0, 0, 5, 10, 20])
     assert sorted(sampler_of(images=images).indices(1).tolist()) == list(range(sum(COUNTS)))
 
 
 @pytest.mark.parametrize("exponent", [-1.0, 0.0, 0.5])
-def test_class_without_images_never_drawn(exponent):
+def test_class_without_images_never_drawn(exponent: Any) -> None:
     images = long_tailed([6, 0, 3, 0])
     sampler = PowerWeighted(images, 0, exponent=exponent)
     assert sampler.probabilities(1)[[1, 3]].tolist() == [0, 0]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from long_tailed_sets import CONFIGS, REVERSE, long_tailed
 
@@ -18,6 +20,6 @@ from longtail.data import build_sampler
         (REVERSE, "every image once per epoch; partners: p_c ~ n_c^-1"),
     ],
 )
-def test_sampler_description(overrides, description):
+def test_sampler_description(overrides: Any, description: Any) -> None:
     cfg = load_config(None, ["TRAIN.MAX_EPOCH", 10, *overrides])
     assert str(build_sampler(cfg, long_tailed())) == description

@@ -24,7 +24,7 @@ DATA: Keys = {
     ),
     "DATASET.VALID_JSON": Key(
         "",
-        "Annotation file of the validation images.",
+        "Annotation file of the validation images. Empty: those of the data set.",
         file="annotations",
     ),
     "DATASET.TEST_JSON": Key(

@@ -229,7 +229,7 @@ TRAINING: Keys = {
     ),
     "TRAIN.OPTIMIZER.BETAS": Key(
         (0.9, 0.999),
-        "Decays of the two moments of Adam and AdamW.",
+        "Decays of the two moments of Adam and AdamW. Optimizers of timm have defaults of their own, unless it is set.",
         items="float",
         low=0,
         high=0.9999999,

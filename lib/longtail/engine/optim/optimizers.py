@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from longtail.config import KEYS
 from longtail.engine.optim.groups import merged, parameter_groups
 from longtail.errors import UserError
 from longtail.registry import Registry
@@ -46,13 +47,15 @@ def build_optimizer(cfg: CfgNode, modules: Mapping[str, nn.Module], *, fused: bo
 
 
 def check_optimizer(cfg: CfgNode) -> None:
-    """Refuse an optimizer that does not exist, before any data is read.
+    """Refuse an optimizer that does not exist or cannot be used, before any data is read.
 
     Raises:
         UserError: Lists what there is.
     """
     name = cfg.TRAIN.OPTIMIZER.TYPE
-    if not name.startswith(TIMM):
+    if name.startswith(TIMM):
+        _check_timm(cfg)
+    else:
         OPTIMIZERS.get(name)
 
 
@@ -84,16 +87,48 @@ def adamw(cfg: CfgNode, groups: Groups, fused: bool) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=keys.BASE_LR, betas=tuple(keys.BETAS), fused=fused)
 
 
+def _check_timm(cfg: CfgNode) -> None:
+    """Refuse an optimizer that timm does not have, or that cannot be used.
+
+    Raises:
+        UserError: timm has no such optimizer, it needs second derivatives, or has no two betas to set.
+    """
+    from timm.optim._optim_factory import get_optimizer_info, list_optimizers  # takes seconds
+
+    name = cfg.TRAIN.OPTIMIZER.TYPE
+    if name.removeprefix(TIMM) not in list_optimizers():
+        raise UserError(f"TRAIN.OPTIMIZER.TYPE is {name!r}; timm has: {', '.join(map(str, list_optimizers()))}")
+    info = get_optimizer_info(name.removeprefix(TIMM))
+    if info.second_order:
+        raise UserError(f"TRAIN.OPTIMIZER.TYPE {name} needs second derivatives, which are not computed")
+    if _sets_betas(cfg) and not (info.has_betas and info.num_betas == 2):
+        raise UserError(
+            f"TRAIN.OPTIMIZER.BETAS is {cfg.TRAIN.OPTIMIZER.BETAS}; TRAIN.OPTIMIZER.TYPE {name} has no two betas"
+        )
+
+
+def _sets_betas(cfg: CfgNode) -> bool:
+    """Return whether the config sets BETAS; otherwise the optimizers of timm have defaults of their own."""
+    return tuple(cfg.TRAIN.OPTIMIZER.BETAS) != KEYS["TRAIN.OPTIMIZER.BETAS"].default
+
+
 def _timm_optimizer(cfg: CfgNode, groups: Groups) -> torch.optim.Optimizer:
     """Build an optimizer of timm by its name there."""
-    from timm.optim._optim_factory import create_optimizer_v2, list_optimizers
+    from timm.optim._optim_factory import create_optimizer_v2
 
+    _check_timm(cfg)
     keys = cfg.TRAIN.OPTIMIZER
-    name = keys.TYPE.removeprefix(TIMM)
-    if name not in list_optimizers():
-        raise UserError(f"TRAIN.OPTIMIZER.TYPE is {keys.TYPE!r}; timm has: {', '.join(map(str, list_optimizers()))}")
-    # timm adds a group option of its own that would shadow ours; the scale is applied by `set_rate`.
-    optimizer: torch.optim.Optimizer = create_optimizer_v2(
-        groups, opt=name, lr=keys.BASE_LR, momentum=keys.MOMENTUM, weight_decay=keys.WEIGHT_DECAY
-    )
+    extra: dict[str, Any] = {"betas": tuple(keys.BETAS)} if _sets_betas(cfg) else {}
+    try:
+        # timm adds a group option of its own that would shadow ours; the scale is applied by `set_rate`.
+        optimizer: torch.optim.Optimizer = create_optimizer_v2(
+            groups,
+            opt=keys.TYPE.removeprefix(TIMM),
+            lr=keys.BASE_LR,
+            momentum=keys.MOMENTUM,
+            weight_decay=keys.WEIGHT_DECAY,
+            **extra,
+        )
+    except (AssertionError, ImportError, RuntimeError) as error:  # a library or device that it needs
+        raise UserError(f"TRAIN.OPTIMIZER.TYPE {keys.TYPE} cannot be used: {str(error).splitlines()[0]}") from None
     return optimizer

@@ -43,6 +43,7 @@ def plot_sheet(
     path: str | os.PathLike[str],
     title: str,
     rows: Sequence[Row],
+    *,
     views: Sequence[str],
     class_counts: Integers,
     many: int = MANY,

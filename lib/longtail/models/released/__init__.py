@@ -13,6 +13,7 @@ from longtail.models.released.ncl import momentum_branch as ncl_momentum_branch
 from longtail.models.released.sbcl import SBCL, SBCL_MOCO
 from longtail.models.released.sbcl import momentum_branch as sbcl_momentum_branch
 
+WRAPPERS = r"^((module|_orig_mod)\.)+"
 TABLES: tuple[NameTable, ...] = (CADEL, NCL_MOCO, NCL, BAG_OF_TRICKS, SBCL, SBCL_MOCO)
 Weights = Mapping[str, Tensor | Mapping[str, Tensor]]  # flat, or by network entry as in the files of CADEL
 
@@ -45,9 +46,10 @@ def momentum_branch(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def own_names(names: Iterable[str]) -> dict[str, str | None]:
     """Return {name in a file: this project's name, or None if it has none}.
 
-    A leading `module.`, left by DataParallel, is ignored. Own names stay as they are.
+    Prefixes of wrappers (`module.` of DataParallel, `_orig_mod.` of torch.compile) are ignored. Own names stay as they
+    are.
     """
-    stripped = {name: re.sub(r"^(module\.)+", "", name) for name in names}
+    stripped = {name: re.sub(WRAPPERS, "", name) for name in names}
     table = next((table for table in TABLES if any(table.recognizes(name) for name in stripped.values())), None)
     return {name: _own(plain, table) for name, plain in stripped.items()}
 

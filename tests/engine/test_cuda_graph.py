@@ -1,0 +1,184 @@
+"""Replayed steps are the steps that would have been launched; and where they are refused.
+
+The recorder of a CPU is a stand-in with a GPU's habits: what is recorded is not done, and the results of every replay
+lie where those of the last one lay.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from longtail.distributed import Place, World
+from longtail.engine import cuda_graph
+from longtail.engine.cuda_graph import WARM_UP, check_cuda_graph
+from longtail.engine.finite_guard import NotFinite
+from longtail.engine.interrupts import Interrupted
+from longtail.engine.trainer import Trainer
+from longtail.errors import UserError
+from longtail.stages import checks
+from longtail.stages.train import train as train_stage
+from tests.helpers.training import (
+    BATCHES,
+    CE,
+    CONFIG,
+    CONTRASTIVE,
+    NCL,
+    NCL_PLUS,
+    FinishedRun,
+    TinyConfig,
+    assert_same,
+    patch_step,
+    read_records,
+    stop_after,
+    train,
+    values,
+)
+
+GPU = torch.device("cuda", 0)
+LOOP, STREAMS = ["TRAIN.CUDA_GRAPH", "loop"], ["TRAIN.CUDA_GRAPH", "streams"]
+
+
+class Rerun:
+    """A recorder that does the work again, from Python, whenever it is replayed."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.recordings = self.replays = 0
+        self.work: Callable[[], Any] | None = None
+        self.results: Any = None
+
+    def warm_up(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+    def record(self, work: Callable[[], Any]) -> None:
+        self.recordings += 1
+        self.work, self.results = work, None
+
+    def replay(self) -> Any:
+        self.replays += 1
+        assert self.work
+        results = self.work()
+        if self.results is None:
+            self.results = pytree.tree_map_only(Tensor, lambda new: new.detach().clone(), results)
+        for static, new in zip(*map(pytree.tree_leaves, (self.results, results)), strict=True):
+            if new is not None:
+                static.copy_(new)
+        return self.results
+
+
+@pytest.fixture
+def recorders(monkeypatch: pytest.MonkeyPatch) -> list[Rerun]:
+    """Let CUDA graphs be asked for on a CPU; return the recorders of the trainings."""
+    made: list[Rerun] = []
+
+    def recorder(device: torch.device) -> Rerun:
+        made.append(Rerun(device))
+        return made[-1]
+
+    monkeypatch.setattr(cuda_graph, "CudaGraph", recorder)
+    monkeypatch.setattr(checks, "check_cuda_graph", lambda cfg, place: None)
+    return made
+
+
+@pytest.mark.parametrize("how", [LOOP, STREAMS], ids=["loop", "streams"])
+@pytest.mark.parametrize(
+    "method",
+    [CE, [*CE, "TRAIN.SAMPLER.TYPE", "bbn sampler"], NCL, NCL_PLUS, [*NCL, "TRAIN.OPTIMIZER.CLIP_NORM", 0.5]],
+    ids=["supervised", "partners", "nested", "plus", "clipped"],
+)
+def test_replayed_steps_give_the_same_run(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, recorders: list[Rerun], method: list[Any], how: list[Any]
+) -> None:
+    plain = finished_run(method=method)
+    assert recorders == []
+    replayed = train(tiny_cfg(*how, method=method))
+    assert_same(values(plain), values(replayed))
+    (recorder,) = recorders
+    assert recorder.recordings == 3  # one per epoch: the learning rate is part of what is recorded
+    assert recorder.replays == 3 * BATCHES - WARM_UP
+
+
+@pytest.mark.parametrize("steps", [2, BATCHES + 3])
+def test_replayed_run_resumes_bit_by_bit(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, recorders: list[Rerun], steps: int
+) -> None:
+    whole = finished_run(method=NCL)
+    cfg = tiny_cfg(*LOOP, method=NCL)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(steps, patch)
+        with pytest.raises(Interrupted):
+            train(cfg)
+    assert_same(values(whole), values(train(cfg)))
+    assert len(recorders) == 2
+
+
+def test_bad_replayed_step_is_named_and_does_not_change_the_weights(
+    tiny_cfg: TinyConfig, recorders: list[Rerun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainers: list[Trainer] = []
+    before: dict[str, Tensor] = {}
+
+    def poison(trainer: Trainer) -> None:
+        trainers.append(trainer)
+        if (trainer.epoch, trainer.batch) == (2, 1):
+            network = trainer.training.network
+            network.get_parameter("experts.0.head.weight").data[0, 0] = torch.inf
+            before.update({name: value.clone() for name, value in network.named_parameters()})
+
+    patch_step(monkeypatch, poison)
+    with pytest.raises(NotFinite, match=r"epoch 2, batch 2 \(ce (nan|inf).*samples \d+ \d+"):
+        train(tiny_cfg(*LOOP, method=CE))
+    assert len(trainers) == 2 * BATCHES  # the verdict is read at the end of the epoch
+    for name, value in trainers[-1].training.network.named_parameters():
+        assert torch.equal(value, before[name]), name
+
+
+def test_methods_that_decide_something_in_every_step_are_refused(tiny_cfg: TinyConfig, recorders: list[Rerun]) -> None:
+    expected = r"^TRAIN\.CUDA_GRAPH is loop: training method contrastive draws random numbers or decides something on"
+    with pytest.raises(UserError, match=expected):
+        train(tiny_cfg(*LOOP, method=CONTRASTIVE))
+
+
+def test_check_cuda_graph_refuses_a_cpu(tiny_cfg: TinyConfig) -> None:
+    with pytest.raises(UserError, match=r"^TRAIN\.CUDA_GRAPH is loop: it needs a GPU, and this run is on the CPU; off"):
+        train(tiny_cfg(*LOOP))
+
+
+def place(*devices: torch.device, world: int = 1, precision: str = "off") -> Place:
+    return Place(World(size=world), devices or (GPU,), GPU, precision)
+
+
+def test_check_cuda_graph_accepts_one_gpu(tiny_cfg: TinyConfig) -> None:
+    check_cuda_graph(tiny_cfg(*LOOP), place(precision="bf16"))
+    check_cuda_graph(tiny_cfg(), Place())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "where", "message"),
+    [
+        ([], place(GPU, torch.device("cuda", 1)), "this run has several"),
+        ([], place(world=2), "this run has several"),
+        ([], place(precision="fp16"), r"TRAIN\.AMP must be bf16 or off"),
+        (["TRAIN.OPTIMIZER.TYPE", "ADAM"], place(), r"TRAIN\.OPTIMIZER\.TYPE must be SGD"),
+        (["TRAIN.LR_SCHEDULER.TYPE", "warmup_cosine"], place(), r"the learning rate must not change inside an epoch"),
+        (["TRAIN.COMPILE", True], place(), r"TRAIN\.COMPILE must be False"),
+    ],
+)
+def test_check_cuda_graph_refuses(tiny_cfg: TinyConfig, overrides: list[Any], where: Place, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_cuda_graph(tiny_cfg(*LOOP, *overrides), where)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("how", [LOOP, STREAMS], ids=["loop", "streams"])
+def test_cuda_graph_trains_as_the_plain_loop(tiny_cfg: TinyConfig, how: list[Any]) -> None:
+    losses = []
+    for name, extra in (("plain", []), ("graph", how)):
+        cfg = tiny_cfg("DROPOUT", False, "DATASET.ON_DEVICE", True, *extra, "NAME", name, method=NCL)
+        run = train_stage(cfg, CONFIG, place=Place(devices=(GPU,), device=GPU))
+        assert run is not None
+        losses.append([record["loss"] for record in read_records(run)])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)

@@ -1,0 +1,125 @@
+"""Records of runs, and the page that shows them beside published numbers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longtail.config import load_config, to_yaml
+from longtail.errors import UserError
+from longtail.runs.directory import RunDirectory
+from tools.record import main
+from tools.results_page import Record, make_record, read_published, read_records, results_page, top_table
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIG = "cifar10_im100,ce,every_epoch"
+
+
+def write_run(folder: Path, *overrides: Any, reached: int = 200, evaluated: int = 200, top1: float = 0.7) -> Path:
+    """Write what a run of a config leaves behind."""
+    folder.mkdir(parents=True)
+    cfg = load_config(CONFIG, overrides)
+    (folder / "config.yaml").write_text(to_yaml(cfg))
+    lines = [{"epoch": epoch, "split": "train", "seconds": 36.0} for epoch in range(1, reached + 1)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"epoch": 2')
+    last = {"epoch": evaluated, "ensemble": {"top1": top1, "many": 0.8}}
+    results = {"epochs": 200, "images": 12406, "precision": "off", "best": last, "last": last}
+    (folder / "results.json").write_text(json.dumps(results))
+    (folder / "environment.json").write_text('{"processor": "P", "versions": {"torch": "2.14.1", "timm": "1"}}')
+    return folder
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    return make_record(RunDirectory(write_run(tmp_path / "run")), CONFIG, images="lossless")
+
+
+def test_make_record_of_a_finished_run(record: Record) -> None:
+    assert record.finished and record.differs == {}
+    assert (record.seed, record.epochs, record.reached, record.hours) == (42, 200, 200, 2.0)
+    assert record.last == {"top1": 0.7, "many": 0.8}
+    assert record.best == {"epoch": 200, "top1": 0.7}
+    assert record.environment["versions"] == {"python": "", "torch": "2.14.1"}
+
+
+def test_make_record_of_an_unfinished_run_has_no_last_accuracy(tmp_path: Path) -> None:
+    record = make_record(RunDirectory(write_run(tmp_path / "run", reached=37, evaluated=35)), CONFIG)
+    assert not record.finished
+    assert (record.reached, record.last, record.best["epoch"]) == (37, {}, 35)
+
+
+def test_make_record_lists_settings_that_change_the_experiment(tmp_path: Path) -> None:
+    other = ["TRAIN.BATCH_SIZE", 64, "TRAIN.NUM_WORKERS", 3, "RAND_SEED", 7, "LOSS.SEQL.GAMMA", 0.5]
+    record = make_record(RunDirectory(write_run(tmp_path / "run", *other)), CONFIG)
+    assert record.differs == {"TRAIN.BATCH_SIZE": 64}
+    assert record.seed == 7
+
+
+def test_make_record_refuses_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not the directory of a run that was trained"):
+        make_record(RunDirectory(tmp_path), CONFIG)
+
+
+def here(page: str) -> str:
+    """Return the line of our own numbers of the first row."""
+    lines = page.splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("| Cross-entropy |"))
+    return next(line for line in lines[first:] if line.startswith("| | here"))
+
+
+def test_results_page_shows_mean_std_and_seeds(record: Record) -> None:
+    published = read_published(ROOT / "docs" / "results.yaml")
+    second = replace(record, seed=43, last={"top1": 0.72})
+    assert here(results_page(published, [record, second])) == "| | here, lossless | 29.00 ± 1.41 (2) | | | |"
+    assert (
+        "| Cross-entropy | CIFAR-10-LT 100, lossless | 29.64 / 28.05 / 30.12 | 29.00 ± 1.41 (2) | 200 | 2.0 |"
+        in top_table(published, [record, second])
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reached": 199},
+        {"last": {}},
+        {"differs": {"TRAIN.BATCH_SIZE": 64}},
+        {"train_images": 12000},
+        {"config": "cifar10_im50,ce"},
+    ],
+    ids=["unfinished", "not evaluated", "other settings", "other images", "other data"],
+)
+def test_results_page_counts_only_the_full_schedule_as_configured(record: Record, change: dict[str, Any]) -> None:
+    published = read_published(ROOT / "docs" / "results.yaml")
+    page = results_page(published, [replace(record, **change)])
+    assert here(page) == "| | here | | | | |"
+    assert "## Runs" in page  # it is listed all the same
+    assert top_table(published, [replace(record, **change)]).count("\n") == 1
+
+
+def test_record_writes_files_that_are_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, folder = write_run(tmp_path / "run"), tmp_path / "records"
+    assert main([CONFIG, str(run), "--folder", str(folder), "--images", "lossless"]) == 0
+    assert capsys.readouterr().out == f"{folder}/cifar10_im100_ce_every_epoch-seed42.json: finished\n"
+    assert read_records(folder) == [make_record(RunDirectory(run), CONFIG, images="lossless")]
+
+
+def test_record_of_a_recipe_has_the_stages_that_train(tmp_path: Path) -> None:
+    write_run(tmp_path / "crt" / "baseline" / "2026-01-01-00-00-00")
+    write_run(tmp_path / "crt" / "baseline" / "2026-01-02-00-00-00", top1=0.6)
+    assert main(["cifar10_im100,crt", str(tmp_path / "crt"), "--folder", str(tmp_path / "records")]) == 0
+    (record,) = read_records(tmp_path / "records")
+    assert (record.stage, record.last["top1"], record.differs) == ("baseline", 0.6, {})
+
+
+def test_read_records_refuses_other_files(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"top1": 1}')
+    with pytest.raises(UserError, match=r"record .*a\.json cannot be read"):
+        read_records(tmp_path)
+
+
+def test_shipped_records_are_of_known_configs() -> None:
+    for record in read_records(ROOT / "docs" / "records"):
+        assert record.config.split(",")[0].removesuffix("_json")
+        assert record.reached <= record.epochs

@@ -1,0 +1,180 @@
+"""Records of runs: small JSON files under docs/records, one per training or stage."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from longtail.config import KEYS, flatten, is_recipe, load_config
+from longtail.errors import UserError
+from longtail.runs.directory import RunDirectory
+from longtail.runs.folder import read_json
+from longtail.stages.recipe_file import load_recipe
+
+# May differ between runs of one config: locations, speed, the seed.
+FREE = ("NAME", "RAND_SEED", "VALID_STEP", "DATASET.DATASET", "DATASET.CACHE", "DATASET.DOWNLOAD")
+FREE_FILES = ("annotations", "folder", "weights", "images")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One training, or one stage of a recipe.
+
+    Attributes:
+        config: Composition that it was trained with, as cifar10_im100_json,ce.
+        stage: Stage of a recipe; empty: it was no recipe.
+        seed: RAND_SEED.
+        epochs: Epochs of the schedule.
+        reached: Epochs that were trained.
+        last: Accuracies of the ensemble after the last epoch; empty if it was not evaluated.
+        best: Epoch and top-1 of the best evaluated epoch, selected on the reported images.
+        train_images: Number of training images.
+        images: What else must be known of the images, as "JPEG, quality 75".
+        precision: off, bf16 or fp16.
+        hours: Duration.
+        differs: Keys that differ from the config.
+        environment: Hardware, versions, commit.
+        began: Date and time.
+    """
+
+    config: str
+    stage: str
+    seed: int
+    epochs: int
+    reached: int
+    last: dict[str, float]
+    best: dict[str, float]
+    train_images: int
+    images: str
+    precision: str
+    hours: float
+    differs: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    began: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole schedule was trained and evaluated."""
+        return self.reached >= self.epochs and bool(self.last)
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        name = self.config.replace(",", "_") + (f"-{self.stage}" if self.stage else "")
+        return f"{name}-seed{self.seed}.json"
+
+    def to_json(self) -> str:
+        """Return its JSON text."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str = "") -> Record:
+    """Return the record of a run directory.
+
+    Args:
+        run: Run directory.
+        config: Composition of data and method, or of data and recipe.
+        stage: Stage of the recipe.
+        images: See `Record`.
+
+    Raises:
+        UserError: It is no run directory, or the config does not exist.
+    """
+    results = read_json(run.results) or {}
+    if not run.config.is_file() or not (results or run.metrics.is_file()):
+        raise UserError(f"{run.path} is not the directory of a run that was trained")
+    cfg = load_config(run.config)
+    history = list(_history(run.metrics))
+    reached = max((record["epoch"] for record in history if record["split"] == "train"), default=0)
+    last, best = results.get("last") or {}, results.get("best") or {}
+    return Record(
+        config=config,
+        stage=stage,
+        seed=cfg.RAND_SEED,
+        epochs=results.get("epochs", cfg.TRAIN.MAX_EPOCH),
+        reached=reached,
+        last=_rounded(last.get("ensemble", {})) if last.get("epoch", 0) >= reached else {},
+        best={"epoch": best["epoch"], "top1": round(best["ensemble"]["top1"], 6)} if best else {},
+        train_images=results.get("images", 0),
+        images=images,
+        precision=results.get("precision", cfg.TRAIN.AMP),
+        hours=round(_seconds(results, history) / 3600, 3),
+        differs=_differences(cfg, _asked(config, stage)),
+        environment=_environment(read_json(run.path / "environment.json") or {}),
+        began=run.path.name,
+    )
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Read all records of a folder.
+
+    Raises:
+        UserError: A file is no record.
+    """
+    records = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            records.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"record {path} cannot be read: {error}") from None
+    return records
+
+
+def _asked(config: str, stage: str) -> Any:
+    """Return the config that a composition, or a stage of a recipe, stands for."""
+    if not is_recipe(config):
+        return load_config(config)
+    recipe = load_recipe(config)
+    stages = {each.name: each for each in recipe.stages}
+    if stage not in stages:
+        raise UserError(f"{config} has no stage {stage!r}; there is: {', '.join(stages)}")
+    return recipe.load(stages[stage], dict.fromkeys(stages[stage].takes, "taken"))
+
+
+def _differences(cfg: Any, asked: Any) -> dict[str, Any]:
+    """Return the keys in which a run differs from its config, among those that change what is computed."""
+    wanted = dict(flatten(asked))
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in flatten(cfg)
+        if value != wanted[name] and KEYS[name].result and _counts(name, cfg)
+    }
+
+
+def _counts(name: str, cfg: Any) -> bool:
+    """Return whether another value of a key makes it another experiment."""
+    if name in FREE or KEYS[name].file in FREE_FILES:
+        return False
+    if name.startswith("DATASET.IMBALANCECIFAR.") and cfg.DATASET.DATASET == "annotations":
+        return False
+    section = name.split(".")
+    other_loss = section[0] == "LOSS" and len(section) == 3 and section[1] not in (cfg.LOSS.LOSS_TYPE,)
+    return not (other_loss and not section[1].startswith("MULTI"))
+
+
+def _history(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of metrics.jsonl; a cut line is left out."""
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
+
+
+def _seconds(results: dict[str, Any], history: list[dict[str, Any]]) -> float:
+    return float(max(results.get("seconds", 0.0), sum(record.get("seconds", 0.0) for record in history)))
+
+
+def _rounded(accuracies: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in accuracies.items()}
+
+
+def _environment(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of environment.json."""
+    names = ("processor", "cores", "threads", "devices", "commit", "data")
+    kept: dict[str, Any] = {name: content[name] for name in names if name in content}
+    versions = {"python": content.get("python", ""), **content.get("versions", {})}
+    kept["versions"] = {name: versions[name] for name in ("python", "torch", "torchvision") if name in versions}
+    return kept
