@@ -60,8 +60,8 @@ CONTRASTIVE: list[Any] = [
     *("NETWORK.MOCO", True, "NETWORK.MOCO_K", 100, "NETWORK.MOCO_DIM", 4, "NETWORK.MOCO_T", 0.2),
 ]
 CASCADE: list[Any] = [
-    *("NETWORK.TYPE", "cascade", "BACKBONE.TYPE", "tiny", "NETWORK.CASCADE.TAPS", ["body"], "CLASSIFIER.TYPE", "cosnorm"),
-    *("NETWORK.CASCADE.WIDTH", 8, "LOSS.LOSS_TYPE", "CascadeSoftmax"),
+    *("NETWORK.TYPE", "cascade", "BACKBONE.TYPE", "tiny", "NETWORK.CASCADE.TAPS", ["body"]),
+    *("CLASSIFIER.TYPE", "cosnorm", "NETWORK.CASCADE.WIDTH", 8, "LOSS.LOSS_TYPE", "CascadeSoftmax"),
 ]
 _TWO: list[Any] = ["BACKBONE.MULTI_NETWORK_TYPE", ["tiny", "tiny"]]
 MIXUP: list[Any] = [
@@ -72,6 +72,13 @@ MANIFOLD: list[Any] = [
 ]
 REMIX: list[Any] = [*CE, "TRAIN.COMBINER.TYPE", "remix", "LOSS.LOSS_TYPE", "LDAMLoss", "CLASSIFIER.TYPE", "FCNorm"]
 BBN: list[Any] = [*CE, "TRAIN.COMBINER.TYPE", "bbn_mixup", "TRAIN.SAMPLER.TYPE", "bbn sampler"]
+_SUBCLASS = "TRAIN.COMBINER.SUBCLASS"
+SUBCLASS: list[Any] = [
+    *(*CE, "TRAIN.COMBINER.TYPE", "subclass_contrastive", "DATASET.VIEWS", ["crop", "crop"], f"{_SUBCLASS}.DELTA", 5),
+    *(f"{_SUBCLASS}.WARM_EPOCHS", 1, f"{_SUBCLASS}.EVERY", 1),
+]
+SUBCLASS_BATCH: list[Any] = [*SUBCLASS, "NETWORK.PROJECTION_DIM", 4]
+SUBCLASS_QUEUE: list[Any] = [*SUBCLASS, "NETWORK.MOCO", True, "NETWORK.MOCO_K", 100, "NETWORK.MOCO_DIM", 4]
 DIVE: list[Any] = [*CE, "TRAIN.COMBINER.TYPE", "distillation", "LOSS.LOSS_TYPE", "DiVEKLD"]
 
 
