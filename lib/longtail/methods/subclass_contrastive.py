@@ -9,6 +9,8 @@ The heads of the network learn from features without gradients, by LOSS.LOSS_TYP
 features are trained how well they can be classified, and that changes nothing about them.
 """
 
+import logging
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple, cast
@@ -29,6 +31,8 @@ from longtail.methods.subclasses import Subclasses
 from longtail.methods.supervised import refuse_teacher
 from longtail.models import EncodedOutput, KeyEncoder, Network, Output, SampleQueue, unwrap
 from longtail.models.heads import l2_normalize
+
+logger = logging.getLogger(__name__)
 
 
 class ClusteringPlan(NamedTuple):
@@ -77,7 +81,10 @@ class SubclassContrastive(Method):
     def on_epoch_start(self, epoch: int, data: TrainingData) -> None:
         """Cluster the training images if it is time."""
         if self.plan.clusters(epoch):
-            self.subclasses.cluster(self._encoded(data), epoch)
+            started = time.monotonic()
+            features = self._encoded(data)
+            logger.info("epoch %d: %d images encoded in %.1f s", epoch, len(features), time.monotonic() - started)
+            self.subclasses.cluster(features, epoch)
 
     def training_step(self, batch: Batch) -> Step:
         """Return the step of a batch of two or more views, images (V, B, 3, H, W)."""
