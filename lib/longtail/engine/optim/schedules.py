@@ -110,7 +110,7 @@ def ramp_cosine(cfg: CfgNode) -> Schedule:
     """As cosine, but per step in the first WARM_EPOCH epochs: linear from WARM_FACTOR of the base rate to the cosine.
 
     With EPOCH_OFFSET 1 these are the rates of SBCL's release in its epochs 1, 2, ...; its epoch 0, in which the line
-    is continued to negative rates, is left out.
+    is continued to negative rates, is left out. The release's line ends at a rate that is larger by 2e-7 of it.
     """
     keys, rate = cfg.TRAIN.LR_SCHEDULER, _cosine(cfg)
     low, high = keys.WARM_FACTOR * cfg.TRAIN.OPTIMIZER.BASE_LR, rate(keys.WARM_EPOCH)

@@ -63,7 +63,7 @@ def _some_of_each_class(labels: Tensor, most: int) -> Tensor:
     order = labels.argsort(stable=True)
     counts = torch.bincount(labels)
     place = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[order]]
-    step = -(-counts // most).clamp(min=1)
+    step = (counts + most - 1) // most  # 0 for classes without images
     return order[place % step[labels[order]] == 0]
 
 
