@@ -1,6 +1,6 @@
 """A small training with the method subclass_contrastive, for tests in one and in several processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -28,9 +28,10 @@ class Images:
 
     def __init__(self) -> None:
         random = torch.Generator().manual_seed(5)
-        self.class_counts = COUNTS
+        self.class_counts: Sequence[int] = COUNTS
         self.labels = torch.arange(4).repeat_interleave(torch.tensor(COUNTS))[torch.randperm(23, generator=random)]
-        self.images = torch.randn(2, 23, 3, 8, 8, generator=random)
+        colors = torch.randn(23, 3, 1, 1, generator=random)  # so that rounding does not decide about subclasses
+        self.images = colors + torch.randn(2, 23, 3, 8, 8, generator=random) / 2
         self.views: list[str] = []
 
     def outputs(self, network: nn.Module, view: str = "clean") -> Output:
@@ -83,7 +84,7 @@ def step(method: SubclassContrastive, network: nn.Module, batch: Batch) -> Tenso
     gradients = torch.autograd.grad(loss, parameters) if method.network is network else _accumulated(loss, parameters)
     with torch.no_grad():
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter -= 0.1 * gradient
+            parameter.sub_(gradient, alpha=0.1)
     return loss.detach()
 
 
