@@ -16,6 +16,7 @@ from longtail.config import load_config
 from longtail.data import Batch
 from longtail.distributed import Place
 from longtail.engine.trainer import Trainer
+from longtail.methods import SubclassContrastive
 from longtail.models import BACKBONES, BackboneOptions
 from longtail.models.backbones.base import StagedBackbone
 from longtail.runs.directory import RunDirectory
@@ -114,6 +115,7 @@ def without_figures(patch: pytest.MonkeyPatch) -> None:
     """Leave out the figures of a training, which take most of the time of so small a run."""
     for name in FIGURES:
         patch.setattr(train_stage, name, lambda *args, **kwargs: None)
+    patch.setattr(SubclassContrastive, "figures", lambda method, data: {})
 
 
 def patch_step(patch: pytest.MonkeyPatch, before: Callable[[Trainer], None]) -> None:
