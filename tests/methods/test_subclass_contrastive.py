@@ -255,6 +255,46 @@ def test_check_refuses_what_cannot_be_contrasted(kind: list[Any], overrides: lis
         METHODS.get("subclass_contrastive").check(load_config(None, [*views, *kind, *overrides]))
 
 
+@pytest.mark.parametrize("kind", [IN_BATCH, QUEUE])
+def test_contrast_is_float32_under_autocast(kind: list[Any]) -> None:
+    method, network, data = clustered(kind)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = method.training_step(data.batch(0))
+    assert found.parts["contrast"].dtype == torch.float32
+    assert all(
+        torch.isfinite(gradient).all() for gradient in torch.autograd.grad(found.loss, list(network.parameters()))
+    )
+
+
+@pytest.mark.parametrize("kind", [IN_BATCH, QUEUE])
+def test_contrast_is_finite_at_a_temperature_of_0_005(kind: list[Any]) -> None:
+    low = [f"{SUBCLASS}.TEMPERATURE", 0.005, f"{SUBCLASS}.CLASS_TEMPERATURE", 0.005]
+    method, network, data = clustered(kind, *low)
+    loss = method.training_step(data.batch(0)).loss
+    assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(loss, list(network.parameters())))
+
+
+@pytest.mark.parametrize(("length", "taken"), [(16, True), (12, False)])
+def test_build_takes_the_momentum_branch_of_a_released_file(tmp_path: Path, length: int, taken: bool) -> None:
+    """A queue of another length is left out."""
+    _, network = build(QUEUE)
+    prefixes = {"backbone": "encoder_{}.", "projection": "encoder_{}.fc."}
+    file = {}
+    for name, value in network.state_dict().items():
+        _, _, part, rest = name.split(".", 3)
+        if part in prefixes:
+            file |= {prefixes[part].format("q") + rest: value, prefixes[part].format("k") + rest: value + 1}
+    keys = torch.randn(5, length)
+    path = tmp_path / "released.pth"
+    torch.save({"state_dict": {**file, "queue": keys, "queue_ptr": torch.tensor([3])}}, path)
+    pretrained = ["NETWORK.PRETRAINED", True, "NETWORK.PRETRAINED_MODEL", str(path)]
+    contrast = queue_of(build(QUEUE, *pretrained)[0])
+    for name, value in contrast.key_encoder.named_parameters():
+        torch.testing.assert_close(value.detach(), network.state_dict()[name] + 1)
+    assert torch.equal(contrast.queue.keys[0], keys.T) if taken else int(contrast.queue.pointer) == 0
+    assert contrast.queue.samples.tolist() == [-1] * 16
+
+
 def test_losses_of_several_experts_are_refused() -> None:
     with pytest.raises(UserError, match=r"NIL_NBOD looks at several experts; the probe has one head"):
         build(IN_BATCH, "LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 2)
