@@ -279,7 +279,7 @@ def test_build_takes_the_momentum_branch_of_a_released_file(tmp_path: Path, leng
     """A queue of another length is left out."""
     _, network = build(QUEUE)
     prefixes = {"backbone": "encoder_{}.", "projection": "encoder_{}.fc."}
-    file = {}
+    file: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
         _, _, part, rest = name.split(".", 3)
         if part in prefixes:
