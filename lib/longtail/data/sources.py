@@ -1,6 +1,7 @@
 """Data sets by name: annotation files, the CIFAR archives, and the digits of scikit-learn."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,8 @@ def build_splits(cfg: CfgNode, *, generated: bool = True) -> Splits:
     splits = SOURCES.get(cfg.DATASET.DATASET)(cfg)
     # The options of the other image files, so that the bad images of all splits are counted together.
     read_options = splits.valid.read_options if splits.valid.paths else build_read_options(cfg)
+    if not splits.train.paths:
+        splits = splits._replace(train=replace(splits.train, read_options=read_options))
     if cfg.DATASET.VALID_JSON and not splits.valid.paths:
         splits = splits._replace(valid=_read_split(cfg, "VALID_JSON", read_options=read_options))
     if cfg.DATASET.TEST_JSON:
