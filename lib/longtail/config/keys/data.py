@@ -69,8 +69,9 @@ DATA: Keys = {
     ),
     "DATASET.VIEWS": Key(
         [],
-        "Augmentation policy of each view of a training image: crop | crop_flip | autoaugment | simclr | randaugment | "
-        "regular | simclr_imagenet | transforms | none. Empty: crop_flip. A single one is repeated INTRA_N times.",
+        "Augmentation policy of each view of a training image: crop | crop_flip | autoaugment | simclr | supcon | "
+        "randaugment | regular | simclr_imagenet | moco_v2 | transforms | none. Empty: crop_flip. A single one is "
+        "repeated INTRA_N times.",
         items="name",
         ours=True,
     ),
