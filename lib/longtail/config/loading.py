@@ -169,6 +169,8 @@ def _typed(value: Any, key: Key, *, name: str, source: str) -> Any:
     parsed = _parse(value) if isinstance(value, str) and wanted is not str else value
     if wanted is str and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
         parsed = str(parsed)  # a NAME or a path that looks like a number
+    if key.lists and isinstance(parsed, (list, tuple)):
+        parsed = ",".join(map(str, parsed))
     if parsed is False and "off" in key.allowed:
         parsed = "off"  # a config file of an older version may hold the False that YAML made of it
     if wanted is float and type(parsed) is int:

@@ -21,7 +21,7 @@ from longtail.engine.inference import TrainingSet
 from longtail.engine.optim import build_optimizer, build_schedule
 from longtail.engine.training import Plan, Training
 from longtail.errors import UserError
-from longtail.evaluation import Evaluator, shot_groups
+from longtail.evaluation import Evaluator, ensemble_heads, shot_groups
 from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import (
@@ -145,7 +145,11 @@ def evaluator_maker(
 ) -> Callable[[], Evaluator]:
     """Return a function that makes empty evaluators."""
     many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
-    return lambda: Evaluator(len(class_counts), experts, class_counts, many=many, few=few, device=device)
+    ensemble = cfg.TEST.ENSEMBLE
+    ensemble_heads(ensemble, experts)  # heads that do not exist are refused before the first step
+    return lambda: Evaluator(
+        len(class_counts), experts, class_counts, many=many, few=few, device=device, ensemble=ensemble
+    )
 
 
 def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, Any]]]:

@@ -50,6 +50,7 @@ def calibrate(cfg: CfgNode, folder: Path, calibration: Calibration, *, place: Pl
             "values": list(values),
             "fit_top1": [result["ensemble"].get("top1") for result in swept],
             "without": unadjusted["ensemble"],
+            "ensemble_of": list(setup.new_evaluator().members),
         }
 
         def write(output: Path) -> None:

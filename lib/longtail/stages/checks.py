@@ -13,6 +13,7 @@ from longtail.engine.compiling import check_compilable
 from longtail.engine.cuda_graph import check_cuda_graph
 from longtail.engine.optim import build_schedule, check_optimizer
 from longtail.errors import UserError
+from longtail.evaluation import check_ensemble
 from longtail.losses import LOSSES
 from longtail.methods import METHODS, method_entry
 from longtail.models import BACKBONES, HEADS, NETWORKS, needs_first_stage
@@ -47,6 +48,7 @@ def check_network_and_data(cfg: CfgNode) -> None:
     for backbone in expert_backbones(cfg):
         BACKBONES.get(backbone)
     HEADS.get(cfg.CLASSIFIER.TYPE)
+    check_ensemble(cfg.TEST.ENSEMBLE)
 
 
 def check_names(cfg: CfgNode) -> None:
