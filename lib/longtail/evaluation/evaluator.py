@@ -38,8 +38,8 @@ def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int] = TOP_K) -> d
 class Evaluator:
     """Accumulates what the evaluation reports, for E experts and for their ensemble.
 
-    The ensemble is the mean of the raw logits of all experts, or of some of them. `update` only launches work on the device of
-    the logits and never waits for it; `results` is where the numbers come to the host.
+    The ensemble is the mean of the raw logits of all experts, or of some of them. `update` only launches work on the
+    device of the logits and never waits for it; `results` is where the numbers come to the host.
 
     Args:
         num_classes: number of classes C.

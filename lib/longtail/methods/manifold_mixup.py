@@ -7,6 +7,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from longtail.data import Batch
+from longtail.errors import UserError
 from longtail.losses import Loss
 from longtail.methods.base import Step, TrainingData, stacked_views
 from longtail.methods.mixing import Mixing, draw_partners, refuse_unmixable
@@ -43,7 +44,20 @@ class ManifoldMixup(Mixing):
         return self.step(output, targets, second=second, lam=lam)
 
 
-@register("manifold_mixup", compilable=False)
+def check(cfg: CfgNode) -> None:
+    """Refuse a network whose heads leave the backbone at different depths: no single place mixes for all of them.
+
+    Raises:
+        UserError: Names the shape of network that it needs.
+    """
+    if cfg.NETWORK.TYPE != "experts":
+        raise UserError(
+            f"NETWORK.TYPE is {cfg.NETWORK.TYPE!r}; TRAIN.COMBINER.TYPE manifold_mixup needs 'experts', "
+            "mixup works with every network"
+        )
+
+
+@register("manifold_mixup", check=check, compilable=False)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> ManifoldMixup:
     """Build it from TRAIN.COMBINER."""
     refuse_unmixable(cfg, loss)
