@@ -19,23 +19,26 @@ class ManifoldMixup(Mixing):
     """Mixup of hidden states (Verma et al., arXiv 1806.05236) behind one fixed module, the same in every expert.
 
     The paper draws the layer for each batch; the released Bag of Tricks fixes it. The experts mix the same rows with
-    the same lam. Under DataParallel a row is mixed with one that is computed on the same device.
+    the same lam, or with one per row. Under DataParallel a row is mixed with one that is computed on the same device.
 
     Args:
         network: Network of experts.
         loss: Loss without a teacher.
         alpha: lam is drawn from Beta(alpha, alpha).
         location: Module behind which is mixed, see `HiddenMixing`.
+        per_sample: See `Mixing`.
     """
 
-    def __init__(self, network: nn.Module, loss: Loss, *, alpha: float, location: str) -> None:
-        super().__init__(network, loss, alpha=alpha)
+    def __init__(
+        self, network: nn.Module, loss: Loss, *, alpha: float, location: str, per_sample: bool = False
+    ) -> None:
+        super().__init__(network, loss, alpha=alpha, per_sample=per_sample)
         self.hidden = HiddenMixing(cast(Network, network), location)
 
     def training_step(self, batch: Batch) -> Step:
         """Return the step of a batch."""
         images, targets = stacked_views(batch)
-        lam = self.draw_lam(images.device)
+        lam = self.draw_lam(targets)
         chunks = chunks_of(targets, cast(nn.Module, self.network))
         partners = [draw_partners(chunk) for chunk in chunks]
         with self.hidden:
@@ -62,4 +65,5 @@ def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> M
     """Build it from TRAIN.COMBINER."""
     refuse_unmixable(cfg, loss)
     keys = cfg.TRAIN.COMBINER
-    return ManifoldMixup(network, loss, alpha=keys.ALPHA, location=keys.MANIFOLD_MIX_UP.LOCATION)
+    location = keys.MANIFOLD_MIX_UP.LOCATION
+    return ManifoldMixup(network, loss, alpha=keys.ALPHA, location=location, per_sample=keys.PER_SAMPLE)
