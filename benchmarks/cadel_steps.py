@@ -135,9 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=positive, default=2, help="images of the step and of the evaluation")
     options = parser.parse_args(arguments)
     print(f"batch {options.batch}; in parentheses: the release")
-    print(
-        f"{'config':26} size {'parameters, M':>16} {'trunk, G':>16} {'branches, G':>16}  peak MB seconds     loss  finite"
-    )
+    sizes = "".join(f"{name:>17}" for name in ("parameters, M", "trunk, G", "branches, G"))
+    print(f"{'config':26} size{sizes}  peak MB seconds     loss  finite")
     with threads(1):
         well = [measure(source, batch=options.batch) for source in options.configs]
     return 0 if all(well) else 1
