@@ -40,7 +40,7 @@ def test_description_gives_size_and_mean(name: str, tag: str, size: int, mean: f
 
 
 def test_written_config_holds_the_size() -> None:
-    assert (96, 96) == load_config(None, [*VIT, "INPUT_SIZE", (96, 96)]).INPUT_SIZE
+    assert load_config(None, [*VIT, "INPUT_SIZE", (96, 96)]).INPUT_SIZE == (96, 96)
 
 
 @pytest.mark.parametrize(
