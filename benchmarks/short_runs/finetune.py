@@ -33,8 +33,9 @@ from longtail.distributed import find_place
 from longtail.engine.inference import outputs
 from longtail.errors import UserError
 from longtail.losses import build_loss
+from longtail.models import start_from_class_means
 from longtail.runs.folder import read_json
-from longtail.stages.build import build_training, start_heads
+from longtail.stages.build import build_training
 from longtail.stages.train import train
 
 MODEL = "tf_efficientnet_lite0"
@@ -75,13 +76,13 @@ def probe(folder: Path, *, size: int, epochs: int, gpus: str | None) -> None:
     start, place, cfg = time.monotonic(), find_place(gpus), probe_config(folder, size=size)
     training = build_training(cfg, build_splits(cfg), place=place, source="short run")
     network, loaders, labels = training.network, training.loaders, training.data.labels
-    start_heads(cfg, training)
-    features = training.data.outputs(network).features[0].to(place.device)
+    features = training.data.outputs(network).features
+    start_from_class_means(network.heads, features, labels=labels)
     encoded = [
         (output.features[0], batch.labels)
         for batch, output in outputs(network, loaders.valid, normalize=loaders.normalize, place=place)
     ]
-    head = network.heads[0]
+    head, rows_of = network.heads[0], features[0].to(place.device)
 
     def show(name: str) -> None:
         evaluator = training.new_evaluator()
@@ -96,7 +97,7 @@ def probe(folder: Path, *, size: int, epochs: int, gpus: str | None) -> None:
     for _ in range(epochs):
         for rows in torch.randperm(len(labels)).split(128):
             optimizer.zero_grad()
-            loss(head(features[rows]), labels[rows].to(place.device)).backward()
+            loss(head(rows_of[rows]), labels[rows].to(place.device)).backward()
             optimizer.step()
         schedule.step()
     show(f"frozen Lite0, head trained {epochs} epochs")
