@@ -4,6 +4,7 @@ matplotlib is loaded by the first figure that is drawn, never by importing this 
 """
 
 from longtail.evaluation.confusion import ConfusionMatrix
+from longtail.evaluation.ensemble import check_ensemble, ensemble_heads, ensemble_logits
 from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
 from longtail.evaluation.figures.confusion import plot_confusion
 from longtail.evaluation.figures.feature_map import plot_feature_map
@@ -20,6 +21,9 @@ __all__ = [
     "TOP_K",
     "ConfusionMatrix",
     "Evaluator",
+    "check_ensemble",
+    "ensemble_heads",
+    "ensemble_logits",
     "plot_class_counts",
     "plot_confusion",
     "plot_curves",

@@ -1,7 +1,8 @@
 """Models: backbones, heads, networks, and loading of weights."""
 
-from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions
+from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, downloaded_weights
 from longtail.models.cascade import Cascade
+from longtail.models.class_means import check_class_means, start_from_class_means
 from longtail.models.experts import Expert, Network
 from longtail.models.heads import HEADS, needs_first_stage
 from longtail.models.hidden_mixing import HiddenMixing, chunks_of, mix
@@ -44,8 +45,10 @@ __all__ = [
     "SampleQueue",
     "build_adjusted_heads",
     "build_model",
+    "check_class_means",
     "check_loaded",
     "chunks_of",
+    "downloaded_weights",
     "load_backbone_weights",
     "load_momentum_branch",
     "load_released_weights",
@@ -54,6 +57,7 @@ __all__ = [
     "needs_first_stage",
     "read_weights",
     "start_from",
+    "start_from_class_means",
     "synchronize_batch_norm",
     "unwrap",
     "uses_post_hoc",

@@ -8,6 +8,7 @@ from yacs.config import CfgNode
 
 from longtail.config import expert_backbones
 from longtail.errors import UserError
+from longtail.models.adapters import adapt
 from longtail.models.backbones import BACKBONES, BackboneOptions
 from longtail.models.heads import HEADS, SecondStageHead
 from longtail.models.networks import NETWORKS
@@ -168,6 +169,7 @@ def build_experts(cfg: CfgNode, num_classes: int) -> Network:
         expert = Expert(backbone, head, pool=cfg.MODULE.TYPE == "GAP", dropout=0.5 if cfg.DROPOUT else 0.0)
         if cfg.BACKBONE.FREEZE or isinstance(head, SecondStageHead):
             expert.freeze_backbone(cfg.BACKBONE.FROZEN_STATISTICS == "still")
+        adapt(cfg, backbone, num_classes)
         experts.append(expert)
     if len(set(widths)) > 1:
         raise UserError(f"BACKBONE.MULTI_NETWORK_TYPE: features of all experts must have one width, not {widths}")

@@ -144,7 +144,7 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, output
     logger.info("%s on %s (%d images)", setup.checkpoint, valid.name, len(valid))
     for line in summary(results):
         logger.info("  %s", line)
-    head: dict[str, Any] = {"checkpoint": str(setup.checkpoint)}
+    head: dict[str, Any] = {"checkpoint": str(setup.checkpoint), "ensemble_of": list(evaluator.members)}
     if norm.USE_TAU_NORM:
         head["tau_norm"] = norm.TAU
     if cfg.TEST.LOGIT_ADJUSTMENT:

@@ -15,7 +15,7 @@ from longtail.runs.environment import describe
 from longtail.runs.loggers import read_history
 from longtail.runs.outputs import output_records
 from longtail.runs.run import Run, open_run
-from longtail.stages.build import build_training, describe_data
+from longtail.stages.build import build_training, describe_data, start_heads
 from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
 
@@ -55,8 +55,10 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
         trainer = Trainer(training, run)
         if checkpoint:
             trainer.load(checkpoint)
-        elif place.world.size > 1:
-            torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
+        else:
+            start_heads(cfg, training)
+            if place.world.size > 1:
+                torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
         run.begin(trainer.epoch)
         _announce(run, splits, training)
         trainer.fit()

@@ -83,7 +83,8 @@ DATA: Keys = {
     ),
     "DATASET.NORMALIZATION": Key(
         "",
-        "Mean and std of the channels: cifar | imagenet | inaturalist | digits. Empty: cifar.",
+        "Mean and std of the channels: cifar | imagenet | inaturalist | digits | backbone (as timm describes it). "
+        "Empty: cifar.",
         ours=True,
     ),
     "DATASET.ON_BAD_IMAGE": Key(

@@ -112,6 +112,11 @@ TRAINING: Keys = {
         positive=True,
         high=1e4,
     ),
+    "TRAIN.COMBINER.PER_SAMPLE": Key(
+        False,
+        "Mixups: draw lam for each image; False, as released: one for the batch.",
+        ours=True,
+    ),
     "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION": Key(
         "pool",
         "What is mixed: pool (the features) | fc (the logits) | the output of a module of the backbone, as layer1 or "
