@@ -202,8 +202,9 @@ def start_heads(cfg: CfgNode, training: Training) -> None:
     """Set the class weights from which a new training starts, as CLASSIFIER.START says; equal in all processes."""
     if cfg.CLASSIFIER.START != "class_means":
         return
-    features = training.data.outputs(training.network).features
-    start_from_class_means(training.network.heads, features, labels=training.data.labels)
+    network: Any = training.network
+    features = training.data.outputs(network).features
+    start_from_class_means(network.heads, features, labels=training.data.labels)
     if training.average:
         training.average.load_state_dict(training.network.state_dict())
     logger.info("heads start from the class means of %s training images", f"{len(training.data.labels):,}")

@@ -98,7 +98,7 @@ def test_too_few_resources_are_reported(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr("longtail.data.loaders.workers.DataLoader", refuse)
-    with pytest.raises(UserError, match="^3 worker processes cannot be started or read: Too many open files; lower"):
+    with pytest.raises(UserError, match=r"^3 worker processes cannot be started or read: Too many open files; lower"):
         list(make_pool(3).batches(keys([1])))
 
 
