@@ -142,15 +142,24 @@ class Trainer:
             NotFinite: See `FiniteGuard.check`; the weights are unchanged.
         """
         t = self.training
-        t.optimizer.zero_grad(set_to_none=True)
-        with t.place.autocast():
-            step = t.method.training_step(batch.with_images(t.loaders.normalize))
-        t.scaler.scale(step.loss).backward()
+        step = self._gradients(batch)
+        if t.sharpness:
+            with t.sharpness.ascended():
+                self._gradients(batch)
         norm = self.clipping.clip()
         finite = self.guard.check(step, norm, where=where)
         t.scaler.step(t.optimizer)
         t.scaler.update()
         return step, norm, finite
+
+    def _gradients(self, batch: Batch) -> Step:
+        """Forward and backward of one batch: leave the gradients at the present weights in the parameters."""
+        t = self.training
+        t.optimizer.zero_grad(set_to_none=True)
+        with t.place.autocast():
+            step = t.method.training_step(batch.with_images(t.loaders.normalize))
+        t.scaler.scale(step.loss).backward()
+        return step
 
     def _set_up_epoch(self) -> None:
         """Set modes and epoch; prepare the method if no batch of the epoch is done."""

@@ -19,7 +19,7 @@ from longtail.engine.compiling import compile_experts
 from longtail.engine.cuda_graph import build_recorder, expert_streams
 from longtail.engine.ema import WeightAverage
 from longtail.engine.inference import TrainingSet
-from longtail.engine.optim import build_optimizer, build_schedule
+from longtail.engine.optim import SharpnessAware, build_optimizer, build_schedule
 from longtail.engine.training import Plan, Training
 from longtail.errors import UserError
 from longtail.evaluation import Evaluator, ensemble_heads, shot_groups
@@ -77,7 +77,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         synchronize_batch_norm(method, place)
     if cfg.TRAIN.COMPILE:
         compile_experts(network)
-    half = place.precision == "fp16"
+    half, rho = place.precision == "fp16", cfg.TRAIN.OPTIMIZER.SAM_RHO
     optimizer = build_optimizer(cfg, method.trainable(), fused=not half)
     method.wrap(lambda module: wrap(module, place))
     network.streams = expert_streams(cfg, place, len(network.heads))
@@ -97,6 +97,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         new_evaluator=evaluator_maker(cfg, class_counts, experts=len(network.heads), device=place.device),
         plan=build_plan(cfg),
         place=place,
+        sharpness=SharpnessAware(optimizer, method.trainable().values(), rho=rho) if rho else None,
         average=WeightAverage(network, cfg.TRAIN.EMA.DECAY) if cfg.TRAIN.EMA.DECAY else None,
         recorder=build_recorder(cfg, method, place),
     )

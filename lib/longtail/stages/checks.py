@@ -11,7 +11,7 @@ from longtail.data.samplers import check_sampling
 from longtail.distributed import Place
 from longtail.engine.compiling import check_compilable
 from longtail.engine.cuda_graph import check_cuda_graph
-from longtail.engine.optim import build_schedule, check_optimizer
+from longtail.engine.optim import build_schedule, check_optimizer, check_sharpness
 from longtail.errors import UserError
 from longtail.evaluation import check_ensemble
 from longtail.losses import LOSSES
@@ -122,3 +122,4 @@ def check_training(cfg: CfgNode, place: Place) -> None:
     if cfg.TRAIN.COMPILE:
         check_compilable(place, compilable=method_entry(cfg).compilable)
     check_cuda_graph(cfg, place)
+    check_sharpness(cfg, place, repeatable=method_entry(cfg).repeatable)
