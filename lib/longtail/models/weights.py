@@ -181,11 +181,13 @@ def _matching(
     """
     wanted = model.state_dict()
     heads = _second_stage_heads(model)
+    trunk = {f"experts.0.backbone.{name[6:]}": name for name in wanted if name.startswith("trunk.")}
+    trunk = trunk if hasattr(model, "experts") else {}  # experts of a file that share a trunk take that of the first
     renamed = {f"{path}.{old}": f"{path}.{new}" for path, head in heads for old, new in head.renamed.items()}
     found: dict[str, Tensor] = {}
     unexpected = []
     for name, own in own_names(state_dict).items():
-        own = renamed.get(own, own) if own else None
+        own = {**renamed, **trunk}.get(own, own) if own else None
         if own and without and own.startswith(without):
             continue
         if own is None or own not in wanted:

@@ -172,14 +172,15 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
         reports.append(check_loaded(path, module, report, least=cfg.NETWORK.MIN_LOADED))
 
     if cfg.BACKBONE.PRETRAINED_TAG:
-        for number, (name, backbone) in enumerate(zip(expert_backbones(cfg), backbones_of(network), strict=True)):
-            weights = downloaded_weights(name, cfg.BACKBONE.PRETRAINED_TAG)
+        names = expert_backbones(cfg)
+        for number, backbone in backbones_of(network):
+            weights = downloaded_weights(names[number], cfg.BACKBONE.PRETRAINED_TAG)
             report = load_backbone_weights(backbone, weights, expert=number)
-            report_loading(f"{name}.{cfg.BACKBONE.PRETRAINED_TAG}", backbone, report)
+            report_loading(f"{names[number]}.{cfg.BACKBONE.PRETRAINED_TAG}", backbone, report)
     if cfg.BACKBONE.PRETRAINED_MODEL:
         path = cfg.BACKBONE.PRETRAINED_MODEL
         weights = read_weights(path)
-        for number, backbone in enumerate(backbones_of(network)):
+        for number, backbone in backbones_of(network):
             report_loading(path, backbone, load_backbone_weights(backbone, weights, expert=number))
     if cfg.NETWORK.PRETRAINED:
         content = read_checkpoint(cfg.NETWORK.PRETRAINED_MODEL)
@@ -211,9 +212,11 @@ def start_heads(cfg: CfgNode, training: Training) -> None:
     logger.info("heads start from the class means of %s training images", f"{len(training.data.labels):,}")
 
 
-def backbones_of(network: Any) -> list[nn.Module]:
-    """Return the backbones of a network."""
-    return [expert.backbone for expert in network.experts] if hasattr(network, "experts") else [network.trunk]
+def backbones_of(network: Any) -> list[tuple[int, nn.Module]]:
+    """Return the backbones of a network, each with the number of its expert; a trunk is that of expert 0."""
+    experts = [(number, expert.backbone) for number, expert in enumerate(getattr(network, "experts", []))]
+    trunk = getattr(network, "trunk", None)
+    return experts if trunk is None else [(0, trunk), *experts]
 
 
 def in_layout(cfg: CfgNode, network: Any) -> Any:

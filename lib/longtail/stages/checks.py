@@ -16,7 +16,7 @@ from longtail.errors import UserError
 from longtail.evaluation import check_ensemble
 from longtail.losses import LOSSES
 from longtail.methods import METHODS, method_entry
-from longtail.models import BACKBONES, HEADS, NETWORKS, check_class_means, needs_first_stage
+from longtail.models import BACKBONES, HEADS, NETWORKS, check_class_means, check_shared, needs_first_stage
 from longtail.runs.directory import check_writable
 from longtail.runs.inputs import check_input_files
 
@@ -47,6 +47,7 @@ def check_network_and_data(cfg: CfgNode) -> None:
     NETWORKS.get(cfg.NETWORK.TYPE)
     for backbone in expert_backbones(cfg):
         BACKBONES.get(backbone)
+    check_shared(cfg)
     if cfg.BACKBONE.PRETRAINED_TAG:
         describe_backbone(cfg)  # refuses a tag that timm does not have
     HEADS.get(cfg.CLASSIFIER.TYPE)
