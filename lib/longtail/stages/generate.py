@@ -207,7 +207,7 @@ def _spell(numbers: list[int]) -> str:
 
 
 def _expert(cfg: CfgNode, num_classes: int) -> Expert:
-    """Return the first expert of the trained network with all its stages, or the trunk of a cascade with its main head."""
+    """Return the first expert of the trained network, or the trunk of a cascade with its main head."""
     network: Any = build_model(cfg, num_classes)
     path = cfg.NETWORK.PRETRAINED_MODEL
     weights = read_trained(cfg, network, path)

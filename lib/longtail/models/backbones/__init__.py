@@ -5,4 +5,13 @@ from longtail.models.backbones.base import BACKBONES, Backbone, BackboneOptions,
 from longtail.models.backbones.splitting import check_shared, split
 from longtail.models.backbones.timm_models import downloaded_weights
 
-__all__ = ["BACKBONES", "Backbone", "BackboneOptions", "StagedBackbone", "check_shared", "check_taps", "downloaded_weights", "split"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "BackboneOptions",
+    "StagedBackbone",
+    "check_shared",
+    "check_taps",
+    "downloaded_weights",
+    "split",
+]
