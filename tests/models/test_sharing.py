@@ -149,9 +149,7 @@ def test_backbone_file_fills_trunk_and_stages() -> None:
     file = {f"module.{name}": value for name, value in weights.items()}
     assert [number for number, _ in backbones_of(model)] == [0, 0, 1, 2]
     for number, backbone in backbones_of(model):
-        report = load_backbone_weights(
-            backbone, {f"module.{name}": value for name, value in weights.items()}, expert=number
-        )
+        report = load_backbone_weights(backbone, file, expert=number)
         assert not report.missing
     state = model.state_dict()
     assert torch.equal(state["trunk.conv1.weight"], weights["conv1.weight"])
