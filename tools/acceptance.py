@@ -4,7 +4,8 @@
     python tools/acceptance.py
     python tools/acceptance.py --make
 
---make writes acceptance.yaml from the records of the leaderboard, for the rows that tools/leaderboard.yaml marks; nothing is trained.
+--make writes acceptance.yaml from the records of the leaderboard, for the rows that tools/leaderboard.yaml marks;
+nothing is trained.
 
 Exit code: 0 all within their tolerances, 1 some are not, 2 a mistake.
 """
@@ -13,8 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from longtail.cli.program import run_program
 from tools.small_runs import (
@@ -26,6 +26,8 @@ from tools.small_runs import (
     train_row,
     write_expectations,
 )
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,8 +5,8 @@
     python tools/leaderboard.py ce ncl --seeds 1
     python tools/leaderboard.py ce --records /tmp/try --page /tmp/try.md --set TRAIN.MAX_EPOCH 2
 
-ROW is a row of tools/leaderboard.yaml; without one, all are trained, seed by seed. A row with a record is skipped, one that was
-stopped is resumed. Records are small files in docs/leaderboard, from which the page is made.
+ROW is a row of tools/leaderboard.yaml; without one, all are trained, seed by seed. A row with a record is skipped, one
+that was stopped is resumed. Records are small files in docs/leaderboard, from which the page is made.
 
 Exit code: 0 done, 2 a mistake, 128 + n stopped by signal n.
 """
@@ -15,12 +15,12 @@ import argparse
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from longtail.cli.program import run_program
 from tools.small_runs import Rows, leaderboard_page, read_rows, read_small_records, train_row, write_small_record
 
+ROOT = Path(__file__).resolve().parent.parent
 RECORDS, PAGE = ROOT / "docs" / "leaderboard", ROOT / "docs" / "leaderboard.md"
 
 

@@ -65,7 +65,7 @@ def expectations(rows: Sequence[Row], records: Sequence[SmallRecord]) -> list[Ex
 
 def write_expectations(expected: Sequence[Expected], path: Path) -> None:
     """Write expectations to a YAML file."""
-    head = "# Written by tools/acceptance.py --make from docs/leaderboard: fractions after the last epoch, one seed each.\n"
+    head = "# Written by tools/acceptance.py --make from docs/leaderboard: fractions after the last epoch.\n"
     path.write_text(head + yaml.safe_dump([asdict(each) for each in expected], sort_keys=False), encoding="utf-8")
 
 
