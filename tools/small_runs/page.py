@@ -8,6 +8,7 @@ from tools.small_runs.rows import Row, Rows
 
 GROUPS = ("many", "medium", "few")
 INTRODUCTION = """\
+<!-- Written by tools/leaderboard.py; edit tools/leaderboard.yaml. -->
 # Digits-LT leaderboard
 
 Methods and recipes on 276 long-tailed handwritten digits (imbalance factor 50, 797 validation images), with ResNet-32.
