@@ -13,6 +13,7 @@ from longtail.stages.recipe import run_recipe
 from tests.helpers.training import CPU, read_json, read_records
 
 SETTINGS = [
+    *("heads:TRAIN.MAX_EPOCH", 12, "heads:TRAIN.LR_SCHEDULER.WARM_EPOCH", 1),
     *("TRAIN.MAX_EPOCH", 2, "TRAIN.BATCH_SIZE", 64, "TRAIN.TENSORBOARD.ENABLE", False, "TEST.BATCH_SIZE", 256),
 ]
 EXPERTS = [*SETTINGS, "BACKBONE.MULTI_NETWORK_TYPE", ["two_stages"] * 3]

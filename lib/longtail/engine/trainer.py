@@ -274,14 +274,8 @@ class Trainer:
         better, better_single = self.results.add(epoch, evaluation)
         if not t.place.main or not (better or better_single):
             return
-        trained = {"trained": t.network.state_dict()} if t.average else {}
-        content = {
-            **t.facts.to_json(),
-            "epoch": epoch,
-            "results": self.results.last,
-            "model": t.evaluated().state_dict(),
-            **trained,
-        }
+        weights = {"model": t.evaluated().state_dict(), **({"trained": t.network.state_dict()} if t.average else {})}
+        content = {**t.facts.to_json(), "epoch": epoch, "results": self.results.last, **weights}
         if better:
             self.run.save("best_ensemble.pth", content)
         if better_single:

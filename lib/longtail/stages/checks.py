@@ -123,4 +123,4 @@ def check_training(cfg: CfgNode, place: Place) -> None:
     if cfg.TRAIN.COMPILE:
         check_compilable(place, compilable=method_entry(cfg).compilable)
     check_cuda_graph(cfg, place)
-    check_sharpness(cfg, place, repeatable=method_entry(cfg).repeatable)
+    check_sharpness(cfg, place)

@@ -9,6 +9,7 @@ from yacs.config import CfgNode
 
 from longtail.distributed import Place
 from longtail.errors import UserError
+from longtail.methods import METHODS, method_entry
 
 EPSILON = 1e-12  # added to the norm, as in the paper's code
 
@@ -68,22 +69,18 @@ class SharpnessAware:
             batch_norm.track_running_stats = on
 
 
-def check_sharpness(cfg: CfgNode, place: Place, *, repeatable: bool) -> None:
+def check_sharpness(cfg: CfgNode, place: Place) -> None:
     """Refuse TRAIN.OPTIMIZER.SAM_RHO where it cannot work, before any data is read.
-
-    Args:
-        cfg: Config.
-        place: Devices and precision.
-        repeatable: Whether the training method allows a step to be computed twice.
 
     Raises:
         UserError: Says why, and what to do.
     """
     if not cfg.TRAIN.OPTIMIZER.SAM_RHO:
         return
+    users = ", ".join(name for name in METHODS if METHODS.get(name).repeatable)
     reasons = {
         f"TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} draws random numbers or changes its state in every step, "
-        "which cannot be computed twice; allowed: supervised, distillation": not repeatable,
+        f"which cannot be computed twice; allowed: {users}": not method_entry(cfg).repeatable,
         "it is not made for the gradient scaler of fp16; TRAIN.AMP must be bf16 or off": place.precision == "fp16",
         "its two passes are not recorded as a CUDA graph; TRAIN.CUDA_GRAPH must be off": cfg.TRAIN.CUDA_GRAPH != "off",
         "it is untested with compiled experts; TRAIN.COMPILE must be False": cfg.TRAIN.COMPILE,
