@@ -108,7 +108,9 @@ def test_functions_are_short_and_take_few_arguments() -> None:
             where = f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}"
             assert node.end_lineno is not None and node.end_lineno - node.lineno < FUNCTION_LINES, where
             own = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            assert len([argument for argument in own if argument.arg not in ("self", "cls")]) <= FUNCTION_ARGUMENTS, where
+            assert len([argument for argument in own if argument.arg not in ("self", "cls")]) <= FUNCTION_ARGUMENTS, (
+                where
+            )
 
 
 def test_library_does_not_print_evaluate_text_or_choose_a_device() -> None:
