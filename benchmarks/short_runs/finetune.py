@@ -75,7 +75,8 @@ def probe(folder: Path, *, size: int, epochs: int, gpus: str | None) -> None:
     """Print the lines of the frozen backbone: class means, and the trained head."""
     start, place, cfg = time.monotonic(), find_place(gpus), probe_config(folder, size=size)
     training = build_training(cfg, build_splits(cfg), place=place, source="short run")
-    network, loaders, labels = training.network, training.loaders, training.data.labels
+    network: Any = training.network
+    loaders, labels = training.loaders, training.data.labels
     features = training.data.outputs(network).features
     start_from_class_means(network.heads, features, labels=labels)
     encoded = [

@@ -1,5 +1,7 @@
 """Heads that start from class means."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ LABELS = torch.tensor([0, 2, 1, 0, 2, 2])
 @pytest.mark.parametrize("kind", ["cos", "FCNorm", "cosnorm"])
 def test_class_means_match_loop(kind: str) -> None:
     features = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0))
-    heads = [HEADS.get(kind)(load_config(), 5, 3) for _ in range(2)]
+    heads: list[Any] = [HEADS.get(kind)(load_config(), 5, 3) for _ in range(2)]
     start_from_class_means(heads, features, labels=LABELS)
     for head, own in zip(heads, features, strict=True):
         for label in range(3):

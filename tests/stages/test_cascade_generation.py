@@ -1,6 +1,7 @@
 """CAM-based sampling with a cascade, and what refuses one."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,8 @@ def test_generate_uses_the_main_head_of_a_cascade(
     monkeypatch.setattr(generate_stage, "activation_maps", maps)
     listed = read_json(generate_stage.generate(cfg, place=CPU))["annotations"]
     assert read_image(str(tmp_path / listed[0]["fpath"])).shape == (3, 32, 32)
+    own: Any
+    saved: Any
     for own, saved in ((used[0].backbone, network.trunk), (used[0].head, network.head)):
         assert all(torch.equal(value, own.state_dict()[name]) for name, value in saved.state_dict().items())
 

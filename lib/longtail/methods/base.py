@@ -1,6 +1,7 @@
 """Base class of all training methods: a batch becomes a loss and logits."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -9,6 +10,8 @@ from longtail.data import Batch
 from longtail.losses import Loss, Prediction, total
 from longtail.models import Output
 from longtail.models.wrapping import unwrap
+
+Draw = Callable[[Path], None]  # writes a figure to a path
 
 
 class Mixed(NamedTuple):
@@ -113,6 +116,13 @@ class Method(nn.Module):
     def evaluated(self) -> nn.Module:
         """Return the network to evaluate, not wrapped."""
         return unwrap(self.network)
+
+    def figures(self, data: TrainingData) -> Mapping[str, Draw]:
+        """Return the figures of a finished training, by file name.
+
+        Called in every process, so that `data.outputs` can be used; the main process draws.
+        """
+        return {}
 
     def wrap(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
         """Wrap what is trainable for several devices; `self.<name>` is the wrapped module from now on.

@@ -7,11 +7,11 @@ from longtail.models.experts import Expert, Network
 from longtail.models.heads import HEADS, needs_first_stage
 from longtail.models.hidden_mixing import HiddenMixing, chunks_of, mix
 from longtail.models.loading_report import LoadReport, check_loaded
-from longtail.models.momentum import KeyEncoder, KeyQueue
+from longtail.models.momentum import KeyEncoder, KeyQueue, SampleQueue
 from longtail.models.networks import NETWORKS, build_model
 from longtail.models.output import Classifiers, Output
 from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
-from longtail.models.projections import PROJECTIONS
+from longtail.models.projections import PROJECTIONS, EncodedOutput, QueryEncoder
 from longtail.models.released import momentum_branch
 from longtail.models.weight_files import read_weights, weights_in
 from longtail.models.weights import (
@@ -32,6 +32,7 @@ __all__ = [
     "BackboneOptions",
     "Cascade",
     "Classifiers",
+    "EncodedOutput",
     "Expert",
     "HiddenMixing",
     "KeyEncoder",
@@ -40,6 +41,8 @@ __all__ = [
     "Network",
     "Output",
     "PostHocClassifier",
+    "QueryEncoder",
+    "SampleQueue",
     "build_adjusted_heads",
     "build_model",
     "check_class_means",

@@ -83,10 +83,10 @@ def record(path: Path) -> dict[str, str]:
 def differing_inputs(recorded: Any, current: dict[str, dict[str, str]]) -> list[str]:
     """Return the keys whose files differ between the record of a run and now, in content or in being used at all.
 
-    What a run records beside the files of its config, as the checkpoint that a stage evaluates, is not compared here.
+    Other entries of the record, as the checkpoint that a stage evaluates, are not compared.
     """
-    recorded, known = recorded if isinstance(recorded, dict) else {}, set(input_keys())
-    names = [name for name in {**recorded, **current} if name in known]
+    recorded = recorded if isinstance(recorded, dict) else {}
+    names = [name for name in input_keys() if name in {**recorded, **current}]
     return [name for name in names if _digest(recorded.get(name)) != _digest(current.get(name))]
 
 

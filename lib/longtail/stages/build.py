@@ -205,8 +205,9 @@ def start_heads(cfg: CfgNode, training: Training) -> None:
     """
     if cfg.CLASSIFIER.START != "class_means" or (cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict"):
         return
-    features = training.data.outputs(training.network).features
-    start_from_class_means(training.network.heads, features, labels=training.data.labels)
+    network: Any = training.network
+    features = training.data.outputs(network).features
+    start_from_class_means(network.heads, features, labels=training.data.labels)
     if training.average:
         training.average.load_state_dict(training.network.state_dict())
     logger.info("heads start from the class means of %s training images", f"{len(training.data.labels):,}")

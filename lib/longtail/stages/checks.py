@@ -73,10 +73,16 @@ def _check_method(cfg: CfgNode) -> None:
     """Check the training method by its own rules, and by what it can do."""
     method = method_entry(cfg)
     method.check(cfg)
-    if method.needs_momentum != cfg.NETWORK.MOCO:
-        users = ", ".join(name for name in METHODS if METHODS.get(name).needs_momentum)
+    if method.needs_momentum not in (None, cfg.NETWORK.MOCO):
+        users = ", ".join(name for name in METHODS if METHODS.get(name).needs_momentum is not False)
         wants = "needs NETWORK.MOCO True" if method.needs_momentum else f"needs NETWORK.MOCO False; it is for {users}"
         raise UserError(f"NETWORK.MOCO is {cfg.NETWORK.MOCO}; TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} {wants}")
+    if cfg.NETWORK.PROJECTION_DIM and not method.uses_projections:
+        users = ", ".join(name for name in METHODS if METHODS.get(name).uses_projections)
+        raise UserError(
+            f"NETWORK.PROJECTION_DIM is {cfg.NETWORK.PROJECTION_DIM}; TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} "
+            f"needs 0; projection heads are for {users}"
+        )
     if cfg.TRAIN.SAMPLER.TYPE == "bbn sampler" and not method.takes_partner:
         users = ", ".join(name for name in METHODS if METHODS.get(name).takes_partner)
         raise UserError(

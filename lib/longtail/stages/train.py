@@ -104,6 +104,7 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
 
 def _report(run: Run, trainer: Trainer) -> None:
     """Draw the figures of a finished run, and log its best result."""
+    drawings = trainer.training.method.figures(trainer.training.data)  # all processes take part
     if not run.directory:
         return
     class_counts = list(trainer.training.data.class_counts)
@@ -116,6 +117,8 @@ def _report(run: Run, trainer: Trainer) -> None:
         cm = trainer.evaluator.confusion("ensemble")
         plot_per_class_accuracy(folder / "per_class_accuracy.png", cm, class_counts=class_counts, many=many, few=few)
         plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, many=many, few=few)
+    for name, draw in drawings.items():
+        draw(folder / name)
     best = trainer.results.best
     if best:
         top1 = best["ensemble"].get("top1", 0.0)

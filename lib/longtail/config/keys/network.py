@@ -166,6 +166,14 @@ NETWORK: Keys = {
         result=False,
         ours=True,
     ),
+    "NETWORK.PROJECTION_DIM": Key(
+        0,
+        "Width of projection heads without momentum encoder, for training methods that contrast the views of a batch "
+        "with each other; 0: none. With NETWORK.MOCO, MOCO_DIM is the width.",
+        low=0,
+        high=65536,
+        ours=True,
+    ),
     "NETWORK.MOCO": Key(
         False,
         "Add projection heads, a momentum encoder and queues; for training methods that contrast with them.",
@@ -189,7 +197,7 @@ NETWORK: Keys = {
     ),
     "NETWORK.MOCO_T": Key(
         0.07,
-        "Temperature of the contrastive softmax.",
+        "Temperature of the contrastive softmax. (SBCL has TRAIN.COMBINER.SUBCLASS.TEMPERATURE.)",
         positive=True,
         high=100,
     ),
