@@ -80,9 +80,8 @@ def compare(options: argparse.Namespace) -> None:
         folder = Path(temporary)
         write_subset(options.train, folder / "train.json", fraction=options.fraction)
         write_subset(options.valid_json, folder / "valid.json", fraction=options.valid)
-        print(
-            f"{options.epochs} epochs, batch {options.batch}, seeds 0..{options.seeds - 1}, {options.fraction:g} of the training images"
-        )
+        size = f"{options.epochs} epochs, batch {options.batch}, {options.fraction:g} of the training images"
+        print(f"{size}, seeds 0..{options.seeds - 1}")
         print(heading(), flush=True)
         for method in METHODS:
             report(
