@@ -199,8 +199,11 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
 
 
 def start_heads(cfg: CfgNode, training: Training) -> None:
-    """Set the class weights from which a new training starts, as CLASSIFIER.START says; equal in all processes."""
-    if cfg.CLASSIFIER.START != "class_means":
+    """Set the class weights from which a new training starts, as CLASSIFIER.START says; equal in all processes.
+
+    A network that RESUME_MODEL has filled keeps its heads.
+    """
+    if cfg.CLASSIFIER.START != "class_means" or (cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict"):
         return
     network: Any = training.network
     features = training.data.outputs(network).features
