@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 1
 JOBS ?= auto
 
-.PHONY: demo test test-fast check lint format typecheck bench docs install clean help
+.PHONY: demo test test-fast test-lowest check lint format typecheck bench docs install clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -19,6 +19,11 @@ test: $(READY)  ## the whole test suite, one process per core; JOBS=1 for one pr
 
 test-fast: $(READY)  ## the tests that take less than a few seconds each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+
+test-lowest:  ## the fast tests with the lowest versions that work, in an environment of their own
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-lowest.txt
+	OMP_NUM_THREADS=1 PYTHONPATH=lib .venv-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow'
 
 check: lint typecheck test  ## everything that must pass before a change lands
 
@@ -49,4 +54,4 @@ $(READY): requirements.txt pyproject.toml setup.py
 	@touch $@
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-lowest .pytest_cache .mypy_cache .ruff_cache
