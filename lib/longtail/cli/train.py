@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Sequence
 
 from longtail.cli.program import Parser, run_program
+from longtail.threads import set_threads
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail train") -> int:
@@ -59,6 +60,7 @@ def run(source: str, options: argparse.Namespace) -> None:
         None if recipe else load_config(source, options.overrides)
     )  # a mistyped key is reported before torch is loaded
 
+    set_threads()  # before torch is loaded
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
     from longtail.stages.recipe import run_recipe

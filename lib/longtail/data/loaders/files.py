@@ -1,6 +1,5 @@
 """Batches of image files, decoded and augmented by worker processes."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from longtail.data.loaders.base import Loader, LoaderSettings
 from longtail.data.loaders.workers import WorkerPool, check_shared_memory
 from longtail.data.seeding import generator
 from longtail.errors import UserError
+from longtail.processors import available_processors
 
 RESIZE = (
     "these keys resize them, for training and evaluation: "
@@ -35,7 +35,7 @@ class FileLoader(Loader):
         files: Image files.
         policies: Augmentation policy of each view.
         settings: See `LoaderSettings`.
-        workers: Number of worker processes, limited to the number of processors; 0: decode in this process.
+        workers: Number of worker processes, limited to the processors of this process; 0: decode in this process.
         pin_memory: Yield batches in page-locked memory.
         bad_images: Collects the files that the workers skipped; None if bad images are not skipped.
         timeout: Seconds after which a batch that does not come ends the run.
@@ -58,7 +58,7 @@ class FileLoader(Loader):
         self.pool: WorkerPool[_Loaded | UserError] = WorkerPool(
             self.samples,
             _collate,
-            workers=min(workers, len(os.sched_getaffinity(0))),
+            workers=min(workers, available_processors()),
             pin_memory=pin_memory,
             timeout=timeout,
         )
