@@ -74,7 +74,8 @@ def _fast(step: Policy) -> Step:
 
 
 def _by_tensor(step: Policy, pixels: Pixels, generator: torch.Generator) -> Pixels:
-    images = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    # Channels-last also in the stride of the first axis, which PyTorch looks at, and then resizes twice as fast.
+    images = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
     return step(images, generator)[0].permute(1, 2, 0).numpy()
 
 
