@@ -68,7 +68,7 @@ def posterize(pixels: Pixels, bits: int) -> Pixels:
 
 def solarize(pixels: Pixels, threshold: int) -> Pixels:
     """Invert the values that are at least the threshold, 0..256."""
-    return look_up(pixels, np.where(_RAMP < threshold, _RAMP, 255 - _RAMP))
+    return look_up(pixels, np.where(threshold > _RAMP, _RAMP, 255 - _RAMP))
 
 
 def solarize_add(pixels: Pixels, add: int) -> Pixels:

@@ -61,10 +61,6 @@ OPERATIONS: dict[str, Operation] = {
     "Sharpness": _enhance(operations.sharpness),
     "ShearX": lambda pixels, level, kind: affine(pixels, (1, level * 0.3, 0, 0, 1, 0), kind),
     "ShearY": lambda pixels, level, kind: affine(pixels, (1, 0, 0, level * 0.3, 1, 0), kind),
-    "TranslateXRel": lambda pixels, level, kind: affine(
-        pixels, (1, 0, level * 0.45 * pixels.shape[1], 0, 1, 0), kind
-    ),
-    "TranslateYRel": lambda pixels, level, kind: affine(
-        pixels, (1, 0, 0, 0, 1, level * 0.45 * pixels.shape[0]), kind
-    ),
+    "TranslateXRel": lambda pixels, level, kind: affine(pixels, (1, 0, level * 0.45 * pixels.shape[1], 0, 1, 0), kind),
+    "TranslateYRel": lambda pixels, level, kind: affine(pixels, (1, 0, 0, 0, 1, level * 0.45 * pixels.shape[0]), kind),
 }
