@@ -163,11 +163,12 @@ class ColorJitter:
             the order of the changes, (N, K) int64, K where there is none. Both are on the CPU.
         """
         kinds = len(self._changes)
-        chosen = uniform((count,), generator=generator).cpu() < self.p
-        amounts = torch.stack(
-            [uniform((count,), generator=generator, low=low, high=high) for low, high in self._bounds], 1
-        ).cpu()
-        orders = uniform((count, kinds), generator=generator).argsort(1).cpu()
+        # All in one call, which gives the same numbers as one call for each: a call takes longer than its numbers.
+        draws = uniform((count * (1 + 2 * kinds),), generator=generator).cpu()
+        chosen = draws[:count] < self.p
+        low, high = torch.tensor(self._bounds, dtype=torch.float64).T[:, :, None]
+        amounts = (draws[count : count * (1 + kinds)].view(kinds, count) * (high - low) + low).T
+        orders = draws[count * (1 + kinds) :].view(count, kinds).argsort(1)
         orders[~chosen] = kinds
         return amounts, orders
 
