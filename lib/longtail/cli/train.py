@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.cli.program import Parser, run_program
+from longtail.threads import set_threads
 
 OWN_IMAGES = "own,balanced_softmax"  # config of images that are named instead of one
 
@@ -67,6 +68,7 @@ def run(source: str, options: argparse.Namespace) -> None:
         source = OWN_IMAGES
     recipe = is_recipe(source)
     cfg = None if recipe else load_config(source, overrides)  # a mistyped key is reported before torch is loaded
+    set_threads()  # before torch is loaded
     if own and cfg is not None:
         from longtail.data.convert.own import fitting_settings
 

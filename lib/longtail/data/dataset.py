@@ -124,9 +124,9 @@ def _open_files(name: str, paths: Sequence[str], *, labels: Tensor, options: Rea
     bad_images = options.bad_images
     limit = bad_images.limit if bad_images else 0
     if options.in_memory:
-        files: ImageFiles = MemoryFiles(paths, labels, name=name, limit=limit)
+        files: ImageFiles = MemoryFiles(paths, labels, name=name, limit=limit, fast=options.fast)
     else:
-        files = ImageFiles(paths, labels, limit=limit)
+        files = ImageFiles(paths, labels, limit=limit, fast=options.fast)
     missing = files.missing()
     if bad_images:
         bad_images.add(missing)

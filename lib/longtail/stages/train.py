@@ -18,6 +18,7 @@ from longtail.runs.run import Run, open_run
 from longtail.stages.build import build_training, describe_data, start_heads
 from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
+from longtail.threads import describe_threads
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
         place.world.size,
         "" if place.world.size == 1 else "es",
     )
+    logger.info("%s", describe_threads(torch.get_num_threads()))
     logger.info("sampling: %s", training.loaders.train.sampler)
     bad = training.loaders.bad_images
     if bad is not None and bad.files:  # found before the log was open

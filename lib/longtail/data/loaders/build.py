@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data.augment import build_policy, evaluation_transforms
+from longtail.data.augment import build_policy, evaluation_transforms, fast_policy
 from longtail.data.augment.steps import Policy
 from longtail.data.dataset import ImageSet
 from longtail.data.images.bad_images import BadImages
@@ -122,9 +122,10 @@ class _Source(NamedTuple):
         """Build a loader of these images."""
         if isinstance(self.pixels, Tensor):
             return MemoryLoader(self.pixels, policies, settings=settings)
+        fast = self.pixels.fast is not None
         return FileLoader(
             self.pixels,
-            policies,
+            [fast_policy(policy) for policy in policies] if fast else policies,
             settings=settings,
             workers=workers,
             pin_memory=self.pin_memory,
