@@ -60,7 +60,16 @@ CONTRASTIVE: list[Any] = [
     *("NETWORK.MOCO", True, "NETWORK.MOCO_K", 100, "NETWORK.MOCO_DIM", 4, "NETWORK.MOCO_T", 0.2),
 ]
 CASCADE: list[Any] = [
-    *("NETWORK.TYPE", "cascade", "BACKBONE.TYPE", "tiny", "NETWORK.CASCADE.TAPS", ["body"], "CLASSIFIER.TYPE", "cosnorm"),
+    *(
+        "NETWORK.TYPE",
+        "cascade",
+        "BACKBONE.TYPE",
+        "tiny",
+        "NETWORK.CASCADE.TAPS",
+        ["body"],
+        "CLASSIFIER.TYPE",
+        "cosnorm",
+    ),
     *("NETWORK.CASCADE.WIDTH", 8, "LOSS.LOSS_TYPE", "CascadeSoftmax"),
 ]
 _TWO: list[Any] = ["BACKBONE.MULTI_NETWORK_TYPE", ["tiny", "tiny"]]

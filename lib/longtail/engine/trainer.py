@@ -56,7 +56,7 @@ class Trainer:
         self.epoch = 1  # being trained
         self.batch = 0  # batches of this epoch that are done
         self.meter = Meter()
-        self.results = Results()
+        self.results = Results(training.plan.select_by)
         self.evaluator: Evaluator | None = None  # of the newest evaluation
         self.interrupts = Interrupts()
         self.clipping = GradientClipping(training.optimizer, training.scaler, max_norm=training.plan.clip_norm)

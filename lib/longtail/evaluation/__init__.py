@@ -3,6 +3,8 @@
 matplotlib is loaded by the first figure that is drawn, never by importing this package.
 """
 
+from longtail.evaluation.calibration import BINS, calibration_error
+from longtail.evaluation.class_metrics import CLASS_METRICS, class_metrics
 from longtail.evaluation.confusion import ConfusionMatrix
 from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
 from longtail.evaluation.figures.confusion import plot_confusion
@@ -12,12 +14,16 @@ from longtail.evaluation.shots import FEW, GROUPS, MANY, shot_accuracy, shot_gro
 from longtail.evaluation.sweeps import plot_sweep, sweep_rows, write_sweep
 
 __all__ = [
+    "BINS",
+    "CLASS_METRICS",
     "FEW",
     "GROUPS",
     "MANY",
     "TOP_K",
     "ConfusionMatrix",
     "Evaluator",
+    "calibration_error",
+    "class_metrics",
     "plot_class_counts",
     "plot_confusion",
     "plot_curves",

@@ -137,7 +137,23 @@ def build_plan(cfg: CfgNode) -> Plan:
         checkpoint_seconds=cfg.TRAIN.CHECKPOINT_MINUTES * 60,
         frozen_statistics=cfg.EVAL_MODE,
         clip_norm=cfg.TRAIN.OPTIMIZER.CLIP_NORM,
+        select_by=cfg.TEST.SELECT_BY,
     )
+
+
+def check_selection(cfg: CfgNode, splits: Splits) -> None:
+    """Refuse a TEST.SELECT_BY that the validation images cannot give.
+
+    Raises:
+        UserError: No validation image belongs to a class of that shot group.
+    """
+    classes = shot_groups(splits.train.class_counts(), cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
+    group = classes.get(cfg.TEST.SELECT_BY)
+    if group is not None and not torch.isin(splits.valid.labels, torch.tensor(group, dtype=torch.int64)).any():
+        raise UserError(
+            f"TEST.SELECT_BY is {cfg.TEST.SELECT_BY!r}, but {splits.valid.name} has no image of such a class "
+            f"(TEST.MANY_SHOT {cfg.TEST.MANY_SHOT}, TEST.FEW_SHOT {cfg.TEST.FEW_SHOT})"
+        )
 
 
 def evaluator_maker(

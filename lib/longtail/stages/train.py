@@ -15,7 +15,7 @@ from longtail.runs.environment import describe
 from longtail.runs.loggers import read_history
 from longtail.runs.outputs import output_records
 from longtail.runs.run import Run, open_run
-from longtail.stages.build import build_training, describe_data
+from longtail.stages.build import build_training, check_selection, describe_data
 from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
 
@@ -49,6 +49,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
             )
             return run.directory
         splits = build_splits(cfg)
+        check_selection(cfg, splits)
         training = build_training(cfg, splits, place=place, source=source)
         dry_run(cfg, training)
         checkpoint = run.read_checkpoint(training.facts)
@@ -116,7 +117,10 @@ def _report(run: Run, trainer: Trainer) -> None:
         plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, many=many, few=few)
     best = trainer.results.best
     if best:
-        top1 = best["ensemble"].get("top1", 0.0)
-        logger.info("best ensemble top-1 %.2f %% in epoch %d; %s", 100 * top1, best["epoch"], run.directory.results)
+        top1, rule = best["ensemble"].get("top1", 0.0), run.cfg.TEST.SELECT_BY
+        by = "" if rule == "top1" else f" (best {rule})"
+        logger.info(
+            "best ensemble top-1 %.2f %% in epoch %d%s; %s", 100 * top1, best["epoch"], by, run.directory.results
+        )
     outputs = output_records(run.directory)
     run.write_json("results.json", {**trainer.outcome(), "outputs": outputs, "finished": True})  # last of all

@@ -33,6 +33,16 @@ EVALUATION: Keys = {
         low=0,
         ours=True,
     ),
+    "TEST.SELECT_BY": Key(
+        "top1",
+        "Metric of the validation images that decides which epoch is the best; nll and ece: the lowest, others: the "
+        "highest.",
+        allowed=(
+            *("top1", "balanced_accuracy", "macro_f1", "macro_precision", "worst_class", "lowest_tenth"),
+            *("harmonic_mean", "geometric_mean", "many", "medium", "few", "nll", "ece"),
+        ),
+        ours=True,
+    ),
     "TEST.ENSEMBLE": Key(
         "mean",
         "Which heads make the prediction: mean (the mean of all logits) | last | the indices of heads whose mean is "
