@@ -29,6 +29,8 @@ class RunFacts:
         fingerprint: Digest of the training images.
         optimizer_type: Class of the optimizer.
         weights: What was loaded from which file, see `LoadReport.to_json`.
+        class_counts: Training images per class, (C,).
+        class_names: Names of the classes, (C,); empty if they have none.
     """
 
     config: str
@@ -44,6 +46,8 @@ class RunFacts:
     fingerprint: str = ""
     optimizer_type: str = ""
     weights: list[dict[str, Any]] = field(default_factory=list)
+    class_counts: list[int] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""

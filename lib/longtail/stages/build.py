@@ -124,6 +124,8 @@ def _facts(cfg: CfgNode, splits: Splits, network: Any, *, place: Place, source: 
         architecture=network.description,
         heads=network.head_kinds,
         fingerprint=splits.train.fingerprint(),
+        class_counts=class_counts,
+        class_names=splits.class_names(),
     )
 
 
@@ -211,14 +213,22 @@ def in_layout(cfg: CfgNode, network: Any) -> Any:
 
 
 def read_trained(cfg: CfgNode, network: Any, path: str | Path) -> dict[str, Tensor]:
-    """Read the weights of a whole network, and warn if they were trained in another architecture.
-
-    Heads of several kinds have parameters of the same names and shapes, so loading alone would not notice.
+    """Read the weights of a whole network, see `trained_weights`.
 
     Raises:
         UserError: The file is missing, damaged, or holds no weights.
     """
-    content = read_checkpoint(path)
+    return trained_weights(cfg, network, read_checkpoint(path), path=path)
+
+
+def trained_weights(cfg: CfgNode, network: Any, content: dict[str, Any], *, path: str | Path) -> dict[str, Tensor]:
+    """Return the weights in the content of a checkpoint, and warn if they were trained in another architecture.
+
+    Heads of several kinds have parameters of the same names and shapes, so loading alone would not notice.
+
+    Raises:
+        UserError: The content holds no weights.
+    """
     trained = content.get("architecture")
     if trained not in (None, network.description) and not needs_first_stage(cfg):
         logger.warning("weights of %s were trained as %s; they are used as %s", path, trained, network.description)

@@ -106,15 +106,18 @@ def _report(run: Run, trainer: Trainer) -> None:
     if not run.directory:
         return
     class_counts = list(trainer.training.data.class_counts)
+    names = trainer.training.facts.class_names or None
     many, few = run.cfg.TEST.MANY_SHOT, run.cfg.TEST.FEW_SHOT
     folder = run.directory.figures
     # All at the end: loading matplotlib would delay the first step.
-    plot_class_counts(folder / "class_counts.png", class_counts, many=many, few=few)
+    plot_class_counts(folder / "class_counts.png", class_counts, names=names, many=many, few=few)
     plot_curves(folder / "curves.png", read_history(run.directory.metrics))
     if trainer.evaluator:
         cm = trainer.evaluator.confusion("ensemble")
-        plot_per_class_accuracy(folder / "per_class_accuracy.png", cm, class_counts=class_counts, many=many, few=few)
-        plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, many=many, few=few)
+        plot_per_class_accuracy(
+            folder / "per_class_accuracy.png", cm, class_counts=class_counts, names=names, many=many, few=few
+        )
+        plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, names=names, many=many, few=few)
     best = trainer.results.best
     if best:
         top1, rule = best["ensemble"].get("top1", 0.0), run.cfg.TEST.SELECT_BY
