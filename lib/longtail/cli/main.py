@@ -35,6 +35,7 @@ COMMANDS = {
     "train": Command("train", "train a config, or run a recipe"),
     "recipe": Command("train", "run a recipe: the same as train"),
     "valid": Command("valid", "evaluate a trained network"),
+    "predict": Command("predict", "predict the classes of images: CSV or JSON"),
     "list": Command("list_configs", "list the short names of configs"),
 }
 

@@ -1,7 +1,7 @@
 """The stage that evaluates a trained network and writes down its results."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,7 +75,7 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
     place = place.with_precision(cfg.TRAIN.AMP)
     check_network_and_data(cfg)
     run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
-    checkpoint = _checkpoint(cfg, run)
+    checkpoint = find_checkpoint(cfg, run)
     with place.connected():
         splits = build_splits(cfg, generated=False)
         content = read_checkpoint(checkpoint)
@@ -132,12 +132,23 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
         UserError: The checkpoint or the data are missing or do not fit together.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
-        network: nn.Module = setup.network
-        if uses_post_hoc(cfg):
-            heads = build_adjusted_heads(cfg, setup.network.heads, class_counts=setup.class_counts())
-            network = PostHocClassifier(setup.network, heads)
+        network = corrected(cfg, setup.network, class_counts=setup.class_counts())
         evaluator = evaluate(network, setup.loader, setup.new_evaluator(), normalize=setup.normalize, place=setup.place)
         return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, output=output))
+
+
+def corrected(cfg: CfgNode, network: Any, *, class_counts: Sequence[int]) -> nn.Module:
+    """Return a network with the post-hoc corrections of a config: its own logits if there are none.
+
+    Args:
+        cfg: Config.
+        network: Network, see `longtail.models.Classifiers`.
+        class_counts: Training images per class, (C,).
+    """
+    if uses_post_hoc(cfg):
+        return PostHocClassifier(network, build_adjusted_heads(cfg, network.heads, class_counts=class_counts))
+    module: nn.Module = network
+    return module
 
 
 def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path:
@@ -161,6 +172,8 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, output
         head["tau_norm"] = norm.TAU
     if cfg.TEST.LOGIT_ADJUSTMENT:
         head["logit_adjustment"] = cfg.TEST.LOGIT_ADJUSTMENT
+    if cfg.TEST.PRIOR != "uniform":
+        head["prior"] = cfg.TEST.PRIOR
     bad = valid.bad_images.summary() if valid.bad_images else {}
     _write_details(cfg, output, evaluator, class_counts=setup.class_counts(), names=names or None)
     LockedFolder(output).write_json("results.json", {**head, **results, **bad})  # last: the folder is complete
@@ -183,8 +196,12 @@ def _write_details(
     plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts=class_counts, **shots)
 
 
-def _checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
-    """Return the file to evaluate."""
+def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
+    """Return the checkpoint that TEST.MODEL_FILE names, best_ensemble.pth if it is empty.
+
+    Raises:
+        UserError: There is no such file.
+    """
     name = cfg.TEST.MODEL_FILE or "best_ensemble.pth"
     for path in (run.models / name, Path(name)):
         if path.is_file():

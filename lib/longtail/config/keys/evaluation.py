@@ -72,4 +72,11 @@ EVALUATION: Keys = {
         high=100,
         ours=True,
     ),
+    "TEST.PRIOR": Key(
+        "uniform",
+        "How frequent the classes are among the images to predict: uniform | train | reversed | a file of C numbers. "
+        "Adds log(C * pi_c) to logits that are right for equal frequencies; networks of plain cross-entropy need "
+        "LOGIT_ADJUSTMENT 1.0 as well. Acts where LOGIT_ADJUSTMENT does.",
+        ours=True,
+    ),
 }
