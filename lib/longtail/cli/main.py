@@ -36,6 +36,8 @@ COMMANDS = {
     "recipe": Command("train", "run a recipe: the same as train"),
     "valid": Command("valid", "evaluate a trained network"),
     "predict": Command("predict", "predict the classes of images: CSV or JSON"),
+    "info": Command("info", "what a config means: settings, size, time"),
+    "export": Command("export", "write a trained network as safetensors, TorchScript, torch.export or ONNX"),
     "list": Command("list_configs", "list the short names of configs"),
 }
 
