@@ -38,6 +38,8 @@ COMMANDS = {
     "predict": Command("predict", "predict the classes of images: CSV or JSON"),
     "info": Command("info", "what a config means: settings, size, time"),
     "export": Command("export", "write a trained network as safetensors, TorchScript, torch.export or ONNX"),
+    "compare": Command("compare", "compare finished runs over their seeds"),
+    "sweep": Command("sweep", "train a config under several seeds and values of keys, and compare"),
     "list": Command("list_configs", "list the short names of configs"),
 }
 

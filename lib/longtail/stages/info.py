@@ -86,8 +86,8 @@ def _time(training: Training, times: StepTimes) -> Iterator[str]:
         f"{len(training.loaders.valid):,} batches"
     )
     yield (
-        f"  {times.training_step:.4g} s per step, the mean of {times.steps} after three, on {place.device} with precision "
-        f"{place.precision}"
+        f"  {times.training_step:.4g} s per step, the mean of {times.steps} after three, on {place.device} with "
+        f"precision {place.precision}"
     )
     total = trained + evaluated
     yield f"  about {total / 3600:.3g} h ({clock(total)}) in all, {evaluated / max(total, 1e-9):.0%} of it evaluation"
