@@ -53,7 +53,7 @@ def test_compare_baseline_comes_first(make_run: MakeRun, tmp_path: Path) -> None
     folder = str(tmp_path)
     assert [line.label for line in compare([folder], baseline="ce").lines] == ["ce", "bsce"]
     assert [line.label for line in compare([folder], baseline="bsce").lines] == ["bsce", "ce"]
-    with pytest.raises(UserError, match=r"--baseline 'cee' is no group; there is: .*; nearest: ce"):
+    with pytest.raises(UserError, match=r"--baseline 'cee' is no group; there is: .*; did you mean ce"):
         compare([folder], baseline="cee")
 
 
