@@ -78,7 +78,10 @@ def test_preprocessing_describes_the_input(photos: Photos) -> None:
     wanted = trained.normalize(trained.view(pixels)[None, None])[0, 0]
     assert torch.allclose((pixels / 255 - mean) / std, wanted, atol=1e-4)
     resized = preprocessing(loaded(photos, "DATASET.TEST_VIEW", "transforms"), size=(224, 224))
-    assert resized["transforms"] and resized["settings"]["INPUT_SIZE"]
+    assert resized["transforms"] == [
+        {"name": "shorter_resize_for_crop", "length": 256},
+        {"name": "center_crop", "size": (224, 224)},
+    ]
 
 
 def test_export_without_validation_images_compares_on_noise(photos: Photos, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from longtail.config import value_of
 from longtail.data import build_splits
+from longtail.data.augment.steps import Chain
 from longtail.errors import UserError
 from longtail.files import atomic_write
 from longtail.models import PostHocClassifier, build_adjusted_heads, build_model
@@ -142,21 +142,27 @@ def example_views(trained: Trained) -> tuple[Tensor, str]:
 
 def preprocessing(trained: Trained, *, size: tuple[int, ...]) -> dict[str, Any]:
     """Return what turns an image file into the input of the exported network, as plain values."""
-    cfg, normalize = trained.cfg, trained.normalize
-    transforms = cfg.DATASET.TEST_VIEW == "transforms"
-    names = ("INPUT_SIZE", "TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING") if transforms else ()
+    normalize = trained.normalize
     return {
         "input": "float32 (B, 3, height, width)",
         "output": "logits (B, C); softmax over C gives probabilities",
         "color": "BGR" if normalize.bgr else "RGB",
-        "transforms": list(cfg.TRANSFORMS.TEST_TRANSFORMS) if transforms else [],
-        "settings": {name: value_of(cfg, name) for name in names},
+        "transforms": _transforms(trained),
         "height": size[0],
         "width": size[1],
         "formula": "(pixels / 255 - mean) / std",
         "mean": [round(value, 6) for value in (normalize.mean.flatten() / 255).tolist()],
         "std": [round(value, 6) for value in (1 / normalize.scale.flatten() / 255).tolist()],
     }
+
+
+def _transforms(trained: Trained) -> list[dict[str, Any]]:
+    """Return the steps of the evaluation view, each with its name and numbers."""
+    cfg, policy = trained.cfg, trained.policy
+    if cfg.DATASET.TEST_VIEW != "transforms" or not isinstance(policy, Chain):
+        return []
+    names = cfg.TRANSFORMS.TEST_TRANSFORMS
+    return [{"name": name, **vars(step)} for name, step in zip(names, policy.steps, strict=True) if name != "normalize"]
 
 
 def _write_safetensors(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
