@@ -17,6 +17,8 @@ from pathlib import Path
 
 from longtail.cli.program import run_program
 
+MOST_SAMPLES = 64  # more would make a sheet that no viewer opens
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and draw the sheet."""
@@ -34,13 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.evaluation.figures.sheet import Row, plot_sheet
         from longtail.runs.console import log_to_terminal
         from longtail.stages.checks import check_names
+        from longtail.user_files import check_path
 
         log_to_terminal()
         cfg = load_config(options.cfg, options.overrides)
         check_names(cfg)
-        if options.samples < 1:
-            raise UserError(f"--samples is {options.samples}; it must be at least 1")
-        output = Path(options.output or f"{cfg.NAME}.png")
+        if not 1 <= options.samples <= MOST_SAMPLES:
+            raise UserError(f"--samples is {options.samples}; allowed: 1 to {MOST_SAMPLES}")
+        output = Path(options.output or f"{Path(cfg.NAME).name}.png")
+        check_path(output, "--output")
         if output.suffix.lower() != ".png" or not output.parent.is_dir():
             raise UserError(f"--output {output} must be a .png file in a folder that exists")
         sheet = browse(cfg, options.samples)

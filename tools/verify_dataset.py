@@ -40,14 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.data.inspect.verify_text import as_text
         from longtail.errors import UserError
         from longtail.files import atomic_write
+        from longtail.user_files import check_path, translating
 
         workers = len(os.sched_getaffinity(0)) if options.workers is None else options.workers
         if workers < 0:
             raise UserError(f"--workers is {workers}; it must be at least 0 (0: no worker processes)")
         if options.root and not Path(options.root).is_dir():
             raise UserError(f"--root {options.root} is not a folder")
-        if options.json and not os.access(Path(options.json).parent, os.W_OK):  # checked before the long work
-            raise UserError(f"--json {options.json}: its folder does not exist or cannot be written")
+        if options.json:  # checked before the long work
+            check_path(options.json, "--json")
+            if Path(options.json).is_dir() or not os.access(Path(options.json).parent, os.W_OK):
+                raise UserError(f"--json {options.json} is a folder, or its folder does not exist or cannot be written")
         report = verify(
             options.files,
             options.root,
@@ -57,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(as_text(report))
         errors = len(report.findings)
         if options.json:
-            with atomic_write(options.json, "w") as file:
+            with translating(options.json, "--json"), atomic_write(options.json, "w") as file:
                 json.dump(as_json(report), file, indent=1)
                 file.write("\n")
 

@@ -34,6 +34,15 @@ def shown(path: PathLike) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
+def is_possible_path(path: str) -> bool:
+    """Return whether a file system could hold a path, see `check_path`."""
+    try:
+        check_path(path, "path")
+    except UserError:
+        return False
+    return True
+
+
 def check_path(path: PathLike, kind: str) -> None:
     """Refuse a path that no file system can hold.
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,18 @@ def test_read_annotations_absolute_paths(write: Any) -> None:
     ("content", "message"),
     [
         ("", "is empty; it must hold JSON"),
-        ("  \n", "line 2 column 1"),
+        ("  \n", "is empty; it must hold JSON"),
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"num_classes": ' + "1" * 5000 + "}", "holds a number with too many digits"),
+        (
+            {"annotations": [GOOD], "num_classes": 10**9},
+            "num_classes is 1000000000; it must be a whole number from 1 to",
+        ),
+        (
+            {"annotations": [GOOD | {"fpath": "a\0b"}], "num_classes": 3},
+            "annotation 0 has fpath 'a\\x00b'; no file can",
+        ),
+        ({"annotations": [GOOD | {"fpath": "\ud800"}], "num_classes": 3}, "no file can have this name"),
         ('{"annotations": [\n  {"fpath": "a" "category_id"}]}', "line 2 column 17"),
         ("[1, 2]", 'must hold {"annotations": [...], "num_classes": C}'),
         ("3", 'must hold {"annotations": [...], "num_classes": C}'),
@@ -134,4 +146,13 @@ def test_read_annotations_missing_or_unreadable_file(tmp_path: Path) -> None:
     assert "absent.json does not exist" in refusal(tmp_path / "absent.json")
     assert "cannot be read" in refusal(tmp_path)
     (tmp_path / "latin1.json").write_bytes(b'{"annotations": "\xfc"}')
-    assert "cannot be read" in refusal(tmp_path / "latin1.json")
+    assert "is not text in UTF-8: byte 17 is wrong" in refusal(tmp_path / "latin1.json")
+    os.mkfifo(tmp_path / "fifo.json")
+    assert "cannot be read: it is no regular file" in refusal(tmp_path / "fifo.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_read_annotations_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    content = json.dumps({"annotations": [GOOD], "num_classes": 1})
+    (tmp_path / "train.json").write_bytes(content.encode(encoding))
+    assert read_annotations(tmp_path / "train.json").labels == [0]

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from longtail.config import load_config
-from longtail.evaluation import ConfusionMatrix, shot_accuracy
+from longtail.evaluation import ConfusionMatrix, ensemble_heads, ensemble_logits, shot_accuracy
 from longtail.models import build_adjusted_heads
 from tests.helpers.golden import record, relative_error, tensor
 
 NAME = "cadel_post_compensation"
 CASES: list[dict[str, Any]] = record(NAME)["cases"]
-USED = {"cnn": [2], "places": [2], "vit": [0, 1, 2]}  # heads of which the mean is taken
+ENSEMBLE = {"cnn": "last", "places": "last", "vit": "mean"}
 FACTOR = {"cnn": 1 / 3, "places": 1, "vit": 3}  # released logits / mean of the used heads
 pytestmark = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['id']}-{case['code']}")
 
@@ -32,7 +32,7 @@ def adjusted(case: dict[str, Any], split: str, tau: float) -> Tensor:
     cfg = load_config(None, ["TEST.LOGIT_ADJUSTMENT", float(tau)])
     with torch.no_grad():
         result: Tensor = build_adjusted_heads(cfg, heads, class_counts=case["class_counts"])(logits)
-    return result[USED[case["code"]]].mean(0)
+    return ensemble_logits(result, ensemble_heads(ENSEMBLE[case["code"]], len(result)))
 
 
 def measures(case: dict[str, Any], predictions: Tensor, labels: Tensor) -> dict[str, float]:

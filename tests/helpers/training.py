@@ -16,6 +16,7 @@ from longtail.config import load_config
 from longtail.data import Batch
 from longtail.distributed import Place
 from longtail.engine.trainer import Trainer
+from longtail.methods import SubclassContrastive
 from longtail.models import BACKBONES, BackboneOptions
 from longtail.models.backbones.base import StagedBackbone
 from longtail.runs.directory import RunDirectory
@@ -60,17 +61,8 @@ CONTRASTIVE: list[Any] = [
     *("NETWORK.MOCO", True, "NETWORK.MOCO_K", 100, "NETWORK.MOCO_DIM", 4, "NETWORK.MOCO_T", 0.2),
 ]
 CASCADE: list[Any] = [
-    *(
-        "NETWORK.TYPE",
-        "cascade",
-        "BACKBONE.TYPE",
-        "tiny",
-        "NETWORK.CASCADE.TAPS",
-        ["body"],
-        "CLASSIFIER.TYPE",
-        "cosnorm",
-    ),
-    *("NETWORK.CASCADE.WIDTH", 8, "LOSS.LOSS_TYPE", "CascadeSoftmax"),
+    *("NETWORK.TYPE", "cascade", "BACKBONE.TYPE", "tiny", "NETWORK.CASCADE.TAPS", ["body"]),
+    *("CLASSIFIER.TYPE", "cosnorm", "NETWORK.CASCADE.WIDTH", 8, "LOSS.LOSS_TYPE", "CascadeSoftmax"),
 ]
 _TWO: list[Any] = ["BACKBONE.MULTI_NETWORK_TYPE", ["tiny", "tiny"]]
 MIXUP: list[Any] = [
@@ -81,6 +73,13 @@ MANIFOLD: list[Any] = [
 ]
 REMIX: list[Any] = [*CE, "TRAIN.COMBINER.TYPE", "remix", "LOSS.LOSS_TYPE", "LDAMLoss", "CLASSIFIER.TYPE", "FCNorm"]
 BBN: list[Any] = [*CE, "TRAIN.COMBINER.TYPE", "bbn_mixup", "TRAIN.SAMPLER.TYPE", "bbn sampler"]
+_SUBCLASS = "TRAIN.COMBINER.SUBCLASS"
+SUBCLASS: list[Any] = [
+    *(*CE, "TRAIN.COMBINER.TYPE", "subclass_contrastive", "DATASET.VIEWS", ["crop", "crop"], f"{_SUBCLASS}.DELTA", 5),
+    *(f"{_SUBCLASS}.WARM_EPOCHS", 1, f"{_SUBCLASS}.EVERY", 1),
+]
+SUBCLASS_BATCH: list[Any] = [*SUBCLASS, "NETWORK.PROJECTION_DIM", 4]
+SUBCLASS_QUEUE: list[Any] = [*SUBCLASS, "NETWORK.MOCO", True, "NETWORK.MOCO_K", 100, "NETWORK.MOCO_DIM", 4]
 DIVE: list[Any] = [*CE, "TRAIN.COMBINER.TYPE", "distillation", "LOSS.LOSS_TYPE", "DiVEKLD"]
 
 
@@ -116,6 +115,7 @@ def without_figures(patch: pytest.MonkeyPatch) -> None:
     """Leave out the figures of a training, which take most of the time of so small a run."""
     for name in FIGURES:
         patch.setattr(train_stage, name, lambda *args, **kwargs: None)
+    patch.setattr(SubclassContrastive, "figures", lambda method, data: {})
 
 
 def patch_step(patch: pytest.MonkeyPatch, before: Callable[[Trainer], None]) -> None:

@@ -39,7 +39,7 @@ def test_loss_forward_is_the_sum_of_the_terms() -> None:
 def test_loss_forward_passes_missing_inputs_as_none() -> None:
     loss = Recorded()
     loss(LOGITS, TARGETS)
-    assert loss.seen[2:] == (None, None)
+    assert loss.seen[2:] == (None, None, None)
 
 
 def test_loss_forward_without_terms_is_not_implemented() -> None:

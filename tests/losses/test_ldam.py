@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from longtail.losses import LDAM
+from longtail.config import load_config
+from longtail.losses import LDAM, build_loss
 from longtail.losses.ldam import margins
 from tests.helpers.golden import Case, record, relative_error, tensor
 from tests.helpers.losses import COUNTS, LOGITS, TARGETS, C, build, grad, nll, rows_of, value
@@ -52,3 +53,17 @@ def test_ldam_matches_golden(case: Case) -> None:
     value.backward()
     assert value.item() == pytest.approx(case["loss"], rel=1e-5)
     assert relative_error(grad(logits), gradient) < 1e-5
+
+
+def test_weights_of_the_second_stage_of_sbcl_act_from_its_first_epoch_on() -> None:
+    counts = [50, 20, 10, 5]
+    loss = build_loss(load_config("cifar10_im100,sbcl_ldam"), counts)
+    logits, targets = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 0, 1, 2, 3])
+    values = []
+    for epoch in (1, 200):
+        loss.set_epoch(epoch)
+        values.append(loss(logits, targets))
+    plain = LDAM(counts)
+    plain.set_epoch(1)
+    assert torch.equal(values[0], values[1])
+    assert not torch.equal(values[0], plain(logits, targets))

@@ -1,26 +1,33 @@
-"""The commands of the README, as processes of their own: trained, stopped, killed, continued, judged."""
+"""The commands of the README, as processes of their own: trained, stopped, killed, resumed, evaluated."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-ROOT = Path(__file__).parent.parent.parent
-CONFIG = "configs/digits_lt/ce.yaml"
+from longtail.checkpoint_file import read_checkpoint
+from tests.helpers.scripts import ROOT, load_script
+from tests.helpers.training import read_json
+
+CONFIG = "digits_lt,ce"
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path):
-    """Return a starter of shell scripts that train two short epochs of Digits-LT."""
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return a starter of shell scripts that train short epochs of Digits-LT."""
     started = []
 
-    def run(*command: str, name: str = "run", epochs: int = 2, torchrun: str = "--standalone") -> subprocess.Popen:
+    def run(
+        *command: str, name: str = "run", epochs: int = 2, torchrun: str = "--standalone"
+    ) -> "subprocess.Popen[str]":
         overrides = ["OUTPUT_DIR", str(tmp_path), "NAME", name, "TRAIN.MAX_EPOCH", str(epochs), "SHOW_STEP", "1"]
         environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "TORCHRUN_ARGS": torchrun}
         process = subprocess.Popen(
@@ -40,7 +47,7 @@ def start(tmp_path):
         process.wait()
 
 
-def finish(process: subprocess.Popen, code: int = 0) -> str:
+def finish(process: "subprocess.Popen[str]", code: int = 0) -> str:
     output, _ = process.communicate(timeout=300)
     assert process.returncode == code, output
     return output
@@ -51,19 +58,29 @@ def only_run(folder: Path) -> Path:
     return path
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run / "models" / "last.pth", weights_only=True)["model"]
+def weights(run: Path) -> dict[str, Tensor]:
+    model: dict[str, Tensor] = read_checkpoint(run / "models" / "last.pth")["model"]
+    return model
 
 
-def wait_for(process: subprocess.Popen, words: str) -> None:
-    """Read what the process says until it says this."""
+def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read the output of a process until a line has these words."""
+    assert process.stdout is not None
     for line in process.stdout:
         if words in line:
             return
-    pytest.fail(f"the process ended without saying {words!r}")
+    pytest.fail(f"the process ended without the words {words!r}")
 
 
-def test_a_run_that_is_stopped_and_killed_ends_like_one_that_is_not(start, tmp_path):
+def evaluate(*command: str) -> str:
+    """Evaluate with a command; return its output."""
+    ended = subprocess.run([sys.executable, *command, "--gpus", "cpu"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.slow
+def test_stopped_and_killed_run_ends_as_one_that_was_not(start: Start, tmp_path: Path) -> None:
     script = ["data_parallel_train.sh", CONFIG, "cpu"]
     finish(start(*script, name="whole"))
 
@@ -79,23 +96,47 @@ def test_a_run_that_is_stopped_and_killed_ends_like_one_that_is_not(start, tmp_p
     process.send_signal(signal.SIGKILL)
     process.wait()
 
-    output = finish(start(*script, name="broken"))
-    assert "going on from" in output
+    assert "resuming from" in finish(start(*script, name="broken"))
     whole, broken = only_run(tmp_path / "whole"), only_run(tmp_path / "broken")
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(broken)[name]), name
-    results = [json.loads((run / "results.json").read_text()) for run in (whole, broken)]
+    results = [read_json(run / "results.json") for run in (whole, broken)]
     assert results[0]["last"] == results[1]["last"]
+    assert "nothing is left to do" in finish(start(*script, name="broken"))
 
-    judge = [sys.executable, "main/valid.py", "--cfg", str(broken / "config.yaml"), "--gpus", "cpu"]
-    told = subprocess.run(judge, cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    assert "ensemble" in told.stdout
-    (folder,) = (broken / "evaluation").iterdir()
-    assert json.loads((folder / "results.json").read_text())["ensemble"] == results[1]["best"]["ensemble"]
+    for command in (("main/valid.py", "--cfg", str(broken / "config.yaml")), ("-m", "longtail", "valid", str(broken))):
+        before = set(broken.glob("evaluation/*"))
+        assert "ensemble" in evaluate(*command)
+        (folder,) = set(broken.glob("evaluation/*")) - before
+        assert read_json(folder / "results.json")["ensemble"] == results[1]["best"]["ensemble"]
 
 
-def test_ctrl_c_before_training_is_quiet(start):
+def damage(path: Path) -> None:
+    """Flip a bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_damaged_state_names_the_one_before_which_resumes(start: Start, tmp_path: Path) -> None:
+    script = ["data_parallel_train.sh", CONFIG, "cpu"]
+    finish(start(*script, name="whole", epochs=1))
+    process = start(*script, name="broken", epochs=1)
+    wait_for(process, "epoch 1/1 batch 4/8")
+    process.send_signal(signal.SIGTERM)
+    finish(process, 128 + signal.SIGTERM)
+    models = only_run(tmp_path / "broken") / "models"
+    damage(models / "last.pth")
+    output = finish(start(*script, name="broken", epochs=1), 2)
+    assert output.startswith(f"error: checkpoint {models}/last.pth is damaged: ") and output.count("\n") == 1
+    assert f"; {models}/previous.pth is whole: use it, as with --resume {models}/previous.pth, or delete" in output
+    finish(start(*script, "--resume", str(models / "previous.pth"), name="resumed", epochs=1))
+    for name, value in weights(only_run(tmp_path / "whole")).items():
+        assert torch.equal(value, weights(only_run(tmp_path / "resumed"))[name]), name
+
+
+def test_ctrl_c_before_training_is_quiet(start: Start) -> None:
     process = start("data_parallel_train.sh", CONFIG, "cpu")
     time.sleep(1.5)  # Python has started, torch is being imported
     process.send_signal(signal.SIGINT)
@@ -104,39 +145,52 @@ def test_ctrl_c_before_training_is_quiet(start):
     assert output.count("\n") <= 1 or "is saved" in output
 
 
-def test_a_mistake_is_told_in_one_line_with_code_2(start):
+def test_mistake_is_one_line_with_code_2(start: Start) -> None:
     output = finish(start("data_parallel_train.sh", "configs/absent.yaml", "cpu"), 2)
     assert output == "error: config file configs/absent.yaml does not exist\n"
 
 
 @pytest.mark.parametrize("script", ["data_parallel_train.sh", "distributed_data_parallel_train.sh"])
-def test_a_script_without_arguments_says_how_it_is_used(script):
-    told = subprocess.run(["bash", script], cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 2
-    assert f"bash {script} CONFIG" in told.stderr
+def test_script_without_arguments_shows_its_usage(script: str) -> None:
+    ended = subprocess.run(["bash", script], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert f"bash {script} CONFIG" in ended.stderr
 
 
-def test_two_processes_train_one_run(start, tmp_path):
+@pytest.mark.parametrize("name", ["train", "valid"])
+def test_docstring_of_a_script_is_its_help(name: str) -> None:
+    ended = subprocess.run([sys.executable, f"main/{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0
+    for line in str(load_script(f"main/{name}.py").__doc__).splitlines():
+        assert line in ended.stdout
+
+
+def test_list_of_configs() -> None:
+    ended = subprocess.run([sys.executable, "main/train.py", "--list"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0 and "digits_lt" in ended.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(start: Start, tmp_path: Path) -> None:
     output = finish(start("distributed_data_parallel_train.sh", CONFIG, "2", "cpu", name="two", epochs=1))
     assert "effective batch 64 (2 processes)" in output
     run = only_run(tmp_path / "two")
-    state = torch.load(run / "models" / "last.pth", weights_only=True)
-    assert len(state["random"]) == 2
-    results = json.loads((run / "results.json").read_text())
+    assert len(read_checkpoint(run / "models" / "last.pth")["random"]) == 2
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
-    judge = [sys.executable, "main/valid.py", "--cfg", str(run / "config.yaml"), "--gpus", "cpu"]
-    assert subprocess.run(judge, cwd=ROOT, capture_output=True).returncode == 0
+    evaluate("main/valid.py", "--cfg", str(run / "config.yaml"))
     (folder,) = (run / "evaluation").iterdir()
-    assert json.loads((folder / "results.json").read_text())["ensemble"] == results["last"]["ensemble"]
+    last = read_json(run / "results.json")["last"]
+    assert read_json(folder / "results.json")["ensemble"] == last["ensemble"]
 
 
-def children(process: subprocess.Popen) -> list[int]:
+def children(process: "subprocess.Popen[str]") -> list[int]:
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in path.read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes of torchrun in /proc")
-def test_when_a_process_dies_the_others_say_so_and_a_restart_goes_on(start, tmp_path):
+def test_restart_resumes_after_a_process_has_died(start: Start, tmp_path: Path) -> None:
     script = ["distributed_data_parallel_train.sh", CONFIG, "2", "cpu", "TRAIN.BATCH_SIZE", "16"]
     finish(start(*script, name="whole", epochs=1))
 
@@ -145,7 +199,7 @@ def test_when_a_process_dies_the_others_say_so_and_a_restart_goes_on(start, tmp_
     os.kill(children(process)[-1], signal.SIGKILL)
     output = finish(process)
     assert output.count("error: process ") == 1
-    assert "of 2 stopped: another process of the run is gone" in output
-    assert "going on from" in output
+    assert "another process of the run" in output
+    assert "resuming from" in output
     for name, value in weights(only_run(tmp_path / "whole")).items():
         assert torch.equal(value, weights(only_run(tmp_path / "broken"))[name]), name

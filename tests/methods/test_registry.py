@@ -21,6 +21,7 @@ ENTRIES = {  # takes_partner, needs_momentum, compilable, has a check, files
     "manifold_mixup": (False, False, False, False, ()),
     "mixup": (False, False, True, False, ()),
     "remix": (False, False, True, False, ()),
+    "subclass_contrastive": (False, None, True, True, ()),
     "supervised": (True, False, True, False, ()),
 }
 
@@ -82,7 +83,12 @@ MISFITS = [
     ),
     (
         ["TRAIN.COMBINER.TYPE", "nested", *MOCO],
-        r"^NETWORK.MOCO is True; TRAIN.COMBINER.TYPE supervised needs NETWORK.MOCO False; it is for contrastive$",
+        r"^NETWORK.MOCO is True; TRAIN.COMBINER.TYPE supervised needs NETWORK.MOCO False; it is for contrastive, "
+        r"subclass_contrastive$",
+    ),
+    (
+        ["TRAIN.COMBINER.TYPE", "mixup", "NETWORK.PROJECTION_DIM", 8],
+        r"^NETWORK.PROJECTION_DIM is 8; TRAIN.COMBINER.TYPE mixup needs 0; .* are for subclass_contrastive$",
     ),
     (["TRAIN.COMBINER.TYPE", "contrastive", *MOCO, "DATASET.VIEWS", ["none"]], r"^DATASET.VIEWS gives 1 views"),
     (["TRAIN.COMBINER.TYPE", "dive"], rf"^{DIVE} is empty"),

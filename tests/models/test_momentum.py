@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from longtail.models import KeyEncoder, KeyQueue, Network
+from longtail.models import KeyEncoder, KeyQueue, Network, SampleQueue
 from tests.helpers.networks import res32
 
 
@@ -53,6 +53,24 @@ def test_key_queue_state_dict_restores_keys_and_pointer() -> None:
     queue.enqueue(more)
     other.enqueue(more)
     assert torch.equal(queue.keys, other.keys)
+
+
+@pytest.mark.parametrize("sizes", [[3], [4, 4], [7], [2, 17, 1]])
+def test_sample_queue_keeps_samples_beside_their_keys(sizes: list[int]) -> None:
+    queue, plain = SampleQueue(1, 7, width=3), KeyQueue(1, 7, width=3)
+    plain.load_state_dict({name: value for name, value in queue.state_dict().items() if name != "samples"})
+    assert queue.samples.tolist() == [-1] * 7
+    taken = 0
+    for size in sizes:
+        samples = torch.arange(taken, taken + size)
+        keys = samples[None, :, None].expand(1, -1, 3).float()
+        queue.enqueue_samples(keys, samples)
+        plain.enqueue(keys)
+        taken += size
+    assert torch.equal(queue.keys, plain.keys) and torch.equal(queue.pointer, plain.pointer)
+    filled = queue.samples >= 0
+    assert int(filled.sum()) == min(taken, 7)
+    assert torch.equal(queue.keys[0, filled, 0], queue.samples[filled].float())
 
 
 def test_key_encoder_starts_as_a_copy_and_follows() -> None:

@@ -44,6 +44,14 @@ def test_projections_do_not_change_the_initial_weights_of_the_rest() -> None:
     assert all(torch.equal(value, contrastive[name]) for name, value in plain.items())
 
 
+def test_projection_heads_without_momentum_encoder() -> None:
+    network, twin = res32("NETWORK.PROJECTION_DIM", 5), moco()
+    assert network.state_dict().keys() == twin.state_dict().keys()
+    output = network(torch.randn(2, 3, 8, 8), project=True)
+    assert output.projections is not None and output.projections.shape == (1, 2, 5)
+    assert expert_of(moco("NETWORK.PROJECTION_DIM", 9)).projection[2].weight.shape == (5, 64)
+
+
 def test_unknown_projection_head_lists_the_nearest() -> None:
     with pytest.raises(UserError, match=r"^unknown projection head 'mpl'; .*did you mean mlp\?$"):
         moco("CLASSIFIER.SEMI_TYPE", "mpl")

@@ -41,7 +41,7 @@ def run_file(kind: str, path: Path, trained: Trained, images: Tensor) -> Tensor:
 
     network = build_model(trained.cfg, 3)
     network.load_state_dict(load_file(path))
-    return Ensemble(network).eval()(images)
+    return Ensemble(network, trained.members).eval()(images)
 
 
 @pytest.mark.parametrize("overrides", [[], ADJUSTED], ids=["plain", "adjusted"])

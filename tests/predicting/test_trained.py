@@ -13,6 +13,7 @@ from longtail.config import changed
 from longtail.data import build_normalize, build_splits, build_valid_loader
 from longtail.engine.inference import outputs
 from longtail.errors import UserError
+from longtail.evaluation import ensemble_logits
 from longtail.predicting.trained import Trained, load_trained
 from longtail.stages.evaluate import corrected, find_checkpoint, load_network, validate
 from tests.helpers.photos import COUNTS, NAMES, VALID, Photos
@@ -22,6 +23,7 @@ CORRECTIONS: list[list[Any]] = [
     [],
     ["TEST.LOGIT_ADJUSTMENT", 1.0, "TEST.PRIOR", "reversed"],
     ["TEST.TAU_NORM.USE_TAU_NORM", True, "TEST.TAU_NORM.TAU", 0.7],
+    ["TEST.ENSEMBLE", "last"],
 ]
 
 
@@ -50,8 +52,11 @@ def test_predictions_equal_the_outputs_of_the_evaluation_bit_for_bit(photos: Pho
     network = corrected(cfg, load_network(cfg, 3, find_checkpoint(cfg, photos.run)), class_counts=COUNTS)
     passes = outputs(network, build_valid_loader(cfg, valid), normalize=build_normalize(cfg), place=CPU)
     logits = torch.cat([output.logits.float() for _, output in passes], dim=1)
-    predictions = loaded(photos, *correction).predict(photos.valid_paths())
-    assert torch.equal(torch.stack([p.probabilities for p in predictions]), logits.mean(0).softmax(-1))
+    predicted_by = loaded(photos, *correction)
+    predictions = predicted_by.predict(photos.valid_paths())
+    assert torch.equal(
+        torch.stack([p.probabilities for p in predictions]), ensemble_logits(logits, predicted_by.members).softmax(-1)
+    )
     for expert, scores in enumerate(logits.softmax(-1)):
         assert [p.experts[expert].label for p in predictions] == scores.argmax(-1).tolist()
         assert [p.experts[expert].probability for p in predictions] == scores.amax(-1).tolist()

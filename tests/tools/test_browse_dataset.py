@@ -45,7 +45,7 @@ def test_browse_dataset_default_output(command: Any, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--samples", "0"], "--samples is 0; it must be at least 1"),
+        (["--samples", "0"], "--samples is 0; allowed: 1 to 64"),
         (["--output", "nowhere/a.png"], "--output nowhere/a.png must be a .png file in a folder that exists"),
         (["--output", "a.jpg"], "--output a.jpg must be a .png file in a folder that exists"),
         (["DATASET.VIEWS", "['corp']"], "unknown augmentation policy 'corp'"),

@@ -52,7 +52,10 @@ def test_verify_dataset_with_faults(command: Any, splits: Any, tmp_path: Path) -
         (["nowhere.json"], "annotation file nowhere.json does not exist"),
         (["{train}", "--workers", "-1"], "--workers is -1; it must be at least 0"),
         (["{train}", "--root", "nowhere"], "--root nowhere is not a folder"),
-        (["{train}", "--json", "nowhere/report.json"], "--json nowhere/report.json: its folder does not exist"),
+        (
+            ["{train}", "--json", "nowhere/report.json"],
+            "--json nowhere/report.json is a folder, or its folder does not",
+        ),
     ],
 )
 def test_verify_dataset_user_errors(command: Any, splits: Any, arguments: Any, message: Any) -> None:

@@ -5,7 +5,7 @@
     longtail export RUN --format safetensors
 
 RUN is a run directory or its config.yaml; its best_ensemble.pth is exported, unless TEST.MODEL_FILE names another. The
-file takes normalized images and returns the mean of the logits of all experts, with TEST.TAU_NORM,
+file takes normalized images and returns the logits of the ensemble TEST.ENSEMBLE, with TEST.TAU_NORM,
 TEST.LOGIT_ADJUSTMENT and TEST.PRIOR folded in; safetensors holds the weights of the network under their own names.
 labels.json and preprocessing.json stand beside it. The file is run on ten images, and its largest difference from the
 network printed.

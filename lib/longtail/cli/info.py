@@ -18,7 +18,9 @@ from longtail.cli.program import Parser, run_program
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail info") -> int:
     """Parse the command line of `longtail info` and print."""
     parser = Parser(__doc__ or "", prog)
-    parser.add_argument("config", metavar="CONFIG", help="YAML file or short names, joined by commas")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="YAML file or short names, joined by commas; or a folder of images"
+    )
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set")
     options = parser.parse(arguments)
@@ -27,9 +29,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail info") ->
 
 def run(source: str, overrides: Sequence[str], *, gpus: str | None) -> None:
     """Print what a config means."""
+    from longtail.cli.train import with_own_images
     from longtail.config import is_recipe, load_config
     from longtail.errors import UserError
 
+    source, overrides = with_own_images(source, overrides)
     if is_recipe(source):
         raise UserError(f"{source} is a recipe; info takes a config, as that of one of its stages")
     cfg = load_config(source, overrides)

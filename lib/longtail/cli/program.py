@@ -13,7 +13,7 @@ from longtail.errors import ProcessLost, UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports a wrong command in one line, and takes `-inf` and `-nan` for values.
+    """A parser that reports a wrong command in one line, and takes negative numbers, as `-1e-3` and `-inf`, for values.
 
     Args:
         documentation: Help text.
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         """Return the options; positional words may stand between them."""
         words = sys.argv[1:] if arguments is None else arguments
         # argparse takes a word with a blank for a value, whatever it begins with.
-        spaced = [f" {word}" if re.fullmatch(r"-(inf|infinity|nan)", word, re.IGNORECASE) else word for word in words]
+        spaced = [f" {word}" if word.startswith("-") and _is_number(word) else word for word in words]
         return self.parse_intermixed_args(spaced)
 
 
@@ -64,12 +64,16 @@ def run_program(program: Callable[[], object]) -> int:
 
 def leading_numbers(words: Sequence[str]) -> tuple[list[float], list[str]]:
     """Split what follows an option into the numbers that it takes and the KEY VALUE pairs after them."""
-    for index, word in enumerate(words):
-        try:
-            float(word)
-        except ValueError:
-            return [float(number) for number in words[:index]], list(words[index:])
-    return [float(number) for number in words], []
+    count = next((index for index, word in enumerate(words) if not _is_number(word)), len(words))
+    return [float(number) for number in words[:count]], list(words[count:])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _exit_at_once(signum: int, frame: FrameType | None) -> None:

@@ -20,7 +20,9 @@ from longtail.cli.program import Parser, run_program
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -> int:
     """Parse the command line of `longtail sweep`, train and compare."""
     parser = Parser(__doc__ or "", prog)
-    parser.add_argument("config", metavar="CONFIG", help="YAML file or short names, joined by commas")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="YAML file or short names, joined by commas; or a folder of images"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[], metavar="SEED", help="values of RAND_SEED")
     parser.add_argument(
         "--set",
@@ -35,10 +37,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
     options = parser.parse(arguments)
 
     def program() -> None:
+        from longtail.cli.train import with_own_images
         from longtail.comparing.sweep import sweep, sweep_configs
 
+        source, overrides = with_own_images(options.config, options.overrides)
         settings = [(words[0], words[1:]) for words in options.set]
-        configs = sweep_configs(options.config, options.overrides, seeds=options.seeds, settings=settings)
+        configs = sweep_configs(source, overrides, seeds=options.seeds, settings=settings)
 
         from longtail.comparing.compare import compare
         from longtail.comparing.tables import as_text
@@ -47,7 +51,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
 
         place = find_place(options.gpus)
         log_to_terminal(quiet=not place.main)
-        runs = sweep(configs, options.config, place=place)
+        runs = sweep(configs, source, place=place)
         if runs:
             sys.stdout.write("\n" + as_text(compare([str(run) for run in runs])))
 

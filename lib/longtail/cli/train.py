@@ -4,20 +4,26 @@
     longtail train cifar10_im100,ncl --gpus 0,1 TRAIN.BATCH_SIZE 128
     longtail train cifar10_im100,crt --gpus 0 baseline:TRAIN.MAX_EPOCH 100
     longtail train my_config.yaml --resume output/my_run/2026-01-31-12-00-00
+    longtail train photos/ TRAIN.MAX_EPOCH 50
 
 A config is a YAML file, or several joined by commas and merged from left to right; names without `.yaml` are looked up
-under configs/ (`longtail list` prints them). The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a
-crash); `--resume never` starts a new one. The run directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe
-have theirs in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all
-stages of a recipe, STAGE:KEY VALUE to one.
+under configs/ (`longtail list` prints them). A folder of your own images, one folder per class or train/ and val/ with
+such folders, or a list of images (.csv, .txt) is trained with own,balanced_softmax.
+
+The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a crash); `--resume never` starts a new one. The run
+directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe have theirs in OUTPUT_DIR/<recipe>/<stage>/, and
+OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all stages of a recipe, STAGE:KEY VALUE to one.
 
 Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number stopped by a signal.
 """
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from longtail.cli.program import Parser, run_program
+
+OWN_IMAGES = "own,balanced_softmax"  # config of images that are named instead of one
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail train") -> int:
@@ -54,10 +60,9 @@ def run(source: str, options: argparse.Namespace) -> None:
     """Train a config, or run a recipe."""
     from longtail.config import is_recipe, load_config
 
+    source, overrides = with_own_images(source, options.overrides)
     recipe = is_recipe(source)
-    cfg = (
-        None if recipe else load_config(source, options.overrides)
-    )  # a mistyped key is reported before torch is loaded
+    cfg = None if recipe else load_config(source, overrides)  # a mistyped key is reported before torch is loaded
 
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
@@ -67,9 +72,28 @@ def run(source: str, options: argparse.Namespace) -> None:
     place = find_place(options.gpus)
     log_to_terminal(quiet=not place.main)
     if cfg is None:
-        run_recipe(source, place=place, resume=options.resume, overrides=options.overrides)
+        run_recipe(source, place=place, resume=options.resume, overrides=overrides)
     else:
         run_config(cfg, source, place=place, resume=options.resume)
+
+
+def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
+    """Return config and overrides for a folder or list of images; any other source and its overrides unchanged."""
+    if not is_own_images(source):
+        return source, list(overrides)
+    from longtail.config import load_config
+
+    own = ["DATASET.ROOT", source, "NAME", Path(source).resolve().stem, *overrides]
+    cfg = load_config(OWN_IMAGES, own)  # a mistyped key is reported before torch is loaded
+
+    from longtail.data.convert.own import fitting_settings
+
+    return OWN_IMAGES, [*map(str, fitting_settings(cfg)), *own]
+
+
+def is_own_images(source: str) -> bool:
+    """Return whether a source is a folder or list of images instead of a config."""
+    return Path(source).is_dir() or (source.lower().endswith((".csv", ".txt")) and Path(source).is_file())
 
 
 def _add_options(parser: Parser) -> None:

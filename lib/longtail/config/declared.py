@@ -56,6 +56,8 @@ def check_values(cfg: CfgNode) -> None:
     _check_name(cfg.NAME)
     if cfg.TEST.MANY_SHOT <= cfg.TEST.FEW_SHOT:
         raise UserError(f"TEST.MANY_SHOT is {cfg.TEST.MANY_SHOT}; it must be above TEST.FEW_SHOT ({cfg.TEST.FEW_SHOT})")
+    if 0 in cfg.INPUT_SIZE and any(cfg.INPUT_SIZE):
+        raise UserError(f"INPUT_SIZE is {tuple(cfg.INPUT_SIZE)}; both sizes must be 0, or none")
     steps = list(cfg.TRAIN.LR_SCHEDULER.LR_STEP)
     if len(steps) > len(set(steps)):
         raise UserError(f"TRAIN.LR_SCHEDULER.LR_STEP is {steps}; an epoch is named twice")

@@ -12,6 +12,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from longtail.config.declared import check_values, defaults, flatten
+from longtail.config.description import describe_backbone
 from longtail.config.files import find_config, is_short_name
 from longtail.config.key import Key
 from longtail.config.keys import KEYS
@@ -69,6 +70,8 @@ def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> Cf
         cfg.NAME = "_".join(Path(part).stem for part in paths)
     check_values(cfg)
     resolve(cfg)
+    if 0 in cfg.INPUT_SIZE:
+        cfg.INPUT_SIZE = describe_backbone(cfg).size
     cfg.freeze()
     return cfg
 
@@ -169,6 +172,8 @@ def _typed(value: Any, key: Key, *, name: str, source: str) -> Any:
     parsed = _parse(value) if isinstance(value, str) and wanted is not str else value
     if wanted is str and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
         parsed = str(parsed)  # a NAME or a path that looks like a number
+    if key.lists and isinstance(parsed, (list, tuple)):
+        parsed = ",".join(map(str, parsed))
     if parsed is False and "off" in key.allowed:
         parsed = "off"  # a config file of an older version may hold the False that YAML made of it
     if wanted is float and type(parsed) is int:

@@ -4,13 +4,14 @@
 `annotations`, `num_classes`, `fpath` and `category_id` (from 0) are required, everything else is optional.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from longtail.errors import UserError, errors_in
+from longtail.user_files import is_possible_path, read_json
 
+MOST_CLASSES = 1_000_000  # a larger number is a mistake, and would take memory in every part of the software
 VERSION = 1  # format version; files of the released systems have none and are read as version 1
 
 
@@ -59,15 +60,18 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
         UserError: The file is missing, malformed, empty or of another version, or annotations are invalid; the message
             lists the first ten of them and their number.
     """
-    content = _read_json(Path(path))
+    content = _read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise UserError(f'annotation file {path} must hold {{"annotations": [...], "num_classes": C}}')
     version = content.get("version", VERSION)
     if type(version) is not int or version != VERSION:
         raise UserError(f"annotation file {path}: version is {version!r}; this software reads version {VERSION}")
     num_classes = content.get("num_classes")
-    if type(num_classes) is not int or num_classes < 1:
-        raise UserError(f"annotation file {path}: num_classes is {num_classes!r}; it must be a whole number from 1")
+    if type(num_classes) is not int or not 1 <= num_classes <= MOST_CLASSES:
+        raise UserError(
+            f"annotation file {path}: num_classes is {repr(num_classes)[:40]}; it must be a whole number from 1 to "
+            f"{MOST_CLASSES}"
+        )
     if not content["annotations"]:
         raise UserError(f"annotation file {path} lists no images")
     names = class_names_of(content)
@@ -100,7 +104,7 @@ def read_generated(path: str | Path, num_classes: int) -> Annotations:
     Raises:
         UserError: See `load_annotations`; also if the file has another number of classes.
     """
-    content = _read_json(Path(path))
+    content = _read_json(path)
     if not isinstance(content, list):
         generated = read_annotations(path)
         if generated.num_classes != num_classes:
@@ -117,16 +121,13 @@ def read_generated(path: str | Path, num_classes: int) -> Annotations:
     return Annotations(paths, [entry["category_id"] for entry in content], num_classes)
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: str | Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"annotation file {path} does not exist; docs/datasets describes how to create it") from None
-    except json.JSONDecodeError as error:
-        reason = "is empty" if path.stat().st_size == 0 else f"line {error.lineno} column {error.colno}: {error.msg}"
-        raise UserError(f"annotation file {path} {reason}; it must hold JSON") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"annotation file {path} cannot be read: {error}") from None
+        return read_json(path, "annotation file")
+    except UserError as error:
+        if not str(error).endswith(" does not exist"):
+            raise
+        raise UserError(f"{error}; docs/datasets describes how to create it") from None
 
 
 def _fault(entry: Any, num_classes: int) -> str | None:
@@ -136,6 +137,8 @@ def _fault(entry: Any, num_classes: int) -> str | None:
     fpath, label = entry.get("fpath"), entry.get("category_id")
     if not isinstance(fpath, str) or not fpath:
         return f"has fpath {fpath!r}; it must be the path of an image"
+    if not fpath.isprintable() and not is_possible_path(fpath):
+        return f"has fpath {fpath!r}; no file can have this name"
     if type(label) is not int or not 0 <= label < num_classes:
         return f"({fpath}) has category_id {label!r}; allowed: 0 to {num_classes - 1}"
     return None

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 import torch
@@ -119,8 +119,10 @@ def _load_files(name: str, paths: Sequence[str], *, labels: Tensor, options: Rea
         images = read_images(paths, errors if bad_images else None)
         if images is not None:
             if bad_images:
-                bad_images.add(BadImage(paths[index], str(error)) for index, error in sorted(errors.items()))
-            return _replace_bad(images, labels, errors=errors, paths=paths)
+                bad = {index: BadImage(paths[index], str(error)) for index, error in sorted(errors.items())}
+                bad_images.add(bad.values())
+                replace_bad(images, labels, bad=bad)
+            return images
     return _open_files(name, paths, labels=labels, options=options)
 
 
@@ -142,11 +144,19 @@ def _open_files(name: str, paths: Sequence[str], *, labels: Tensor, options: Rea
     return files
 
 
-def _replace_bad(images: Tensor, labels: Tensor, *, errors: dict[int, UserError], paths: Sequence[str]) -> Tensor:
-    """Replace the images that could not be read, in place."""
-    for index, error in errors.items():
-        other = next((other for other in replacements(labels, index) if other not in errors), None)
+def replace_bad(images: Tensor, labels: Tensor, *, bad: Mapping[int, BadImage]) -> None:
+    """Replace the images that could not be read by others of their classes, in place.
+
+    Args:
+        images: Images, (N, ...).
+        labels: Labels, (N,).
+        bad: The images that could not be read, by index.
+
+    Raises:
+        UserError: A class has no other image.
+    """
+    for index, image in bad.items():
+        other = next((other for other in replacements(labels, index) if other not in bad), None)
         if other is None:
-            raise no_replacement([BadImage(paths[index], str(error))], int(labels[index]))
+            raise no_replacement([image], int(labels[index]))
         images[index] = images[other]
-    return images

@@ -2,7 +2,9 @@
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
+from longtail.config import FROM_BACKBONE, describe_backbone
 from longtail.registry import Registry
 
 # name -> (mean, std) of the red, green and blue channel, for pixels in [0, 1]
@@ -11,6 +13,18 @@ NORMALIZATIONS.register("cifar")(((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2
 NORMALIZATIONS.register("imagenet")(((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 NORMALIZATIONS.register("inaturalist")(((0.466, 0.471, 0.380), (0.195, 0.194, 0.192)))
 NORMALIZATIONS.register("digits")(((0.305,) * 3, (0.352,) * 3))
+
+
+def channel_statistics(cfg: CfgNode) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std of the channels under DATASET.NORMALIZATION.
+
+    Raises:
+        UserError: There is no such normalization, or timm does not describe the backbone.
+    """
+    if cfg.DATASET.NORMALIZATION == FROM_BACKBONE:
+        described = describe_backbone(cfg)
+        return described.mean, described.std
+    return NORMALIZATIONS.get(cfg.DATASET.NORMALIZATION, (FROM_BACKBONE,))
 
 
 class Normalize:

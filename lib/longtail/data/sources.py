@@ -1,6 +1,7 @@
 """Data sets by name: annotation files, the CIFAR archives, and the digits of scikit-learn."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from yacs.config import CfgNode
 
 from longtail.data.annotations import read_annotations
 from longtail.data.cam.annotations import append_generated
+from longtail.data.convert.hold_out import HoldOut
+from longtail.data.convert.own import own_splits
 from longtail.data.dataset import ImageSet
 from longtail.data.images.files import ReadOptions, build_read_options
 from longtail.data.long_tail import class_counts, select_indices
@@ -56,6 +59,8 @@ def build_splits(cfg: CfgNode, *, generated: bool = True) -> Splits:
     splits = SOURCES.get(cfg.DATASET.DATASET)(cfg)
     # The options of the other image files, so that the bad images of all splits are counted together.
     read_options = splits.valid.read_options if splits.valid.paths else build_read_options(cfg)
+    if not splits.train.paths:
+        splits = splits._replace(train=replace(splits.train, read_options=read_options))
     if cfg.DATASET.VALID_JSON and not splits.valid.paths:
         splits = splits._replace(valid=_read_split(cfg, "VALID_JSON", read_options=read_options))
     if cfg.DATASET.TEST_JSON:
@@ -126,6 +131,32 @@ def _read_split(cfg: CfgNode, key: str, *, read_options: ReadOptions) -> ImageSe
         read_options=read_options,
         class_names=listed.class_names,
     )
+
+
+@SOURCES.register("own")
+def own(cfg: CfgNode) -> Splits:
+    """Read the images in DATASET.ROOT: a folder of classes, a folder of splits, or a list; see DATASET.HOLD_OUT."""
+    root, rule = cfg.DATASET.ROOT, cfg.DATASET.HOLD_OUT
+    if not root:
+        raise UserError("DATASET.ROOT is empty; data set 'own' needs a folder with one folder per class, or a list")
+    fraction = 0 if cfg.DATASET.VALID_JSON else rule.VALID  # another file may have the validation images
+    splits = own_splits(root, HoldOut(fraction, rule.TEST, keep=rule.KEEP, seed=rule.SEED))
+    read_options = build_read_options(cfg)  # shared, so that the bad images of all splits are counted together
+    sets = {
+        name: ImageSet.from_files(
+            f"{root} {name}",
+            split.paths,
+            labels=split.labels,
+            num_classes=split.num_classes,
+            read_options=read_options,
+            class_names=split.classes or (),
+        )
+        for name, split in splits.items()
+    }
+    valid = _read_split(cfg, "VALID_JSON", read_options=read_options) if cfg.DATASET.VALID_JSON else sets.get("valid")
+    if not valid:
+        raise UserError(f"{root} has no validation images, and DATASET.HOLD_OUT.VALID is {rule.VALID:g}")
+    return Splits(sets["train"], valid, sets.get("test"))
 
 
 @SOURCES.register("cifar10_lt")

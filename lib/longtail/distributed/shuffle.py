@@ -26,6 +26,17 @@ class Shuffle(nn.Module):
         super().__init__()
         self.generator = torch.Generator().manual_seed(seed)
 
+    @torch.no_grad()
+    def encode(self, encoder: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys of this process's images, (E, B, P), and those of all processes, (E, processes * B, P).
+
+        Args:
+            encoder: Images to keys, (E, B, P).
+            images: Images of this process, (B, 3, H, W); B is the same in all processes.
+        """
+        shuffled, permutation = self.scatter(images)
+        return self.gather(encoder(shuffled), permutation)
+
     def scatter(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the images whose keys this process computes, and the permutation that chose them.
 

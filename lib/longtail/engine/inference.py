@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from longtail.data import Batch, Loader, Normalize
-from longtail.distributed import Place, sum_over_processes
+from longtail.distributed import Place, share_buffers, sum_over_processes
 from longtail.engine.diagnose import find_non_finite
 from longtail.engine.finite_guard import NotFinite
 from longtail.evaluation import Evaluator
@@ -119,11 +119,14 @@ class TrainingSet:
     def outputs(self, network: nn.Module, view: str = "clean") -> Output:
         """Return the outputs of a network for all N training images, in their order, on every process, in main memory.
 
+        Buffers (batch-norm statistics) become those of process 0 in every process.
+
         Args:
             network: Images to `Output`, not wrapped; its training mode is restored.
             view: "clean" (as in evaluation) or "train" (augmented, with random numbers of the current epoch).
         """
         training = network.training
+        share_buffers(network)
         pairs = [
             (batch.indices.cpu(), _to_host(output))
             for batch, output in outputs(

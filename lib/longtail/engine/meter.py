@@ -25,10 +25,10 @@ class Meter:
         rows = len(step.targets)
         with torch.no_grad():
             predicted = step.logits.float().mean(0).argmax(1)
-            correct = (predicted == step.targets).sum()
+            correct = (predicted == step.targets).float()
             if step.mixed:
-                correct = torch.lerp((predicted == step.mixed.targets).sum().float(), correct.float(), step.mixed.lam)
-            values = {"loss": step.loss.detach() * rows, "top1": correct}
+                correct = torch.lerp((predicted == step.mixed.targets).float(), correct, step.mixed.lam)
+            values = {"loss": step.loss.detach() * rows, "top1": correct.sum()}
             values |= {f"loss/{name}": part * rows for name, part in step.parts.items()}
             if norm is not None:
                 values["gradient_norm"] = norm * rows

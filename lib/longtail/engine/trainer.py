@@ -378,9 +378,10 @@ class Trainer:
             t.method.load_state_dict(content["method"])
             t.optimizer.load_state_dict(content["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:300]  # torch puts it below the first line
             raise UserError(
                 "the checkpoint was written by another network, training method or optimizer and cannot be resumed: "
-                f"{str(error).splitlines()[0]}; NETWORK.PRETRAINED True starts from its weights"
+                f"{reason}; NETWORK.PRETRAINED True starts from its weights"
             ) from None
         t.scaler.load_state_dict(content["scaler"])
         if t.average:

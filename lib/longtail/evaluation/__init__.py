@@ -6,8 +6,11 @@ matplotlib is loaded by the first figure that is drawn, never by importing this 
 from longtail.evaluation.calibration import BINS, calibration_error
 from longtail.evaluation.class_metrics import CLASS_METRICS, class_metrics
 from longtail.evaluation.confusion import ConfusionMatrix
+from longtail.evaluation.ensemble import check_ensemble, ensemble_heads, ensemble_logits
 from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
 from longtail.evaluation.figures.confusion import plot_confusion
+from longtail.evaluation.figures.feature_map import plot_feature_map
+from longtail.evaluation.figures.subclasses import plot_subclass_sizes
 from longtail.evaluation.figures.training import plot_class_counts, plot_curves, plot_per_class_accuracy
 from longtail.evaluation.report import results_table, summary, write_confusion_npz, write_per_class
 from longtail.evaluation.shots import FEW, GROUPS, MANY, shot_accuracy, shot_groups
@@ -23,11 +26,16 @@ __all__ = [
     "ConfusionMatrix",
     "Evaluator",
     "calibration_error",
+    "check_ensemble",
     "class_metrics",
+    "ensemble_heads",
+    "ensemble_logits",
     "plot_class_counts",
     "plot_confusion",
     "plot_curves",
+    "plot_feature_map",
     "plot_per_class_accuracy",
+    "plot_subclass_sizes",
     "plot_sweep",
     "results_table",
     "shot_accuracy",

@@ -9,6 +9,7 @@ from torch import Tensor
 from longtail.evaluation.calibration import Likelihoods
 from longtail.evaluation.class_metrics import class_metrics
 from longtail.evaluation.confusion import ConfusionMatrix, Integers, add_pairs
+from longtail.evaluation.ensemble import ensemble_heads, ensemble_logits
 from longtail.evaluation.shots import FEW, GROUPS, MANY, accuracy_of_groups, counts_list, shot_groups
 
 TOP_K = (1, 2, 3, 5)
@@ -38,8 +39,8 @@ def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int] = TOP_K) -> d
 class Evaluator:
     """Accumulates what the evaluation reports, for E experts and for their ensemble.
 
-    The ensemble is the mean of the raw logits of the experts. `update` only launches work on the device of
-    the logits and never waits for it; `results` is where the numbers come to the host.
+    The ensemble is the mean of the raw logits of all experts, or of some of them. `update` only launches work on the
+    device of the logits and never waits for it; `results` is where the numbers come to the host.
 
     Args:
         num_classes: number of classes C.
@@ -50,8 +51,10 @@ class Evaluator:
         few: largest count of a "few" class.
         device: where to count until the first batch says where; give it when a process may see no batch at
             all and its state must still be reduced with the others'.
+        ensemble: which experts are in the ensemble, see `ensemble_heads`.
 
     Raises:
+        UserError: there is no such ensemble.
         ValueError: a number is not positive, `class_counts` has not C entries, or the thresholds overlap.
     """
 
@@ -64,10 +67,12 @@ class Evaluator:
         many: int = MANY,
         few: int = FEW,
         device: torch.device | str = "cpu",
+        ensemble: str = "mean",
     ) -> None:
         if num_classes < 1 or experts < 1:
             raise ValueError(f"cannot evaluate {experts} experts on {num_classes} classes")
         self.num_classes, self.experts, self.many, self.few = num_classes, experts, many, few
+        self.members = ensemble_heads(ensemble, experts)
         self.class_counts = counts_list(class_counts, num_classes)
         # Overlapping thresholds are refused now, not after the evaluation.
         members = shot_groups(self.class_counts, many, few)
@@ -105,10 +110,8 @@ class Evaluator:
             raise ValueError(f"labels must be integers, not {labels.dtype}")
         self.to(logits.device)
         scores = logits.detach()
-        # Half precision would round the mean of the experts, and with it the ensemble's choice between near
-        # ties.
         scores = scores if scores.dtype == torch.float64 else scores.float()
-        ensemble = scores.mean(dim=0)
+        ensemble = ensemble_logits(scores, self.members)
         if self.experts > 1:
             scores = torch.cat([scores, ensemble[None]])
         rows = scores.shape[0]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
@@ -21,12 +22,14 @@ class Prediction(NamedTuple):
         targets: Class ids, (B,) or (V*B,).
         features: Pooled features that the head has seen, (B, D); for losses that use them.
         teacher_logits: Outputs of a teacher network, shaped like `logits`; for distillation.
+        row_weights: Factor of the loss of each row, (V*B,); for losses with `weighs_rows`.
     """
 
     logits: Tensor
     targets: Tensor
     features: Tensor | None = None
     teacher_logits: Tensor | None = None
+    row_weights: Tensor | None = None
 
 
 class Loss(nn.Module):
@@ -41,12 +44,14 @@ class Loss(nn.Module):
         nested: Whether the loss takes the logits of all heads at once, (E, V*B, C), instead of one head's, (B, C).
         needs_features: Whether it cannot be computed without `features`.
         needs_teacher: Whether it cannot be trained without `teacher_logits`.
+        weighs_rows: Whether it uses `row_weights`.
         deferral: Says, in `deferral.on`, whether the re-weighting of the loss is active.
     """
 
     nested = False
     needs_features = False
     needs_teacher = False
+    weighs_rows = False
 
     def __init__(self, start_epoch: int | None = None) -> None:
         super().__init__()
@@ -79,6 +84,19 @@ def total(terms: Iterable[Tensor]) -> Tensor:
 def in_float32(logits: Tensor) -> Tensor:
     """Return the logits in float32 or wider: half precision cannot hold a softmax over many classes."""
     return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def mean_cross_entropy(logits: Tensor, targets: Tensor, row_weights: Tensor | None = None) -> Tensor:
+    """Return mean_i(a_i l_i), l_i the softmax cross-entropy of row i.
+
+    Args:
+        logits: (B, C), float32 or wider.
+        targets: Class ids, (B,).
+        row_weights: Factors a_i, (B,); None: 1.
+    """
+    if row_weights is None:
+        return F.cross_entropy(logits, targets)
+    return (row_weights * F.cross_entropy(logits, targets, reduction="none")).mean()
 
 
 def log_prior(class_counts: Sequence[int], prior: str = "counts") -> Tensor:

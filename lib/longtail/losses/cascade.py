@@ -137,13 +137,16 @@ def cascade_loss(
     return lam * first + (1 - lam) * _head_losses(logits, targets2, kind=kind, uniform=uniform, density=density)
 
 
-def _head_losses(logits: Tensor, targets: Tensor, *, kind: str, uniform: float, density: Density) -> Tensor:
-    """Return the cascade loss of each head for one set of labels, (E,)."""
+def _head_losses(
+    logits: Tensor, targets: Tensor, *, kind: str, uniform: float, density: Density, rows: Tensor | None = None
+) -> Tensor:
+    """Return the cascade loss of each head for one set of labels, (E,); rows are factors of the samples, (B,)."""
     logits = in_float32(logits)
     losses, probabilities = KINDS[kind](logits, targets.expand(logits.shape[:2])[..., None])
     heads = torch.arange(1, len(logits) + 1, device=logits.device)
     weights = density.weights(probabilities.detach().cumsum(0) / heads[:, None])
-    return ((uniform + (1 - uniform) * weights) * losses).mean(1)
+    factors = uniform + (1 - uniform) * weights
+    return ((factors if rows is None else factors * rows) * losses).mean(1)
 
 
 def _softmax_terms(logits: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,6 +180,7 @@ class CascadeLoss(Loss):
     """
 
     nested = True
+    weighs_rows = True
 
     def __init__(self, kind: str, epochs: int, *, density: Density = DEFAULT) -> None:
         super().__init__()
@@ -193,7 +197,12 @@ class CascadeLoss(Loss):
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"head0", "head1", ...}, the loss of each head; logits (E, V*B, C)."""
         losses = _head_losses(
-            prediction.logits, prediction.targets, kind=self.kind, uniform=self.uniform, density=self.density
+            prediction.logits,
+            prediction.targets,
+            kind=self.kind,
+            uniform=self.uniform,
+            density=self.density,
+            rows=prediction.row_weights,
         )
         return {f"head{number}": loss for number, loss in enumerate(losses)}
 

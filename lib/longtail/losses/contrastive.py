@@ -96,7 +96,7 @@ def subclass_contrastive_queue(
     *,
     temperature: float,
     beta: float,
-    class_temperature: float | None = None,
+    class_temperature: float | Tensor | None = None,
 ) -> Tensor:
     """Return the bi-granularity loss of SBCL (eq. 4) against a queue: subclass term + beta * class term, a scalar.
 
@@ -116,8 +116,8 @@ def subclass_contrastive_queue(
         queue_subclasses: subclass ids of the queue, (K,).
         temperature: T of the subclass term.
         beta: weight of the class term.
-        class_temperature: T of the class term. None: the released variant in which the class term has T = temperature,
-            all keys of the class as positives and all keys as candidates.
+        class_temperature: T of the class term, one for all or one per class, (C,). None: the released variant in which
+            the class term has T = temperature, all keys of the class as positives and all keys as candidates.
     """
     cosines = _cosines_to_keys(query, key, queue)
     same_class, same_subclass = _same_known(labels, queue_labels), _same_known(subclasses, queue_subclasses)
@@ -126,7 +126,8 @@ def subclass_contrastive_queue(
         coarse = _log_probability(cosines / temperature, _with_own_key(same_class))
     else:
         positives, candidates = _with_own_key(same_class & ~same_subclass), _with_own_key(~same_subclass)
-        coarse = _log_probability(cosines / class_temperature, positives, candidates)
+        scale = class_temperature[labels][:, None] if isinstance(class_temperature, Tensor) else class_temperature
+        coarse = _log_probability(cosines / scale, positives, candidates)
     return -(fine + beta * coarse).mean()
 
 

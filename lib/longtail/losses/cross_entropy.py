@@ -4,15 +4,18 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
+from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, mean_cross_entropy
 
 
 class CrossEntropy(Loss):
     """Mean over the batch of -log softmax(z)_y."""
 
+    weighs_rows = True
+
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
-        return {"ce": F.cross_entropy(in_float32(prediction.logits), prediction.targets)}
+        logits = in_float32(prediction.logits)
+        return {"ce": mean_cross_entropy(logits, prediction.targets, prediction.row_weights)}
 
 
 class WeightedCrossEntropy(Loss):

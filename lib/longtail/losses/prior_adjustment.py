@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, log_prior
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, log_prior, mean_cross_entropy
 
 
 class LogitAdjustment(Loss):
@@ -22,6 +21,7 @@ class LogitAdjustment(Loss):
     """
 
     adjustment: Tensor
+    weighs_rows = True
 
     def __init__(
         self,
@@ -37,7 +37,8 @@ class LogitAdjustment(Loss):
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
         logits = in_float32(prediction.logits)
-        return {"ce": F.cross_entropy(logits + self.adjustment if self.deferral.on else logits, prediction.targets)}
+        adjusted = logits + self.adjustment if self.deferral.on else logits
+        return {"ce": mean_cross_entropy(adjusted, prediction.targets, prediction.row_weights)}
 
 
 class BalancedSoftmax(LogitAdjustment):

@@ -1,6 +1,6 @@
 """Training methods: each registers itself with its checks, files and abilities."""
 
-from longtail.methods.base import Method, Mixed, Step, TrainingData, loss_terms, stacked_views
+from longtail.methods.base import Draw, Method, Mixed, Step, TrainingData, loss_terms, stacked_views
 from longtail.methods.bbn_mixup import BBNMixup
 from longtail.methods.contrastive import Contrastive
 from longtail.methods.distillation import Distillation
@@ -8,6 +8,7 @@ from longtail.methods.manifold_mixup import ManifoldMixup
 from longtail.methods.mixup import Mixup
 from longtail.methods.registry import METHODS, MethodEntry, build_method, method_entry, register
 from longtail.methods.remix import Remix
+from longtail.methods.subclass_contrastive import SubclassContrastive
 from longtail.methods.supervised import Supervised
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "BBNMixup",
     "Contrastive",
     "Distillation",
+    "Draw",
     "ManifoldMixup",
     "Method",
     "MethodEntry",
@@ -22,6 +24,7 @@ __all__ = [
     "Mixup",
     "Remix",
     "Step",
+    "SubclassContrastive",
     "Supervised",
     "TrainingData",
     "build_method",

@@ -1,6 +1,7 @@
 """Base class of all training methods: a batch becomes a loss and logits."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -10,13 +11,15 @@ from longtail.losses import Loss, Prediction, total
 from longtail.models import Output
 from longtail.models.wrapping import unwrap
 
+Draw = Callable[[Path], None]  # writes a figure to a path
+
 
 class Mixed(NamedTuple):
     """Second targets of rows that are mixtures of two images.
 
     Attributes:
         targets: Class ids, (N,).
-        lam: Weight of the first targets in loss and accuracy, scalar; the second targets have 1 - lam.
+        lam: Weight of the first targets in loss and accuracy, () or one per row (N,); the second targets have 1 - lam.
     """
 
     targets: Tensor
@@ -114,6 +117,13 @@ class Method(nn.Module):
         """Return the network to evaluate, not wrapped."""
         return unwrap(self.network)
 
+    def figures(self, data: TrainingData) -> Mapping[str, Draw]:
+        """Return the figures of a finished training, by file name.
+
+        Called in every process, so that `data.outputs` can be used; the main process draws.
+        """
+        return {}
+
     def wrap(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
         """Wrap what is trainable for several devices; `self.<name>` is the wrapped module from now on.
 
@@ -129,7 +139,12 @@ def stacked_views(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def loss_terms(
-    loss: Loss, output: Output, *, targets: Tensor, teacher_logits: Tensor | None = None
+    loss: Loss,
+    output: Output,
+    *,
+    targets: Tensor,
+    teacher_logits: Tensor | None = None,
+    row_weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return the terms of a loss: of all heads at once if the loss is nested, else summed over the heads.
 
@@ -138,12 +153,13 @@ def loss_terms(
         output: Output of the network for N rows.
         targets: Class ids of the rows, (N,).
         teacher_logits: Logits of a teacher for each head, (E, N, C); for distillation.
+        row_weights: Factor of the loss of each row, (N,); for losses with `weighs_rows`.
     """
     if loss.nested:
-        return loss.terms(Prediction(output.logits, targets, None, teacher_logits))
+        return loss.terms(Prediction(output.logits, targets, None, teacher_logits, row_weights))
     teachers = [None] * len(output.logits) if teacher_logits is None else list(teacher_logits)
     heads = [
-        loss.terms(Prediction(logits, targets, features, teacher))
+        loss.terms(Prediction(logits, targets, features, teacher, row_weights))
         for logits, features, teacher in zip(output.logits, output.features, teachers, strict=True)
     ]
     return {name: total(terms[name] for terms in heads) for name in heads[0]}

@@ -15,7 +15,7 @@ from longtail.models import mix
 class BBNMixup(Mixing):
     """Mixup of a uniform batch with its partner (Bag of Tricks; the pairs are those of BBN, arXiv 1912.02413).
 
-    x = lam * x_uniform + (1 - lam) * x_reverse, one lam per batch.
+    x = lam * x_uniform + (1 - lam) * x_reverse, one lam per batch or per row.
     """
 
     def training_step(self, batch: Batch) -> Step:
@@ -28,7 +28,7 @@ class BBNMixup(Mixing):
             raise UserError("bbn_mixup got a batch without a partner; TRAIN.SAMPLER.TYPE 'bbn sampler' draws one")
         images, first = stacked_views(batch)
         others, second = stacked_views(batch.partner)
-        lam = self.draw_lam(images.device)
+        lam = self.draw_lam(first)
         return self.step(self.network(mix(images, others, lam=lam)), first, second=second, lam=lam)
 
 
@@ -49,4 +49,4 @@ def check(cfg: CfgNode) -> None:
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> BBNMixup:
     """Build it from TRAIN.COMBINER.ALPHA."""
     refuse_unmixable(cfg, loss)
-    return BBNMixup(network, loss, alpha=cfg.TRAIN.COMBINER.ALPHA)
+    return BBNMixup(network, loss, alpha=cfg.TRAIN.COMBINER.ALPHA, per_sample=cfg.TRAIN.COMBINER.PER_SAMPLE)

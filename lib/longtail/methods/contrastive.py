@@ -15,11 +15,9 @@ In the release (NETWORK.MOCO_RELEASED) the key encoder starts from random weight
 keeps them.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
@@ -29,6 +27,7 @@ from longtail.errors import UserError
 from longtail.losses import Loss
 from longtail.losses.info_nce import info_nce
 from longtail.methods.base import Method, Step, TrainingData, loss_terms
+from longtail.methods.momentum_files import load_momentum_files
 from longtail.methods.registry import register
 from longtail.models import (
     KeyEncoder,
@@ -36,13 +35,9 @@ from longtail.models import (
     LoadReport,
     Network,
     load_momentum_branch,
-    momentum_branch,
-    read_weights,
 )
 from longtail.models.heads import l2_normalize
 from longtail.models.momentum import independent_experts
-
-logger = logging.getLogger(__name__)
 
 
 class Contrastive(Method):
@@ -81,7 +76,7 @@ class Contrastive(Method):
         query_view, key_view = batch.images
         output = self.network(query_view, project=True)
         assert output.projections is not None
-        keys, all_keys = self._keys(key_view)
+        keys, all_keys = self.shuffle.encode(self.key_encoder, key_view)
         # The gradient needs the queue before this step changes it.
         queue = self.queue.keys.clone()
         contrast = info_nce(l2_normalize(output.projections), keys, queue=queue, temperature=self.temperature)
@@ -89,12 +84,6 @@ class Contrastive(Method):
         self.key_encoder.follow()
         self.queue.enqueue(all_keys)
         return Step.of({**terms, "contrastive": self.ratio * contrast}, output, targets=batch.labels)
-
-    @torch.no_grad()
-    def _keys(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the keys of this process's images, (E, B, P), and those of all processes."""
-        shuffled, permutation = self.shuffle.scatter(images)
-        return self.shuffle.gather(self.key_encoder(shuffled), permutation)
 
     def load_released(self, state_dict: Mapping[str, Tensor]) -> LoadReport:
         """Set key encoder and queues from a released NCL file; `load_released_weights` sets the network.
@@ -152,10 +141,5 @@ def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> C
         ratio=cfg.LOSS.CON_RATIO,
         seed=cfg.RAND_SEED,
     )
-    files = [settings.PRETRAINED_MODEL] * settings.PRETRAINED + [cfg.RESUME_MODEL] * (cfg.RESUME_MODE == "state_dict")
-    for path in filter(None, files):
-        weights = read_weights(path)
-        if momentum_branch(weights):
-            report = method.load_released(weights)
-            logger.info("weights of %s: %d of the momentum branch loaded", path, len(report.loaded))
+    load_momentum_files(cfg, method)
     return method

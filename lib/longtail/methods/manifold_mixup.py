@@ -7,6 +7,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from longtail.data import Batch
+from longtail.errors import UserError
 from longtail.losses import Loss
 from longtail.methods.base import Step, TrainingData, stacked_views
 from longtail.methods.mixing import Mixing, draw_partners, refuse_unmixable
@@ -18,23 +19,26 @@ class ManifoldMixup(Mixing):
     """Mixup of hidden states (Verma et al., arXiv 1806.05236) behind one fixed module, the same in every expert.
 
     The paper draws the layer for each batch; the released Bag of Tricks fixes it. The experts mix the same rows with
-    the same lam. Under DataParallel a row is mixed with one that is computed on the same device.
+    the same lam, or with one per row. Under DataParallel a row is mixed with one that is computed on the same device.
 
     Args:
         network: Network of experts.
         loss: Loss without a teacher.
         alpha: lam is drawn from Beta(alpha, alpha).
         location: Module behind which is mixed, see `HiddenMixing`.
+        per_sample: See `Mixing`.
     """
 
-    def __init__(self, network: nn.Module, loss: Loss, *, alpha: float, location: str) -> None:
-        super().__init__(network, loss, alpha=alpha)
+    def __init__(
+        self, network: nn.Module, loss: Loss, *, alpha: float, location: str, per_sample: bool = False
+    ) -> None:
+        super().__init__(network, loss, alpha=alpha, per_sample=per_sample)
         self.hidden = HiddenMixing(cast(Network, network), location)
 
     def training_step(self, batch: Batch) -> Step:
         """Return the step of a batch."""
         images, targets = stacked_views(batch)
-        lam = self.draw_lam(images.device)
+        lam = self.draw_lam(targets)
         chunks = chunks_of(targets, cast(nn.Module, self.network))
         partners = [draw_partners(chunk) for chunk in chunks]
         with self.hidden:
@@ -43,9 +47,23 @@ class ManifoldMixup(Mixing):
         return self.step(output, targets, second=second, lam=lam)
 
 
-@register("manifold_mixup", compilable=False)
+def check(cfg: CfgNode) -> None:
+    """Refuse a network whose heads leave the backbone at different depths: no single place mixes for all of them.
+
+    Raises:
+        UserError: Names the shape of network that it needs.
+    """
+    if cfg.NETWORK.TYPE != "experts":
+        raise UserError(
+            f"NETWORK.TYPE is {cfg.NETWORK.TYPE!r}; TRAIN.COMBINER.TYPE manifold_mixup needs 'experts', "
+            "mixup works with every network"
+        )
+
+
+@register("manifold_mixup", check=check, compilable=False)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> ManifoldMixup:
     """Build it from TRAIN.COMBINER."""
     refuse_unmixable(cfg, loss)
     keys = cfg.TRAIN.COMBINER
-    return ManifoldMixup(network, loss, alpha=keys.ALPHA, location=keys.MANIFOLD_MIX_UP.LOCATION)
+    location = keys.MANIFOLD_MIX_UP.LOCATION
+    return ManifoldMixup(network, loss, alpha=keys.ALPHA, location=location, per_sample=keys.PER_SAMPLE)

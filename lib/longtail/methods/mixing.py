@@ -19,17 +19,20 @@ class Mixing(Method):
     Args:
         network: Images to `Output`.
         loss: Loss without a teacher.
-        alpha: lam is drawn from Beta(alpha, alpha).
+        alpha: lam is drawn from Beta(alpha, alpha); it is not folded, so the second image may be the stronger one.
+        per_sample: Draw a lam for each row; False: one for the batch, as both releases do.
     """
 
-    def __init__(self, network: nn.Module, loss: Loss, *, alpha: float) -> None:
+    def __init__(self, network: nn.Module, loss: Loss, *, alpha: float, per_sample: bool = False) -> None:
         super().__init__(network, loss)
         both = torch.tensor(alpha, dtype=torch.float64)  # a small alpha underflows in float32
         self.beta = torch.distributions.Beta(both, both)
+        self.per_sample = per_sample
 
-    def draw_lam(self, device: torch.device) -> Tensor:
-        """Draw the weight of the first images, scalar."""
-        return self.beta.sample().float().to(device, non_blocking=True)
+    def draw_lam(self, targets: Tensor) -> Tensor:
+        """Draw the weight of the first images with the given labels (N,): () or (N,), on their device."""
+        shape = targets.shape if self.per_sample else torch.Size()
+        return self.beta.sample(shape).float().to(targets.device, non_blocking=True)
 
     def step(self, output: Output, first: Tensor, *, second: Tensor, lam: Tensor) -> Step:
         """Return the step for mixtures.
@@ -38,11 +41,16 @@ class Mixing(Method):
             output: Output of the network for N mixtures.
             first: Class ids of the images with weight lam, (N,).
             second: Class ids of the others, (N,).
-            lam: Scalar.
+            lam: () or (N,).
         """
-        terms = loss_terms(self.loss, output, targets=first)
-        others = loss_terms(self.loss, output, targets=second)
-        mixed = {name: lam * term + (1 - lam) * others[name] for name, term in terms.items()}
+        if lam.dim():
+            terms = loss_terms(self.loss, output, targets=first, row_weights=lam)
+            others = loss_terms(self.loss, output, targets=second, row_weights=1 - lam)
+            mixed = {name: term + others[name] for name, term in terms.items()}
+        else:
+            terms = loss_terms(self.loss, output, targets=first)
+            others = loss_terms(self.loss, output, targets=second)
+            mixed = {name: lam * term + (1 - lam) * others[name] for name, term in terms.items()}
         return Step.of(mixed, output, targets=first, mixed=Mixed(second, lam))
 
 
@@ -62,4 +70,9 @@ def refuse_unmixable(cfg: CfgNode, loss: Loss) -> None:
         raise UserError(
             f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} needs the features of single images; TRAIN.COMBINER.TYPE must be "
             f"supervised, not {cfg.TRAIN.COMBINER.TYPE}"
+        )
+    if cfg.TRAIN.COMBINER.PER_SAMPLE and not loss.weighs_rows:
+        raise UserError(
+            f"TRAIN.COMBINER.PER_SAMPLE is True, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} gives no loss for each image; "
+            "set it False, or use CrossEntropy, BalancedSoftmaxCE, LogitAdjustment, CascadeSoftmax or CascadeSigmoid"
         )

@@ -12,12 +12,12 @@ from longtail.models import mix
 
 
 class Mixup(Mixing):
-    """Input mixup x = lam * x_i + (1 - lam) * x_j, one lam per batch (Zhang et al., arXiv 1710.09412)."""
+    """Input mixup x = lam * x_i + (1 - lam) * x_j, one lam per batch or per row (Zhang et al., arXiv 1710.09412)."""
 
     def training_step(self, batch: Batch) -> Step:
         """Return the step of a batch."""
         images, targets = stacked_views(batch)
-        lam, partners = self.draw_lam(images.device), draw_partners(targets)
+        lam, partners = self.draw_lam(targets), draw_partners(targets)
         output = self.network(mix(images, images[partners], lam=lam))
         return self.step(output, targets, second=targets[partners], lam=lam)
 
@@ -26,4 +26,4 @@ class Mixup(Mixing):
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Mixup:
     """Build it from TRAIN.COMBINER.ALPHA."""
     refuse_unmixable(cfg, loss)
-    return Mixup(network, loss, alpha=cfg.TRAIN.COMBINER.ALPHA)
+    return Mixup(network, loss, alpha=cfg.TRAIN.COMBINER.ALPHA, per_sample=cfg.TRAIN.COMBINER.PER_SAMPLE)

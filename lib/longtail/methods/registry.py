@@ -28,7 +28,9 @@ class MethodEntry:
         check: Refuses a config that does not go with it, before any data is read.
         files: Keys of the config that name files which it reads.
         takes_partner: Whether it uses the partner batch of a paired sampler.
-        needs_momentum: Whether it uses the projection heads and the momentum encoder of NETWORK.MOCO.
+        needs_momentum: Whether it uses the projection heads and the momentum encoder of NETWORK.MOCO; None: with it as
+            well as without.
+        uses_projections: Whether it uses the projection heads of NETWORK.PROJECTION_DIM.
         compilable: Whether the experts of its network may be compiled.
     """
 
@@ -36,7 +38,8 @@ class MethodEntry:
     check: Check = nothing
     files: tuple[str, ...] = ()
     takes_partner: bool = False
-    needs_momentum: bool = False
+    needs_momentum: bool | None = False
+    uses_projections: bool = False
     compilable: bool = True
 
 
@@ -49,7 +52,8 @@ def register(
     check: Check = nothing,
     files: tuple[str, ...] = (),
     takes_partner: bool = False,
-    needs_momentum: bool = False,
+    needs_momentum: bool | None = False,
+    uses_projections: bool = False,
     compilable: bool = True,
 ) -> Callable[[MethodBuilder], MethodBuilder]:
     """Return a decorator that registers the builder of a training method; see `MethodEntry` for the arguments."""
@@ -62,6 +66,7 @@ def register(
                 files=files,
                 takes_partner=takes_partner,
                 needs_momentum=needs_momentum,
+                uses_projections=uses_projections,
                 compilable=compilable,
             )
         )

@@ -33,6 +33,7 @@ class Remix(Mixup):
         kappa: Imbalance ratio above which the smaller class takes the whole label.
         tau: Largest weight at which an image may lose its label.
         average: Average the weights over the batch, as released.
+        per_sample: See `Mixing`.
     """
 
     counts: Tensor
@@ -47,8 +48,9 @@ class Remix(Mixup):
         kappa: float = 3.0,
         tau: float = 0.5,
         average: bool = False,
+        per_sample: bool = False,
     ) -> None:
-        super().__init__(network, loss, alpha=alpha)
+        super().__init__(network, loss, alpha=alpha, per_sample=per_sample)
         self.register_buffer("counts", torch.tensor(class_counts, dtype=torch.float64), persistent=False)
         self.kappa = kappa
         self.tau = tau
@@ -79,4 +81,5 @@ def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> R
         kappa=keys.KAPPA,
         tau=keys.TAU,
         average=keys.RELEASED,
+        per_sample=cfg.TRAIN.COMBINER.PER_SAMPLE,
     )

@@ -1,16 +1,17 @@
 """Models: backbones, heads, networks, and loading of weights."""
 
-from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions
+from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, downloaded_weights
 from longtail.models.cascade import Cascade
+from longtail.models.class_means import check_class_means, start_from_class_means
 from longtail.models.experts import Expert, Network
 from longtail.models.heads import HEADS, needs_first_stage
 from longtail.models.hidden_mixing import HiddenMixing, chunks_of, mix
 from longtail.models.loading_report import LoadReport, check_loaded
-from longtail.models.momentum import KeyEncoder, KeyQueue
+from longtail.models.momentum import KeyEncoder, KeyQueue, SampleQueue
 from longtail.models.networks import NETWORKS, build_model
 from longtail.models.output import Classifiers, Output
 from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
-from longtail.models.projections import PROJECTIONS
+from longtail.models.projections import PROJECTIONS, EncodedOutput, QueryEncoder
 from longtail.models.released import momentum_branch
 from longtail.models.weight_files import read_weights, weights_in
 from longtail.models.weights import (
@@ -31,6 +32,7 @@ __all__ = [
     "BackboneOptions",
     "Cascade",
     "Classifiers",
+    "EncodedOutput",
     "Expert",
     "HiddenMixing",
     "KeyEncoder",
@@ -39,10 +41,14 @@ __all__ = [
     "Network",
     "Output",
     "PostHocClassifier",
+    "QueryEncoder",
+    "SampleQueue",
     "build_adjusted_heads",
     "build_model",
+    "check_class_means",
     "check_loaded",
     "chunks_of",
+    "downloaded_weights",
     "load_backbone_weights",
     "load_momentum_branch",
     "load_released_weights",
@@ -51,6 +57,7 @@ __all__ = [
     "needs_first_stage",
     "read_weights",
     "start_from",
+    "start_from_class_means",
     "synchronize_batch_norm",
     "unwrap",
     "uses_post_hoc",

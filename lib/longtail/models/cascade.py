@@ -33,6 +33,7 @@ from yacs.config import CfgNode
 
 from longtail.config import expert_backbones
 from longtail.errors import UserError
+from longtail.models.adapters import adapt
 from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, check_taps
 from longtail.models.branches import Branch, ConvBody, TransformerBody, initialize_by_fan_out, is_transformer
 from longtail.models.experts import backbone_options
@@ -198,6 +199,7 @@ def build_cascade(cfg: CfgNode, num_classes: int) -> Cascade:
     network.lr_scales = {"trunk.": cfg.BACKBONE.LR_SCALE}
     if cfg.BACKBONE.FREEZE or isinstance(head, SecondStageHead):
         network.freeze(bodies=isinstance(head, SecondStageHead), still=cfg.BACKBONE.FROZEN_STATISTICS == "still")
+    adapt(cfg, trunk, num_classes)
     return network
 
 

@@ -8,11 +8,12 @@ from yacs.config import CfgNode
 
 from longtail.config import expert_backbones
 from longtail.errors import UserError
+from longtail.models.adapters import adapt
 from longtail.models.backbones import BACKBONES, BackboneOptions
 from longtail.models.heads import HEADS, SecondStageHead
 from longtail.models.networks import NETWORKS
 from longtail.models.output import Output
-from longtail.models.projections import PROJECTIONS
+from longtail.models.projections import PROJECTIONS, projection_width
 from longtail.models.streams import in_streams
 
 
@@ -148,7 +149,7 @@ class Network(nn.Module):
 
 @NETWORKS.register("experts")
 def build_experts(cfg: CfgNode, num_classes: int) -> Network:
-    """Build the network of BACKBONE, MODULE and CLASSIFIER; with NETWORK.MOCO its experts have projection heads.
+    """Build the network of BACKBONE, MODULE and CLASSIFIER, with projection heads by NETWORK.MOCO or PROJECTION_DIM.
 
     Backbones are frozen by BACKBONE.FREEZE and under the heads of a second stage.
 
@@ -168,13 +169,15 @@ def build_experts(cfg: CfgNode, num_classes: int) -> Network:
         expert = Expert(backbone, head, pool=cfg.MODULE.TYPE == "GAP", dropout=0.5 if cfg.DROPOUT else 0.0)
         if cfg.BACKBONE.FREEZE or isinstance(head, SecondStageHead):
             expert.freeze_backbone(cfg.BACKBONE.FROZEN_STATISTICS == "still")
+        adapt(cfg, backbone, num_classes)
         experts.append(expert)
     if len(set(widths)) > 1:
         raise UserError(f"BACKBONE.MULTI_NETWORK_TYPE: features of all experts must have one width, not {widths}")
-    if cfg.NETWORK.MOCO:  # after all experts, so that these start from the same weights with and without
+    projected = projection_width(cfg)
+    if projected:  # after all experts, so that these start from the same weights with and without
         projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)
         for expert, width in zip(experts, widths, strict=True):
-            expert.projection = projection(cfg, width, cfg.NETWORK.MOCO_DIM)
+            expert.projection = projection(cfg, width, projected)
     network = Network(experts, names=names, head_kind=cfg.CLASSIFIER.TYPE)
     network.lr_scales = {f"experts.{number}.backbone.": cfg.BACKBONE.LR_SCALE for number in range(len(experts))}
     return network

@@ -1,5 +1,6 @@
 """Heads: features (B, D) to logits (B, C)."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -22,6 +23,12 @@ def l2_normalize(vectors: Tensor, eps: float = 1e-6) -> Tensor:
     vectors = vectors.float()
     length = vectors.norm(dim=-1, keepdim=True)
     return torch.where(length > eps, vectors / length.clamp_min(eps), 0.0)
+
+
+def without_autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Within the block, compute in the dtype of the tensors; a device without mixed precision (meta) does so anyway."""
+    available = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if available else contextlib.nullcontext()
 
 
 def cosines(features: Tensor, weight: Tensor) -> Tensor:
@@ -94,7 +101,7 @@ class CosNormHead(nn.Module):
         """Return logits (B, C), float32 also under autocast, of features (B, D)."""
         features = features.float()
         shortened = features / (1 + features.norm(dim=-1, keepdim=True))
-        with torch.autocast(features.device.type, enabled=False):  # a cosine in bf16, times 30, is 0.1 off
+        with without_autocast(features.device):  # a cosine in bf16, times 30, is 0.1 off
             return self.scale * F.linear(shortened, l2_normalize(self.weight))
 
 

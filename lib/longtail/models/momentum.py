@@ -112,8 +112,33 @@ class KeyQueue(nn.Module):
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
         """Replace the oldest keys by these, (E, B, P); if B > K, only the last K are kept."""
-        length, number = self.keys.shape[1], keys.shape[1]
-        dropped = max(number - length, 0)
-        slots = (self.pointer + torch.arange(dropped, number, device=keys.device)) % length
+        slots, dropped = self._next_slots(keys.shape[1])
         self.keys.index_copy_(1, slots, keys[:, dropped:].to(self.keys.dtype))
-        self.pointer.add_(number).remainder_(length)
+        self.pointer.add_(keys.shape[1]).remainder_(self.keys.shape[1])
+
+    def _next_slots(self, number: int) -> tuple[Tensor, int]:
+        """Return the slots that the next keys take, and how many of the first of them find none."""
+        length = self.keys.shape[1]
+        dropped = max(number - length, 0)
+        return (self.pointer + torch.arange(dropped, number, device=self.keys.device)) % length, dropped
+
+
+class SampleQueue(KeyQueue):
+    """A queue that remembers of which sample each key is, so that what is known of a sample may change meanwhile.
+
+    Attributes:
+        samples: Indices in the training set, (K,); -1: a random direction of the start.
+    """
+
+    samples: Tensor
+
+    def __init__(self, experts: int, length: int, *, width: int) -> None:
+        super().__init__(experts, length, width=width)
+        self.register_buffer("samples", torch.full((length,), -1))
+
+    @torch.no_grad()
+    def enqueue_samples(self, keys: Tensor, samples: Tensor) -> None:
+        """Replace the oldest keys by these, (E, B, P), of samples (B,)."""
+        slots, dropped = self._next_slots(len(samples))
+        self.samples.index_copy_(0, slots, samples[dropped:])
+        self.enqueue(keys)

@@ -105,12 +105,15 @@ def load_backbone_weights(backbone: nn.Module, state_dict: Weights, *, expert: i
     return LoadReport(list(found), missing, unexpected, reshaped=shapes)
 
 
-def load_momentum_branch(method: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
-    """Set key encoder and queue of a contrastive method from a released NCL file.
+def load_momentum_branch(
+    method: nn.Module, state_dict: Mapping[str, Tensor], *, queue_must_fit: bool = True
+) -> LoadReport:
+    """Set key encoder and queue of a contrastive method from a released file.
 
     Args:
         method: Has the submodules `key_encoder` and `queue`.
-        state_dict: Parameters and buffers under the names of NCL, with or without `module.`.
+        state_dict: Parameters and buffers under the names of NCL or SBCL, with or without `module.`.
+        queue_must_fit: Refuse a queue of another shape; False: leave it out.
 
     Returns:
         What was loaded, missing and unexpected, in the method's names.
@@ -120,15 +123,20 @@ def load_momentum_branch(method: nn.Module, state_dict: Mapping[str, Tensor]) ->
     """
     branch = momentum_branch(state_dict)
     if not branch:
-        raise UserError("the weights have no momentum branch; expected backbone_MA.*, classifier_MA.*, MOCO.*")
+        expected = "backbone_MA.*, classifier_MA.*, MOCO.* (NCL), or encoder_k.*, queue (SBCL)"
+        raise UserError(f"the weights have no momentum branch; expected {expected}")
     state = method.state_dict()
     wanted = {name: value for name, value in state.items() if name.startswith(("key_encoder.", "queue."))}
+    keys, reshaped = branch.get("queue.keys"), []
+    if not queue_must_fit and keys is not None and keys.shape != wanted["queue.keys"].shape:
+        branch = {name: value for name, value in branch.items() if not name.startswith("queue.")}
+        reshaped.append(f"queue.keys {list(keys.shape)} instead of {list(wanted['queue.keys'].shape)}")
     found = {name: value for name, value in branch.items() if name in wanted}
     for name, value in found.items():
         _check_shape(name, value, own=name, wanted=wanted[name])
     method.load_state_dict(found, strict=False)
     missing = [name for name in wanted if name not in found]
-    return LoadReport(list(found), missing, [name for name in branch if name not in wanted])
+    return LoadReport(list(found), missing, [name for name in branch if name not in wanted], reshaped=reshaped)
 
 
 def _backbone_names(weights: Mapping[str, Tensor], expert: int) -> dict[str, Tensor]:
@@ -187,7 +195,10 @@ def _matching(
         _check_shape(name, value, own=own, wanted=wanted[own])
         found[own] = value
     if not found:
-        known = "backbone.*, classifier.* (NCL, Bag of Tricks), feat_model.* (CADEL), experts.* or trunk.*"
+        known = (
+            "backbone.*, classifier.* (NCL, Bag of Tricks), feat_model.* (CADEL), encoder.* or encoder_q.* (SBCL), "
+            "experts.* or trunk.*"
+        )
         raise UserError(f"none of the {len(state_dict)} names in the weights is known; expected {known}")
     return found, unexpected
 

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from longtail.data import build_splits
 from longtail.data.augment.steps import Chain
 from longtail.errors import UserError
+from longtail.evaluation import ensemble_logits
 from longtail.files import atomic_write
 from longtail.models import PostHocClassifier, build_adjusted_heads, build_model
 from longtail.predicting.images import decode
@@ -58,20 +59,22 @@ class Exported(NamedTuple):
 
 
 class Ensemble(nn.Module):
-    """Normalized images to the mean of the logits of all experts, corrections included.
+    """Normalized images to the logits of the ensemble TEST.ENSEMBLE, corrections included.
 
     Args:
         network: Images to `Output`.
+        members: Experts in the ensemble, see `ensemble_heads`.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, members: Sequence[int]) -> None:
         super().__init__()
         self.network = network
+        self.members = tuple(members)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, C), float32, of images (B, 3, H, W)."""
         logits: Tensor = self.network(images).logits
-        return logits.float().mean(dim=0)
+        return ensemble_logits(logits.float(), self.members)
 
 
 def export(trained: Trained, kind: str, folder: Path) -> Exported:
@@ -91,7 +94,7 @@ def export(trained: Trained, kind: str, folder: Path) -> Exported:
         folder.mkdir(parents=True, exist_ok=True)
     views, where = example_views(trained)
     images = trained.normalize(views[None])[0]
-    ensemble = Ensemble(trained.network).eval()
+    ensemble = Ensemble(trained.network, trained.members).eval()
     path = folder / f"model{form.suffix}"
     with torch.no_grad(), _one_line(kind):
         run = form.write(trained, ensemble, images, path)
@@ -176,7 +179,7 @@ def _write_safetensors(trained: Trained, ensemble: Ensemble, images: Tensor, pat
         file.write(content)
     other: Any = build_model(trained.cfg, len(trained.class_names))
     other.load_state_dict(load_file(path))
-    return Ensemble(other).eval()
+    return Ensemble(other, trained.members).eval()
 
 
 def folded(trained: Trained) -> Any:

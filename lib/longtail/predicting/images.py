@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from longtail.data.annotations import read_annotations
-from longtail.data.convert.folder import SUFFIXES
+from longtail.data.images.formats import SUFFIXES
 from longtail.data.images.reading import read_image
 from longtail.errors import UserError
 from longtail.user_files import translating

@@ -19,6 +19,7 @@ from longtail.data.seeding import generator
 from longtail.distributed import Place
 from longtail.engine.finite_guard import NotFinite
 from longtail.errors import UserError
+from longtail.evaluation import ensemble_heads, ensemble_logits
 from longtail.models import Output
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.stages.checks import check_network_and_data
@@ -99,6 +100,7 @@ class Trained(nn.Module):
         self.cfg = cfg
         self.network = network
         self.experts = experts
+        self.members = ensemble_heads(cfg.TEST.ENSEMBLE, experts)
         self.class_names = list(class_names) or [str(label) for label in range(len(class_counts))]
         self.class_counts = list(class_counts)
         self.checkpoint = checkpoint
@@ -154,8 +156,8 @@ class Trained(nn.Module):
         logits = logits.float()
         if not bool(torch.isfinite(logits).all()):
             raise NotFinite(f"{self.checkpoint} gives logits that are not finite")
-        # The mean of logits, and ties in class order, as in the evaluation.
-        ensemble = logits.mean(dim=0).cpu()
+        # Ties in class order, as in the evaluation.
+        ensemble = ensemble_logits(logits, self.members).cpu()
         order = ensemble.sort(dim=-1, descending=True, stable=True).indices[:, :top].tolist()
         probabilities, experts = ensemble.softmax(dim=-1), logits.cpu().softmax(dim=-1)
         best = experts.argmax(dim=-1)

@@ -81,9 +81,12 @@ def record(path: Path) -> dict[str, str]:
 
 
 def differing_inputs(recorded: Any, current: dict[str, dict[str, str]]) -> list[str]:
-    """Return the keys whose files differ between the record of a run and now, in content or in being used at all."""
+    """Return the keys whose files differ between the record of a run and now, in content or in being used at all.
+
+    Other entries of the record, as the checkpoint that a stage evaluates, are not compared.
+    """
     recorded = recorded if isinstance(recorded, dict) else {}
-    names = [name for name in {**recorded, **current} if name in KEYS]
+    names = [name for name in input_keys() if name in {**recorded, **current}]
     return [name for name in names if _digest(recorded.get(name)) != _digest(current.get(name))]
 
 

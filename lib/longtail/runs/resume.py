@@ -14,6 +14,11 @@ from longtail.user_files import check_path
 
 logger = logging.getLogger(__name__)
 
+STATE = {  # entries of a checkpoint that resuming needs
+    *("architecture", "epoch", "batch", "model", "method", "optimizer", "scaler"),
+    *("meter", "results", "random", "seconds"),
+}
+
 
 class ResumePoint(NamedTuple):
     """Where a run starts from.
@@ -91,8 +96,11 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
             images.
     """
     content = read_checkpoint(path)
-    if "optimizer" not in content or "architecture" not in content:
-        raise UserError(f"{path} holds weights only; to start from them set NETWORK.PRETRAINED and PRETRAINED_MODEL")
+    if not content.keys() >= STATE:
+        raise UserError(
+            f"{path} does not hold the whole state of a run; to start from its weights set NETWORK.PRETRAINED True and "
+            "NETWORK.PRETRAINED_MODEL"
+        )
     wanted = facts.to_json()
     if content["epoch"] > facts.epochs + 1:
         done = content["epoch"] - 1

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
+from longtail.config import expert_backbones
 from longtail.data import Loaders, Shard, Splits, build_loaders
 from longtail.distributed import Place
 from longtail.engine.compiling import compile_experts
@@ -21,18 +22,20 @@ from longtail.engine.inference import TrainingSet
 from longtail.engine.optim import build_optimizer, build_schedule
 from longtail.engine.training import Plan, Training
 from longtail.errors import UserError
-from longtail.evaluation import Evaluator, shot_groups
+from longtail.evaluation import Evaluator, ensemble_heads, shot_groups
 from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import (
     LoadReport,
     build_model,
     check_loaded,
+    downloaded_weights,
     load_backbone_weights,
     load_released_weights,
     needs_first_stage,
     read_weights,
     start_from,
+    start_from_class_means,
     synchronize_batch_norm,
     weights_in,
     wrap,
@@ -163,7 +166,11 @@ def evaluator_maker(
 ) -> Callable[[], Evaluator]:
     """Return a function that makes empty evaluators."""
     many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
-    return lambda: Evaluator(len(class_counts), experts, class_counts, many=many, few=few, device=device)
+    ensemble = cfg.TEST.ENSEMBLE
+    ensemble_heads(ensemble, experts)  # heads that do not exist are refused before the first step
+    return lambda: Evaluator(
+        len(class_counts), experts, class_counts, many=many, few=few, device=device, ensemble=ensemble
+    )
 
 
 def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, Any]]]:
@@ -181,6 +188,11 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
     def report_loading(path: str, module: nn.Module, report: LoadReport) -> None:
         reports.append(check_loaded(path, module, report, least=cfg.NETWORK.MIN_LOADED))
 
+    if cfg.BACKBONE.PRETRAINED_TAG:
+        for number, (name, backbone) in enumerate(zip(expert_backbones(cfg), backbones_of(network), strict=True)):
+            weights = downloaded_weights(name, cfg.BACKBONE.PRETRAINED_TAG)
+            report = load_backbone_weights(backbone, weights, expert=number)
+            report_loading(f"{name}.{cfg.BACKBONE.PRETRAINED_TAG}", backbone, report)
     if cfg.BACKBONE.PRETRAINED_MODEL:
         path = cfg.BACKBONE.PRETRAINED_MODEL
         weights = read_weights(path)
@@ -199,7 +211,21 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
         with _errors_name(cfg.RESUME_MODEL):
             report = load_released_weights(network, weights)
         report_loading(cfg.RESUME_MODEL, network, report)
+    if cfg.BACKBONE.FREEZE and not reports:
+        logger.warning("the backbone is frozen with random weights; BACKBONE.PRETRAINED_MODEL names a file of weights")
     return in_layout(cfg, network), reports
+
+
+def start_heads(cfg: CfgNode, training: Training) -> None:
+    """Set the class weights from which a new training starts, as CLASSIFIER.START says; equal in all processes."""
+    if cfg.CLASSIFIER.START != "class_means":
+        return
+    network: Any = training.network
+    features = training.data.outputs(network).features
+    start_from_class_means(network.heads, features, labels=training.data.labels)
+    if training.average:
+        training.average.load_state_dict(training.network.state_dict())
+    logger.info("heads start from the class means of %s training images", f"{len(training.data.labels):,}")
 
 
 def backbones_of(network: Any) -> list[nn.Module]:

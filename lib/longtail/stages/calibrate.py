@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.config import changed
@@ -13,7 +15,7 @@ from longtail.models import build_adjusted_heads
 from longtail.runs.folder import LockedFolder
 from longtail.stages.calibration_spec import STRENGTHS, Calibration
 from longtail.stages.evaluate import EvaluationSetup, evaluation_setup, write_on_main
-from longtail.stages.sweep import Encoded, collect_features, evaluate_heads
+from longtail.stages.sweep import Encoded, collect_features, evaluate_heads, part_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +25,17 @@ def calibrate(cfg: CfgNode, folder: Path, calibration: Calibration, *, place: Pl
 
     Args:
         cfg, folder, place: See `validate`.
-        calibration: Strength, values and splits.
+        calibration: Strength, values and splits. Without a test split, a part of the validation images may be held out
+            for the choice, see `Calibration`.
 
     Returns:
         A new folder in the run directory with results.json (entries as in `validate`, and "calibration"), and table and
         figure of the sweep.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
+        calibration = calibration.resolved(cfg)
         values, split = calibration.values, calibration.report_on
-        splits = dict.fromkeys((calibration.fit_on, split))
-        encoded = {name: collect_features(setup, setup.loader_of(cfg, name)) for name in splits}
+        encoded = _encode(cfg, setup, calibration)
 
         def results(value: float, split: str) -> dict[str, Any]:
             return _results(cfg, setup, calibration, value=value, encoded=encoded[split])
@@ -47,15 +50,44 @@ def calibrate(cfg: CfgNode, folder: Path, calibration: Calibration, *, place: Pl
             "fit_on": calibration.fit_on,
             "report_on": split,
             "same_split": calibration.fit_on == split,
+            "hold_out": calibration.hold_out,
             "values": list(values),
             "fit_top1": [result["ensemble"].get("top1") for result in swept],
             "without": unadjusted["ensemble"],
+            "ensemble_of": list(setup.new_evaluator().members),
         }
 
         def write(output: Path) -> None:
             _write(setup, output, choice, swept=swept, reported=reported)
 
         return write_on_main(setup, write)
+
+
+def _encode(cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration) -> dict[str, Encoded]:
+    """Return the encoded samples of both splits of a calibration."""
+    names = dict.fromkeys((calibration.fit_on, calibration.report_on))
+    if not calibration.hold_out:
+        return {name: collect_features(setup, setup.loader_of(cfg, name)) for name in names}
+    chosen = held_out(setup.splits.valid.labels, calibration.hold_out, seed=cfg.RAND_SEED)
+    encoded = collect_features(setup, setup.loader)
+    return {calibration.fit_on: part_of(encoded, chosen), calibration.report_on: part_of(encoded, ~chosen)}
+
+
+def held_out(labels: Tensor, fraction: float, *, seed: int) -> Tensor:
+    """Choose a fraction of the samples of every class at random, to the nearest number of samples, (N,) bool.
+
+    Args:
+        labels: Class ids, (N,).
+        fraction: In (0, 1).
+        seed: Of the choice.
+    """
+    random = torch.rand(len(labels), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    order = (labels + random).argsort()  # class by class
+    counts = torch.bincount(labels)
+    ranks = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[order]]
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    chosen[order] = ranks < (fraction * counts[labels[order]] + 0.5).floor()
+    return chosen
 
 
 def _results(

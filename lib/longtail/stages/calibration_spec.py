@@ -1,7 +1,7 @@
 """What a calibrating stage of a recipe says: which strength, on which split it is chosen, on which it is reported."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from yacs.config import CfgNode
@@ -14,7 +14,8 @@ STRENGTHS = {
     "TEST.TAU_NORM.TAU": ("TEST.TAU_NORM.USE_TAU_NORM", True),
 }  # key that can be calibrated -> KEY, VALUE, ... that switch it on
 SPLITS = ("valid", "test")
-CALIBRATION_KEYS = ("over", "values", "fit_on", "report_on", "same_split")
+REST = "rest of valid"
+CALIBRATION_KEYS = ("over", "values", "fit_on", "report_on", "same_split", "hold_out")
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,21 @@ class Calibration:
         values: Strengths to try; the first of equally good ones is chosen.
         fit_on: Split on which the strength is chosen.
         report_on: Split that is reported.
+        hold_out: Without a test split: the fraction of the validation images on which the strength is chosen; the
+            others are reported. 0: refuse a config without a test split.
     """
 
     over: str
     values: tuple[float, ...]
     fit_on: str = "valid"
     report_on: str = "test"
+    hold_out: float = 0.0
+
+    def resolved(self, cfg: CfgNode) -> "Calibration":
+        """Return the calibration with the splits that the config has."""
+        if self.hold_out and "test" in (self.fit_on, self.report_on) and not cfg.DATASET.TEST_JSON:
+            return replace(self, fit_on="valid", report_on=REST)
+        return replace(self, hold_out=0.0)
 
     def check(self, cfg: CfgNode) -> None:
         """Refuse a split that the config does not have.
@@ -39,10 +49,11 @@ class Calibration:
         Raises:
             UserError: Names the split.
         """
-        if "test" in (self.fit_on, self.report_on) and not cfg.DATASET.TEST_JSON:
+        resolved = self.resolved(cfg)
+        if "test" in (resolved.fit_on, resolved.report_on) and not cfg.DATASET.TEST_JSON:
             raise UserError(
-                "calibrate reports on the test split, but DATASET.TEST_JSON is empty; name it, or set fit_on and "
-                "report_on to valid and same_split to True"
+                "calibrate reports on the test split, but DATASET.TEST_JSON is empty; name it, set hold_out to a "
+                "fraction of the validation images, or set fit_on and report_on to valid and same_split to True"
             )
 
 
@@ -67,4 +78,7 @@ def read_calibration(entry: Mapping[str, Any], name: str) -> Calibration:
             f"{name}: the strength would be chosen on the split that is reported ({fit_on}), which overstates the "
             "result; set same_split: True to do it all the same"
         )
-    return Calibration(str(over), tuple(float(value) for value in values), fit_on, report_on)
+    hold_out = entry.get("hold_out", 0.0)
+    if isinstance(hold_out, bool) or not isinstance(hold_out, (int, float)) or not 0 <= hold_out < 1:
+        raise UserError(f"{name}: hold_out is {hold_out!r}; it must be a fraction, at least 0 and below 1")
+    return Calibration(str(over), tuple(float(value) for value in values), fit_on, report_on, float(hold_out))

@@ -2,20 +2,21 @@
 
 from yacs.config import CfgNode
 
-from longtail.config import KEYS, RELEASED_DATASETS, expert_backbones
+from longtail.config import KEYS, RELEASED_DATASETS, describe_backbone, expert_backbones
 from longtail.data import SOURCES
 from longtail.data.augment import POLICIES
 from longtail.data.cam.annotations import check_generated
-from longtail.data.normalization import NORMALIZATIONS
+from longtail.data.normalization import channel_statistics
 from longtail.data.samplers import check_sampling
 from longtail.distributed import Place
 from longtail.engine.compiling import check_compilable
 from longtail.engine.cuda_graph import check_cuda_graph
 from longtail.engine.optim import build_schedule, check_optimizer
 from longtail.errors import UserError
+from longtail.evaluation import check_ensemble
 from longtail.losses import LOSSES
 from longtail.methods import METHODS, method_entry
-from longtail.models import BACKBONES, HEADS, NETWORKS, needs_first_stage
+from longtail.models import BACKBONES, HEADS, NETWORKS, check_class_means, needs_first_stage
 from longtail.runs.directory import check_writable
 from longtail.runs.inputs import check_input_files
 
@@ -42,11 +43,14 @@ def check_network_and_data(cfg: CfgNode) -> None:
         raise UserError(f"DATASET.ROOT is {data.ROOT!r}, but data set 'digits_lt' reads no files; leave it empty")
     for view in data.VIEWS:
         POLICIES.get(view)
-    NORMALIZATIONS.get(data.NORMALIZATION)
+    channel_statistics(cfg)
     NETWORKS.get(cfg.NETWORK.TYPE)
     for backbone in expert_backbones(cfg):
         BACKBONES.get(backbone)
+    if cfg.BACKBONE.PRETRAINED_TAG:
+        describe_backbone(cfg)  # refuses a tag that timm does not have
     HEADS.get(cfg.CLASSIFIER.TYPE)
+    check_ensemble(cfg.TEST.ENSEMBLE)
 
 
 def check_names(cfg: CfgNode) -> None:
@@ -61,6 +65,7 @@ def check_names(cfg: CfgNode) -> None:
     build_schedule(cfg)
     check_sampling(cfg)
     check_generated(cfg)
+    check_class_means(cfg)
     _check_method(cfg)
 
 
@@ -68,10 +73,16 @@ def _check_method(cfg: CfgNode) -> None:
     """Check the training method by its own rules, and by what it can do."""
     method = method_entry(cfg)
     method.check(cfg)
-    if method.needs_momentum != cfg.NETWORK.MOCO:
-        users = ", ".join(name for name in METHODS if METHODS.get(name).needs_momentum)
+    if method.needs_momentum not in (None, cfg.NETWORK.MOCO):
+        users = ", ".join(name for name in METHODS if METHODS.get(name).needs_momentum is not False)
         wants = "needs NETWORK.MOCO True" if method.needs_momentum else f"needs NETWORK.MOCO False; it is for {users}"
         raise UserError(f"NETWORK.MOCO is {cfg.NETWORK.MOCO}; TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} {wants}")
+    if cfg.NETWORK.PROJECTION_DIM and not method.uses_projections:
+        users = ", ".join(name for name in METHODS if METHODS.get(name).uses_projections)
+        raise UserError(
+            f"NETWORK.PROJECTION_DIM is {cfg.NETWORK.PROJECTION_DIM}; TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} "
+            f"needs 0; projection heads are for {users}"
+        )
     if cfg.TRAIN.SAMPLER.TYPE == "bbn sampler" and not method.takes_partner:
         users = ", ".join(name for name in METHODS if METHODS.get(name).takes_partner)
         raise UserError(

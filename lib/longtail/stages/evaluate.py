@@ -167,7 +167,11 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, output
     for line in summary(results):
         logger.info("  %s", line)
     names = setup.splits.class_names()
-    head: dict[str, Any] = {"checkpoint": str(setup.checkpoint), "class_names": names}
+    head: dict[str, Any] = {
+        "checkpoint": str(setup.checkpoint),
+        "ensemble_of": list(evaluator.members),
+        "class_names": names,
+    }
     if norm.USE_TAU_NORM:
         head["tau_norm"] = norm.TAU
     if cfg.TEST.LOGIT_ADJUSTMENT:

@@ -24,7 +24,7 @@ from longtail.distributed import Place
 from longtail.engine.interrupts import Interrupted, Interrupts
 from longtail.errors import UserError
 from longtail.files import sha256
-from longtail.models import Expert, build_model, load_released_weights
+from longtail.models import Cascade, Expert, build_model, load_released_weights
 from longtail.models.activation_maps import activation_maps
 from longtail.runs.progress import Progress, clock
 from longtail.stages.build import in_layout, read_trained
@@ -46,8 +46,8 @@ def generate(cfg: CfgNode, *, place: Place) -> Path:
 
     Images in memory (small ones, CIFAR and the like) fill every class up to n_max + n_min; other data sets fill classes
     below DATASET.CAM_NUMBER_THRES images up to it. The maps are those of the first expert of the network
-    NETWORK.PRETRAINED_MODEL. Image k depends on the seed and k alone: a generation that was stopped resumes, and one
-    that is finished does nothing.
+    NETWORK.PRETRAINED_MODEL, or of the main head of a cascade. Image k depends on the seed and k alone: a generation
+    that was stopped resumes, and one that is finished does nothing.
 
     Args:
         cfg: Config; DATASET.GENERATE_CAM_BASED_DATASET may be False.
@@ -207,20 +207,20 @@ def _spell(numbers: list[int]) -> str:
 
 
 def _expert(cfg: CfgNode, num_classes: int) -> Expert:
-    """Return the first expert of the trained network."""
-    network, path = build_model(cfg, num_classes), cfg.NETWORK.PRETRAINED_MODEL
+    """Return the first expert of the trained network, or the trunk of a cascade with its main head."""
+    network: Any = build_model(cfg, num_classes)
+    path = cfg.NETWORK.PRETRAINED_MODEL
     weights = read_trained(cfg, network, path)
     try:
         report = load_released_weights(network, weights)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    missing = [name for name in report.missing if name.startswith("experts.0.") and ".projection." not in name]
+    cascade = isinstance(network, Cascade)
+    used = ("trunk.", "head.") if cascade else ("experts.0.",)
+    missing = [name for name in report.missing if name.startswith(used) and ".projection." not in name]
     if missing:
         raise UserError(f"{path} lacks {len(missing)} parameters of the network, as {missing[0]}")
-    experts = getattr(network, "experts", None)
-    if experts is None:
-        raise UserError("CAM-based sampling needs NETWORK.TYPE experts")
-    expert: Expert = in_layout(cfg, experts[0])
+    expert: Expert = in_layout(cfg, Expert(network.trunk, network.head) if cascade else network.experts[0])
     return expert
 
 

@@ -20,13 +20,15 @@
         values: [0, 0.5, 1.0, 1.5]
         fit_on: valid
         report_on: test
+        hold_out: 0.2
 
-`config` is one file or several joined by commas; paths start at the recipe file's own folder, short names are looked up
-under configs/. A recipe may be called with configs before it, as `cifar10_im100,crt`: they are put before the config of
-every stage, and their names before its own. A stage trains; it generates images if its config has
-DATASET.GENERATE_CAM_BASED_DATASET; it evaluates a checkpoint of an earlier stage; or it calibrates a strength on one
-split and reports another. What can be taken: `best`, `best_single`, `last` or `epoch_N`, a checkpoint, and `data`, the
-generated images.
+`hold_out` is for data without a test split: this fraction of the validation images chooses, the rest is reported.
+`config` is one file or several joined by commas, or "" for the configs before the recipe alone; paths start at the
+recipe file's own folder, short names are looked up under configs/. A recipe may be called with configs before it, as
+`cifar10_im100,crt`: they are put before the config of every stage, and their names before its own. A stage trains; it
+generates images if its config has DATASET.GENERATE_CAM_BASED_DATASET; it evaluates a checkpoint of an earlier stage; or
+it calibrates a strength on one split and reports another. What can be taken: `best`, `best_single`, `last` or
+`epoch_N`, a checkpoint, and `data`, the generated images.
 """
 
 import re
@@ -237,7 +239,9 @@ def _stage(folder: Path, entry: Any, *, data: tuple[str, ...], earlier: Mapping[
         if key not in keys:
             raise UserError(f"nothing can be taken into {key}; there is: {', '.join(keys)}{nearest(str(key), keys)}")
     taken = {key: _artifact(value, earlier) for key, value in takes.items()}
-    own = tuple(_located(folder, part) for part in split_paths(entry["config"]))
+    own = tuple(_located(folder, part) for part in split_paths(entry["config"]) if part)
+    if not (data or own):
+        raise UserError(f"{name}: config is empty, so configs must be named before the recipe, joined by commas")
     return Stage(name, (*data, *own), pairs, taken)
 
 

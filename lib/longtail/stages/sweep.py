@@ -21,7 +21,22 @@ from longtail.stages.evaluate import EvaluationSetup, evaluation_setup, write_on
 
 logger = logging.getLogger(__name__)
 
-Encoded = list[tuple[tuple[Tensor, ...], Tensor]]  # per batch: features of every head (B, D_e), labels (B,)
+
+class EncodedBatch(NamedTuple):
+    """What the heads need of a batch, in main memory.
+
+    Attributes:
+        features: Input of every head, (B, D_e).
+        labels: Class ids, (B,).
+        indices: Positions in the split, (B,).
+    """
+
+    features: tuple[Tensor, ...]
+    labels: Tensor
+    indices: Tensor
+
+
+Encoded = list[EncodedBatch]
 
 
 class Parameter(NamedTuple):
@@ -90,16 +105,29 @@ def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: S
 
 
 def collect_features(setup: EvaluationSetup, loader: Loader) -> Encoded:
-    """Return (features of every head, labels) of every batch of a loader, in main memory."""
+    """Return what the heads need of every batch of a loader."""
     passes = outputs(setup.network, loader, normalize=setup.normalize, place=setup.place)
-    return [(tuple(feature.cpu() for feature in output.features), batch.labels.cpu()) for batch, output in passes]
+    return [
+        EncodedBatch(tuple(feature.cpu() for feature in output.features), batch.labels.cpu(), batch.indices.cpu())
+        for batch, output in passes
+    ]
+
+
+def part_of(encoded: Encoded, chosen: Tensor) -> Encoded:
+    """Return the samples of a part of the split, chosen (N,) bool."""
+    rows = [(batch, chosen[batch.indices]) for batch in encoded]
+    return [
+        EncodedBatch(tuple(feature[kept] for feature in batch.features), batch.labels[kept], batch.indices[kept])
+        for batch, kept in rows
+        if kept.any()
+    ]
 
 
 @torch.no_grad()
 def evaluate_heads(setup: EvaluationSetup, heads: AdjustedHeads, *, encoded: Encoded) -> Evaluator:
     """Evaluate adjusted heads on collected features, over all processes."""
     evaluator, device = setup.new_evaluator(), setup.place.device
-    for features, labels in encoded:
+    for features, labels, _ in encoded:
         with setup.place.autocast():
             logits = heads(tuple(feature.to(device) for feature in features))
         evaluator.update(logits, labels.to(device))

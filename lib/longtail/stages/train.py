@@ -15,7 +15,7 @@ from longtail.runs.environment import describe
 from longtail.runs.loggers import read_history
 from longtail.runs.outputs import output_records
 from longtail.runs.run import Run, open_run
-from longtail.stages.build import build_training, check_selection, describe_data
+from longtail.stages.build import build_training, check_selection, describe_data, start_heads
 from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
 
@@ -56,8 +56,10 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
         trainer = Trainer(training, run)
         if checkpoint:
             trainer.load(checkpoint)
-        elif place.world.size > 1:
-            torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
+        else:
+            start_heads(cfg, training)
+            if place.world.size > 1:
+                torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
         run.begin(trainer.epoch)
         _announce(run, splits, training)
         trainer.fit()
@@ -103,6 +105,7 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
 
 def _report(run: Run, trainer: Trainer) -> None:
     """Draw the figures of a finished run, and log its best result."""
+    drawings = trainer.training.method.figures(trainer.training.data)  # all processes take part
     if not run.directory:
         return
     class_counts = list(trainer.training.data.class_counts)
@@ -118,6 +121,8 @@ def _report(run: Run, trainer: Trainer) -> None:
             folder / "per_class_accuracy.png", cm, class_counts=class_counts, names=names, many=many, few=few
         )
         plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, names=names, many=many, few=few)
+    for name, draw in drawings.items():
+        draw(folder / name)
     best = trainer.results.best
     if best:
         top1, rule = best["ensemble"].get("top1", 0.0), run.cfg.TEST.SELECT_BY

@@ -34,9 +34,11 @@ NAMES = [
     "crop_flip",
     "autoaugment",
     "simclr",
+    "supcon",
     "randaugment",
     "regular",
     "simclr_imagenet",
+    "moco_v2",
     "transforms",
 ]
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from longtail.config import load_config
 from longtail.data import build_splits
 from longtail.data.cam.annotations import append_generated, check_generated
 from longtail.data.dataset import ImageSet
-from longtail.data.images.files import ImageFiles
+from longtail.data.images.bad_images import BadImages
+from longtail.data.images.files import ImageFiles, ReadOptions
 from longtail.errors import UserError
 
 
@@ -48,6 +50,22 @@ def test_append_generated_in_memory(originals: Any, listed: Any) -> None:
     assert images.class_counts() == [2, 1, 1]
     pixels: Any = images.load()
     assert pixels[:, 0, 0, 0].tolist() == [0, 0, 0, 0, 10, 20]
+
+
+def test_append_generated_skips_bad_images(originals: Any, listed: Any, tmp_path: Path) -> None:
+    """A bad image is replaced by the next one of its class: generated, or else original."""
+    path = listed([10, 20, 30], [2, 1, 1])
+    (tmp_path / "made/10.png").unlink()
+    (tmp_path / "made/20.png").write_bytes(b"")
+    bad_images = BadImages(2)
+    images = append_generated(replace(originals, read_options=ReadOptions(bad_images)), path)
+    pixels: Any = images.load()
+    assert pixels[:, 0, 0, 0].tolist() == [0, 0, 0, 0, 0, 30, 30]
+    assert sorted(bad_images.files) == [str(tmp_path / "made/10.png"), str(tmp_path / "made/20.png")]
+    with pytest.raises(UserError, match=r"10\.png does not exist$"):
+        append_generated(originals, path).load()
+    with pytest.raises(UserError, match=r"more image files cannot be read than DATASET\.BAD_IMAGE_LIMIT \(1\) allows"):
+        append_generated(replace(originals, read_options=ReadOptions(BadImages(1))), path).load()
 
 
 def test_append_generated_files(listed: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Tests of the converter of class folders."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,16 @@ def test_convert_folder_imbalance_factor(run: Any, class_folders: Any, tmp_path:
         ),
         (["--imbalance_factor", 0.5], "the imbalance factor is 0.5; it must be 1 or more"),
         (["--imbalance_factor", "nan"], "the imbalance factor is nan; it must be 1 or more"),
-        (["--valid_per_class", 0], "0 images of each class are to be held out; it must be 1 or more"),
-        (["--valid_per_class", 5], "5 images of each class are to be held out: class 'c' has 5"),
+        (["--imbalance_factor", "inf"], "the imbalance factor is inf; it must be 1 or more"),
+        (["--imbalance_factor", 2, "--seed", -1], "the seed is -1; it must be 0 to 4294967295"),
+        (["--valid_per_class", 0], "--valid_per_class is 0; it must be 1 or more"),
+        (["--valid_per_class", 2, "--seed", 2**32], "the seed is 4294967296; it must be 0 to 4294967295"),
         (
-            ["--valid_per_class", 6],
-            "are to be held out: 2 classes have no more:\n  class 'b' has 6\n  class 'c' has 5",
+            ["--valid_per_class", 2, "--keep", 0],
+            "0 images of each class are to stay for training; it must be 1 or more",
         ),
+        (["--valid_fraction", 1.5], "--valid_fraction is 1.5; it must be between 0 and 1"),
+        (["--test_fraction", 0.5], "--test_per_class and --test_fraction need --valid_per_class or --valid_fraction"),
         (["--valid_path", "nowhere"], "folder nowhere does not exist"),
     ],
 )
@@ -97,7 +102,7 @@ def test_convert_folder_invalid_numbers(
 def test_convert_folder_without_classes(refused: Any, class_folders: Any, tmp_path: Path) -> None:
     root = class_folders("photos", {"a": 1, "b": 0, "c": 0})
     error = refused("convert_from_folder", *arguments(root, tmp_path))
-    assert f"folder {root}: 2 classes without images:\n  {root}/b holds no images (.bmp, " in error
+    assert f"folder {root}: 2 classes without images:\n  {root}/b holds no images (JPEG, " in error
     error = refused("convert_from_folder", *arguments(root / "a", tmp_path))
     assert error == f"{root}/a holds no folders; each class needs one, with its images in it"
     assert refused("convert_from_folder", *arguments("nowhere", tmp_path)) == "folder nowhere does not exist"
@@ -106,7 +111,125 @@ def test_convert_folder_without_classes(refused: Any, class_folders: Any, tmp_pa
 def test_convert_folder_different_classes(refused: Any, class_folders: Any, tmp_path: Path) -> None:
     train, valid = class_folders("train", {"a": 5, "b": 2}), class_folders("val", {"a": 1, "c": 1})
     error = refused("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))
-    assert error == f"{valid} has other classes than the training images: b, c in one of them only"
+    assert error == f"{valid} has classes that the training images do not have: c"
+
+
+def test_convert_folder_class_without_validation_images(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    train, valid = class_folders("train", {"a": 5, "b": 2, "c": 1}), class_folders("val", {"c": 1, "a": 1})
+    output = run("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))
+    assert f"WARNING: {valid} has no images of 1 classes: b" in output
+    written = read_annotations(tmp_path / "out/valid.json")
+    assert (written.labels, written.num_classes) == ([0, 2], 3)
+
+
+@pytest.mark.parametrize("inside", [".", "..", "a"])
+def test_convert_folder_validation_images_inside_the_training_images(
+    refused: Any, class_folders: Any, tmp_path: Path, inside: str
+) -> None:
+    root = class_folders("photos", {"a": 3, "b": 2})
+    error = refused("convert_from_folder", *arguments(root, tmp_path, "--valid_path", root / inside))
+    assert f"the validation images in {root / inside} lie inside the training images in {root}, or the reverse" == error
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "Validation", "test"), ("training", "valid")])
+def test_convert_folder_of_splits(run: Any, class_folders: Any, tmp_path: Path, names: Any) -> None:
+    for number, name in enumerate(names):
+        class_folders(f"root/{name}", {"a": 4 + number, "b": 2})
+    run("convert_from_folder", *arguments(tmp_path / "root", tmp_path))
+    splits = ["train", "valid", "test"][: len(names)]
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == sorted(f"{split}.json" for split in splits)
+    for number, split in enumerate(splits):
+        assert read_annotations(tmp_path / f"out/{split}.json").labels == [0] * (4 + number) + [1] * 2
+
+
+def test_convert_folder_of_splits_does_not_hold_out(refused: Any, class_folders: Any, tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        class_folders(f"root/{name}", {"a": 4, "b": 2})
+    error = refused("convert_from_folder", *arguments(tmp_path / "root", tmp_path, "--valid_fraction", 0.5))
+    assert error.startswith(
+        f"{tmp_path}/root holds the splits train, val, not classes; name the folder of the training"
+    )
+
+
+def test_convert_folder_of_classes_called_train_and_boat(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    run("convert_from_folder", *arguments(class_folders("photos", {"train": 2, "boat": 1}), tmp_path))
+    assert read_annotations(tmp_path / "out/train.json").num_classes == 2
+
+
+SERVICE = [".ipynb_checkpoints", "@eaDir/000.png", ".Trash-1000/files", ".git/lfs", "__MACOSX", "lost+found"]
+
+
+def test_convert_folder_leaves_out_hidden_and_service_folders(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    root = class_folders("photos", {"a": 3, "b": 2})
+    for name in SERVICE:
+        for parent in (root, root / "a"):
+            (parent / name).mkdir(parents=True)
+            (parent / name / "thumb.png").write_bytes((root / "a" / "000.png").read_bytes())
+    output = run("convert_from_folder", *arguments(root, tmp_path))
+    assert read_annotations(tmp_path / "out/train.json").labels == [0, 0, 0, 1, 1]
+    assert f"{root}: left out: 6 x hidden or service folder" in output
+
+
+def test_convert_folder_follows_links_once(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    root = class_folders("photos", {"a": 3, "b": 2})
+    more = class_folders("elsewhere", {"more": 2})
+    for link, target in {"l1": ".", "l2": ".", "up": "..", "root": root, "more": more / "more", "m2": more}.items():
+        (root / "a" / link).symlink_to(target, target_is_directory=True)
+    (root / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    output = run("convert_from_folder", *arguments(root, tmp_path))
+    assert read_annotations(tmp_path / "out/train.json").labels == [0] * 5 + [1] * 2
+    assert "5 x link to a folder that was already visited" in output
+    assert "1 x link without a target" in output
+
+
+def test_convert_folder_of_two_classes(refused: Any, class_folders: Any, tmp_path: Path) -> None:
+    root = class_folders("photos", {"a": 3, "b": 2})
+    (root / "b" / "link").symlink_to(root / "a", target_is_directory=True)
+    error = refused("convert_from_folder", *arguments(root, tmp_path))
+    assert error == f"folder {root}/a belongs to two classes, a and b, through a link"
+
+
+def test_convert_folder_knows_images_by_their_content(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    root = class_folders("photos", {"a": 4, "b": 2})
+    (root / "a" / "000.png").rename(root / "a" / "no_suffix")
+    (root / "a" / "001.png").rename(root / "a" / "x.data")
+    (root / "a" / "notes.txt").write_text("BMW and P5")
+    (root / "a" / "table.csv").touch()
+    os.mkfifo(root / "a" / "pipe.png")
+    output = run("convert_from_folder", *arguments(root, tmp_path))
+    assert [Path(path).name for path in read_annotations(tmp_path / "out/train.json").paths][:4] == [
+        "002.png", "003.png", "no_suffix", "x.data",
+    ]  # fmt: skip
+    assert all(f"1 x {part}" in output for part in (".txt", ".csv", "file that is no regular one"))
+
+
+def test_convert_folder_small_classes_keep_images_for_training(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    root = class_folders("photos", {"a": 9, "b": 3, "c": 1})
+    output = run("convert_from_folder", *arguments(root, tmp_path, "--valid_per_class", 3, "--test_per_class", 1))
+    labels = {name: read_annotations(tmp_path / f"out/{name}.json").labels for name in ("train", "valid", "test")}
+    assert labels == {"train": [0] * 5 + [1, 2], "valid": [0, 0, 0, 1, 1], "test": [0]}
+    assert "2 classes are too small for 3 validation images and have fewer: 'b' (2), 'c' (0)" in output
+    assert "2 classes are too small for 1 test images and have fewer: 'b' (0), 'c' (0)" in output
+
+
+def test_convert_folder_valid_fraction(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    root = class_folders("photos", {"a": 10, "b": 5, "c": 2})
+    run("convert_from_folder", *arguments(root, tmp_path, "--valid_fraction", 0.3, "--test_fraction", 0.2))
+    counts = {name: read_annotations(tmp_path / f"out/{name}.json") for name in ("train", "valid", "test")}
+    assert {name: [split.labels.count(label) for label in range(3)] for name, split in counts.items()} == {
+        "train": [5, 2, 1],
+        "valid": [3, 2, 1],
+        "test": [2, 1, 0],
+    }
+    assert len({path for split in counts.values() for path in split.paths}) == 17
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_convert_folder_unreadable_subfolder(refused: Any, class_folders: Any, tmp_path: Path) -> None:
+    root = class_folders("photos", {"a": 3, "b": 2})
+    (root / "a" / "closed").mkdir(mode=0)
+    assert "closed cannot be read: Permission denied" in refused("convert_from_folder", *arguments(root, tmp_path))
 
 
 def test_convert_folder_force(run: Any, refused: Any, class_folders: Any, tmp_path: Path) -> None:

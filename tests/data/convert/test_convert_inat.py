@@ -71,6 +71,30 @@ def test_convert_inat(run: Any, content: Any, coco: Any, arguments: Any, tmp_pat
     assert "WARNING" not in output  # no published iNaturalist has two classes
 
 
+def test_convert_inat_numbers_categories_from_0(
+    run: Any, content: Any, coco: Any, arguments: Any, tmp_path: Path
+) -> None:
+    coco["categories"] = [{"id": 90, "name": "Aves sp."}, {"id": 1, "name": "Fungi sp."}]
+    for annotation in coco["annotations"]:
+        annotation["category_id"] = 90 if annotation["category_id"] == 1 else 1
+    output = run("convert_from_iNat", *arguments(coco))
+    written = content(tmp_path / "out/train.json")
+    assert [entry["category_id"] for entry in written["annotations"]] == [1, 0, 1]
+    assert written["classes"] == ["Fungi sp.", "Aves sp."]
+    table = (tmp_path / "out/train_labels.csv").read_text().splitlines()
+    assert table == ["category_id,source_label,name,images", "0,1,Fungi sp.,1", "1,90,Aves sp.,2"]
+    assert "train_labels.csv: the 2 labels of the source are numbered from 0" in output
+
+
+@pytest.mark.parametrize("height", [-3, 10**400, "8"])
+def test_convert_inat_leaves_out_impossible_sizes(
+    run: Any, content: Any, coco: Any, arguments: Any, tmp_path: Path, height: Any
+) -> None:
+    coco["images"][1]["height"] = height
+    run("convert_from_iNat", *arguments(coco))
+    assert "im_height" not in content(tmp_path / "out/train.json")["annotations"][0]
+
+
 def test_convert_inat_without_sizes_and_names(
     run: Any, content: Any, coco: Any, arguments: Any, tmp_path: Path
 ) -> None:
@@ -85,8 +109,13 @@ def test_convert_inat_without_sizes_and_names(
     [
         (lambda coco: coco.pop("annotations"), "has no annotations; a file of training or validation images is needed"),
         (lambda coco: coco.update(images=[], categories=None), "has no images and no categories"),
-        (lambda coco: coco["images"][0].pop("file_name"), "is not a COCO-style file: an entry lacks 'file_name'"),
-        (lambda coco: coco["categories"][0].update(id=2), "category ids run from 0 to 2; they must be 0 to 1"),
+        (
+            lambda coco: coco["images"][0].pop("file_name"),
+            ": images[0] has no file_name; this is not a COCO-style file",
+        ),
+        (lambda coco: coco["images"][0].update(id=[1]), ": images[0] has id '[1]'; it must be a whole number or text"),
+        (lambda coco: coco["categories"][0].update(id="1"), ": categories[0] has id '1'; it must be a whole number"),
+        (lambda coco: coco["categories"][0].update(id=0), ": categories have equal ids"),
         (
             lambda coco: coco["annotations"].pop(1),
             "image 5 (train_val2018/Aves/1/c.jpg) has 0 annotations; it must have one",
@@ -97,11 +126,11 @@ def test_convert_inat_without_sizes_and_names(
         ),
         (
             lambda coco: coco["annotations"][0].update(category_id=2),
-            "image 3 (train_val2018/Fungi/0/b.jpg) has category_id 2; allowed: 0 to 1",
+            "image 3 (train_val2018/Fungi/0/b.jpg) has category_id 2, which is not among the categories",
         ),
         (
             lambda coco: coco["images"][1].update(file_name=3),
-            "image 3 has file_name 3; it must be the path of an image",
+            ": images[1] has file_name '3'; it must be text",
         ),
         (
             lambda coco: coco["annotations"].append({"image_id": 99, "category_id": 0}),
@@ -144,7 +173,7 @@ def test_convert_inat_missing_files(refused: Any, coco: Any, arguments: Any, tmp
     assert "3 of 3 images do not exist" in error
     given = arguments(coco)
     (tmp_path / "train2018.json").unlink()
-    assert refused("convert_from_iNat", *given) == f"{tmp_path}/train2018.json does not exist"
+    assert refused("convert_from_iNat", *given) == f"annotation file {tmp_path}/train2018.json does not exist"
 
 
 @pytest.mark.parametrize("existing", ["file", "folder"])

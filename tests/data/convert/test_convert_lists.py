@@ -63,7 +63,10 @@ def test_convert_lists_missing_list(run: Any, lists: Any, tmp_path: Path) -> Non
 
 def test_convert_lists_no_lists(refused: Any, tmp_path: Path) -> None:
     error = refused("convert_from_Places", *arguments(tmp_path, tmp_path))
-    assert error == f"{tmp_path} holds none of Places_LT_train.txt, Places_LT_val.txt, Places_LT_test.txt"
+    assert error == (
+        f"{tmp_path} holds none of Places_LT_train.txt, Places_LT_val.txt, Places_LT_test.txt; for lists of your own: "
+        "python tools/convert_from_lists.py --help"
+    )
 
 
 def test_convert_lists_force(run: Any, refused: Any, lists: Any, tmp_path: Path) -> None:
@@ -104,7 +107,7 @@ def test_read_list_invalid_line(refused: Any, lists: Any, tmp_path: Path, line: 
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"\n", "lists no images"), (b"\xff\xfe", "cannot be read: 'utf-8' codec")]
+    ("data", "message"), [(b"\n", "lists no images"), (b"\xff", "is not text in UTF-8: byte 0 is wrong")]
 )
 def test_read_list_invalid_file(refused: Any, lists: Any, tmp_path: Path, data: Any, message: Any) -> None:
     (lists / "ImageNet_LT_test.txt").write_bytes(data)
@@ -120,7 +123,7 @@ def test_read_list_byte_order_mark(tmp_path: Path) -> None:
 def test_convert_lists_unwritable_output(refused: Any, lists: Any, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     error = refused("convert_from_ImageNet", *arguments(lists, tmp_path))
-    assert error.startswith(f"{tmp_path}/out/train.json cannot be written: ")
+    assert error == f"annotation file {tmp_path}/out cannot be written: File exists"
 
 
 # ------------------------------------------------------------------ the published files

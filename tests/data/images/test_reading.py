@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from longtail.data.images.files import file_size
+from longtail.data.images.formats import FORMATS, is_image
 from longtail.data.images.reading import image_size, read_image, read_images
 from longtail.errors import UserError
 
@@ -86,7 +89,7 @@ def test_read_image_and_size_missing_file(tmp_path: Path, read: Any) -> None:
         read(tmp_path / "absent.jpg")
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="must not hold a NUL character"):
         read("a\0b")
 
 
@@ -104,3 +107,55 @@ def test_read_images_one_size(tmp_path: Path) -> None:
 def test_read_images_several_sizes(tmp_path: Path) -> None:
     sizes = [(5, 3), (5, 4)]
     assert read_images([save(tmp_path / f"{height}.png", "RGB", (width, height)) for width, height in sizes]) is None
+
+
+# Formats and files of the outside world
+
+
+@pytest.mark.parametrize("suffix", ["eps", "ico", "tga", "dds", "pcx"])
+def test_read_image_refuses_formats_that_are_not_listed(tmp_path: Path, suffix: str) -> None:
+    """A file is read by its content, so that the name does not matter; EPS would start another program."""
+    Image.new("RGB", (5, 3), COLOR).save(tmp_path / f"a.{suffix}")
+    (tmp_path / f"a.{suffix}").rename(tmp_path / "a.jpg")
+    for read in (read_image, image_size):
+        with pytest.raises(UserError, match=r"it is no image of a known format \(JPEG, PNG, GIF, "):
+            read(tmp_path / "a.jpg")
+
+
+def test_read_image_of_every_listed_format(tmp_path: Path) -> None:
+    for name in FORMATS:
+        Image.new("RGB", (5, 3), COLOR).save(tmp_path / "a", name, **({"lossless": True} if name == "WEBP" else {}))
+        assert read_image(tmp_path / "a").shape == (3, 3, 5)
+        assert is_image(str(tmp_path / "a"))
+
+
+def test_is_image_knows_text_from_images(tmp_path: Path) -> None:
+    for content in (b"", b"BMW is a car", b"P5 of the list", b"RIFF....WAVE", b"%!PS-Adobe"):
+        (tmp_path / "a").write_bytes(content)
+        assert not is_image(str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, NotImplementedError, AttributeError, MemoryError, TypeError])
+def test_read_image_reports_every_exception_of_a_decoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def fail(image: Any) -> Any:
+        raise kind("of the\ndecoder")
+
+    monkeypatch.setattr("longtail.data.images.reading.rgb_pixels", fail)
+    Image.new("RGB", (5, 3)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png cannot be read: of the decoder$"):
+        read_image(tmp_path / "a.png")
+
+
+def test_read_image_refuses_what_is_no_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero"):
+        for read in (read_image, image_size):
+            with pytest.raises(UserError, match="cannot be read: it is no regular file"):
+                read(path)
+        assert file_size(str(path)) == 0
+    Image.new("RGB", (5, 3)).save(tmp_path / "a.png")
+    errors: dict[int, UserError] = {}
+    assert read_images([tmp_path / "a.png", tmp_path / "fifo", "/dev/zero"], errors) is not None
+    assert sorted(errors) == [1, 2]

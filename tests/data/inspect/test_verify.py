@@ -81,8 +81,8 @@ PER_FILE: dict[str, tuple[Any, str]] = {
     "folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
     "empty": (lambda path: path.write_bytes(b""), "has no bytes"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-60]), "cannot be read: "),
-    "text": (lambda path: path.write_text("<html>not found</html>"), "it is no image file of a known format"),
-    "zeros": (lambda path: path.write_bytes(bytes(700)), "it is no image file of a known format"),
+    "text": (lambda path: path.write_text("<html>not found</html>"), "it is no image of a known format (JPEG, PNG, "),
+    "zeros": (lambda path: path.write_bytes(bytes(700)), "it is no image of a known format (JPEG, PNG, "),
     "size": (false_jpeg_height, "is 96x24, its annotation says 24x24"),  # the decoder fills the rest with gray
     "header": (false_png_width, "cannot be read: "),
 }
@@ -242,8 +242,8 @@ def test_verify_root(digits: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "cannot be read: "),
-        ("{", "cannot be read: "),
+        ("", "is empty; it must hold JSON"),
+        ("{", "line 1 column 2: "),
         ("[]", 'must hold {"annotations"'),
         ('{"annotations": {}, "num_classes": 2}', 'must hold {"annotations"'),
         ('{"annotations": [{}], "num_classes": 0}', "C from 1"),

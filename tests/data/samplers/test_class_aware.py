@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from longtail.config import load_config
+from longtail.data import ImageSet, build_sampler
 from longtail.data.samplers.class_aware import ClassAware, class_aware_order
 from tests.helpers.golden import record, tensor
 
@@ -128,3 +130,21 @@ def test_classes_without_images_are_left_out() -> None:
 def test_shown_classes_differ_by_at_most_one_group() -> None:
     counts = torch.bincount(LABELS[ClassAware(LABELS, 0, length=400).indices(5)])
     assert counts.max() - counts.min() <= 4
+
+
+CLASS_AWARE = "TRAIN.SAMPLER.CLASS_AWARE"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "length", "group"),
+    [([], 65, 4), ([f"{CLASS_AWARE}.LENGTH", "images", f"{CLASS_AWARE}.PER_CLASS", 2], 31, 2)],
+)
+def test_class_aware_is_built_from_the_config(overrides: list[Any], length: int, group: int) -> None:
+    labels = torch.cat([LABELS, torch.zeros(6, dtype=torch.int64)])  # the last six are generated
+    images = ImageSet("set", labels, num_classes=5, load=lambda: torch.empty(0), num_generated=6)
+    sampler = build_sampler(load_config(None, ["TRAIN.SAMPLER.TYPE", "class-aware sampler", *overrides]), images)
+    order = sampler.indices(1)
+    assert len(order) == sampler.length == length
+    assert int(order.max()) < len(LABELS)
+    assert all(len(set(part.tolist())) == 1 for part in LABELS[order].split(group))
+    assert str(sampler) == f"class-aware, {group} consecutive images per class"

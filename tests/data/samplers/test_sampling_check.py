@@ -27,10 +27,13 @@ def test_check_sampling_bbn_sampler(method: Any) -> None:
     [
         (DRS, r"^TRAIN.TWO_STAGE.DRS is True and TRAIN.SAMPLER.TYPE is 'default'; only 'weighted sampler' can be"),
         ((*REVERSE, *DRS), r"DRS is True and TRAIN.SAMPLER.TYPE is 'bbn sampler'; only 'weighted sampler'"),
-        (("TRAIN.SAMPLER.TYPE", "weighted"), r"^unknown sampler 'weighted'; there is: bbn sampler, default, weighted"),
+        (
+            ("TRAIN.SAMPLER.TYPE", "weighted"),
+            r"^unknown sampler 'weighted'; there is: bbn sampler, class-aware sampler, default, weighted",
+        ),
         (
             ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "squared"),
-            r"^unknown weighted sampler 'squared'; there is: balance, progressive, square; did you mean square\?$",
+            r"^unknown weighted sampler 'squared'; there is: balance, effective, progressive, square; did you mean",
         ),
     ],
 )

@@ -23,13 +23,24 @@ BAG_OF_TRICKS = {
     "classifier.fc.bias": "experts.0.head.fc.bias",
     "fc.weight": None,
 }
+SBCL = {
+    "encoder.layer1.0.conv1.weight": "experts.0.backbone.layer1.0.conv1.weight",
+    "head.2.bias": "experts.0.projection.2.bias",
+    "encoder.linear.weight": None,
+}
+SBCL_MOCO = {
+    "encoder_q.layer1.0.conv1.weight": "experts.0.backbone.layer1.0.conv1.weight",
+    "encoder_q.fc.0.weight": "experts.0.projection.0.weight",
+    "encoder_k.conv1.weight": None,
+    "queue": None,
+}
 OWN = {
     name: name for name in ("experts.0.backbone.conv1.weight", "experts.1.head.bias", "experts.0.projection.0.weight")
 }
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
-@pytest.mark.parametrize("names", [NCL, NCL_MOCO, BAG_OF_TRICKS, OWN], ids=["ncl", "moco", "bag_of_tricks", "own"])
+@pytest.mark.parametrize("names", [NCL, NCL_MOCO, BAG_OF_TRICKS, SBCL, SBCL_MOCO, OWN])
 def test_own_names(names: dict[str, str | None], prefix: str) -> None:
     assert own_names(prefix + name for name in names) == {prefix + name: own for name, own in names.items()}
 
@@ -45,4 +56,6 @@ def test_name_table_patterns_are_tried_in_order() -> None:
 
 
 def test_tables_name_their_systems() -> None:
-    assert {"NCL", "NCL with the MoCo branch", "Bag of Tricks"} <= {table.system for table in TABLES}
+    assert {"NCL", "NCL with the MoCo branch", "Bag of Tricks", "SBCL", "SBCL with a queue"} <= {
+        table.system for table in TABLES
+    }

@@ -7,13 +7,13 @@ _PIXELS = 16384
 DATA: Keys = {
     "DATASET.DATASET": Key(
         "IMBALANCEDCIFAR10",
-        "Data source: annotations | cifar10_lt | cifar100_lt | digits_lt. A released data set name is replaced by the "
-        "source, views and normalization that it stands for when the config is loaded.",
+        "Data source: annotations | own | cifar10_lt | cifar100_lt | digits_lt. A released data set name is replaced "
+        "by the source, views and normalization that it stands for when the config is loaded.",
     ),
     "DATASET.ROOT": Key(
         "",
         "Folder in which relative image paths start, and in which the archives of CIFAR lie. Empty: the folder of the "
-        "annotation file, and dataset/cifar.",
+        "annotation file, and dataset/cifar. With `own`: the folder of classes or of splits, or a list (.csv, .txt).",
         file="folder",
     ),
     "DATASET.TRAIN_JSON": Key(
@@ -33,6 +33,35 @@ DATA: Keys = {
         file="annotations",
         ours=True,
     ),
+    "DATASET.HOLD_OUT.VALID": Key(
+        0.2,
+        "With `own`: validation images of each class, below 1 as a fraction, from 1 on as a number, as far as KEEP "
+        "allows. Not used if the images are already split.",
+        low=0,
+        high=100_000,
+        ours=True,
+    ),
+    "DATASET.HOLD_OUT.TEST": Key(
+        0.0,
+        "Test images of each class, likewise; 0: none.",
+        low=0,
+        high=100_000,
+        ours=True,
+    ),
+    "DATASET.HOLD_OUT.KEEP": Key(
+        1,
+        "Images of each class that stay training images in any case.",
+        low=1,
+        high=100_000,
+        ours=True,
+    ),
+    "DATASET.HOLD_OUT.SEED": Key(
+        0,
+        "Seed that decides which images are held out.",
+        low=0,
+        high=2**32 - 1,
+        ours=True,
+    ),
     "DATASET.DOWNLOAD": Key(
         True,
         "Download the archives of CIFAR if they are not under ROOT.",
@@ -40,8 +69,9 @@ DATA: Keys = {
     ),
     "DATASET.VIEWS": Key(
         [],
-        "Augmentation policy of each view of a training image: crop | crop_flip | autoaugment | simclr | randaugment | "
-        "regular | simclr_imagenet | transforms | none. Empty: crop_flip. A single one is repeated INTRA_N times.",
+        "Augmentation policy of each view of a training image: crop | crop_flip | autoaugment | simclr | supcon | "
+        "randaugment | regular | simclr_imagenet | moco_v2 | transforms | none. Empty: crop_flip. A single one is "
+        "repeated INTRA_N times.",
         items="name",
         ours=True,
     ),
@@ -53,7 +83,8 @@ DATA: Keys = {
     ),
     "DATASET.NORMALIZATION": Key(
         "",
-        "Mean and std of the channels: cifar | imagenet | inaturalist | digits. Empty: cifar.",
+        "Mean and std of the channels: cifar | imagenet | inaturalist | digits | backbone (as timm describes it). "
+        "Empty: cifar.",
         ours=True,
     ),
     "DATASET.ON_BAD_IMAGE": Key(

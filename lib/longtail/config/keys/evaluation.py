@@ -45,8 +45,9 @@ EVALUATION: Keys = {
     ),
     "TEST.ENSEMBLE": Key(
         "mean",
-        "Which heads make the prediction: mean (the mean of all logits) | last | the indices of heads whose mean is "
-        "taken, as 0,2.",
+        "Which heads make the prediction, the ensemble of every evaluation: mean (the mean of all logits) | last | "
+        "the indices of heads whose mean is taken, as 0,2. Each head is reported beside it.",
+        lists=True,
         ours=True,
     ),
     "TEST.TAU_NORM.USE_TAU_NORM": Key(

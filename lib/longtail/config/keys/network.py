@@ -41,6 +41,27 @@ NETWORK: Keys = {
         high=1000,
         ours=True,
     ),
+    "BACKBONE.PRETRAINED_TAG": Key(
+        "",
+        "Weights of timm for backbones timm/<name>, which timm downloads: its tag, as augreg_in21k, or default. Image "
+        "size and normalization that are taken from timm are those of this tag.",
+        ours=True,
+    ),
+    "BACKBONE.ADAPTER": Key(
+        "none",
+        "Trained bottleneck in every block of a vision transformer of timm, also if the backbone is frozen: none | "
+        "adaptformer (arXiv 2205.13535).",
+        allowed=("none", "adaptformer"),
+        ours=True,
+    ),
+    "BACKBONE.ADAPTER_RANK": Key(
+        0,
+        "Width of the bottleneck; 0: LIFT's rule, the largest power of two with which the adapters have no more "
+        "weights than the head.",
+        low=0,
+        high=65536,
+        ours=True,
+    ),
     "BACKBONE.PRETRAINED_MODEL": Key(
         "",
         "Weights file for every backbone: torchvision or timm names, or a checkpoint of this project.",
@@ -66,6 +87,13 @@ NETWORK: Keys = {
         "Scale of the cos and cosnorm heads.",
         positive=True,
         high=1e4,
+    ),
+    "CLASSIFIER.START": Key(
+        "random",
+        "Class weights at the start of a training: random | class_means (the mean features of the training images of "
+        "each class, unit length; for heads of cosines).",
+        allowed=("random", "class_means"),
+        ours=True,
     ),
     "CLASSIFIER.SEMI_TYPE": Key(
         "mlp",
@@ -138,6 +166,14 @@ NETWORK: Keys = {
         result=False,
         ours=True,
     ),
+    "NETWORK.PROJECTION_DIM": Key(
+        0,
+        "Width of projection heads without momentum encoder, for training methods that contrast the views of a batch "
+        "with each other; 0: none. With NETWORK.MOCO, MOCO_DIM is the width.",
+        low=0,
+        high=65536,
+        ours=True,
+    ),
     "NETWORK.MOCO": Key(
         False,
         "Add projection heads, a momentum encoder and queues; for training methods that contrast with them.",
@@ -161,7 +197,7 @@ NETWORK: Keys = {
     ),
     "NETWORK.MOCO_T": Key(
         0.07,
-        "Temperature of the contrastive softmax.",
+        "Temperature of the contrastive softmax. (SBCL has TRAIN.COMBINER.SUBCLASS.TEMPERATURE.)",
         positive=True,
         high=100,
     ),

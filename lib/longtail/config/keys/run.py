@@ -46,9 +46,9 @@ RUN: Keys = {
     "INPUT_SIZE": Key(
         (224, 224),
         "Image height and width, in pixels, made by `transforms` and by the policies for large images. Backbones that "
-        "must know their image size are built for it.",
+        "must know their image size are built for it. 0, 0: the size that timm describes for the backbone.",
         items="int",
-        low=1,
+        low=0,
         high=16384,
         length=2,
     ),

@@ -1,6 +1,7 @@
 """Keys of the training: TRAIN and METHOD."""
 
 from longtail.config.key import Key, Keys
+from longtail.config.keys.subclasses import SUBCLASSES
 
 _EPOCHS = 10**7
 _PROCESSES = 4096
@@ -102,14 +103,19 @@ TRAINING: Keys = {
     ),
     "TRAIN.COMBINER.TYPE": Key(
         "default",
-        "Training method: supervised | contrastive | mixup | manifold_mixup | remix | bbn_mixup | distillation. "
-        "Released names are replaced by these when the config is loaded.",
+        "Training method: supervised | contrastive | mixup | manifold_mixup | remix | bbn_mixup | distillation | "
+        "subclass_contrastive. Released names are replaced by these when the config is loaded.",
     ),
     "TRAIN.COMBINER.ALPHA": Key(
         1.0,
         "Mixups: lam, the weight of an image in its mixture, is drawn from Beta(ALPHA, ALPHA).",
         positive=True,
         high=1e4,
+    ),
+    "TRAIN.COMBINER.PER_SAMPLE": Key(
+        False,
+        "Mixups: draw lam for each image; False, as released: one for the batch.",
+        ours=True,
     ),
     "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION": Key(
         "pool",
@@ -139,6 +145,7 @@ TRAINING: Keys = {
         file="weights",
         when=("TRAIN.COMBINER.TYPE", None),
     ),
+    **SUBCLASSES,
     "TRAIN.TWO_STAGE.DRW": Key(
         False,
         "Deferred re-weighting: class weights are used after START_EPOCH only.",
@@ -155,19 +162,41 @@ TRAINING: Keys = {
     ),
     "TRAIN.SAMPLER.TYPE": Key(
         "default",
-        "default: every image once per epoch | weighted sampler: draw a class, then one of its images | bbn sampler: "
-        "as default, and a partner for each batch.",
+        "default: every image once per epoch | weighted sampler: draw a class, then one of its images | class-aware "
+        "sampler: the classes in turn, several images of each in a row | bbn sampler: as default, and a partner for "
+        "each batch.",
     ),
     "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE": Key(
         "balance",
         "Class probabilities: balance (uniform) | square (p_c ~ n_c^EXPONENT) | progressive (from n_c to balance over "
-        "MAX_EPOCH).",
+        "MAX_EPOCH) | effective (an image of class c with the weight 1 / its effective number).",
     ),
     "TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT": Key(
         0.5,
         "Exponent of `square`; n_c are the training images of class c.",
         low=0,
         high=1,
+        ours=True,
+    ),
+    "TRAIN.SAMPLER.WEIGHTED_SAMPLER.BETA": Key(
+        0.9999,
+        "Beta of the effective number (1 - BETA^n_c) / (1 - BETA) of `effective`.",
+        low=0,
+        high=1,
+        ours=True,
+    ),
+    "TRAIN.SAMPLER.CLASS_AWARE.PER_CLASS": Key(
+        4,
+        "Class-aware sampler: images of a class in a row.",
+        low=1,
+        high=65536,
+        ours=True,
+    ),
+    "TRAIN.SAMPLER.CLASS_AWARE.LENGTH": Key(
+        "classes",
+        "Class-aware sampler: an epoch has as many images as the largest class times the number of classes (classes), "
+        "or as there are training images (images).",
+        allowed=("classes", "images"),
         ours=True,
     ),
     "TRAIN.SAMPLER.BBN_SAMPLER.TYPE": Key(
@@ -240,7 +269,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.LR_SCHEDULER.TYPE": Key(
         "multistep",
-        "multistep | warmup (linear, then multistep) | cosine | warmup_cosine (per step: linear from 0, then cosine).",
+        "multistep | warmup (linear, then multistep) | cosine | warmup_cosine (linear from 0, then cosine) | "
+        "ramp_cosine (cosine, whose first WARM_EPOCH epochs are replaced by a line, per step).",
     ),
     "TRAIN.LR_SCHEDULER.LR_STEP": Key(
         [40, 50],
@@ -261,6 +291,18 @@ TRAINING: Keys = {
         "Epochs of warm-up.",
         low=0,
         high=_EPOCHS,
+    ),
+    "TRAIN.LR_SCHEDULER.WARM_FACTOR": Key(
+        1 / 3,
+        "warmup and ramp_cosine: fraction of the learning rate at which the warm-up starts.",
+        low=0,
+        high=1,
+        ours=True,
+    ),
+    "TRAIN.LR_SCHEDULER.PER_STEP": Key(
+        True,
+        "warmup_cosine: change the rate in every step; False: in every epoch.",
+        ours=True,
     ),
     "TRAIN.LR_SCHEDULER.COSINE_DECAY_END": Key(
         0,

@@ -73,6 +73,10 @@ def autoaugment(cfg: CfgNode) -> Policy:
     return Chain([_crop(cfg), RandomFlip(0.5), AutoAugment(), Cutout(16)])
 
 
+def _hue_jitter() -> ColorJitter:
+    return ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
+
+
 @POLICIES.register("simclr")
 def simclr(cfg: CfgNode) -> Policy:
     """Build the contrastive CIFAR policy of NCL: resized crop, flip, color jitter, grayscale, blur."""
@@ -80,20 +84,26 @@ def simclr(cfg: CfgNode) -> Policy:
         [
             RandomResizedCrop(scale=(0.2, 1.0)),
             RandomFlip(0.5),
-            ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+            _hue_jitter(),
             RandomGrayscale(0.2),
             RandomBlur(0.5, radius=(0.1, 2.0)),
         ]
     )
 
 
+@POLICIES.register("supcon")
+def supcon(cfg: CfgNode) -> Policy:
+    """Build the contrastive CIFAR policy of SBCL: resized crop, flip, color jitter, grayscale; no blur."""
+    return Chain([RandomResizedCrop(scale=(0.2, 1.0)), RandomFlip(0.5), _hue_jitter(), RandomGrayscale(0.2)])
+
+
 def _jitter() -> ColorJitter:
     return ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
 
 
-def _resized_crop(cfg: CfgNode) -> RandomResizedCropTo:
+def _resized_crop(cfg: CfgNode, smallest: float = 0.08) -> RandomResizedCropTo:
     height, width = cfg.INPUT_SIZE
-    return RandomResizedCropTo((int(height), int(width)), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+    return RandomResizedCropTo((int(height), int(width)), scale=(smallest, 1.0), ratio=(3 / 4, 4 / 3))
 
 
 @POLICIES.register("randaugment")
@@ -115,6 +125,20 @@ def simclr_imagenet(cfg: CfgNode) -> Policy:
         [
             _resized_crop(cfg),
             _jitter(),
+            RandomGrayscale(0.2),
+            RandomBlur(0.5, radius=(0.1, 2.0)),
+            RandomFlip(0.5),
+        ]
+    )
+
+
+@POLICIES.register("moco_v2")
+def moco_v2(cfg: CfgNode) -> Policy:
+    """Build the policy of MoCo v2 (arXiv 2003.04297), SBCL's for ImageNet-LT: `simclr_imagenet` with milder crops."""
+    return Chain(
+        [
+            _resized_crop(cfg, 0.2),
+            _hue_jitter(),
             RandomGrayscale(0.2),
             RandomBlur(0.5, radius=(0.1, 2.0)),
             RandomFlip(0.5),

@@ -9,7 +9,8 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.data.annotations import read_generated
-from longtail.data.dataset import ImageSet
+from longtail.data.dataset import ImageSet, replace_bad
+from longtail.data.images.bad_images import BadImage
 from longtail.data.images.reading import read_images
 from longtail.errors import UserError
 
@@ -43,19 +44,28 @@ def append_generated(images: ImageSet, path: str) -> ImageSet:
 
     @functools.cache  # called for the fingerprint and by the loader
     def load() -> Tensor:
-        return _concatenate(images, generated.paths, annotation_file=path)
+        return _concatenate(images, generated.paths, labels=labels, annotation_file=path)
 
     return replace(images, labels=labels, load=load, num_generated=len(generated.paths))
 
 
-def _concatenate(images: ImageSet, paths: list[str], *, annotation_file: str) -> Tensor:
-    """Return the images of a set in memory followed by generated image files, (N, 3, H, W) uint8."""
-    original, generated = images.load(), read_images(paths)
+def _concatenate(images: ImageSet, paths: list[str], *, labels: Tensor, annotation_file: str) -> Tensor:
+    """Return the images of a set in memory followed by generated image files, (N, 3, H, W) uint8.
+
+    A file that is skipped as a bad image is replaced by the next image of its class, generated or original.
+    """
+    errors: dict[int, UserError] = {}
+    original, generated = images.load(), read_images(paths, errors if images.bad_images else None)
     assert isinstance(original, Tensor)
     if generated is None or generated.shape[1:] != original.shape[1:]:
         height, width = original.shape[2:]
         raise UserError(f"{annotation_file}: images must have the size of the training images, {height}x{width}")
-    return torch.cat((original, generated))
+    combined = torch.cat((original, generated))
+    if images.bad_images:
+        bad = {len(original) + index: BadImage(paths[index], str(error)) for index, error in sorted(errors.items())}
+        images.bad_images.add(bad.values())
+        replace_bad(combined, labels, bad=bad)
+    return combined
 
 
 def check_generated(cfg: CfgNode) -> None:

@@ -1,19 +1,24 @@
 """Converter for long-tailed CIFAR (Cao et al., arXiv 1906.07413), from the official archives to image files."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from longtail.data.annotations import load_annotations
+from longtail.data.convert.hold_out import check_factor, check_seed
+from longtail.data.convert.images import write_image
 from longtail.data.convert.split import Split, annotations_of, check_writable, write_split
 from longtail.data.convert.summary import log_summary
 from longtail.data.long_tail import class_counts, select_indices
 from longtail.errors import UserError
+from longtail.user_files import translating
+
+logger = logging.getLogger(__name__)
 
 CLASSES = {"cifar10": 10, "cifar100": 100}
 
@@ -47,8 +52,8 @@ def make_cifar_lt(
     Raises:
         UserError: The archive does not exist, the factor is out of range, or a file would be overwritten.
     """
-    if not imbalance_factor >= 1:
-        raise UserError(f"the imbalance factor is {imbalance_factor:g}; it must be 1 or more")
+    check_factor(imbalance_factor)
+    check_seed(seed)
     num_classes, output = CLASSES[dataset], Path(output_path)
     shape = "" if (kind, seed) == ("exp", 0) else f"_{kind}" + (f"_seed{seed}" if seed else "")
     train_json = output / f"{dataset}_im{imbalance_factor:g}{shape}_train.json"
@@ -64,10 +69,10 @@ def make_cifar_lt(
     images = output / dataset
     train_split = _split(train, kept, folder=images / "train")
     valid_split = _split(valid, range(len(valid.targets)), folder=images / "valid")
-    if valid_json.exists() and load_annotations(valid_json) != annotations_of(valid_split, valid_json):
+    if not force and valid_json.exists() and load_annotations(valid_json) != annotations_of(valid_split, valid_json):
         check_writable(valid_json, force=force)  # equal files are not an error: all factors share this file
-    write_images(train.data[kept], train_split.paths, force=force)
-    write_images(valid.data, valid_split.paths, force=force)
+    write_images(train.data[kept], train_split.paths)
+    write_images(valid.data, valid_split.paths)
     write_split(valid_json, valid_split)
     write_split(train_json, train_split)
     name = f"CIFAR-{num_classes}"
@@ -86,22 +91,21 @@ def _split(archive: Any, indices: Sequence[int], *, folder: Path) -> Split:
     )
 
 
-def write_images(images: np.ndarray, paths: Sequence[str], *, force: bool) -> None:
-    """Write images (N, 32, 32, 3) uint8 as PNG files; existing files are kept, unless `force` is set.
+def write_images(images: np.ndarray, paths: Sequence[str]) -> None:
+    """Write images (N, 32, 32, 3) uint8 as PNG files; files that hold the same pixels already are kept.
 
     Raises:
         UserError: A file cannot be written.
     """
     folder = Path(paths[0]).parent
-    try:
+    replaced = 0
+    with translating(folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)
         for image, path in zip(images, tqdm(paths, desc=str(folder), disable=None, leave=False), strict=True):
-            if force or not os.path.exists(path):
-                temporary = f"{path}.tmp"
-                Image.fromarray(image).save(temporary, "PNG")
-                os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror or error}") from None
+            replaced += write_image(image, path)
+        os.sync()  # the images are on the disk before the annotation file that lists them
+    if replaced:
+        logger.warning("  WARNING: %s: %d files held something else and were written again", folder, replaced)
 
 
 def read_archive(dataset: str, root: str | Path, *, train: bool, download: bool) -> Any:

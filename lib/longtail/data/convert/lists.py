@@ -12,6 +12,7 @@ from longtail.data.convert.presence import check_images
 from longtail.data.convert.split import Split, check_writable, write_split
 from longtail.data.convert.summary import log_summary
 from longtail.errors import UserError, errors_in
+from longtail.user_files import read_text, translating
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +95,13 @@ def convert_lists(
     """
     name, num_classes = DATASETS[prefix]
     lists = {split: Path(input_path) / f"{prefix}_{split}.txt" for split in OUTPUTS}
-    existing = {split: path for split, path in lists.items() if path.exists()}
+    with translating(input_path, "folder", verb="read"):
+        existing = {split: path for split, path in lists.items() if path.exists()}
     if not existing:
-        raise UserError(f"{input_path} holds none of {', '.join(path.name for path in lists.values())}")
+        raise UserError(
+            f"{input_path} holds none of {', '.join(path.name for path in lists.values())}; for lists of your own: "
+            "python tools/convert_from_lists.py --help"
+        )
     outputs = {split: Path(output_path) / OUTPUTS[split] for split in existing}
     for output in outputs.values():
         check_writable(output, force=force)
@@ -123,12 +128,7 @@ def read_list(path: str | Path, image_path: str | Path, *, num_classes: int) -> 
     Raises:
         UserError: The file cannot be read or is empty, or lines are invalid; the message lists the first ten.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"split list {path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"split list {path} cannot be read: {error}") from None
+    lines = read_text(path, "split list").splitlines()
     paths: list[str] = []
     labels: list[int] = []
     errors: list[str] = []
@@ -136,7 +136,7 @@ def read_list(path: str | Path, image_path: str | Path, *, num_classes: int) -> 
         parts = line.rsplit(maxsplit=1)
         if not parts:
             continue
-        if len(parts) != 2 or not parts[1].isdecimal() or int(parts[1]) >= num_classes:
+        if len(parts) != 2 or not parts[1].isdecimal() or len(parts[1]) > 18 or int(parts[1]) >= num_classes:
             errors.append(f"line {number} is {line.strip()[:80]!r}; expected: path label, label 0 to {num_classes - 1}")
             continue
         paths.append(os.path.join(image_path, parts[0].lstrip()))

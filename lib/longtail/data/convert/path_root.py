@@ -40,7 +40,12 @@ def replace_path(json_file: str | Path, find_root: str, *, replaces_to: str, che
     if not matching:
         raise UserError(f"{json_file}: none of {len(entries):,} paths begins with {old}; {_common_root(entries)}")
     for entry in matching:
-        entry["fpath"] = new + entry["fpath"][len(old) :]
+        rest = entry["fpath"][len(old) :]
+        if not rest:
+            raise UserError(
+                f"{json_file}: the path {entry['fpath']} is the folder -f/--find_root itself, not an image in it"
+            )
+        entry["fpath"] = new + rest
     if check:
         folder = Path(json_file).parent
         check_images([os.path.join(folder, entry["fpath"]) for entry in matching], str(json_file))

@@ -1,6 +1,8 @@
 """One split of a data set as all converters produce it, and its annotation file."""
 
+import csv
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -12,6 +14,9 @@ import numpy as np
 from longtail.data.annotations import VERSION
 from longtail.errors import UserError
 from longtail.files import atomic_write
+from longtail.user_files import check_path, translating
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Split:
         num_classes: Number of classes C.
         sizes: Height and width of each image, (N,); None if they are not known.
         classes: Names of the classes, (C,); None if they have no names.
+        source_labels: Labels of the classes in the files of the source, (C,), if they are not 0 to C - 1; else None.
     """
 
     paths: Sequence[str]
@@ -32,6 +38,7 @@ class Split:
     num_classes: int
     sizes: Sequence[tuple[int, int]] | None = None
     classes: Sequence[str] | None = None
+    source_labels: Sequence[str] | None = None
 
     def class_counts(self) -> list[int]:
         """Return the number of images per class, (C,)."""
@@ -49,19 +56,38 @@ def check_writable(path: str | Path, *, force: bool) -> None:
     Raises:
         UserError: The file exists and `force` is False, or a folder has its name.
     """
+    check_path(path, "file")
     if Path(path).is_dir():
         raise UserError(f"{path} is a folder; the name of a JSON file is needed")
-    if Path(path).exists() and not force:
+    with translating(path, "file"):
+        exists = Path(path).exists()
+    if exists and not force:
         raise UserError(f"{path} exists; --force replaces it")
 
 
 def write_split(path: str | Path, split: Split) -> None:
-    """Write an annotation file.
+    """Write an annotation file; beside it <name>_labels.csv if the classes have other labels in the source.
 
     Raises:
-        UserError: The file cannot be written.
+        UserError: A file cannot be written.
     """
+    if split.source_labels is not None:
+        _write_label_table(Path(path).with_name(f"{Path(path).stem}_labels.csv"), split)
     write_annotations(path, annotations_of(split, path))
+
+
+def _write_label_table(path: Path, split: Split) -> None:
+    """Write the labels of the source beside those of the annotation file, as CSV."""
+    names = split.classes or [""] * split.num_classes
+    with translating(path, "table of labels"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path, "w") as file:
+            table = csv.writer(file)
+            table.writerow(("category_id", "source_label", "name", "images"))
+            table.writerows(
+                zip(range(split.num_classes), split.source_labels or (), names, split.class_counts(), strict=True)
+            )
+    logger.info("%s: the %d labels of the source are numbered from 0", path, split.num_classes)
 
 
 def annotations_of(split: Split, path: str | Path) -> dict[str, Any]:
@@ -93,9 +119,7 @@ def write_annotations(path: str | Path, content: Mapping[str, Any]) -> None:
     """
     head = json.dumps({key: value for key, value in content.items() if key != "annotations"})
     lines = ",\n".join(json.dumps(entry) for entry in content["annotations"])
-    try:
+    with translating(path, "annotation file"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, "w") as file:
             file.write(f'{head[:-1]}, "annotations": [\n{lines}\n]}}\n')
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None

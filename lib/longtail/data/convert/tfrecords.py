@@ -13,8 +13,9 @@ from tqdm import tqdm
 from longtail.data.convert.split import Split, check_writable, write_split
 from longtail.data.convert.summary import log_summary
 from longtail.errors import UserError
+from longtail.user_files import check_regular
 
-FOLDER = re.compile(r"cifar-(10|100)-data-im-(0?\.\d+|1(?:\.0+)?)")  # smallest class / largest class
+FOLDER = re.compile(r"cifar-(10|100)-data-im-(0?\.\d*[1-9]\d*|1(?:\.0+)?)")  # smallest class / largest class
 FILES = {"train": "train.tfrecords", "valid": "eval.tfrecords"}
 SIDE = 32
 JPEG_QUALITY = 95  # OpenCV's default, with which the releases wrote JPEG files
@@ -113,6 +114,7 @@ def write_images(records: Path, folder: Path, *, prefix: str, num_classes: int, 
             Image.fromarray(image).save(path, quality=JPEG_QUALITY)  # ignored for PNG
             paths.append(str(path))
             labels.append(label)
+        os.sync()  # the images are on the disk before the annotation file that lists them
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror or error}") from None
     if not paths:
@@ -134,11 +136,7 @@ def read_records(path: Path, num_classes: int) -> Iterator[tuple[np.ndarray, int
             record (from 0) and its first byte.
     """
     tf = _tensorflow()
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    size = check_regular(path, "TFRecord file")
     records = iter(tf.data.TFRecordDataset(str(path)))
     number = start = 0
     while True:

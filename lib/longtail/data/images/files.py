@@ -1,6 +1,7 @@
 """Image files that are decoded on access."""
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,16 +77,18 @@ class ImageFiles:
         raise no_replacement(skipped, int(self.labels[index]))
 
     def sizes(self) -> list[int]:
-        """Return the size of each file in bytes; 0 if it does not exist."""
-        return [_size(path) for path in self.paths]
+        """Return the size of each file, see `file_size`."""
+        return [file_size(path) for path in self.paths]
 
     def missing(self) -> list[BadImage]:
         """Return the files that do not exist."""
         return [BadImage(path, f"image {path} does not exist") for path in self.paths if not os.path.isfile(path)]
 
 
-def _size(path: str) -> int:
+def file_size(path: str) -> int:
+    """Return the size of a regular file in bytes; 0 if there is none."""
     try:
-        return os.stat(path).st_size
+        status = os.stat(path)
     except (OSError, ValueError):
         return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from longtail.data.images.files import ImageFiles
+from longtail.data.images.files import ImageFiles, file_size
 from longtail.data.images.reading import READERS, read_image
 from longtail.errors import UserError
 
@@ -40,7 +40,7 @@ class MemoryFiles(ImageFiles):
     def __init__(self, paths: Sequence[str], labels: Tensor | None = None, *, name: str, limit: int = 0) -> None:
         super().__init__(paths, labels, limit=limit)
         with ThreadPoolExecutor(READERS) as pool:
-            sizes = list(pool.map(_file_size, self.paths))
+            sizes = list(pool.map(file_size, self.paths))
             total = sum(sizes)
             check_memory(name, len(self.paths), needed=total)
             self.ends = list(accumulate(sizes))
@@ -99,17 +99,12 @@ def format_bytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
-def _file_size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except (OSError, ValueError):
-        return 0
-
-
 def _read_into(path: str, buffer: memoryview) -> bool:
     """Read a file into a buffer; return whether the file filled it."""
+    if not len(buffer):
+        return False
     try:
         with open(path, "rb") as file:
-            return file.readinto(buffer) == len(buffer) > 0
+            return file.readinto(buffer) == len(buffer)
     except (OSError, ValueError):
         return False

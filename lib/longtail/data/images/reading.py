@@ -13,7 +13,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from longtail.data.images.decoding import rgb_pixels, upright_size
+from longtail.data.images.formats import FORMATS
 from longtail.errors import UserError
+from longtail.user_files import check_regular, read_bytes
 
 SMALL_SIDE = 64  # pixels; data sets whose images are no larger are decoded into memory
 READERS = 8  # threads that read small files; they overlap the latency of slow disks and cost nothing on fast ones
@@ -31,15 +33,18 @@ def read_image(path: str | Path, content: bytes | None = None) -> Tensor:
         content: Bytes of the file, if they are already read.
 
     Raises:
-        UserError: The file is missing, truncated, not an image, or larger than Pillow's limit.
+        UserError: The file is missing, truncated, not an image of `FORMATS`, or larger than Pillow's limit.
     """
     return torch.from_numpy(read_pixels(path, content)).permute(2, 0, 1)
 
 
 def read_pixels(path: str | Path, content: bytes | None = None) -> np.ndarray:
     """Decode one image file to (H, W, 3) uint8; see `read_image`."""
-    with _read_errors(path, content), Image.open(path if content is None else io.BytesIO(content)) as image:
-        return rgb_pixels(image)
+    with _read_errors(path, content):
+        if content is None:
+            check_regular(path, "image")
+        with Image.open(path if content is None else io.BytesIO(content), formats=FORMATS) as image:
+            return rgb_pixels(image)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -48,8 +53,10 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         UserError: The file is missing or not an image.
     """
-    with _read_errors(path), Image.open(path) as image:
-        return upright_size(image)
+    with _read_errors(path):
+        check_regular(path, "image")
+        with Image.open(path, formats=FORMATS) as image:
+            return upright_size(image)
 
 
 def read_images(paths: Sequence[str | Path], errors: dict[int, UserError] | None = None) -> Tensor | None:
@@ -121,8 +128,8 @@ def _prefetch(paths: Sequence[str | Path]) -> Iterator[bytes | None]:
 
 def _read_bytes(path: str | Path) -> bytes | None:
     try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError):
+        return read_bytes(path, "image")
+    except UserError:
         return None
 
 
@@ -131,19 +138,17 @@ def _read_errors(path: str | Path, content: bytes | None = None) -> Iterator[Non
     """Turn the exceptions of opening and decoding an image into a one-line UserError."""
     try:
         yield
-    except FileNotFoundError:
-        raise UserError(f"image {path} does not exist") from None
-    except IsADirectoryError:
-        raise UserError(f"image {path} cannot be read: it is a folder") from None
+    except UserError:
+        raise
     except PermissionError:
         raise UserError(f"image {path} cannot be read: no permission") from None
     except Image.DecompressionBombError:
         raise UserError(f"image {path} cannot be read: {_too_large(path, content)}") from None
     except UnidentifiedImageError:
         empty = content == b"" if content is not None else Path(path).stat().st_size == 0
-        reason = "it is empty" if empty else "it is no image file of a known format"
+        reason = "it is empty" if empty else f"it is no image of a known format ({', '.join(FORMATS)})"
         raise UserError(f"image {path} cannot be read: {reason}") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders raise exceptions of all kinds for damaged data
         raise UserError(f"image {path} cannot be read: {_one_line(error)}") from None
 
 
@@ -157,7 +162,7 @@ def _too_large(path: str | Path, content: bytes | None) -> str:
 
 def _declared_size(content: bytes) -> tuple[int, int] | None:
     """Return the width and height in the header, without Pillow's check of the number of pixels."""
-    for factory, accept in (Image.OPEN[name] for name in Image.ID):
+    for factory, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
         if accept and accept(content[:16]) is True:
             try:
                 return factory(io.BytesIO(content), "").size

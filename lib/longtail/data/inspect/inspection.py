@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from longtail.data.images.reading import read_pixels
 from longtail.errors import UserError
+from longtail.user_files import check_regular, shown
 
 FILES_PER_TASK = 32  # files that a worker process returns at once
 
@@ -36,15 +37,19 @@ class Inspection(NamedTuple):
 def inspect(path: str) -> Inspection:
     """Read one file and decode it completely, as training does."""
     try:
+        if os.path.isdir(path):
+            return Inspection("folder", "is a folder")
+        check_regular(path, "image")
         content = Path(path).read_bytes()
     except FileNotFoundError:
         return Inspection("missing", "does not exist")
-    except IsADirectoryError:
-        return Inspection("folder", "is a folder")
     except PermissionError:
         return Inspection("no permission", "cannot be opened: no permission")
-    except (OSError, ValueError) as error:
-        return Inspection("damaged", f"cannot be opened: {error}")
+    except OSError as error:
+        return Inspection("damaged", f"cannot be opened: {error.strerror or error}")
+    except UserError as error:
+        missing = str(error).endswith(" does not exist")
+        return Inspection("missing" if missing else "damaged", str(error).removeprefix(f"image {shown(path)} "))
     if not content:
         return Inspection("empty", "has no bytes")
     try:

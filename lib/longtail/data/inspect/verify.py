@@ -1,15 +1,15 @@
 """Verification of a data set: all errors of its annotation files and images in one run."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.data.annotations import class_names_of
+from longtail.data.annotations import MOST_CLASSES, class_names_of
 from longtail.data.inspect.inspection import Inspection, inspect_all
 from longtail.errors import UserError
+from longtail.user_files import read_json
 
 # Kinds of errors and their titles, in the order of the report.
 KINDS = {
@@ -220,6 +220,10 @@ def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
             findings.append(Finding("label", file, index, path, detail))
             label = None
         size = (annotation.get("im_height"), annotation.get("im_width"))
+        if any(side is not None and (type(side) is not int or side < 1) for side in size):
+            shown = " and ".join(str(side)[:20] for side in size)
+            detail = f"has im_height and im_width {shown}; they must be whole numbers from 1"
+            findings.append(Finding("annotation", file, index, path, detail))
         entries.append(Entry(index, path, label, size if all(type(side) is int for side in size) else None))
     for label, count in enumerate(counts):
         if not count:
@@ -231,16 +235,13 @@ def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
 
 def _read_json(file: str) -> tuple[list[Any], int, list[str]]:
     """Return the annotations, the number of classes and their names (or []) of an annotation file."""
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"annotation file {file} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"annotation file {file} cannot be read: {error}; it must hold JSON") from None
+    content = read_json(file, "annotation file")
     annotations = content.get("annotations") if isinstance(content, dict) else None
     num_classes = content.get("num_classes") if isinstance(content, dict) else None
-    if not isinstance(annotations, list) or type(num_classes) is not int or num_classes < 1:
-        raise UserError(f'annotation file {file} must hold {{"annotations": [...], "num_classes": C}}, C from 1')
+    if not isinstance(annotations, list) or type(num_classes) is not int or not 1 <= num_classes <= MOST_CLASSES:
+        raise UserError(
+            f'annotation file {file} must hold {{"annotations": [...], "num_classes": C}}, C from 1 to {MOST_CLASSES}'
+        )
     if not annotations:
         raise UserError(f"annotation file {file} lists no images")
     return annotations, num_classes, [str(name) for name in class_names_of(content)]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from longtail.data.inspect.verify import KINDS, Report, Split, count_shot_groups, extreme
+from longtail.user_files import shown
 
 SHOWN = 10  # errors listed per kind
 
@@ -39,7 +40,7 @@ def _errors(report: Report) -> Iterator[str]:
         for finding in findings[:SHOWN]:
             index = f" {finding.index}" if finding.index >= 0 and kind != "class" else ""
             path = f" {finding.path}" if finding.path else ""
-            yield f"  {finding.split}{index}:{path} {finding.detail}"
+            yield shown(f"  {finding.split}{index}:{path} {finding.detail}")
         if len(findings) > SHOWN:
             yield f"  ... and {len(findings) - SHOWN:,} more"
 
@@ -58,7 +59,7 @@ def _total(report: Report) -> str:
 
 def _extreme(split: Split, choose: Callable[..., tuple[int, int]]) -> str:
     image = extreme(split, choose)
-    return "{height}x{width} ({index}, {path})".format(**image) if image else ""
+    return shown("{height}x{width} ({index}, {path})".format(**image)) if image else ""
 
 
 def _shorten(words: Sequence[str], shown: int = 20) -> str:

@@ -18,7 +18,7 @@ from longtail.data.loaders.base import SINGLE, Loader, LoaderSettings, Shard
 from longtail.data.loaders.files import FileLoader
 from longtail.data.loaders.memory import MemoryLoader
 from longtail.data.loaders.paired import PairedLoader
-from longtail.data.normalization import NORMALIZATIONS, Normalize
+from longtail.data.normalization import Normalize, channel_statistics
 from longtail.data.samplers import InstanceBalanced, build_sampler
 from longtail.data.seeding import ORDERED_AUGMENTATION, PARTNER_AUGMENTATION
 from longtail.data.sources import Splits, build_splits
@@ -106,7 +106,7 @@ def build_valid_loader(cfg: CfgNode, images: ImageSet, *, shard: Shard = SINGLE,
 
 def build_normalize(cfg: CfgNode) -> Normalize:
     """Build the normalization that turns uint8 images into the input of the network."""
-    mean, std = NORMALIZATIONS.get(cfg.DATASET.NORMALIZATION)
+    mean, std = channel_statistics(cfg)
     return Normalize(mean, std, channels_last=cfg.TRAIN.CHANNELS_LAST, bgr=cfg.COLOR_SPACE == "BGR")
 
 

@@ -1,7 +1,9 @@
 """A pool of worker processes that lives through all epochs, and never lets the main process wait for ever."""
 
+import atexit
 import os
 import signal
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +53,8 @@ class WorkerPool(Generic[T]):
         self.on_wait: Callable[[], None] = nothing
         self._keys = _Keys()
         self._loader: DataLoader[T] | None = None
+        # Before multiprocessing's own exit handler, which kills workers: torch reports those as lost.
+        atexit.register(_close, weakref.ref(self))
 
     def batches(self, keys: Sequence[Callable[[], list[Any]]]) -> Iterator[T]:
         """Yield one batch per entry of `keys`, each of which returns the keys of its samples.
@@ -110,6 +114,12 @@ class WorkerPool(Generic[T]):
                 continue
             waited = 0.0
             yield batch
+
+
+def _close(pool: "weakref.ref[WorkerPool[Any]]") -> None:
+    """End the workers of a pool that still exists."""
+    if (existing := pool()) is not None:
+        existing.close()
 
 
 class _Keys:

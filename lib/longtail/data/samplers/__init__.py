@@ -2,8 +2,10 @@
 
 from longtail.data.samplers.base import SAMPLERS, Sampler, build_sampler
 from longtail.data.samplers.check import check_sampling
+from longtail.data.samplers.class_aware import ClassAware
 from longtail.data.samplers.class_weighted import WEIGHTINGS, ClassWeighted
 from longtail.data.samplers.deferred import Deferred
+from longtail.data.samplers.effective import EffectiveNumber
 from longtail.data.samplers.instance_balanced import InstanceBalanced
 from longtail.data.samplers.paired import Paired
 from longtail.data.samplers.power import PowerWeighted
@@ -12,8 +14,10 @@ from longtail.data.samplers.progressive import Progressive
 __all__ = [
     "SAMPLERS",
     "WEIGHTINGS",
+    "ClassAware",
     "ClassWeighted",
     "Deferred",
+    "EffectiveNumber",
     "InstanceBalanced",
     "Paired",
     "PowerWeighted",

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
-from longtail.data.samplers.base import Sampler
+from longtail.data.dataset import ImageSet
+from longtail.data.samplers.base import SAMPLERS, Sampler
 from longtail.data.seeding import DRAW
 
 
@@ -70,6 +72,14 @@ class ClassAware(Sampler):
         bits = np.random.Philox(key=self._key, counter=[first * blocks, stream, 0, 0])
         numbers = bits.random_raw((last - first) * blocks * 4).reshape(last - first, blocks * 4)
         return torch.from_numpy(numbers[:, :width].argsort(axis=1).reshape(-1))
+
+
+@SAMPLERS.register("class-aware sampler")
+def class_aware(cfg: CfgNode, images: ImageSet) -> ClassAware:
+    """Build it from TRAIN.SAMPLER.CLASS_AWARE; generated images are never drawn."""
+    keys, number = cfg.TRAIN.SAMPLER.CLASS_AWARE, images.num_original
+    length = number if keys.LENGTH == "images" else None
+    return ClassAware(images.labels[:number], cfg.RAND_SEED, per_class=keys.PER_CLASS, length=length)
 
 
 def class_aware_order(classes: Tensor, images: Sequence[Tensor]) -> Tensor:

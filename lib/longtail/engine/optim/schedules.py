@@ -84,33 +84,51 @@ def multistep(cfg: CfgNode) -> Schedule:
 
 @SCHEDULES.register("warmup")
 def warmup(cfg: CfgNode) -> Schedule:
-    """As multistep, times a factor that rises linearly from 1/3 at epoch 0 to 1 at WARM_EPOCH."""
+    """As multistep, times a factor that rises linearly from WARM_FACTOR at epoch 0 to 1 at WARM_EPOCH."""
     keys, rate = cfg.TRAIN.LR_SCHEDULER, _multistep(cfg)
 
     def warmed(epoch: float) -> float:
         done = min(epoch / keys.WARM_EPOCH, 1) if keys.WARM_EPOCH else 1
-        return rate(epoch) * ((1 - done) / 3 + done)
+        return rate(epoch) * ((1 - done) * keys.WARM_FACTOR + done)
 
     return Schedule(warmed, keys.EPOCH_OFFSET)
+
+
+def _cosine(cfg: CfgNode) -> Rate:
+    keys, base, end = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.OPTIMIZER.BASE_LR, _cosine_end(cfg)
+    return lambda epoch: keys.MIN_LR + (base - keys.MIN_LR) * (1 + math.cos(math.pi * min(epoch / end, 1))) / 2
 
 
 @SCHEDULES.register("cosine")
 def cosine(cfg: CfgNode) -> Schedule:
     """From the base rate to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH), constant after it (the release rises again)."""
-    keys, base, end = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.OPTIMIZER.BASE_LR, _cosine_end(cfg)
+    return Schedule(_cosine(cfg), cfg.TRAIN.LR_SCHEDULER.EPOCH_OFFSET)
 
-    def annealed(epoch: float) -> float:
-        return keys.MIN_LR + (base - keys.MIN_LR) * (1 + math.cos(math.pi * min(epoch / end, 1))) / 2
 
-    return Schedule(annealed, keys.EPOCH_OFFSET)
+@SCHEDULES.register("ramp_cosine")
+def ramp_cosine(cfg: CfgNode) -> Schedule:
+    """As cosine, but per step in the first WARM_EPOCH epochs: linear from WARM_FACTOR of the base rate to the cosine.
+
+    With EPOCH_OFFSET 1 these are the rates of SBCL's release in its epochs 1, 2, ...; its epoch 0, in which the line
+    is continued to negative rates, is left out. The release's line ends at a rate that is larger by 2e-7 of it.
+    """
+    keys, rate = cfg.TRAIN.LR_SCHEDULER, _cosine(cfg)
+    low, high = keys.WARM_FACTOR * cfg.TRAIN.OPTIMIZER.BASE_LR, rate(keys.WARM_EPOCH)
+
+    def ramped(epoch: float) -> float:
+        done = epoch - keys.EPOCH_OFFSET
+        return rate(math.floor(epoch)) if done >= keys.WARM_EPOCH else low + (high - low) * done / keys.WARM_EPOCH
+
+    return Schedule(ramped, keys.EPOCH_OFFSET, per_step=True)
 
 
 @SCHEDULES.register("warmup_cosine")
 def warmup_cosine(cfg: CfgNode) -> Schedule:
-    """Per step: linear from 0 to the base rate at WARM_EPOCH, then cosine to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH).
+    """Linear from 0 to the base rate at WARM_EPOCH, then cosine to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH).
 
     With EPOCH_OFFSET 1, as CADEL releases it, training starts at 1 / WARM_EPOCH of the base rate, and the last epoch
-    lies behind the end of the cosine, where the rate rises a little.
+    lies behind the end of the cosine, where the rate rises a little. PER_STEP False takes the rate of the first step
+    for the whole epoch.
     """
     keys, base, end = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.OPTIMIZER.BASE_LR, _cosine_end(cfg)
     warm = keys.WARM_EPOCH
@@ -121,4 +139,4 @@ def warmup_cosine(cfg: CfgNode) -> Schedule:
         done = (min(epoch, end + keys.EPOCH_OFFSET) - warm) / max(end - warm, 1)
         return keys.MIN_LR + (base - keys.MIN_LR) * (1 + math.cos(math.pi * done)) / 2
 
-    return Schedule(rate, keys.EPOCH_OFFSET, per_step=True)
+    return Schedule(rate, keys.EPOCH_OFFSET, per_step=keys.PER_STEP)

@@ -58,6 +58,10 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
     Raises:
         UserError: It cannot be written.
     """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # a "$" in the name of a class or a run is no formula
+        text.set_parse_math(False)
     with translating(path, "figure"), atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=DPI, facecolor="white")
 

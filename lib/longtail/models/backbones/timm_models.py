@@ -2,8 +2,9 @@
 
 A model comes without its classifier and with its own pooling, so it gives vectors (B, D): what the classifier would
 have seen. For a convolutional network these are the averages of its feature map, for a vision transformer its class
-token or mean token. D is read from the model. Weights are not downloaded: they start at random, or from the file
-BACKBONE.PRETRAINED_MODEL with timm's parameter names. Vision transformers are built for INPUT_SIZE.
+token or mean token. D is read from the model. Weights start at random, from the file
+BACKBONE.PRETRAINED_MODEL with timm's parameter names, or from those that timm downloads for BACKBONE.PRETRAINED_TAG.
+Vision transformers are built for INPUT_SIZE.
 """
 
 import difflib
@@ -13,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from longtail.config import timm_name
 from longtail.errors import UserError
 from longtail.models.backbones.base import BACKBONES, Backbone, BackboneBuilder, BackboneOptions
 
@@ -95,6 +97,29 @@ def _build(name: str, options: BackboneOptions) -> Backbone:
         if not options.drop_path or "drop_path_rate" not in str(error):
             raise
         raise UserError(f"BACKBONE.DROP_PATH is {options.drop_path}; timm/{name} has no stochastic depth") from None
+
+
+def downloaded_weights(name: str, tag: str) -> dict[str, Tensor]:
+    """Return the weights of a backbone `timm/<name>` that timm publishes under a tag; timm downloads and keeps them.
+
+    Args:
+        name: Name of the backbone, with `timm/`.
+        tag: Tag of the weights, or "default".
+
+    Raises:
+        UserError: There are no such weights, or they cannot be downloaded.
+    """
+    import timm
+
+    full = timm_name(name, tag)
+    try:
+        return dict(timm.create_model(full, pretrained=True).state_dict())
+    except Exception as error:  # of the hub, of the network, of the file: many classes
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"BACKBONE.PRETRAINED_TAG is {tag!r}; the weights of timm/{full} could not be downloaded: {reason}; "
+            "BACKBONE.PRETRAINED_MODEL takes them from a file"
+        ) from None
 
 
 def _takes_mean_tokens(name: str) -> bool:

@@ -8,10 +8,13 @@ from torch import Tensor
 from longtail.models.released.bag_of_tricks import BAG_OF_TRICKS
 from longtail.models.released.cadel import CADEL
 from longtail.models.released.names import NameTable
-from longtail.models.released.ncl import NCL, NCL_MOCO, momentum_branch
+from longtail.models.released.ncl import NCL, NCL_MOCO
+from longtail.models.released.ncl import momentum_branch as ncl_momentum_branch
+from longtail.models.released.sbcl import SBCL, SBCL_MOCO
+from longtail.models.released.sbcl import momentum_branch as sbcl_momentum_branch
 
 WRAPPERS = r"^((module|_orig_mod)\.)+"
-TABLES: tuple[NameTable, ...] = (CADEL, NCL_MOCO, NCL, BAG_OF_TRICKS)
+TABLES: tuple[NameTable, ...] = (CADEL, NCL_MOCO, NCL, BAG_OF_TRICKS, SBCL, SBCL_MOCO)
 Weights = Mapping[str, Tensor | Mapping[str, Tensor]]  # flat, or by network entry as in the files of CADEL
 
 __all__ = ["TABLES", "NameTable", "Weights", "flattened", "momentum_branch", "own_names"]
@@ -26,6 +29,18 @@ def flattened(weights: Weights) -> dict[str, Tensor]:
         else:
             flat.update({re.sub(r"^(module\.)*", f"{name}.", inner): tensor for inner, tensor in value.items()})
     return flat
+
+
+def momentum_branch(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the momentum branch in a released file, by the names of the training method; empty if there is none.
+
+    Args:
+        state_dict: Parameters and buffers under the names of NCL or SBCL, with or without `module.`.
+
+    Raises:
+        UserError: The queues of NCL's experts differ in shape or pointer.
+    """
+    return ncl_momentum_branch(state_dict) or sbcl_momentum_branch(state_dict)
 
 
 def own_names(names: Iterable[str]) -> dict[str, str | None]:

@@ -1,0 +1,41 @@
+"""What the short runs share: smaller annotation files, and a table by shot group."""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SHOWN = ("top1", "many", "medium", "few")
+
+
+def write_subset(source: Path, target: Path, *, fraction: float) -> Path:
+    """Write an annotation file with the first images of every class, at least one, with absolute paths.
+
+    Args:
+        source: Annotation file.
+        target: File to write.
+        fraction: Fraction of the images of each class that is kept.
+    """
+    content = json.loads(source.read_text())
+    per_class = defaultdict(list)
+    for entry in content["annotations"]:
+        per_class[entry["category_id"]].append({**entry, "fpath": str((source.parent / entry["fpath"]).resolve())})
+    kept = [entry for entries in per_class.values() for entry in entries[: max(round(fraction * len(entries)), 1)]]
+    target.write_text(json.dumps({**content, "annotations": kept}))
+    return target
+
+
+def line(name: str, runs: Sequence[Mapping[str, float]], *, minutes: float) -> str:
+    """Return the line of a method: mean and standard deviation over its runs, in percent, and minutes of one run."""
+    cells = []
+    for key in SHOWN:
+        values = [100 * run[key] for run in runs if key in run]
+        spread = f" ±{statistics.stdev(values):4.1f}" if len(values) > 1 else ""
+        cells.append(f"{statistics.mean(values):5.1f}{spread}" if values else "-")
+    return f"{name:34} " + " ".join(f"{cell:>11}" for cell in cells) + f" {minutes:8.1f}"
+
+
+def heading() -> str:
+    """Return the first line of the table."""
+    return f"{'top-1, %':34} " + " ".join(f"{key:>11}" for key in ("all", *SHOWN[1:])) + "  minutes"

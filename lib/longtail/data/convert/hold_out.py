@@ -1,0 +1,174 @@
+"""Choosing the images of a split: holding out validation and test images, and making a split long-tailed."""
+
+import logging
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from longtail.data.convert.split import Split
+from longtail.data.long_tail import class_counts, select_indices
+from longtail.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 10  # classes named in a message
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """How many images of each class are held out.
+
+    Attributes:
+        valid: Validation images of each class: from 1 on their number, at most; below 1 the fraction of the class; 0:
+            none.
+        test: Test images of each class, likewise; 0: none.
+        keep: Number of images of each class that stay training images in any case.
+        seed: Seed of the choice.
+    """
+
+    valid: float
+    test: float = 0
+    keep: int = 1
+    seed: int = 0
+
+
+class Parts(NamedTuple):
+    """The parts of a divided split; `test` is None if no test images were asked for."""
+
+    train: Split
+    valid: Split
+    test: Split | None
+
+
+def divide(split: Split, rule: HoldOut) -> Parts:
+    """Hold out images of each class, chosen by a seed.
+
+    Of a class of n images, min(number, n - keep) become validation images, then test images of the rest likewise. A
+    fraction holds out at least one image where there is one to spare. Classes that give fewer are named in the log.
+
+    Raises:
+        UserError: A number of the rule is out of range.
+    """
+    for name, number in (("validation", rule.valid), ("test", rule.test)):
+        if not 0 <= number < 1 and number != int(number):
+            raise UserError(
+                f"{number:g} {name} images of each class are to be held out; it must be a whole number, or a fraction "
+                "below 1"
+            )
+    if rule.keep < 1:
+        raise UserError(f"{rule.keep} images of each class are to stay for training; it must be 1 or more")
+    check_seed(rule.seed)
+    counts = split.class_counts()
+    valid = [_held_out(count, count - rule.keep, number=rule.valid) for count in counts]
+    test = [
+        _held_out(count, count - rule.keep - taken, number=rule.test)
+        for count, taken in zip(counts, valid, strict=True)
+    ]
+    chosen = select_indices(split.labels, [sum(pair) for pair in zip(valid, test, strict=True)], rule.seed)
+    parts: dict[str, list[int]] = {"valid": [], "test": []}
+    start = 0
+    for of_valid, of_test in zip(valid, test, strict=True):
+        parts["valid"] += chosen[start : start + of_valid]
+        parts["test"] += chosen[start + of_valid : start + of_valid + of_test]
+        start += of_valid + of_test
+    for name, held_out, number in (("validation", valid, rule.valid), ("test", test, rule.test)):
+        if number:
+            _log_small_classes(split, name, held_out=held_out, number=number)
+    rest = np.setdiff1d(np.arange(len(split.labels)), chosen).tolist()
+    return Parts(
+        subset(split, rest), subset(split, parts["valid"]), subset(split, parts["test"]) if rule.test else None
+    )
+
+
+def make_long_tailed(split: Split, imbalance_factor: float, *, seed: int) -> Split:
+    """Make a split long-tailed: n_i = int(n * f^(-i / (C - 1))), with the largest n for which all classes suffice.
+
+    Args:
+        split: The split.
+        imbalance_factor: Imbalance factor f: largest / smallest class.
+        seed: Seed of the choice of images that are kept.
+
+    Raises:
+        UserError: The factor is below 1 or not finite, or a class would keep no image.
+    """
+    check_factor(imbalance_factor)
+    check_seed(seed)
+    available = split.class_counts()
+
+    def counts(largest: int) -> list[int]:
+        return class_counts(largest, split.num_classes, 1 / imbalance_factor)
+
+    def too_many(largest: int) -> bool:
+        return any(wanted > count for wanted, count in zip(counts(largest), available, strict=True))
+
+    largest = bisect_right(range(1, max(available) + 1), False, key=too_many)
+    kept = counts(largest) if largest else [0]
+    if min(kept) == 0:
+        raise UserError(
+            f"the imbalance factor {imbalance_factor:g} would leave class {_class_name(split, kept.index(0))} without "
+            f"images; the largest class can have {largest}, so at most {largest} is possible"
+        )
+    return subset(split, select_indices(split.labels, kept, seed))
+
+
+def check_factor(imbalance_factor: float) -> None:
+    """Check an imbalance factor.
+
+    Raises:
+        UserError: It is below 1 or not finite.
+    """
+    if not 1 <= imbalance_factor < math.inf:
+        raise UserError(f"the imbalance factor is {imbalance_factor:g}; it must be 1 or more")
+
+
+def check_seed(seed: int) -> None:
+    """Check a seed of NumPy's legacy generator.
+
+    Raises:
+        UserError: It is out of range.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"the seed is {seed}; it must be 0 to {2**32 - 1}")
+
+
+def subset(split: Split, indices: Sequence[int]) -> Split:
+    """Return the images of a split with the given indices."""
+    return Split(
+        [split.paths[index] for index in indices],
+        [split.labels[index] for index in indices],
+        num_classes=split.num_classes,
+        sizes=None if split.sizes is None else [split.sizes[index] for index in indices],
+        classes=split.classes,
+        source_labels=split.source_labels,
+    )
+
+
+def _held_out(count: int, to_spare: int, *, number: float) -> int:
+    """Return how many of the images of a class are held out."""
+    wanted = int(number) if number >= 1 or number == 0 else max(round(number * count), 1)
+    return max(min(wanted, to_spare), 0)
+
+
+def _log_small_classes(split: Split, name: str, *, held_out: Sequence[int], number: float) -> None:
+    """Warn about classes with fewer held-out images than asked for."""
+    small = [label for label, taken in enumerate(held_out) if taken < max(int(number), 1)]
+    if small:
+        asked = f"{int(number)} " if number >= 1 else ""
+        shown = ", ".join(f"{_class_name(split, label)} ({held_out[label]})" for label in small[:SHOWN])
+        more = ", ..." if len(small) > SHOWN else ""
+        logger.warning(
+            "  WARNING: %d classes are too small for %s%s images and have fewer: %s%s",
+            len(small),
+            asked,
+            name,
+            shown,
+            more,
+        )
+
+
+def _class_name(split: Split, label: int) -> str:
+    return repr(split.classes[label]) if split.classes else str(label)

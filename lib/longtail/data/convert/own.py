@@ -1,0 +1,57 @@
+"""Own images: a folder of classes, a folder of splits, or a list, read as splits."""
+
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from longtail.data.convert.class_folders import read_class_folders, split_folders
+from longtail.data.convert.hold_out import HoldOut, divide
+from longtail.data.convert.own_lists import read_own_lists
+from longtail.data.convert.split import Split
+
+FEWEST_STEPS = 8  # of an epoch
+LISTS = (".csv", ".txt")  # suffixes of lists of images
+
+
+def own_splits(root: str | Path, hold_out: HoldOut | None) -> dict[str, Split]:
+    """Return the splits of own images by name: "train", and "valid" and "test" if there are any.
+
+    Args:
+        root: Folder with one folder per class; folder with train/ and val/ (and test/) that are such folders; or a list
+            of images, whose relative paths start in its folder.
+        hold_out: How many training images to hold out if there are no validation images; None: none.
+
+    Raises:
+        UserError: The images cannot be read or divided.
+    """
+    if Path(root).suffix.lower() in LISTS and not Path(root).is_dir():
+        splits = read_own_lists({"train": root}, image_path=Path(root).parent)
+    elif folders := split_folders(root):
+        train = read_class_folders(folders.pop("train"))
+        splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
+    else:
+        splits = {"train": read_class_folders(root)}
+    if "valid" in splits or hold_out is None:
+        return splits
+    parts = divide(splits["train"], hold_out)
+    return splits | {"train": parts.train, "valid": parts.valid} | ({"test": parts.test} if parts.test else {})
+
+
+def fitting_settings(cfg: CfgNode) -> list[Any]:
+    """Return keys and values that fit the batch size to a small number of own images: at least eight steps an epoch.
+
+    The learning rate follows the batch size in proportion.
+
+    Args:
+        cfg: Config of own images.
+
+    Raises:
+        UserError: The images cannot be read.
+    """
+    rule = cfg.DATASET.HOLD_OUT
+    images = len(own_splits(cfg.DATASET.ROOT, HoldOut(rule.VALID, keep=rule.KEEP, seed=rule.SEED))["train"].labels)
+    largest = cfg.TRAIN.BATCH_SIZE
+    fitting = min(largest, max(images // FEWEST_STEPS, 2))
+    rate = cfg.TRAIN.OPTIMIZER.BASE_LR * fitting / largest
+    return [] if fitting == largest else ["TRAIN.BATCH_SIZE", fitting, "TRAIN.OPTIMIZER.BASE_LR", rate]

@@ -1,0 +1,50 @@
+"""Heads that start from class means instead of random weights."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from longtail.errors import UserError
+from longtail.models.heads import HEADS, CosineHead, CosNormHead, NormHead, l2_normalize
+
+COSINES = (NormHead, CosineHead, CosNormHead)
+
+
+@torch.no_grad()
+def start_from_class_means(heads: Sequence[nn.Module], features: Tensor | Sequence[Tensor], *, labels: Tensor) -> None:
+    """Set the weight of each class to the mean direction of its features, with unit length; a bias becomes zero.
+
+    Before training, such a head is the nearest-class-mean classifier of unit features.
+
+    Args:
+        heads: Heads of cosines.
+        features: Input of each head for all N images, (E, N, D) or E times (N, D_e).
+        labels: Class ids, (N,).
+    """
+    for head, own in zip(heads, features, strict=True):
+        assert isinstance(head, COSINES)
+        weight = head.weight
+        directions = l2_normalize(own).to(weight.device)
+        sums = torch.zeros_like(weight, dtype=torch.float32).index_add_(0, labels.to(weight.device), directions)
+        weight.copy_(l2_normalize(sums))
+        if isinstance(head, CosineHead):
+            head.bias.zero_()
+
+
+def check_class_means(cfg: CfgNode) -> None:
+    """Refuse CLASSIFIER.START class_means for a head whose logits are no cosines.
+
+    Raises:
+        UserError: Names the heads that are.
+    """
+    if cfg.CLASSIFIER.START != "class_means":
+        return
+    with torch.device("meta"):  # costs neither memory nor random numbers
+        head = HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, 1, 1)
+    if not isinstance(head, COSINES):
+        raise UserError(
+            f"CLASSIFIER.START is 'class_means', which needs a head of cosines; CLASSIFIER.TYPE is "
+            f"{cfg.CLASSIFIER.TYPE}, it must be cos, FCNorm or cosnorm"
+        )

@@ -1,0 +1,104 @@
+"""Tests of the converter of own lists."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longtail.data.annotations import read_annotations
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def arguments(tmp_path: Path, train: Path, *options: Any) -> Any:
+    return "--train", train, "--image_path", tmp_path, "--output_path", tmp_path / "out", "--no-check", *options
+
+
+def table(tmp_path: Path, split: str = "train") -> list[str]:
+    return (tmp_path / f"out/{split}_labels.csv").read_text().splitlines()[1:]
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", "   "])
+def test_own_lists_number_labels_from_0(run: Any, tmp_path: Path, separator: str) -> None:
+    lines = [f"{name}{separator}{label}" for name, label in (("a b.png", 7), ("c.png", 1), ("d.png", 7), ("e.png", 10))]
+    run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "train.txt", *lines)))
+    written = read_annotations(tmp_path / "out/train.json")
+    assert written.labels == [1, 0, 1, 2]
+    assert written.paths[0] == str(tmp_path / "out" / tmp_path / "a b.png")
+    assert table(tmp_path) == ["0,1,,1", "1,7,,2", "2,10,,1"]
+
+
+def test_own_lists_with_labels_from_0_need_no_table(run: Any, tmp_path: Path) -> None:
+    run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "train.txt", "a.png 0", "b.png 1")))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["train.json"]
+
+
+def test_own_lists_of_names(run: Any, content: Any, tmp_path: Path) -> None:
+    train = write(tmp_path / "train.txt", "a.png owl", "b.png bee")
+    valid = write(tmp_path / "val.txt", "c.png owl")
+    run("convert_from_lists", *arguments(tmp_path, train, "--valid", valid))
+    assert content(tmp_path / "out/valid.json")["classes"] == ["bee", "owl"]
+    assert read_annotations(tmp_path / "out/valid.json").labels == [1]
+    assert table(tmp_path, "valid") == ["0,bee,bee,0", "1,owl,owl,1"]
+
+
+def test_own_lists_csv_with_splits(run: Any, tmp_path: Path) -> None:
+    lines = [
+        "\ufeffPath, Label,split",
+        '"a, b.png",owl,train',
+        "c.png,bee,Train",
+        "d.png,owl,val",
+        "e.png,bee,test",
+        "f.png,owl,",
+    ]
+    run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "images.csv", *lines)))
+    splits = {name: read_annotations(tmp_path / f"out/{name}.json") for name in ("train", "valid", "test")}
+    assert {name: split.labels for name, split in splits.items()} == {"train": [1, 0, 1], "valid": [1], "test": [0]}
+    assert os.path.basename(splits["train"].paths[0]) == "a, b.png"
+
+
+def test_own_lists_hold_out(run: Any, tmp_path: Path) -> None:
+    lines = [f"{number}.png {number % 2}" for number in range(20)]
+    run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "a.txt", *lines), "--valid_fraction", 0.2))
+    labels = {name: read_annotations(tmp_path / f"out/{name}.json").labels for name in ("train", "valid")}
+    assert {name: sorted(values) for name, values in labels.items()} == {
+        "train": [0] * 8 + [1] * 8,
+        "valid": [0, 0, 1, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "lists no images"),
+        (["a.png"], "line 1 is 'a.png'; expected: path label"),
+        (["a.png 1", "b.png 2", "a.png 2"], "line 3: a.png is listed in line 1 too, there with label 1"),
+        (["a.png " + "1" * 5000], "line 1 has the label 11111111111111111111..., which is too long"),
+    ],
+)
+def test_own_lists_refuse_invalid_lines(refused: Any, tmp_path: Path, lines: list[str], message: str) -> None:
+    assert message in refused("convert_from_lists", *arguments(tmp_path, write(tmp_path / "train.txt", *lines)))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["file,class", "a,b"], "the first line is 'file,class'; it must name the columns path,label"),
+        (["path,label", "a.png,"], "line 2 has no path or no label"),
+        (["path,label,split", "a.png,1,dev"], "line 2 has split 'dev'; allowed: train, valid, test"),
+        (["path,label,split", "a.png,1,val"], "the lists name no training images"),
+    ],
+)
+def test_own_lists_refuse_invalid_csv(refused: Any, tmp_path: Path, lines: list[str], message: str) -> None:
+    assert message in refused("convert_from_lists", *arguments(tmp_path, write(tmp_path / "train.csv", *lines)))
+
+
+def test_own_lists_refuse_labels_without_training_images(refused: Any, tmp_path: Path) -> None:
+    train, valid = write(tmp_path / "a.txt", "a.png 1", "b.png 2"), write(tmp_path / "b.txt", "c.png 3")
+    error = refused("convert_from_lists", *arguments(tmp_path, train, "--valid", valid))
+    assert error == "valid images have labels that no training image has: 3"

@@ -1,0 +1,114 @@
+"""The pool of workers: batches in order, over several epochs, and never waiting for ever."""
+
+import os
+import signal
+import time
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from torch.utils.data import Dataset
+
+from longtail.data.loaders.workers import WorkerPool, check_shared_memory
+from longtail.errors import UserError
+
+
+class Squares(Dataset[Any]):
+    """Maps a number to its square; some numbers do something else first."""
+
+    def __getitem__(self, key: int) -> tuple[int, int]:
+        if key == -1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if key == -2:
+            time.sleep(60)
+        if key == -3:
+            raise RuntimeError("a bug")
+        return key * key, os.getpid()
+
+
+def collate(samples: list[tuple[int, int]]) -> tuple[list[int], int]:
+    return [value for value, _ in samples], samples[0][1]
+
+
+def make_pool(workers: int, **options: Any) -> WorkerPool[tuple[list[int], int]]:
+    return WorkerPool(Squares(), collate, workers=workers, **options)
+
+
+def keys(*batches: list[int]) -> list[Any]:
+    return [partial(list, batch) for batch in batches]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_in_order_in_every_epoch(workers: int) -> None:
+    pool = make_pool(workers)
+    first = list(pool.batches(keys([1, 2], [3], [4, 5])))
+    second = list(pool.batches(keys([6], [7])))
+    assert [batch for batch, _ in first] == [[1, 4], [9], [16, 25]]
+    assert [batch for batch, _ in second] == [[36], [49]]
+    processes = {process for _, process in first}
+    assert {process for _, process in second} <= processes  # the workers live on
+    assert (os.getpid() in processes) == (workers == 0)
+    pool.close()
+
+
+def test_batches_that_are_not_taken_end_the_workers() -> None:
+    pool = make_pool(1)
+    batches = pool.batches(keys([1], [2], [3]))
+    _, process = next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert [batch for batch, _ in pool.batches(keys([4]))] == [[16]]
+    with pytest.raises(OSError):
+        os.kill(process, 0)
+    pool.close()
+
+
+def test_killed_worker_is_reported() -> None:
+    with pytest.raises(UserError, match=r"^a worker process has been killed; most often memory was short: lower TRAIN"):
+        list(make_pool(1).batches(keys([1], [-1])))
+
+
+def test_batch_that_does_not_come_is_reported() -> None:
+    pool = make_pool(1, timeout=1.0)
+    waits: list[int] = []
+    pool.on_wait = lambda: waits.append(1)
+    with pytest.raises(UserError, match=r"no batch came for .* minutes \(TRAIN.LOADER_TIMEOUT\): 1 workers wait"):
+        list(pool.batches(keys([-2])))
+    assert len(waits) == 2
+
+
+def test_on_wait_may_stop_the_waiting() -> None:
+    pool = make_pool(1)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    pool.on_wait = stop
+    with pytest.raises(KeyboardInterrupt):
+        list(pool.batches(keys([-2])))
+
+
+def test_bug_in_a_worker_keeps_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(make_pool(1).batches(keys([-3])))
+
+
+def test_too_few_resources_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **options: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("longtail.data.loaders.workers.DataLoader", refuse)
+    with pytest.raises(UserError, match=r"^3 worker processes cannot be started or read: Too many open files; lower"):
+        list(make_pool(3).batches(keys([1])))
+
+
+def test_check_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_bavail=100, f_frsize=1_000_000))
+    folder = str(tmp_path)
+    check_shared_memory(20_000_000, workers=2, folder=folder)  # 5 batches: 2 ahead for each, 1 in use
+    with pytest.raises(
+        UserError, match=r"^3 workers need 140\.0 MB .* has 100\.0 MB; set TRAIN.NUM_WORKERS 2 TEST.NUM"
+    ):
+        check_shared_memory(20_000_000, workers=3, folder=folder)
+    check_shared_memory(20_000_000, workers=0, folder=folder)
+    check_shared_memory(20_000_000, workers=3, folder=folder + "/absent")

@@ -1,0 +1,59 @@
+"""Log messages of a run."""
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from longtail.errors import UserError
+from longtail.runs.console import log_to_file, log_to_terminal, remembering_messages
+
+LOGGER = logging.getLogger("longtail.test")
+
+
+@pytest.fixture(autouse=True)
+def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the handlers of the package afterwards."""
+    logger = logging.getLogger("longtail")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logger.level)
+
+
+def test_log_to_terminal_shows_messages_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to_terminal()
+    LOGGER.info("loss %.1f", 0.5)
+    assert capsys.readouterr().out == "loss 0.5\n"
+    log_to_terminal(quiet=True)  # in its place
+    LOGGER.info("loss")
+    LOGGER.warning("damaged")
+    assert capsys.readouterr().out == "damaged\n"
+
+
+def test_log_to_file_begins_with_earlier_messages(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("before\n")
+    with remembering_messages() as earlier:
+        LOGGER.info("found")
+        with log_to_file(path, earlier):
+            LOGGER.warning("trained \ud800")  # what no encoding holds
+    LOGGER.info("afterwards")
+    first, second, third = path.read_text().splitlines()
+    assert first == "before"
+    assert second.endswith(" INFO found")
+    assert third.endswith(r" WARNING trained \ud800")
+
+
+def test_log_to_file_reports_a_folder_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^log .* cannot be written: Is a directory$"), log_to_file(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_log_to_file_reports_a_full_disk_in_one_line() -> None:
+    assert sys.platform == "linux"
+    with (
+        pytest.raises(UserError, match="log /dev/full cannot be written: No space left"),
+        log_to_file(Path("/dev/full")),
+    ):
+        LOGGER.info("loss")

@@ -1,0 +1,27 @@
+"""environment.json."""
+
+import json
+import sys
+
+import pytest
+
+from longtail.distributed import Place
+from longtail.runs.environment import describe
+
+
+def test_describe_names_command_versions_and_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["main/train.py", "--cfg", "a b"])
+    content = json.loads(json.dumps(describe(Place(), {"train": "abc"})))
+    assert content["command"].endswith("main/train.py --cfg 'a b'")
+    assert content["versions"]["torch"].startswith("2.")
+    assert content["devices"] == ["cpu"] and content["processes"] == 1 and content["cuda"] is None
+    assert content["data"] == {"train": "abc"}
+    assert len((content["commit"] or "0" * 40).rstrip("+")) == 40
+
+
+def test_describe_outside_of_a_repository_has_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*args: object, **kwargs: object) -> None:
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr("longtail.runs.environment.subprocess.run", missing)
+    assert describe(Place(), {})["commit"] is None

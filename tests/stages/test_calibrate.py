@@ -1,0 +1,93 @@
+"""The strength of a correction is chosen on one split and reported on another."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from longtail.config import to_yaml
+from longtail.data import build_splits
+from longtail.stages import calibrate as calibrate_stage
+from longtail.stages import evaluate as evaluate_stage
+from longtail.stages.calibrate import calibrate
+from longtail.stages.calibration_spec import Calibration
+from longtail.stages.evaluate import validate
+from longtail.stages.recipe import run_recipe
+from tests.helpers.training import CPU, FinishedRun, TinyConfig, read_json
+
+STRENGTH = "TEST.LOGIT_ADJUSTMENT"
+VALUES = (0.0, 0.5, 1.0, 2.0)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate_stage, "_write_details", lambda *args, **kwargs: None)
+    monkeypatch.setattr(calibrate_stage, "plot_sweep", lambda *args: None)
+
+
+@pytest.fixture
+def test_split(tmp_path: Path, tiny_cfg: TinyConfig) -> list[Any]:
+    """Return the keys of a test split: 60 of the validation digits as files."""
+    valid = build_splits(tiny_cfg()).valid
+    pixels, entries = valid.load(), []
+    for number in range(60):
+        Image.fromarray(np.asarray(pixels[number].permute(1, 2, 0))).save(tmp_path / f"{number}.png")
+        entries.append({"fpath": f"{number}.png", "category_id": int(valid.labels[number])})
+    (tmp_path / "test.json").write_text(json.dumps({"annotations": entries, "num_classes": 10}))
+    return ["DATASET.TEST_JSON", str(tmp_path / "test.json")]
+
+
+def accuracy(cfg: Any, folder: Path) -> Any:
+    return read_json(validate(cfg, folder, place=CPU) / "results.json")["ensemble"]
+
+
+def test_calibrate_chooses_on_one_split_and_reports_another(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, test_split: list[Any]
+) -> None:
+    run = finished_run()
+    folder = calibrate(tiny_cfg(*test_split), run.path, Calibration(STRENGTH, VALUES), place=CPU)
+    content = read_json(folder / "results.json")
+    choice = content["calibration"]
+    fitted = [accuracy(tiny_cfg(STRENGTH, value), run.path)["top1"] for value in VALUES]
+    assert choice["fit_top1"] == pytest.approx(fitted)
+    assert choice["value"] == VALUES[fitted.index(max(fitted))] > 0
+    assert (choice["key"], choice["fit_on"], choice["report_on"]) == (STRENGTH, "valid", "test")
+    assert choice["same_split"] is False and content["split"] == "test"
+    on_test = ["DATASET.VALID_JSON", test_split[1]]
+    assert content["ensemble"] == pytest.approx(accuracy(tiny_cfg(*on_test, STRENGTH, choice["value"]), run.path))
+    assert choice["without"] == pytest.approx(accuracy(tiny_cfg(*on_test), run.path))
+    with open(folder / "logit_adjustment_sweep.csv") as file:
+        assert {float(row["logit_adjustment"]) for row in csv.DictReader(file)} == set(VALUES)
+
+
+def test_calibrate_on_the_reported_split_says_so(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    calibration = Calibration("TEST.TAU_NORM.TAU", (1.0, 1.0, 0.0), "valid", "valid")
+    with caplog.at_level("INFO", "longtail"):
+        folder = calibrate(tiny_cfg(), finished_run().path, calibration, place=CPU)
+    choice = read_json(folder / "results.json")["calibration"]
+    assert choice["same_split"] is True
+    assert "chosen on the reported split, which overstates the result" in caplog.text
+
+
+def test_calibrating_stage_of_a_recipe(
+    tiny_cfg: TinyConfig, tmp_path: Path, test_split: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "first.yaml").write_text(to_yaml(tiny_cfg(*test_split)))
+    stages = [
+        {"name": "baseline", "config": "first.yaml"},
+        {"name": "adjusted", "calibrate": "last of baseline", "over": STRENGTH, "values": list(VALUES)},
+    ]
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"name": "calibrated", "stages": stages}))
+    first = read_json(run_recipe(str(tmp_path / "recipe.yaml"), place=CPU))
+    adjusted = first["stages"][1]
+    assert adjusted["calibration"]["key"] == STRENGTH and adjusted["epochs"] == 0
+    (folder,) = (Path(adjusted["run"]) / "evaluation").iterdir()
+    assert adjusted["last"]["ensemble"] == read_json(folder / "results.json")["ensemble"]
+    monkeypatch.setattr("longtail.stages.recipe.calibrate", None)
+    assert read_json(run_recipe(str(tmp_path / "recipe.yaml"), place=CPU)) == first

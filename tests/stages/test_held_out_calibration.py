@@ -1,0 +1,93 @@
+"""Calibration without a test split: a part of the validation images chooses, the rest is reported."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from longtail.data import build_splits
+from longtail.errors import UserError
+from longtail.stages.calibrate import calibrate, held_out
+from longtail.stages.calibration_spec import Calibration, read_calibration
+from longtail.stages.evaluate import evaluation_setup
+from longtail.stages.recipe import run_recipe
+from longtail.stages.recipe_file import load_recipe
+from longtail.stages.sweep import collect_features, part_of
+from tests.helpers.training import CASCADE, CPU, FinishedRun, TinyConfig, read_json
+
+CHOICE = Calibration("TEST.LOGIT_ADJUSTMENT", (0.0, 1.0, 2.0), hold_out=0.3)
+ENTRY = {"over": "TEST.LOGIT_ADJUSTMENT", "values": [0, 1]}
+
+
+@pytest.fixture
+def folder(finished_run: FinishedRun) -> Path:
+    return finished_run(method=CASCADE).path
+
+
+def test_held_out_takes_a_fraction_of_every_class() -> None:
+    labels = torch.tensor([0] * 10 + [1] * 20 + [2] * 3 + [3] * 5)[torch.randperm(38)]
+    chosen = held_out(labels, 0.3, seed=1)
+    assert torch.bincount(labels[chosen], minlength=4).tolist() == [3, 6, 1, 2]
+    assert torch.equal(chosen, held_out(labels, 0.3, seed=1))
+    assert not torch.equal(chosen, held_out(labels, 0.3, seed=2))
+    assert not held_out(torch.zeros(1, dtype=torch.int64), 0.3, seed=0).any()
+
+
+def test_the_two_parts_are_disjoint_and_cover_the_split(tiny_cfg: TinyConfig, folder: Path) -> None:
+    cfg = tiny_cfg("TEST.BATCH_SIZE", 100, method=CASCADE)
+    with evaluation_setup(cfg, folder, place=CPU) as setup:
+        encoded = collect_features(setup, setup.loader)
+        chosen = held_out(setup.splits.valid.labels, 0.3, seed=0)
+        parts = [part_of(encoded, chosen), part_of(encoded, ~chosen)]
+        indices = [torch.cat([batch.indices for batch in part]) for part in parts]
+        assert torch.equal(torch.cat(indices).sort().values, torch.arange(len(setup.splits.valid)))
+        for batch in (batch for part in parts for batch in part):
+            assert torch.equal(batch.labels, setup.splits.valid.labels[batch.indices])
+            assert [len(feature) for feature in batch.features] == [len(batch.labels)] * 2
+
+
+def test_calibrate_reports_the_images_that_did_not_choose(tiny_cfg: TinyConfig, folder: Path) -> None:
+    cfg = tiny_cfg(method=CASCADE)
+    results = read_json(calibrate(cfg, folder, CHOICE, place=CPU) / "results.json")
+    choice = results["calibration"]
+    assert (choice["fit_on"], choice["report_on"]) == ("valid", "rest of valid")
+    assert choice["hold_out"] == 0.3 and not choice["same_split"]
+    labels = build_splits(cfg).valid.labels
+    reported = int((~held_out(labels, 0.3, seed=cfg.RAND_SEED)).sum())
+    right = results["ensemble"]["top1"] * reported
+    assert right == pytest.approx(round(right), abs=1e-6)  # a fraction of the reported images
+    assert choice["fit_top1"][choice["values"].index(choice["value"])] == max(choice["fit_top1"])
+
+
+def test_hold_out_is_not_used_where_there_is_a_test_split(tiny_cfg: TinyConfig) -> None:
+    cfg = tiny_cfg("DATASET.TEST_JSON", "test.json")
+    assert CHOICE.resolved(cfg) == Calibration("TEST.LOGIT_ADJUSTMENT", (0.0, 1.0, 2.0))
+    Calibration("TEST.LOGIT_ADJUSTMENT", (0.0,)).check(cfg)
+    with pytest.raises(UserError, match="set hold_out to a fraction"):
+        Calibration("TEST.LOGIT_ADJUSTMENT", (0.0,)).check(tiny_cfg())
+    CHOICE.check(tiny_cfg())
+
+
+@pytest.mark.parametrize("value", [1, 1.5, -0.1, True, "half"])
+def test_read_calibration_refuses_fractions_that_are_none(value: Any) -> None:
+    with pytest.raises(UserError, match="hold_out is"):
+        read_calibration({**ENTRY, "hold_out": value}, "stage")
+
+
+def test_empty_config_means_the_configs_before_the_recipe() -> None:
+    recipe = load_recipe("digits_lt,cadel_r32,compensated")
+    assert recipe.stages[0].config == ("digits_lt", "cadel_r32")
+    with pytest.raises(UserError, match="configs must be named before the recipe"):
+        load_recipe("compensated")
+
+
+def test_cadel_recipe_runs_and_resumes(tmp_path: Path) -> None:
+    small = ("TRAIN.MAX_EPOCH", "1", "NETWORK.CASCADE.WIDTH", "8", "TRAIN.BATCH_SIZE", "138", "VALID_STEP", "1")
+    overrides = ("OUTPUT_DIR", str(tmp_path), "TRAIN.TENSORBOARD.ENABLE", "False", *small)
+    for _ in range(2):
+        summary = read_json(run_recipe("digits_lt,cadel", place=CPU, overrides=overrides))
+        train, compensated = summary["stages"]
+        assert len(train["last"]["experts"]) == len(compensated["last"]["experts"]) == 3
+        assert compensated["calibration"]["report_on"] == "rest of valid"
+    assert len(list((tmp_path / "digits_lt_cadel" / "compensated").iterdir())) == 1

@@ -1,0 +1,109 @@
+"""Trainings in one, two and three processes that share a global batch compute the same."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from yacs.config import CfgNode
+
+from longtail.distributed import Place, World
+from longtail.engine.trainer import Trainer
+from longtail.errors import UserError
+from longtail.losses import build_loss
+from longtail.methods import build_method
+from longtail.models import build_model, synchronize_batch_norm
+from longtail.stages.checks import check_training
+from tests.helpers.methods import KnownData
+from tests.helpers.processes import Results
+from tests.helpers.training import CONTRASTIVE, NCL, TinyConfig, tiny_config
+from tests.helpers.worlds import place_in, train_in_worlds
+
+SIZES = (1, 2, 3)
+GLOBAL_BATCH = 48  # of 276 images: five steps
+METHODS = {"ncl": NCL, "contrastive": [*CONTRASTIVE, "DATASET.VIEWS", ["none", "none"]]}
+# Batch norm, dropout and augmentation are a process's own, see docs/differences.md; all else must not be.
+ALIKE = ["DROPOUT", False, "DATASET.VIEWS", ["none"], "EVAL_MODE", True, "TRAIN.MAX_EPOCH", 1, "TEST.BATCH_SIZE", 64]
+
+
+def config(folder: Path, method: list[Any], size: int) -> CfgNode:
+    settings = [*ALIKE, *method, "TRAIN.BATCH_SIZE", GLOBAL_BATCH // size]
+    return tiny_config(folder / str(size), method=settings)
+
+
+def look(trainer: Trainer) -> dict[str, Any]:
+    training = trainer.training
+    assert trainer.evaluator is not None
+    return {
+        "model": training.network.state_dict(),
+        "method": training.method.state_dict(),
+        "confusion": [trainer.evaluator.confusion(which).matrix for which in ("ensemble", 0, 1, 2)],
+        "steps": len(training.loaders.train),
+        "writes": trainer.run.directory is not None,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_processes_that_share_a_batch_compute_the_same(method: str, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    worlds = train_in_worlds(partial(config, tmp_path, METHODS[method]), results, worlds=SIZES, look=look)
+    check_numbers(worlds)
+    check_bits(worlds)
+    for size in SIZES:
+        assert len(list((tmp_path / str(size) / "tiny").iterdir())) == 1  # one process writes
+        assert [process["writes"] for process in worlds[size]] == [True] + [False] * (size - 1)
+
+
+def check_numbers(worlds: Results) -> None:
+    """Compare parameters, queues and counts with those of one process."""
+    alone = worlds[1][0]
+    for process in (process for size in SIZES for process in worlds[size]):
+        assert process["steps"] == 5
+        assert process["method"].keys() == alone["method"].keys()
+        numbers = {**process["model"], **{k: v for k, v in process["method"].items() if k.startswith("queue.")}}
+        for name, value in numbers.items():
+            expected = alone["model" if name in alone["model"] else "method"][name]
+            torch.testing.assert_close(value, expected, rtol=0, atol=1e-5, msg=name)
+        for one, other in zip(process["confusion"], alone["confusion"], strict=True):
+            assert int(one.sum()) == 797
+            assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+
+
+def check_bits(worlds: Results) -> None:
+    """Compare the processes of every world with each other."""
+    for size in SIZES:
+        first, *others = worlds[size]
+        for other in others:
+            for part in ("model", "method"):
+                for name, value in first[part].items():
+                    assert torch.equal(value, other[part][name]), f"{part} {name}"
+
+
+def test_momentum_encoder_follows_synchronized_norms(tiny_cfg: TinyConfig) -> None:
+    cfg = tiny_cfg(method=CONTRASTIVE)
+    network = build_model(cfg, 10)
+    method: Any = build_method(cfg, network, build_loss(cfg, [10] * 10), KnownData([10] * 10))
+    for module in (network, method):
+        synchronize_batch_norm(module, place_in(0, 2))
+        assert any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(1)
+    weights = [name for name, _ in method.key_encoder.named_parameters()]
+    assert any("body.1.weight" in name for name in weights)
+    start = {name: value.clone() for name, value in method.key_encoder.named_parameters()}
+    method.key_encoder.follow()
+    for name, value in method.key_encoder.named_parameters():
+        assert not torch.equal(value, start[name]), name
+
+
+def test_synchronized_norms_on_cpus_are_refused(tiny_cfg: TinyConfig) -> None:
+    cfg = tiny_cfg("TRAIN.SYNCBN", True)
+    with pytest.raises(UserError, match=r"^TRAIN.SYNCBN is True, for 2 processes on CPUs; .* False lets each"):
+        check_training(cfg, place_in(0, 2))
+    check_training(tiny_cfg("TRAIN.SYNCBN", True), Place())
+    check_training(cfg, Place(World(0, 0, 2), (torch.device("cuda", 0),), torch.device("cuda", 0)))
