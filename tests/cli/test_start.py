@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from longtail.cli.main import COMMANDS
+
 HEAVY = ("torch", "timm", "matplotlib", "sklearn", "torchvision", "cv2")
 CODE = """
 import json, os, sys
@@ -28,7 +30,7 @@ def loaded(words: list[str]) -> tuple[int, list[str]]:
     return exit_code, names
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["valid", "--help"], ["list"], ["--version"]])
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_loads_no_torch(words: list[str]) -> None:
     assert loaded(words) == (0, [])
 
@@ -40,6 +42,7 @@ def test_help_loads_no_torch(words: list[str]) -> None:
         ["train", "digits_lt,nlc"],
         ["train", "digits_lt,ncl", "TRAIN.MAX_EPOCH", "many"],
         ["valid", "digits_lt,ncl", "TEST.MODEL_FLIE", "x"],
+        ["info", "digits_lt,ce", "TRAIN.MAX_EPOC", "3"],
         ["tarin"],
     ],
 )

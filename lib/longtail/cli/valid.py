@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.cli.program import Parser, leading_numbers, run_program
-from longtail.threads import set_threads
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail valid") -> int:
@@ -58,7 +57,6 @@ def run(source: str, options: argparse.Namespace) -> None:
     folder = Path(source) if Path(source).is_dir() else Path(source).parent
     cfg = load_config(folder / "config.yaml" if Path(source).is_dir() else source, [*rest, *options.overrides])
 
-    set_threads()  # before torch is loaded
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
     from longtail.stages.evaluate import validate

@@ -101,7 +101,7 @@ def build_valid_loader(cfg: CfgNode, images: ImageSet, *, shard: Shard = SINGLE,
         shard=shard,
     )
     source = _open(cfg, images, device=device)
-    return source.loader([_evaluation_policy(cfg)], settings, workers=cfg.TEST.NUM_WORKERS)
+    return source.loader([build_evaluation_policy(cfg)], settings, workers=cfg.TEST.NUM_WORKERS)
 
 
 def build_normalize(cfg: CfgNode) -> Normalize:
@@ -143,7 +143,7 @@ def _open(cfg: CfgNode, images: ImageSet, *, device: torch.device) -> _Source:
     return _Source(pixels, images.bad_images, pin_memory, timeout=60 * cfg.TRAIN.LOADER_TIMEOUT)
 
 
-def _evaluation_policy(cfg: CfgNode) -> Policy:
+def build_evaluation_policy(cfg: CfgNode) -> Policy:
     """Return the deterministic policy of the evaluation view."""
     return evaluation_transforms(cfg) if cfg.DATASET.TEST_VIEW == "transforms" else build_policy("none", cfg)
 
@@ -181,5 +181,5 @@ def _ordered_loaders(
         purpose=ORDERED_AUGMENTATION,
         shard=shard,
     )
-    policies = {"clean": _evaluation_policy(cfg), "train": train_policy}
+    policies = {"clean": build_evaluation_policy(cfg), "train": train_policy}
     return {view: source.loader([policy], settings, workers=cfg.TRAIN.NUM_WORKERS) for view, policy in policies.items()}
