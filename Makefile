@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 1
 JOBS ?= auto
 
-.PHONY: demo test test-fast acceptance check lint format typecheck bench docs install clean help
+.PHONY: demo test test-fast test-lowest acceptance check lint format typecheck bench docs install clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -22,6 +22,11 @@ test-fast: $(READY)  ## the tests that take less than a few seconds each
 
 acceptance: $(READY)  ## train short configs again and compare with acceptance.yaml; under 15 minutes on two cores
 	$(BIN)/python tools/acceptance.py
+
+test-lowest:  ## the fast tests with the lowest versions that work, in an environment of their own
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-lowest.txt
+	OMP_NUM_THREADS=1 PYTHONPATH=lib .venv-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow'
 
 check: lint typecheck test  ## everything that must pass before a change lands
 
@@ -52,4 +57,4 @@ $(READY): requirements.txt pyproject.toml setup.py
 	@touch $@
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-lowest .pytest_cache .mypy_cache .ruff_cache

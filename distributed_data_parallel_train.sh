@@ -18,5 +18,8 @@ python=${PYTHON:-$here/.venv/bin/python}
 where=${TORCHRUN_ARGS:---standalone}
 # A new rendezvous store for every restart: in a shared one torchrun leaves the addresses of processes that have exited.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=${TORCH_DISABLE_SHARE_RDZV_TCP_STORE:-1}
+if [ -z "${OMP_NUM_THREADS:-}${MKL_NUM_THREADS:-}" ]; then  # torchrun would export 1
+    threads=$(LOCAL_WORLD_SIZE=$2 "$python" -m longtail.threads 2>/dev/null) && export OMP_NUM_THREADS=$threads
+fi
 # shellcheck disable=SC2086  (several words on purpose)
 exec "$python" -m torch.distributed.run $where --nproc-per-node "$2" "$here/main/train.py" --cfg "$1" --gpus "$3" "${@:4}"

@@ -40,7 +40,7 @@ RELEASED = {  # millions of parameters; multiply-adds of the trunk and of the br
     "inat18,cadel_r50": (238.3, 4.09, None),
     "inat18,cadel_vit": (132.9, None, None),
     "inat18,cadel_vit_384": (None, None, None),
-    "places_lt,cadel_r152": (427.5, None, None),
+    "places_lt,cadel_r152": (327.5, None, None),
     "places_lt,cadel_vit": (None, None, None),
     "places_lt,cadel_vit_384": (None, None, None),
 }

@@ -3,7 +3,7 @@
 
     python benchmarks/run.py
     python benchmarks/run.py --rows epoch evaluation --json record.json
-    python benchmarks/run.py --rows epoch --rounds 7
+    python benchmarks/run.py --rows loader --photos FOLDER --rounds 7
 
 Nothing is downloaded: images are made up, JPEG files are written to a temporary folder. Ours and the baseline run
 interleaved in one process; medians of several rounds are compared. A warning below the table says if the machine was
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", metavar="NAME", choices=every, help=", ".join(every))
     parser.add_argument("--rounds", type=positive, metavar="N", help="rounds of every row; default: that of each row")
+    parser.add_argument("--photos", metavar="FOLDER", help="JPEG files for the row loader; default: made-up images")
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     options = parser.parse_args(arguments)
 
@@ -57,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in names:
         file, settings = available[name]
         sys.stderr.write(f"{name} ...\n")
+        if name == "loader" and options.photos:
+            settings = {**settings, "folder": options.photos}
         rows += importlib.import_module(file).measure(**settings, **rounds)
     print(table(rows))
     print(footer(rows, facts))

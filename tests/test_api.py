@@ -22,7 +22,7 @@ def test_train_evaluate_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     adjusted = longtail.evaluate(str(run), ["TEST.LOGIT_ADJUSTMENT", 1.0], gpus="cpu")
     assert adjusted["logit_adjustment"] == 1.0
 
-    network = longtail.load(run, "last.pth")
+    network = longtail.load(run, checkpoint="last.pth")
     assert not any(module.training for module in network.modules())
     random = torch.Generator().manual_seed(0)
     output = network(torch.rand(2, 3, 32, 32, generator=random))

@@ -60,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         ]
         title = f"{cfg.NAME}: {sheet.name}"
         many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
-        plot_sheet(output, title, rows, views=sheet.views, class_counts=sheet.counts, many=many, few=few)
+        counts, names = sheet.counts, sheet.class_names
+        plot_sheet(output, title, rows, views=sheet.views, class_counts=counts, names=names, many=many, few=few)
         print(f"{output}: {len(rows)} images, each with {len(sheet.views)} view{'s' if len(sheet.views) > 1 else ''}")
 
     return run_program(program)

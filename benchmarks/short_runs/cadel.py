@@ -35,13 +35,14 @@ CHOICE = Calibration("TEST.LOGIT_ADJUSTMENT", STRENGTHS, hold_out=0.1)
 METHODS = ("ce", "cadel_r32")
 
 
-def settings(method: str, folder: Path, *, epochs: int, seed: int) -> CfgNode:
+def settings(method: str, folder: Path, *, epochs: int, batch: int, seed: int) -> CfgNode:
     """Return the config of a training on the annotation files of a folder."""
     data = ["DATASET.TRAIN_JSON", str(folder / "train.json"), "DATASET.VALID_JSON", str(folder / "valid.json")]
     schedule = [
         *("TRAIN.LR_SCHEDULER.TYPE", "cosine", "TRAIN.LR_SCHEDULER.MIN_LR", 0.0),
         *("TRAIN.LR_SCHEDULER.EPOCH_OFFSET", 0, "TRAIN.MAX_EPOCH", epochs),
     ]
+    schedule += ["TRAIN.BATCH_SIZE", batch]
     run = ["OUTPUT_DIR", str(folder / "runs"), "NAME", f"{method}_{seed}", "RAND_SEED", seed]
     quiet = ["VALID_STEP", epochs, "SAVE_STEP", -1, "TRAIN.TENSORBOARD.ENABLE", False]
     return load_config(f"cifar10_im100_json,{method}", [*data, *schedule, *run, *quiet])
@@ -79,13 +80,17 @@ def compare(options: argparse.Namespace) -> None:
         folder = Path(temporary)
         write_subset(options.train, folder / "train.json", fraction=options.fraction)
         write_subset(options.valid_json, folder / "valid.json", fraction=options.valid)
-        print(f"{options.epochs} epochs, seeds 0..{options.seeds - 1}, {options.fraction:g} of the training images")
+        size = f"{options.epochs} epochs, batch {options.batch}, {options.fraction:g} of the training images"
+        print(f"{size}, seeds 0..{options.seeds - 1}")
         print(heading(), flush=True)
         for method in METHODS:
             report(
                 method,
                 [
-                    outcome(settings(method, folder, epochs=options.epochs, seed=seed), gpus=options.gpus)
+                    outcome(
+                        settings(method, folder, epochs=options.epochs, batch=options.batch, seed=seed),
+                        gpus=options.gpus,
+                    )
                     for seed in range(options.seeds)
                 ],
             )
@@ -100,6 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--fraction", type=float, default=1.0, help="of the training images of each class")
     parser.add_argument("--valid", type=float, default=1.0, help="the same of the validation images")
+    parser.add_argument("--batch", type=int, default=128, help="images per step; fewer give few images more steps")
     parser.add_argument("--gpus", default=None)
     options = parser.parse_args(arguments)
     return run_program(lambda: compare(options))

@@ -5,7 +5,7 @@ import longtail
 cfg = longtail.load_config("digits_lt,ncl", ["TRAIN.MAX_EPOCH", 2])
 run = longtail.train(cfg, gpus="cpu")
 print(longtail.evaluate(run)["ensemble"]["top1"])
-network = longtail.load(run)
+print(longtail.load(run).predict("photo.jpg")[0].name)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
 from yacs.config import CfgNode
 
 from longtail.config import load_config
-from longtail.data import build_splits
 from longtail.distributed import find_place
 from longtail.errors import UserError
+from longtail.predicting.trained import Trained, load_trained
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
-from longtail.stages.evaluate import load_network, validate
+from longtail.stages.evaluate import validate
 from longtail.stages.train import train as train_config
 
 
@@ -55,20 +54,26 @@ def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str |
     return results
 
 
-def load(run: str | Path, checkpoint: str = "best_ensemble.pth") -> nn.Module:
-    """Load the trained network of a run, on the CPU and in evaluation mode.
+def load(
+    run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str = "best_ensemble.pth", gpus: str = "cpu"
+) -> Trained:
+    """Load the trained network of a run, in evaluation mode.
+
+    As a module it maps normalized images to `Output`; `predict` takes image files or arrays:
+
+        longtail.load(run).predict(["a.jpg", "b.jpg"])[0].name
 
     Args:
         run: Run directory.
+        overrides: KEY, VALUE, ... over the config of the run, as TEST.LOGIT_ADJUSTMENT.
         checkpoint: Name of a file in its models/.
+        gpus: "cpu" or "0".
 
     Raises:
         UserError: The run or the checkpoint is missing.
     """
-    cfg = load_config(_config(run))
-    num_classes = build_splits(cfg, generated=False).train.num_classes
-    network: nn.Module = load_network(cfg, num_classes, Path(run) / "models" / checkpoint)
-    return network.eval()
+    cfg = load_config(_config(run), [*(overrides or []), "TEST.MODEL_FILE", checkpoint])
+    return load_trained(cfg, Path(run), place=find_place(gpus))
 
 
 def _config(run: str | Path) -> Path:

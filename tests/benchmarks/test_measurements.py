@@ -16,7 +16,7 @@ from training import config
 
 TINY: dict[str, dict[str, Any]] = {
     "augmentation": {"images": 8, "rounds": 1},
-    "jpeg_loader": {"files": 2, "rounds": 1, "height": 60, "width": 80, "size": 32},
+    "jpeg_loader": {"files": 2, "rounds": 1, "size": 32},
     "epoch": {"images": 32, "batch": 16, "rounds": 1, "backbone": "res8_measured"},
     "evaluation": {"images": 32, "batch": 16, "rounds": 1, "backbone": "res8_measured"},
     "large_images": {

@@ -47,9 +47,7 @@ def test_run_program_restores_the_handler_of_ctrl_c() -> None:
 
 
 def test_ctrl_c_while_there_is_nothing_to_save_is_one_word() -> None:
-    code = (
-        "import os, signal; from longtail.cli.program import run_program; run_program(lambda: os.kill(os.getpid(), 2))"
-    )
+    code = "import os; from longtail.cli.program import run_program as run; run(lambda: os.kill(os.getpid(), 2))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert (ended.returncode, ended.stderr) == (130, "stopped\n")
 

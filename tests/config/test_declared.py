@@ -52,7 +52,7 @@ REFUSED = [
     (["TRAIN.LR_SCHEDULER.LR_STEP", [True]], "LR_STEP is [True]; it must be a list of whole numbers"),
     (["TRAIN.LR_SCHEDULER.LR_STEP", ["a", 1]], "LR_STEP is ['a', 1]; it must be a list of whole numbers"),
     (["INPUT_SIZE", (32,)], "INPUT_SIZE is (32,); it must have 2 values"),
-    (["INPUT_SIZE", (32, 0)], "INPUT_SIZE is 0; it must be between 1 and 16384"),
+    (["INPUT_SIZE", (32, 0)], "INPUT_SIZE is (32, 0); both sizes must be 0, or none"),
     (["INPUT_SIZE", ("a", "b")], "INPUT_SIZE is ('a', 'b'); it must be a list of whole numbers"),
     (["TRANSFORMS.PROCESS_DETAIL.RANDOM_RESIZED_CROP.RATIO", (2.0, 1.0)], "RATIO is (2.0, 1.0); its values must rise"),
     (["NAME", "a\0b"], r"NAME is 'a\x00b'; it must not hold control characters"),

@@ -21,6 +21,7 @@ FREE: tuple[str, ...] = (
     "OUTPUT_DIR",
     "SAVE_STEP",
     "SHOW_STEP",
+    "DATASET.LOADER",
     "TRAIN.NUM_WORKERS",
     "TEST.NUM_WORKERS",
     "TEST.BATCH_SIZE",

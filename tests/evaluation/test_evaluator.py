@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.evaluation import ConfusionMatrix, Evaluator, shot_accuracy, topk_correct
+from longtail.evaluation import CLASS_METRICS, ConfusionMatrix, Evaluator, class_metrics, shot_accuracy, topk_correct
 
 COUNTS = [200, 150, 60, 40, 15, 8, 2]
 C = len(COUNTS)
@@ -76,7 +76,9 @@ def test_evaluator_results_match_the_definition(coarse: bool) -> None:
         wanted: dict[str, float | None] = {f"top{k}": topk_loop(scores, labels, k) / 90 for k in (1, 2, 3, 5)}
         wanted |= {name: value for name, value in shot_accuracy(cm, COUNTS).items() if name != "all"}
         ensemble = which == len(logits)
-        assert (results["ensemble"] if ensemble else results["experts"][which]) == wanted
+        wanted |= class_metrics(cm.correct(), cm.support(), cm.predicted())
+        found = results["ensemble"] if ensemble else results["experts"][which]
+        assert {key: found[key] for key in wanted} == wanted
         assert torch.equal(evaluator.confusion("ensemble" if ensemble else which).matrix, cm.matrix)
         assert wanted["top1"] == cm.accuracy()
     assert results["loss"] == pytest.approx(float(F.cross_entropy(mean.double(), labels)), rel=1e-6)
@@ -109,11 +111,14 @@ def test_evaluator_states_of_shards_sum_to_the_whole() -> None:
         shards.append(evaluator.state())
     summed = Evaluator(C, 3, class_counts=COUNTS)
     summed.load_state([torch.stack(parts).sum(0) for parts in zip(*shards, strict=True)])
-    for mine, wanted in zip(summed.state()[:3], whole.state()[:3], strict=True):
-        assert torch.equal(mine, wanted)
+    for part, of_whole in zip(summed.state()[:4], whole.state()[:4], strict=True):
+        assert torch.equal(part, of_whole)
     found, expected = summed.results(), whole.results()
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-9)
-    assert {**found, "loss": 0} == {**expected, "loss": 0}
+    for name in ("ensemble", 0, 1, 2):
+        mine, wanted = (r["ensemble"] if name == "ensemble" else r["experts"][name] for r in (found, expected))
+        assert mine == pytest.approx(wanted, rel=1e-9)
+        assert {k: v for k, v in mine.items() if "nll" not in k} == {k: v for k, v in wanted.items() if "nll" not in k}
 
 
 def test_evaluator_a_single_expert_is_the_ensemble() -> None:
@@ -126,7 +131,9 @@ def test_evaluator_a_single_expert_is_the_ensemble() -> None:
 def test_evaluator_results_leave_out_what_does_not_exist() -> None:
     logits, labels = batch(classes=4)
     results = evaluated(logits, labels).results()
-    assert set(results["ensemble"]) == {"top1", "top2", "top3", "many", "medium"}
+    groups = {f"{name}_{shots}" for name in ("top2", "top3", "nll", "ece") for shots in ("many", "medium")}
+    wanted = {"top1", "top2", "top3", "many", "medium", "nll", "ece", *CLASS_METRICS, *groups}
+    assert set(results["ensemble"]) == wanted
     evaluator = Evaluator(4, 3, class_counts=[200, 50, 50, 5])
     evaluator.update(logits, labels.clamp(max=2))  # class 3 has no samples
     assert "few" not in evaluator.results()["ensemble"]
@@ -168,7 +175,7 @@ def test_evaluator_does_not_count_impossible_labels_and_reports_them() -> None:
     before = [part.clone() for part in evaluator.state()]
     evaluator.update(logits[:, :2], torch.tensor([-1, C]))
     after = evaluator.state()
-    assert all(torch.equal(after[i], before[i]) for i in (0, 1, 3))
+    assert all(torch.equal(after[i], before[i]) for i in (0, 1, 3, 4))
     with pytest.raises(ValueError, match="2 labels are outside"):
         evaluator.results()
     with pytest.raises(ValueError, match="2 labels are outside"):
@@ -212,5 +219,5 @@ def test_evaluator_on_a_gpu_counts_the_same_without_synchronizing() -> None:
         evaluator.update(logits_there, labels_there)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    for mine, wanted in zip(evaluator.state()[:3], evaluated(logits, labels).state()[:3], strict=True):
-        assert torch.equal(mine.cpu(), wanted)
+    for mine, wanted in zip(evaluator.state(), evaluated(logits, labels).state(), strict=True):
+        assert torch.allclose(mine.cpu().double(), wanted.double(), rtol=1e-5)

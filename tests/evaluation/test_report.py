@@ -88,10 +88,12 @@ def test_summary() -> None:
     evaluator.update(torch.eye(3).repeat(2, 1, 1) * signs, torch.tensor([0, 1, 2]))
     evaluator.update(torch.eye(3).repeat(2, 1, 1), torch.tensor([0, 1, 2]))
     lines = summary(evaluator.results())
-    assert len(lines) == 3
+    assert len(lines) == 4
+    further = "balanced accuracy 66.67 %, macro-F1 66.67 %, worst class 50.00 %, calibration error 21.19 %"
+    assert lines[1] == " " * 10 + further
     assert lines[0].startswith("ensemble  top1") and "few" not in lines[0] and "loss" in lines[0]
-    assert lines[1] == "expert 1  top1 100.00 %  top2 100.00 %  many 100.00 %  medium 100.00 %"
-    assert lines[2].startswith("expert 2  top1  50.00 %")
+    assert lines[2] == "expert 1  top1 100.00 %  top2 100.00 %  many 100.00 %  medium 100.00 %"
+    assert lines[3].startswith("expert 2  top1  50.00 %")
 
 
 def test_summary_without_samples() -> None:

@@ -7,6 +7,7 @@ import pytest
 from yacs.config import CfgNode
 
 from longtail.runs.directory import RunDirectory
+from tests.helpers.photos import Photos, train_photos
 from tests.helpers.training import CE, FinishedRun, TinyConfig, tiny_config, train, without_figures
 
 
@@ -39,3 +40,11 @@ def no_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Leave out the figures of trainings; tests marked `figures` draw them."""
     if "figures" not in request.keywords:
         without_figures(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Photos:
+    """Return a finished run on image files with class names; nobody may change it."""
+    with pytest.MonkeyPatch.context() as patch:
+        without_figures(patch)
+        return train_photos(tmp_path_factory.mktemp("photos"), "TRAIN.TENSORBOARD.ENABLE", True)

@@ -35,6 +35,12 @@ COMMANDS = {
     "train": Command("train", "train a config, or run a recipe"),
     "recipe": Command("train", "run a recipe: the same as train"),
     "valid": Command("valid", "evaluate a trained network"),
+    "predict": Command("predict", "predict the classes of images: CSV or JSON"),
+    "info": Command("info", "what a config means: settings, size, time"),
+    "export": Command("export", "write a trained network as safetensors, TorchScript, torch.export or ONNX"),
+    "compare": Command("compare", "compare finished runs over their seeds"),
+    "sweep": Command("sweep", "train a config under several seeds and values of keys, and compare"),
+    "pack": Command("pack", "write the images once at a smaller size"),
     "list": Command("list_configs", "list the short names of configs"),
 }
 

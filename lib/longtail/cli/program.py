@@ -10,6 +10,7 @@ from types import FrameType
 from typing import NoReturn
 
 from longtail.errors import ProcessLost, UserError
+from longtail.threads import set_threads
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,6 +43,7 @@ def run_program(program: Callable[[], object]) -> int:
 
     A mistake of the user is reported in one line on standard error; a bug of the software keeps its traceback.
     """
+    set_threads()  # a program loads torch, after which it is too late
     previous = signal.signal(signal.SIGINT, _exit_at_once)
     try:
         program()

@@ -60,18 +60,9 @@ def run(source: str, options: argparse.Namespace) -> None:
     """Train a config, or run a recipe."""
     from longtail.config import is_recipe, load_config
 
-    overrides = options.overrides
-    own = is_own_images(source)
-    if own:
-        overrides = ["DATASET.ROOT", source, "NAME", Path(source).resolve().stem, *overrides]
-        source = OWN_IMAGES
+    source, overrides = with_own_images(source, options.overrides)
     recipe = is_recipe(source)
     cfg = None if recipe else load_config(source, overrides)  # a mistyped key is reported before torch is loaded
-    if own and cfg is not None:
-        from longtail.data.convert.own import fitting_settings
-
-        overrides = [*fitting_settings(cfg), *overrides]
-        cfg = load_config(source, overrides)
 
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
@@ -84,6 +75,20 @@ def run(source: str, options: argparse.Namespace) -> None:
         run_recipe(source, place=place, resume=options.resume, overrides=overrides)
     else:
         run_config(cfg, source, place=place, resume=options.resume)
+
+
+def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
+    """Return config and overrides for a folder or list of images; any other source and its overrides unchanged."""
+    if not is_own_images(source):
+        return source, list(overrides)
+    from longtail.config import load_config
+
+    own = ["DATASET.ROOT", source, "NAME", Path(source).resolve().stem, *overrides]
+    cfg = load_config(OWN_IMAGES, own)  # a mistyped key is reported before torch is loaded
+
+    from longtail.data.convert.own import fitting_settings
+
+    return OWN_IMAGES, [*map(str, fitting_settings(cfg)), *own]
 
 
 def is_own_images(source: str) -> bool:

@@ -3,6 +3,7 @@
 from longtail.data.batch import Batch
 from longtail.data.dataset import ImageSet
 from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
+from longtail.data.loaders.build import build_evaluation_policy
 from longtail.data.normalization import Normalize
 from longtail.data.samplers import SAMPLERS, Sampler, build_sampler
 from longtail.data.sources import SOURCES, Splits, build_splits
@@ -18,6 +19,7 @@ __all__ = [
     "Sampler",
     "Shard",
     "Splits",
+    "build_evaluation_policy",
     "build_loaders",
     "build_normalize",
     "build_sampler",

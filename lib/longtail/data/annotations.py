@@ -22,11 +22,13 @@ class Annotations(NamedTuple):
         paths: Image files, (N,), absolute or relative to the working directory.
         labels: Labels of all images, (N,).
         num_classes: Number of classes C.
+        class_names: Names of the classes, (C,); empty if the file does not name them.
     """
 
     paths: list[str]
     labels: list[int]
     num_classes: int
+    class_names: tuple[str, ...] = ()
 
 
 def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
@@ -47,6 +49,7 @@ def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
         [os.path.join(prefix, entry["fpath"]) for entry in entries],
         [entry["category_id"] for entry in entries],
         content["num_classes"],
+        class_names_of(content),
     )
 
 
@@ -71,6 +74,9 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
         )
     if not content["annotations"]:
         raise UserError(f"annotation file {path} lists no images")
+    names = class_names_of(content)
+    if names and (len(names) != num_classes or not all(isinstance(name, str) for name in names)):
+        raise UserError(f"annotation file {path}: classes must be {num_classes} names, one per class, or absent")
     errors = [
         f"annotation {index} {error}"
         for index, entry in enumerate(content["annotations"])
@@ -79,6 +85,12 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
     if errors:
         raise errors_in(f"annotation file {path}", errors)
     return content
+
+
+def class_names_of(content: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the names of the classes in an annotation file, its `classes` or `class_names`; empty without them."""
+    names = content.get("classes") or content.get("class_names") or ()
+    return tuple(names) if isinstance(names, (list, tuple)) else (names,)
 
 
 def read_generated(path: str | Path, num_classes: int) -> Annotations:

@@ -31,6 +31,7 @@ class ImageSet:
         num_generated: Number of images at the end of the set that were generated from the others. Samplers may draw
             them, but they count neither for the class counts nor for the length of an epoch.
         read_options: How image files are read.
+        class_names: Names of the classes, (C,); empty if they have none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ImageSet:
     paths: Sequence[str] = ()
     num_generated: int = 0
     read_options: ReadOptions = DEFAULT_OPTIONS
+    class_names: Sequence[str] = ()
 
     @classmethod
     def from_files(
@@ -51,6 +53,7 @@ class ImageSet:
         labels: Sequence[int],
         num_classes: int,
         read_options: ReadOptions = DEFAULT_OPTIONS,
+        class_names: Sequence[str] = (),
     ) -> "ImageSet":
         """Create a set of image files; small images of one size are decoded once and kept in memory."""
         ids = torch.tensor(labels)
@@ -61,12 +64,16 @@ class ImageSet:
             load=functools.cache(lambda: _load_files(name, paths, labels=ids, options=read_options)),
             paths=paths,
             read_options=read_options,
+            class_names=class_names,
         )
 
     @classmethod
-    def from_tensor(cls, name: str, images: Tensor, *, labels: Sequence[int], num_classes: int) -> "ImageSet":
+    def from_tensor(
+        cls, name: str, images: Tensor, *, labels: Sequence[int], num_classes: int, class_names: Sequence[str] = ()
+    ) -> "ImageSet":
         """Create a set of decoded images (N, 3, H, W) uint8."""
-        return cls(name, torch.tensor(labels), num_classes=num_classes, load=lambda: images)
+        ids = torch.tensor(labels)
+        return cls(name, ids, num_classes=num_classes, load=lambda: images, class_names=class_names)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -124,9 +131,9 @@ def _open_files(name: str, paths: Sequence[str], *, labels: Tensor, options: Rea
     bad_images = options.bad_images
     limit = bad_images.limit if bad_images else 0
     if options.in_memory:
-        files: ImageFiles = MemoryFiles(paths, labels, name=name, limit=limit)
+        files: ImageFiles = MemoryFiles(paths, labels, name=name, limit=limit, fast=options.fast)
     else:
-        files = ImageFiles(paths, labels, limit=limit)
+        files = ImageFiles(paths, labels, limit=limit, fast=options.fast)
     missing = files.missing()
     if bad_images:
         bad_images.add(missing)

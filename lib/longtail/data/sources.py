@@ -1,6 +1,6 @@
 """Data sets by name: annotation files, the CIFAR archives, and the digits of scikit-learn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -33,6 +33,11 @@ class Splits(NamedTuple):
     train: ImageSet
     valid: ImageSet
     test: ImageSet | None = None
+
+    def class_names(self) -> list[str]:
+        """Return the names of the classes, (C,), from the first split that has them; [] without names."""
+        named = (split.class_names for split in self if split is not None and split.class_names)
+        return list(next(named, ()))
 
 
 SOURCES: Registry[Callable[[CfgNode], Splits]] = Registry("data set")
@@ -72,12 +77,35 @@ def _check_classes(splits: Splits) -> None:
     for split in (splits.valid, splits.test):
         if split is not None and split.num_classes != train.num_classes:
             raise UserError(f"{train.name} has {train.num_classes} classes, {split.name} has {split.num_classes}")
+        if split is not None:
+            check_same_names(train.class_names, split.class_names, train.name, split.name)
     empty = [label for label, count in enumerate(train.class_counts()) if count == 0]
     if empty:
         shown = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
         raise UserError(
             f"{train.name}: {len(empty)} of {train.num_classes} classes have no training images: {shown}; "
             "every class needs at least one"
+        )
+
+
+def check_same_names(first: Sequence[str], second: Sequence[str], *owners: str) -> None:
+    """Refuse classes with other names, or in another order; classes without names fit all.
+
+    Args:
+        first: Names of the classes, (C,), or empty.
+        second: Names of the same classes.
+        owners: Files that name them, the first and the second.
+
+    Raises:
+        UserError: Names the first class that differs.
+    """
+    different = [label for label, names in enumerate(zip(first, second, strict=False)) if names[0] != names[1]]
+    if different:
+        label = different[0]
+        order = "another order of classes" if sorted(first) == sorted(second) else "other classes"
+        raise UserError(
+            f"{owners[1]} has {order} than {owners[0]}: class {label} is {second[label]!r}, there {first[label]!r}; "
+            "all splits must name the same classes in the same order"
         )
 
 
@@ -96,7 +124,12 @@ def _read_split(cfg: CfgNode, key: str, *, read_options: ReadOptions) -> ImageSe
         raise UserError(f"DATASET.{key} is empty; data set {cfg.DATASET.DATASET!r} needs an annotation file there")
     listed = read_annotations(path, cfg.DATASET.ROOT)
     return ImageSet.from_files(
-        path, listed.paths, labels=listed.labels, num_classes=listed.num_classes, read_options=read_options
+        path,
+        listed.paths,
+        labels=listed.labels,
+        num_classes=listed.num_classes,
+        read_options=read_options,
+        class_names=listed.class_names,
     )
 
 
@@ -116,6 +149,7 @@ def own(cfg: CfgNode) -> Splits:
             labels=split.labels,
             num_classes=split.num_classes,
             read_options=read_options,
+            class_names=split.classes or (),
         )
         for name, split in splits.items()
     }
@@ -181,9 +215,14 @@ def _cifar(cfg: CfgNode, name: str, *, num_classes: int) -> Splits:
             images=_to_tensor(train.data),
             labels=np.asarray(train.targets),
             num_classes=num_classes,
+            class_names=train.classes,
         ),
         ImageSet.from_tensor(
-            f"{name} valid", _to_tensor(valid.data), labels=list(valid.targets), num_classes=num_classes
+            f"{name} valid",
+            _to_tensor(valid.data),
+            labels=list(valid.targets),
+            num_classes=num_classes,
+            class_names=valid.classes,
         ),
     )
 
@@ -193,10 +232,20 @@ def _to_tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def _long_tailed(cfg: CfgNode, name: str, *, images: Tensor, labels: np.ndarray, num_classes: int) -> ImageSet:
+def _long_tailed(
+    cfg: CfgNode,
+    name: str,
+    *,
+    images: Tensor,
+    labels: np.ndarray,
+    num_classes: int,
+    class_names: Sequence[str] = (),
+) -> ImageSet:
     """Return the images that the long-tail rule DATASET.IMBALANCECIFAR keeps."""
     rule = cfg.DATASET.IMBALANCECIFAR
     per_class = len(labels) // num_classes
     counts = class_counts(per_class, num_classes, rule.RATIO, rule.KIND)
     kept = select_indices(labels, counts, rule.RANDOM_SEED)
-    return ImageSet.from_tensor(name, images[kept], labels=labels[kept].tolist(), num_classes=num_classes)
+    return ImageSet.from_tensor(
+        name, images[kept], labels=labels[kept].tolist(), num_classes=num_classes, class_names=class_names
+    )

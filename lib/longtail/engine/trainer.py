@@ -33,6 +33,8 @@ from longtail.runs.run import Run
 
 logger = logging.getLogger(__name__)
 
+LOGGED_CLASSES = 100  # classes up to which the accuracy of every class is logged
+
 
 class Request(enum.IntEnum):
     """What is asked of the loop between two batches; the largest of all processes counts."""
@@ -56,7 +58,7 @@ class Trainer:
         self.epoch = 1  # being trained
         self.batch = 0  # batches of this epoch that are done
         self.meter = Meter()
-        self.results = Results()
+        self.results = Results(training.plan.select_by)
         self.evaluator: Evaluator | None = None  # of the newest evaluation
         self.interrupts = Interrupts()
         self.clipping = GradientClipping(training.optimizer, training.scaler, max_norm=training.plan.clip_norm)
@@ -237,7 +239,7 @@ class Trainer:
         self.epoch, self.batch, self.meter = epoch + 1, 0, Meter()
         self.run.log(record)
         if evaluation:
-            self.run.log({"epoch": epoch, "split": "valid", **evaluation})
+            self.run.log({"epoch": epoch, "split": "valid", **evaluation, **self._class_recall()})
             self._save_best(epoch, evaluation)
         self._log_epoch(record, evaluation)
         self.save(also=f"epoch_{epoch}.pth" if plan.keeps(epoch) else None)
@@ -267,6 +269,16 @@ class Trainer:
             self._raise_interrupted()
         self.evaluator = evaluator
         return evaluator.results()
+
+    def _class_recall(self) -> dict[str, Any]:
+        """Return {"recall": {"<id> <name>": accuracy of the ensemble in that class}}; {} for very many classes."""
+        facts = self.training.facts
+        if self.evaluator is None or facts.classes > LOGGED_CLASSES:
+            return {}
+        cm = self.evaluator.confusion("ensemble")
+        names = facts.class_names or [""] * facts.classes
+        found = zip(names, cm.recall(), cm.support(), strict=True)
+        return {"recall": {f"{c} {name}".strip(): recall for c, (name, recall, images) in enumerate(found) if images}}
 
     def _save_best(self, epoch: int, evaluation: dict[str, Any]) -> None:
         """Add an evaluation to the results, and save the evaluated weights if they are better than before."""

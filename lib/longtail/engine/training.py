@@ -29,6 +29,7 @@ class Plan:
         checkpoint_seconds: Write last.pth inside an epoch if the newest one is older than this.
         frozen_statistics: Keep the network in evaluation mode while training.
         clip_norm: Largest norm of the gradients; 0: no clipping.
+        select_by: Metric that decides which epoch is the best, see `longtail.runs.results`.
     """
 
     epochs: int
@@ -38,6 +39,7 @@ class Plan:
     checkpoint_seconds: float = 600.0
     frozen_statistics: bool = False
     clip_norm: float = 0.0
+    select_by: str = "top1"
 
     def evaluates(self, epoch: int) -> bool:
         """Return whether an epoch is followed by an evaluation."""

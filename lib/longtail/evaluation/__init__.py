@@ -3,6 +3,8 @@
 matplotlib is loaded by the first figure that is drawn, never by importing this package.
 """
 
+from longtail.evaluation.calibration import BINS, calibration_error
+from longtail.evaluation.class_metrics import CLASS_METRICS, class_metrics
 from longtail.evaluation.confusion import ConfusionMatrix
 from longtail.evaluation.ensemble import check_ensemble, ensemble_heads, ensemble_logits
 from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
@@ -15,13 +17,17 @@ from longtail.evaluation.shots import FEW, GROUPS, MANY, shot_accuracy, shot_gro
 from longtail.evaluation.sweeps import plot_sweep, sweep_rows, write_sweep
 
 __all__ = [
+    "BINS",
+    "CLASS_METRICS",
     "FEW",
     "GROUPS",
     "MANY",
     "TOP_K",
     "ConfusionMatrix",
     "Evaluator",
+    "calibration_error",
     "check_ensemble",
+    "class_metrics",
     "ensemble_heads",
     "ensemble_logits",
     "plot_class_counts",

@@ -1,12 +1,13 @@
 """Accuracy of a network of experts: every expert and their ensemble, batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from longtail.evaluation.calibration import Likelihoods
+from longtail.evaluation.class_metrics import class_metrics
 from longtail.evaluation.confusion import ConfusionMatrix, Integers, add_pairs
 from longtail.evaluation.ensemble import ensemble_heads, ensemble_logits
 from longtail.evaluation.shots import FEW, GROUPS, MANY, accuracy_of_groups, counts_list, shot_groups
@@ -74,16 +75,19 @@ class Evaluator:
         self.members = ensemble_heads(ensemble, experts)
         self.class_counts = counts_list(class_counts, num_classes)
         # Overlapping thresholds are refused now, not after the evaluation.
-        shot_groups(self.class_counts, many, few)
+        members = shot_groups(self.class_counts, many, few)
+        self._group = torch.zeros(num_classes, dtype=torch.int64, device=device)  # number in GROUPS of each class
+        for number, name in enumerate(GROUPS):
+            self._group[members[name]] = number
         self.ks = _usable(ks, num_classes)
         # One row per expert, then one for the ensemble; a single expert is its own ensemble. int32 halves the
         # largest part (iNaturalist, 3 experts: 1 GB) and still counts two billion samples in one cell.
         rows = experts if experts == 1 else experts + 1
         self._cells = torch.zeros(rows * num_classes, num_classes, dtype=torch.int32, device=device)
-        self._topk = torch.zeros(rows, len(self.ks), dtype=torch.int64, device=device)
+        self._topk = torch.zeros(rows, len(GROUPS), len(self.ks), dtype=torch.int64, device=device)
         # Evaluated samples, samples with an impossible label, and samples with logits that are not finite.
         self._seen = torch.zeros(3, dtype=torch.int64, device=device)
-        self._loss = torch.zeros(1, dtype=torch.float64, device=device)
+        self._likelihoods = Likelihoods(rows, len(GROUPS), device=device)
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch.
@@ -115,24 +119,26 @@ class Evaluator:
         given = labels.detach().to(logits.device, torch.int64, non_blocking=True)
         known = (given >= 0) & (given < self.num_classes)
         true = given.clamp(0, self.num_classes - 1)
+        group = self._group[true]
         finite = torch.isfinite(scores).all(dim=-1).all(dim=0)
-        scores = _ordered(scores)
+        ordered = _ordered(scores)
+        predictions = ordered.argmax(dim=-1)
 
         place = torch.arange(rows, device=logits.device)[:, None] * self.num_classes + true
-        add_pairs(self._cells, place.flatten(), scores.argmax(dim=-1).flatten(), known.repeat(rows))
-        rank = _ranks(scores, true)
-        hits = [((rank < k) & known).sum(dim=-1) for k in self.ks]
-        if hits:
-            self._topk += torch.stack(hits, dim=1)
+        add_pairs(self._cells, place.flatten(), predictions.flatten(), known.repeat(rows))
+        rank = _ranks(ordered, true)
+        member = torch.stack([(group == number) & known for number in range(len(GROUPS))])
+        for column, k in enumerate(self.ks):
+            self._topk[:, :, column] += ((rank < k)[:, None] & member).sum(dim=-1)
         self._seen += torch.stack([known.sum(), (~known).sum(), (~finite).sum()])
-        losses = F.cross_entropy(ensemble, true, reduction="none")
-        self._loss += torch.where(known, losses, 0).sum(dtype=torch.float64)
+        self._likelihoods.update(scores, true, group=group, known=known, predictions=predictions)
 
     def to(self, device: torch.device | str) -> "Evaluator":
         """Move the counts to `device` and return self."""
         if self._cells.device != torch.device(device):
             self._cells, self._topk = self._cells.to(device), self._topk.to(device)
-            self._seen, self._loss = self._seen.to(device), self._loss.to(device)
+            self._seen, self._group = self._seen.to(device), self._group.to(device)
+            self._likelihoods.to(device)
         return self
 
     def state(self) -> list[Tensor]:
@@ -140,7 +146,7 @@ class Evaluator:
 
         They are not copies: sum them into new ones, or all-reduce them in place once.
         """
-        return [self._cells, self._topk, self._seen, self._loss]
+        return [self._cells, self._topk, self._seen, self._likelihoods.cells, self._likelihoods.nll]
 
     def load_state(self, state: Sequence[Tensor]) -> None:
         """Replace the counts by a (summed) state; the evaluator keeps its device.
@@ -174,23 +180,29 @@ class Evaluator:
         """Return the numbers to report.
 
         Returns:
-            {"loss": mean cross-entropy of the ensemble logits, "ensemble": {"top1", "top2", ..., "many",
-            "medium", "few"}, "experts": [the same for each]}; accuracies are fractions in [0, 1]. What does
-            not exist is
-            absent: a group without samples, a k above C, everything if nothing was evaluated. The loss is not
-            finite when the logits are not.
+            {"loss": mean cross-entropy of the ensemble logits, "ensemble": {...}, "experts": [the same for each]} with
+
+            - "top1", "top2", ...: fractions of the samples whose class is among the k largest logits,
+            - "many", "medium", "few": the top-1 accuracy of the shot groups,
+            - the metrics of `class_metrics`, which count every class once,
+            - "nll": mean negative log-likelihood of the labels; "ece": expected calibration error, see
+              `calibration_error`,
+            - "top5_many", "nll_many", "ece_many", ...: the same inside the shot groups.
+
+            What does not exist is absent: a group without samples, a k above C, everything if nothing was evaluated.
+            Loss and nll are not finite when the logits are not.
 
         Raises:
             ValueError: labels were out of range.
         """
         self._refuse_bad_labels()
-        samples = int(self._seen[0])
+        if not int(self._seen[0]):
+            return {"ensemble": {}, "experts": [{} for _ in range(self.experts)]}
         # Not as int64, which for thousands of classes takes gigabytes; once, as all rows hold the same samples.
         support = self._matrix("ensemble").sum(dim=1, dtype=self._cells.dtype).tolist()
-        experts = [self._accuracies(index, samples, support) for index in range(self.experts)]
-        ensemble = self._accuracies("ensemble", samples, support)
-        loss = {"loss": float(self._loss) / samples} if samples else {}
-        return {**loss, "ensemble": ensemble, "experts": experts}
+        experts = [self._metrics(index, support) for index in range(self.experts)]
+        ensemble = self._metrics("ensemble", support)
+        return {"loss": ensemble["nll"], "ensemble": ensemble, "experts": experts}
 
     def _matrix(self, which: int | str) -> Tensor:
         return self._cells.view(-1, self.num_classes, self.num_classes)[self._row(which)]
@@ -198,14 +210,30 @@ class Evaluator:
     def _row(self, which: int | str) -> int:
         return which if isinstance(which, int) else self._cells.shape[0] // self.num_classes - 1
 
-    def _accuracies(self, which: int | Literal["ensemble"], samples: int, support: list[int]) -> dict[str, float]:
-        if not samples:
-            return {}
-        hits = self._topk[self._row(which)].tolist()
-        top = {f"top{k}": count / samples for k, count in zip(self.ks, hits, strict=True)}
-        correct = self._matrix(which).diagonal().tolist()
+    def _metrics(self, which: int | Literal["ensemble"], support: list[int]) -> dict[str, float]:
+        """Return the metrics of an expert or the ensemble; `support` is the number of samples of each class, (C,)."""
+        matrix, row = self._matrix(which), self._row(which)
+        correct = matrix.diagonal().tolist()
+        predicted = matrix.sum(dim=0, dtype=self._cells.dtype).tolist()
         shots = accuracy_of_groups(correct, support, self.class_counts, self.many, self.few)
-        return top | {name: value for name in GROUPS if (value := shots[name]) is not None}
+        found = {name: value for name in GROUPS if (value := shots[name]) is not None}
+        indices = {"": list(range(len(GROUPS))), **{name: [GROUPS.index(name)] for name in found}}
+        likelihoods = self._likelihoods.metrics(row, indices)
+        return self._top(row, found, support) | found | class_metrics(correct, support, predicted) | likelihoods
+
+    def _top(self, row: int, shots: Iterable[str], support: list[int]) -> dict[str, float]:
+        """Return the top-k accuracies over all samples and, from k = 2 on, inside the groups `shots`."""
+        hits, group = self._topk[row].tolist(), self._group.tolist()
+        samples = [sum(n for n, g in zip(support, group, strict=True) if g == number) for number in range(len(GROUPS))]
+        top = {f"top{k}": sum(row[i] for row in hits) / sum(samples) for i, k in enumerate(self.ks)}
+        inside = {
+            f"top{k}_{name}": hits[number][i] / samples[number]
+            for i, k in enumerate(self.ks)
+            if k > 1
+            for number, name in enumerate(GROUPS)
+            if name in shots
+        }
+        return top | inside
 
     def _refuse_bad_labels(self) -> None:
         if bad := int(self._seen[1]):

@@ -15,8 +15,17 @@ from longtail.files import atomic_write
 from longtail.user_files import translating
 
 COLUMNS = ("class", "name", "group", "training_images", "test_images", "correct", "recall", "precision")
+# Metrics of the second line of the console, in its words.
+FURTHER = (
+    ("balanced_accuracy", "balanced accuracy"),
+    ("macro_f1", "macro-F1"),
+    ("worst_class", "worst class"),
+    ("ece", "calibration error"),
+)
 # A column is an accuracy when its last word is one of these: "top1", "ensemble.many", "best few".
-ACCURACY = re.compile(r"(^|[^A-Za-z0-9])(top\d+|all|many|medium|few|accuracy|recall|precision)$")
+ACCURACY = re.compile(
+    r"(^|[^A-Za-z0-9])(top\d+|all|many|medium|few|accuracy|recall|precision|f1|worst_class|lowest_tenth|harmonic_mean|geometric_mean|ece)$"
+)
 
 
 def write_per_class(
@@ -110,11 +119,14 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def summary(results: Mapping[str, Any]) -> list[str]:
-    """Return the results of an `Evaluator` as console lines: the ensemble, then the experts from 1 on."""
+    """Return the results of an `Evaluator` as console lines: the ensemble, then the experts from 1 on.
+
+    The second line has metrics of the ensemble that weigh small classes more than top-1 accuracy does.
+    """
     lines = {"ensemble": results["ensemble"]}
     lines |= {f"expert {i}": values for i, values in enumerate(results["experts"], start=1)}
     width = max(map(len, lines))
-    keys = [key for key in results["ensemble"] if key not in GROUPS]
+    keys = [key for key in results["ensemble"] if re.fullmatch(r"top\d+", key)]
     keys += [key for key in GROUPS if key in results["ensemble"]]
     out = []
     for name, values in lines.items():
@@ -122,6 +134,9 @@ def summary(results: Mapping[str, Any]) -> list[str]:
         if name == "ensemble" and "loss" in results:
             parts.append(f"loss {results['loss']:.4f}")
         out.append(f"{name:<{width}}  {'  '.join(parts) if parts else 'no samples'}")
+    if all(key in results["ensemble"] for key, _ in FURTHER):
+        further = [f"{words} {_percent(results['ensemble'][key])} %" for key, words in FURTHER]
+        out.insert(1, f"{'':<{width}}  {', '.join(further)}")
     return out
 
 

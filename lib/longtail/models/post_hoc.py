@@ -13,6 +13,7 @@ from yacs.config import CfgNode
 
 from longtail.errors import UserError
 from longtail.models.output import Output
+from longtail.models.priors import prior_offset
 
 
 class AdjustedHeads(nn.Module):
@@ -77,7 +78,9 @@ def tau_normalized(head: nn.Module, tau: float, *, keep_bias: bool = True) -> nn
 
 
 def build_adjusted_heads(cfg: CfgNode, heads: Sequence[nn.Module], *, class_counts: Sequence[int]) -> AdjustedHeads:
-    """Build the heads of TEST.TAU_NORM and TEST.LOGIT_ADJUSTMENT, on the device of the given ones.
+    """Build the heads of TEST.TAU_NORM, TEST.LOGIT_ADJUSTMENT and TEST.PRIOR, on the device of the given ones.
+
+    Their logits are z_c - LOGIT_ADJUSTMENT * log(n_c / N) + log(pi_c) - log(1 / C), see `prior_offset`.
 
     Args:
         cfg: Config.
@@ -85,16 +88,18 @@ def build_adjusted_heads(cfg: CfgNode, heads: Sequence[nn.Module], *, class_coun
         class_counts: Training images per class, (C,).
 
     Raises:
-        UserError: The heads have no weight matrix to normalize.
+        UserError: The heads have no weight matrix to normalize, or there is no such prior.
     """
     norm = cfg.TEST.TAU_NORM
     adjusted = list(heads)
     if norm.USE_TAU_NORM:
         adjusted = [tau_normalized(head, norm.TAU, keep_bias=norm.KEEP_BIAS) for head in heads]
     counts = torch.tensor(class_counts, dtype=torch.float32, device=next(heads[0].parameters()).device)
-    return AdjustedHeads(adjusted, cfg.TEST.LOGIT_ADJUSTMENT * (counts / counts.sum()).log())
+    offset = cfg.TEST.LOGIT_ADJUSTMENT * (counts / counts.sum()).log()
+    return AdjustedHeads(adjusted, offset - prior_offset(cfg.TEST.PRIOR, class_counts).to(offset.device))
 
 
 def uses_post_hoc(cfg: CfgNode) -> bool:
     """Return whether the config asks for other logits than those of the network."""
-    return bool(cfg.TEST.TAU_NORM.USE_TAU_NORM or cfg.TEST.LOGIT_ADJUSTMENT)
+    test = cfg.TEST
+    return bool(test.TAU_NORM.USE_TAU_NORM or test.LOGIT_ADJUSTMENT or test.PRIOR != "uniform")

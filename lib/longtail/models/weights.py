@@ -10,7 +10,7 @@ from longtail.errors import UserError
 from longtail.models.heads import SecondStageHead
 from longtail.models.loading_report import LoadReport
 from longtail.models.position_embedding import fitted
-from longtail.models.released import Weights, flattened, momentum_branch, own_names
+from longtail.models.released import WRAPPERS, Weights, flattened, momentum_branch, own_names
 
 logger = logging.getLogger(__name__)
 
@@ -187,6 +187,8 @@ def _matching(
     found: dict[str, Tensor] = {}
     unexpected = []
     for name, own in own_names(state_dict).items():
+        plain = re.sub(WRAPPERS, "", name)
+        own = own or (plain if plain in wanted else None)  # a network of another shape has names of its own
         own = {**renamed, **trunk}.get(own, own) if own else None
         if own and without and own.startswith(without):
             continue

@@ -1,9 +1,14 @@
 """The outcome of a run: the only place that knows the keys of results.json."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Evaluation = dict[str, Any]  # {"ensemble": {...}, "experts": [{...}], "loss": ...} of `Evaluator.results`
+
+
+LOWEST_IS_BEST = ("nll", "ece")  # metrics of which the lowest value is the best
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class RunFacts:
         fingerprint: Digest of the training images.
         optimizer_type: Class of the optimizer.
         weights: What was loaded from which file, see `LoadReport.to_json`.
+        class_counts: Training images per class, (C,).
+        class_names: Names of the classes, (C,); empty if they have none.
     """
 
     config: str
@@ -39,6 +46,8 @@ class RunFacts:
     fingerprint: str = ""
     optimizer_type: str = ""
     weights: list[dict[str, Any]] = field(default_factory=list)
+    class_counts: list[int] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -48,14 +57,18 @@ class RunFacts:
 class Results:
     """Best and last evaluation of a run.
 
+    Args:
+        select_by: Metric that decides what is best, a key of the accuracies of an `Evaluator`.
+
     Attributes:
-        best: {"epoch", "ensemble": {...}, "experts": [{...}]} of the epoch with the highest ensemble top-1; the first
-            of equals.
-        best_single: {"epoch", "expert" (from 1), "top1"} of the best single expert in any epoch.
+        best: {"epoch", "ensemble": {...}, "experts": [{...}]} of the epoch with the best ensemble; the first of equals.
+        best_single: {"epoch", "expert" (from 1), "top1"} of the best single expert in any epoch, and its metric
+            `select_by`.
         last: As `best`, of the newest evaluated epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, select_by: str = "top1") -> None:
+        self.select_by = select_by
         self.best: Evaluation | None = None
         self.best_single: dict[str, Any] | None = None
         self.last: Evaluation | None = None
@@ -63,15 +76,23 @@ class Results:
     def add(self, epoch: int, evaluation: Evaluation) -> tuple[bool, bool]:
         """Add the evaluation of an epoch; return whether the ensemble and the best single expert have improved."""
         self.last = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
-        better = self.best is None or _top1(evaluation["ensemble"]) > _top1(self.best["ensemble"])
+        better = self.best is None or self._score(evaluation["ensemble"]) > self._score(self.best["ensemble"])
         if better:
             self.best = self.last
-        tops = [_top1(expert) for expert in evaluation["experts"]]
-        top = max(tops)
-        better_single = self.best_single is None or top > self.best_single["top1"]
+        scores = [self._score(expert) for expert in evaluation["experts"]]
+        number = scores.index(max(scores))
+        better_single = self.best_single is None or scores[number] > self._score(self.best_single)
         if better_single:
-            self.best_single = {"epoch": epoch, "expert": tops.index(top) + 1, "top1": top}
+            metrics = {"top1": 0.0, **evaluation["experts"][number]}
+            kept = {key: metrics[key] for key in ("top1", self.select_by) if key in metrics}
+            self.best_single = {"epoch": epoch, "expert": number + 1, **kept}
         return better, better_single
+
+    def _score(self, metrics: Mapping[str, Any]) -> float:
+        """Return the metric that decides, so that the highest is the best."""
+        if self.select_by in LOWEST_IS_BEST:
+            return -float(metrics.get(self.select_by, math.inf))
+        return float(metrics.get(self.select_by, 0.0))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything, as plain values."""
@@ -116,7 +137,3 @@ def last_accuracies(content: dict[str, Any]) -> dict[str, float]:
     """Return the accuracies of the ensemble in the last evaluation; empty if nothing was evaluated."""
     accuracies: dict[str, float] = (content.get("last") or {}).get("ensemble", {})
     return accuracies
-
-
-def _top1(accuracies: dict[str, float]) -> float:
-    return accuracies.get("top1", 0.0)

@@ -128,6 +128,8 @@ def _facts(cfg: CfgNode, splits: Splits, network: Any, *, place: Place, source: 
         architecture=network.description,
         heads=network.head_kinds,
         fingerprint=splits.train.fingerprint(),
+        class_counts=class_counts,
+        class_names=splits.class_names(),
     )
 
 
@@ -141,7 +143,23 @@ def build_plan(cfg: CfgNode) -> Plan:
         checkpoint_seconds=cfg.TRAIN.CHECKPOINT_MINUTES * 60,
         frozen_statistics=cfg.EVAL_MODE,
         clip_norm=cfg.TRAIN.OPTIMIZER.CLIP_NORM,
+        select_by=cfg.TEST.SELECT_BY,
     )
+
+
+def check_selection(cfg: CfgNode, splits: Splits) -> None:
+    """Refuse a TEST.SELECT_BY that the validation images cannot give.
+
+    Raises:
+        UserError: No validation image belongs to a class of that shot group.
+    """
+    classes = shot_groups(splits.train.class_counts(), cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
+    group = classes.get(cfg.TEST.SELECT_BY)
+    if group is not None and not torch.isin(splits.valid.labels, torch.tensor(group, dtype=torch.int64)).any():
+        raise UserError(
+            f"TEST.SELECT_BY is {cfg.TEST.SELECT_BY!r}, but {splits.valid.name} has no image of such a class "
+            f"(TEST.MANY_SHOT {cfg.TEST.MANY_SHOT}, TEST.FEW_SHOT {cfg.TEST.FEW_SHOT})"
+        )
 
 
 def evaluator_maker(
@@ -201,8 +219,11 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
 
 
 def start_heads(cfg: CfgNode, training: Training) -> None:
-    """Set the class weights from which a new training starts, as CLASSIFIER.START says; equal in all processes."""
-    if cfg.CLASSIFIER.START != "class_means":
+    """Set the class weights from which a new training starts, as CLASSIFIER.START says; equal in all processes.
+
+    A network that RESUME_MODEL has filled keeps its heads.
+    """
+    if cfg.CLASSIFIER.START != "class_means" or (cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict"):
         return
     network: Any = training.network
     features = training.data.outputs(network).features
@@ -225,14 +246,22 @@ def in_layout(cfg: CfgNode, network: Any) -> Any:
 
 
 def read_trained(cfg: CfgNode, network: Any, path: str | Path) -> dict[str, Tensor]:
-    """Read the weights of a whole network, and warn if they were trained in another architecture.
-
-    Heads of several kinds have parameters of the same names and shapes, so loading alone would not notice.
+    """Read the weights of a whole network, see `trained_weights`.
 
     Raises:
         UserError: The file is missing, damaged, or holds no weights.
     """
-    content = read_checkpoint(path)
+    return trained_weights(cfg, network, read_checkpoint(path), path=path)
+
+
+def trained_weights(cfg: CfgNode, network: Any, content: dict[str, Any], *, path: str | Path) -> dict[str, Tensor]:
+    """Return the weights in the content of a checkpoint, and warn if they were trained in another architecture.
+
+    Heads of several kinds have parameters of the same names and shapes, so loading alone would not notice.
+
+    Raises:
+        UserError: The content holds no weights.
+    """
     trained = content.get("architecture")
     if trained not in (None, network.description) and not needs_first_stage(cfg):
         logger.warning("weights of %s were trained as %s; they are used as %s", path, trained, network.description)

@@ -1,7 +1,7 @@
 """The stage that evaluates a trained network and writes down its results."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,9 @@ from typing import Any, Literal
 from torch import nn
 from yacs.config import CfgNode
 
+from longtail.checkpoint_file import read_checkpoint
 from longtail.data import Loader, Normalize, Shard, Splits, build_normalize, build_splits, build_valid_loader
+from longtail.data.sources import check_same_names
 from longtail.distributed import Place, from_main
 from longtail.engine.inference import evaluate
 from longtail.errors import UserError
@@ -26,7 +28,7 @@ from longtail.evaluation import (
 from longtail.models import PostHocClassifier, build_adjusted_heads, build_model, load_released_weights, uses_post_hoc
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.folder import LockedFolder
-from longtail.stages.build import evaluator_maker, in_layout, read_trained
+from longtail.stages.build import evaluator_maker, in_layout, trained_weights
 from longtail.stages.checks import check_network_and_data
 
 logger = logging.getLogger(__name__)
@@ -73,10 +75,12 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
     place = place.with_precision(cfg.TRAIN.AMP)
     check_network_and_data(cfg)
     run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
-    checkpoint = _checkpoint(cfg, run)
+    checkpoint = find_checkpoint(cfg, run)
     with place.connected():
         splits = build_splits(cfg, generated=False)
-        network = load_network(cfg, splits.train.num_classes, checkpoint).to(place.device)
+        content = read_checkpoint(checkpoint)
+        check_same_names(content.get("class_names") or (), splits.class_names(), str(checkpoint), splits.valid.name)
+        network = load_network(cfg, splits.train.num_classes, checkpoint, content=content).to(place.device)
         counts = splits.train.class_counts()
         yield EvaluationSetup(
             run,
@@ -90,14 +94,21 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
         )
 
 
-def load_network(cfg: CfgNode, num_classes: int, checkpoint: Path) -> Any:
+def load_network(cfg: CfgNode, num_classes: int, checkpoint: Path, *, content: dict[str, Any] | None = None) -> Any:
     """Build the network of a config and load all of its weights.
+
+    Args:
+        cfg: Config.
+        num_classes: Number of classes C.
+        checkpoint: File of the weights.
+        content: Its content, if it is already read.
 
     Raises:
         UserError: The checkpoint lacks parameters, or does not fit.
     """
     network = in_layout(cfg, build_model(cfg, num_classes))
-    report = load_released_weights(network, read_trained(cfg, network, checkpoint))
+    content = read_checkpoint(checkpoint) if content is None else content
+    report = load_released_weights(network, trained_weights(cfg, network, content, path=checkpoint))
     missing = [name for name in report.missing if ".projection." not in name]  # evaluation does not use those
     if missing:
         raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, as {missing[0]}")
@@ -121,12 +132,23 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
         UserError: The checkpoint or the data are missing or do not fit together.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
-        network: nn.Module = setup.network
-        if uses_post_hoc(cfg):
-            heads = build_adjusted_heads(cfg, setup.network.heads, class_counts=setup.class_counts())
-            network = PostHocClassifier(setup.network, heads)
+        network = corrected(cfg, setup.network, class_counts=setup.class_counts())
         evaluator = evaluate(network, setup.loader, setup.new_evaluator(), normalize=setup.normalize, place=setup.place)
         return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, output=output))
+
+
+def corrected(cfg: CfgNode, network: Any, *, class_counts: Sequence[int]) -> nn.Module:
+    """Return a network with the post-hoc corrections of a config: its own logits if there are none.
+
+    Args:
+        cfg: Config.
+        network: Network, see `longtail.models.Classifiers`.
+        class_counts: Training images per class, (C,).
+    """
+    if uses_post_hoc(cfg):
+        return PostHocClassifier(network, build_adjusted_heads(cfg, network.heads, class_counts=class_counts))
+    module: nn.Module = network
+    return module
 
 
 def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path:
@@ -144,33 +166,46 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, output
     logger.info("%s on %s (%d images)", setup.checkpoint, valid.name, len(valid))
     for line in summary(results):
         logger.info("  %s", line)
-    head: dict[str, Any] = {"checkpoint": str(setup.checkpoint), "ensemble_of": list(evaluator.members)}
+    names = setup.splits.class_names()
+    head: dict[str, Any] = {
+        "checkpoint": str(setup.checkpoint),
+        "ensemble_of": list(evaluator.members),
+        "class_names": names,
+    }
     if norm.USE_TAU_NORM:
         head["tau_norm"] = norm.TAU
     if cfg.TEST.LOGIT_ADJUSTMENT:
         head["logit_adjustment"] = cfg.TEST.LOGIT_ADJUSTMENT
+    if cfg.TEST.PRIOR != "uniform":
+        head["prior"] = cfg.TEST.PRIOR
     bad = valid.bad_images.summary() if valid.bad_images else {}
-    _write_details(cfg, output, evaluator, class_counts=setup.class_counts())
+    _write_details(cfg, output, evaluator, class_counts=setup.class_counts(), names=names or None)
     LockedFolder(output).write_json("results.json", {**head, **results, **bad})  # last: the folder is complete
     logger.info("tables and figures in %s", output)
 
 
-def _write_details(cfg: CfgNode, folder: Path, evaluator: Evaluator, *, class_counts: list[int]) -> None:
+def _write_details(
+    cfg: CfgNode, folder: Path, evaluator: Evaluator, *, class_counts: list[int], names: list[str] | None
+) -> None:
     """Write tables and figures of the ensemble and of every expert."""
-    many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
+    shots: dict[str, Any] = {"names": names, "many": cfg.TEST.MANY_SHOT, "few": cfg.TEST.FEW_SHOT}
     which: list[tuple[str, int | Literal["ensemble"]]] = [("ensemble", "ensemble")]
     which += [(f"expert{number + 1}", number) for number in range(evaluator.experts)]
     for name, index in which:
         cm = evaluator.confusion(index)
-        write_per_class(folder / f"per_class_{name}.csv", cm, class_counts=class_counts, many=many, few=few)
+        write_per_class(folder / f"per_class_{name}.csv", cm, class_counts=class_counts, **shots)
         write_confusion_npz(folder / f"confusion_{name}.npz", cm, class_counts=class_counts)
-        plot_confusion(folder / f"confusion_{name}.png", cm, class_counts=class_counts, many=many, few=few)
+        plot_confusion(folder / f"confusion_{name}.png", cm, class_counts=class_counts, **shots)
     ensemble = evaluator.confusion("ensemble")
-    plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts=class_counts, many=many, few=few)
+    plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts=class_counts, **shots)
 
 
-def _checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
-    """Return the file to evaluate."""
+def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
+    """Return the checkpoint that TEST.MODEL_FILE names, best_ensemble.pth if it is empty.
+
+    Raises:
+        UserError: There is no such file.
+    """
     name = cfg.TEST.MODEL_FILE or "best_ensemble.pth"
     for path in (run.models / name, Path(name)):
         if path.is_file():

@@ -31,6 +31,8 @@ from longtail.stages.train import train
 
 logger = logging.getLogger(__name__)
 
+LEFT_OUT = ("config", "class_counts", "class_names")  # of results.json, in the summary
+
 
 @dataclass
 class Execution:
@@ -218,7 +220,7 @@ def _summarize(execution: Execution) -> None:
     recipe, stages = execution.recipe, []
     for name, path in execution.runs.items():
         run = RunDirectory(path)
-        results = {key: value for key, value in read_json(run.results).items() if key != "config"}
+        results = {key: value for key, value in read_json(run.results).items() if key not in LEFT_OUT}
         stages.append({"stage": name, "run": str(path), "inputs": read_json(run.inputs) or {}, **results})
     content = {"recipe": str(recipe.path), "name": recipe.name, "stages": stages}
     LockedFolder(recipe.folder).write_json("summary.json", content)

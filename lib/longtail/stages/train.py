@@ -15,9 +15,10 @@ from longtail.runs.environment import describe
 from longtail.runs.loggers import read_history
 from longtail.runs.outputs import output_records
 from longtail.runs.run import Run, open_run
-from longtail.stages.build import build_training, describe_data, start_heads
+from longtail.stages.build import build_training, check_selection, describe_data, start_heads
 from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
+from longtail.threads import describe_threads
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
             )
             return run.directory
         splits = build_splits(cfg)
+        check_selection(cfg, splits)
         training = build_training(cfg, splits, place=place, source=source)
         dry_run(cfg, training)
         checkpoint = run.read_checkpoint(training.facts)
@@ -94,6 +96,7 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
         place.world.size,
         "" if place.world.size == 1 else "es",
     )
+    logger.info("%s", describe_threads(torch.get_num_threads()))
     logger.info("sampling: %s", training.loaders.train.sampler)
     bad = training.loaders.bad_images
     if bad is not None and bad.files:  # found before the log was open
@@ -108,20 +111,26 @@ def _report(run: Run, trainer: Trainer) -> None:
     if not run.directory:
         return
     class_counts = list(trainer.training.data.class_counts)
+    names = trainer.training.facts.class_names or None
     many, few = run.cfg.TEST.MANY_SHOT, run.cfg.TEST.FEW_SHOT
     folder = run.directory.figures
     # All at the end: loading matplotlib would delay the first step.
-    plot_class_counts(folder / "class_counts.png", class_counts, many=many, few=few)
+    plot_class_counts(folder / "class_counts.png", class_counts, names=names, many=many, few=few)
     plot_curves(folder / "curves.png", read_history(run.directory.metrics))
     if trainer.evaluator:
         cm = trainer.evaluator.confusion("ensemble")
-        plot_per_class_accuracy(folder / "per_class_accuracy.png", cm, class_counts=class_counts, many=many, few=few)
-        plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, many=many, few=few)
+        plot_per_class_accuracy(
+            folder / "per_class_accuracy.png", cm, class_counts=class_counts, names=names, many=many, few=few
+        )
+        plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, names=names, many=many, few=few)
     for name, draw in drawings.items():
         draw(folder / name)
     best = trainer.results.best
     if best:
-        top1 = best["ensemble"].get("top1", 0.0)
-        logger.info("best ensemble top-1 %.2f %% in epoch %d; %s", 100 * top1, best["epoch"], run.directory.results)
+        top1, rule = best["ensemble"].get("top1", 0.0), run.cfg.TEST.SELECT_BY
+        by = "" if rule == "top1" else f" (best {rule})"
+        logger.info(
+            "best ensemble top-1 %.2f %% in epoch %d%s; %s", 100 * top1, best["epoch"], by, run.directory.results
+        )
     outputs = output_records(run.directory)
     run.write_json("results.json", {**trainer.outcome(), "outputs": outputs, "finished": True})  # last of all

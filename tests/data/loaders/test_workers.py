@@ -106,9 +106,7 @@ def test_check_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> 
     monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_bavail=100, f_frsize=1_000_000))
     folder = str(tmp_path)
     check_shared_memory(20_000_000, workers=2, folder=folder)  # 5 batches: 2 ahead for each, 1 in use
-    with pytest.raises(
-        UserError, match=r"^3 workers need 140\.0 MB .* has 100\.0 MB; set TRAIN.NUM_WORKERS 2 TEST.NUM"
-    ):
+    with pytest.raises(UserError, match=r"^3 workers need 140\.0 MB .* has 100\.0 MB; set TRAIN.NUM_WORKERS 2 TEST"):
         check_shared_memory(20_000_000, workers=3, folder=folder)
     check_shared_memory(20_000_000, workers=0, folder=folder)
     check_shared_memory(20_000_000, workers=3, folder=folder + "/absent")

@@ -108,6 +108,14 @@ DATA: Keys = {
         allowed=("none", "ram"),
         ours=True,
     ),
+    "DATASET.LOADER": Key(
+        "pillow",
+        "How image files larger than 64 pixels are decoded and augmented, with the same random numbers: as released, "
+        "with Pillow and PyTorch (pillow), or with simplejpeg and OpenCV (fast). Crops are equal; colors differ by at "
+        "most 2 gray levels, blurred and rotated images by a little more.",
+        allowed=("pillow", "fast"),
+        ours=True,
+    ),
     "DATASET.ON_DEVICE": Key(
         False,
         "Keep images that are held in memory on the GPU, and augment them there. Off, because it has not been measured "

@@ -33,6 +33,16 @@ EVALUATION: Keys = {
         low=0,
         ours=True,
     ),
+    "TEST.SELECT_BY": Key(
+        "top1",
+        "Metric of the validation images that decides which epoch is the best; nll and ece: the lowest, others: the "
+        "highest.",
+        allowed=(
+            *("top1", "balanced_accuracy", "macro_f1", "macro_precision", "worst_class", "lowest_tenth"),
+            *("harmonic_mean", "geometric_mean", "many", "medium", "few", "nll", "ece"),
+        ),
+        ours=True,
+    ),
     "TEST.ENSEMBLE": Key(
         "mean",
         "Which heads make the prediction, the ensemble of every evaluation: mean (the mean of all logits) | last | "
@@ -61,6 +71,13 @@ EVALUATION: Keys = {
         "Post-hoc logit adjustment: evaluate z_c - LOGIT_ADJUSTMENT * log(n_c / N). Acts in main/valid.py.",
         low=0,
         high=100,
+        ours=True,
+    ),
+    "TEST.PRIOR": Key(
+        "uniform",
+        "How frequent the classes are among the images to predict: uniform | train | reversed | a file of C numbers. "
+        "Adds log(C * pi_c) to logits that are right for equal frequencies; networks of plain cross-entropy need "
+        "LOGIT_ADJUSTMENT 1.0 as well. Acts where LOGIT_ADJUSTMENT does.",
         ours=True,
     ),
 }

@@ -5,7 +5,7 @@ modify them, and returns images (N, 3, S, S) uint8. All randomness comes from th
 """
 
 from longtail.data.augment.autoaugment import AutoAugment
-from longtail.data.augment.policies import POLICIES, build_policy, evaluation_transforms
+from longtail.data.augment.policies import POLICIES, build_policy, evaluation_transforms, fast_policy
 from longtail.data.augment.randaugment import RandAugment
 from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrayscale, RandomResizedCrop
 from longtail.data.augment.steps import Chain, Cutout, Policy, RandomCrop, RandomFlip, RandomRotation
@@ -29,4 +29,5 @@ __all__ = [
     "build_policy",
     "build_transforms",
     "evaluation_transforms",
+    "fast_policy",
 ]

@@ -62,7 +62,7 @@ def uniform(shape: tuple[int, ...], *, generator: torch.Generator, low: float = 
         A float64 tensor of this shape.
     """
     draws = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
-    return draws * (high - low) + low
+    return draws if (low, high) == (0.0, 1.0) else draws * (high - low) + low
 
 
 def integers(high: int, shape: tuple[int, ...], *, generator: torch.Generator) -> Tensor:

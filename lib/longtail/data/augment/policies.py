@@ -45,6 +45,13 @@ def evaluation_transforms(cfg: CfgNode) -> Policy:
     return build_transforms(cfg.TRANSFORMS.TEST_TRANSFORMS, cfg)
 
 
+def fast_policy(policy: Policy) -> Policy:
+    """Return a policy for one image at a time that computes with OpenCV, with the same random numbers."""
+    from longtail.data.augment.fast import FastPolicy  # OpenCV is needed for DATASET.LOADER fast only
+
+    return FastPolicy(policy)
+
+
 def _crop(cfg: CfgNode) -> RandomCrop:
     return RandomCrop(int(cfg.TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING))
 

@@ -119,6 +119,7 @@ class ColorJitter:
         self, *, brightness: float, contrast: float, saturation: float, hue: float = 0.0, p: float = 1.0
     ) -> None:
         self.p = p
+        self.hue = hue
         self._bounds = [(max(0.0, 1 - width), 1 + width) for width in (brightness, contrast, saturation)]
         self._changes: list[Callable[[Tensor, Tensor], Tensor]] = [
             color.brightness,
@@ -133,12 +134,7 @@ class ColorJitter:
         """Return jittered images, (N, 3, H, W) uint8."""
         check_images(images)
         count, kinds = len(images), len(self._changes)
-        chosen = uniform((count,), generator=generator).cpu() < self.p
-        amounts = torch.stack(
-            [uniform((count,), generator=generator, low=low, high=high) for low, high in self._bounds], 1
-        ).cpu()
-        orders = uniform((count, kinds), generator=generator).argsort(1).cpu()
-        orders[~chosen] = kinds
+        amounts, orders = self.draw(count, generator)
         if count == 1:  # an image from a file: no need to sort
             for kind in orders[0].tolist():
                 if kind < kinds:
@@ -159,6 +155,23 @@ class ColorJitter:
                     start += size
         return images.index_select(0, origin.argsort().to(images.device))
 
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw the changes of a number of images.
+
+        Returns:
+            The amount of each change, (N, K) float64: brightness, contrast, saturation and, if it is changed, hue; and
+            the order of the changes, (N, K) int64, K where there is none. Both are on the CPU.
+        """
+        kinds = len(self._changes)
+        # All in one call, which gives the same numbers as one call for each: a call takes longer than its numbers.
+        draws = uniform((count * (1 + 2 * kinds),), generator=generator).cpu()
+        chosen = draws[:count] < self.p
+        low, high = torch.tensor(self._bounds, dtype=torch.float64).T[:, :, None]
+        amounts = (draws[count : count * (1 + kinds)].view(kinds, count) * (high - low) + low).T
+        orders = draws[count * (1 + kinds) :].view(count, kinds).argsort(1)
+        orders[~chosen] = kinds
+        return amounts, orders
+
 
 class RandomGrayscale:
     """Converts each image to grayscale with a given probability.
@@ -172,8 +185,12 @@ class RandomGrayscale:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return gray or unchanged images, (N, 3, H, W) uint8."""
-        chosen = (uniform((len(images),), generator=generator) < self.p).nonzero()[:, 0].to(images.device)
+        chosen = self.chosen(len(images), generator).nonzero()[:, 0].to(images.device)
         return images.index_copy(0, chosen, color.grayscale(images.index_select(0, chosen)))
+
+    def chosen(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw which of a number of images become gray, (N,) bool."""
+        return uniform((count,), generator=generator) < self.p
 
 
 class RandomBlur:
@@ -190,9 +207,13 @@ class RandomBlur:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return blurred or unchanged images, (N, 3, H, W) uint8."""
-        draws = uniform((len(images),), generator=generator)
-        low, high = self.radius
-        radii = uniform((len(images),), generator=generator, low=low, high=high)
-        chosen = (draws < self.p).nonzero()[:, 0]
+        mask, radii = self.draw(len(images), generator)
+        chosen = mask.nonzero()[:, 0]
         radii, chosen = radii[chosen], chosen.to(images.device)
         return images.index_copy(0, chosen, gaussian_blur(images.index_select(0, chosen), radii))
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw which of a number of images are blurred, (N,) bool, and their radii, (N,) float64."""
+        draws = uniform((count,), generator=generator)
+        low, high = self.radius
+        return draws < self.p, uniform((count,), generator=generator, low=low, high=high)

@@ -87,7 +87,11 @@ class RandomFlip:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return flipped or unchanged images, (N, 3, H, W) uint8."""
-        return geometry.flip(images, uniform((len(images),), generator=generator) < self.p, dim=self.dim)
+        return geometry.flip(images, self.chosen(len(images), generator), dim=self.dim)
+
+    def chosen(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw which of a number of images are flipped, (N,) bool."""
+        return uniform((count,), generator=generator) < self.p
 
 
 class RandomRotation:

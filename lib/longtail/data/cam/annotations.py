@@ -40,7 +40,7 @@ def append_generated(images: ImageSet, path: str) -> ImageSet:
             num_classes=images.num_classes,
             read_options=images.read_options,
         )
-        return replace(combined, num_generated=len(generated.paths))
+        return replace(combined, num_generated=len(generated.paths), class_names=images.class_names)
 
     @functools.cache  # called for the fingerprint and by the loader
     def load() -> Tensor:

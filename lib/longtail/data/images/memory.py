@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from longtail.data.images.files import ImageFiles, file_size
-from longtail.data.images.reading import READERS, read_image
+from longtail.data.images.reading import READERS
 from longtail.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,16 @@ class MemoryFiles(ImageFiles):
         labels: See `ImageFiles`.
         name: Name of the data set in messages.
         limit: See `ImageFiles`.
+        fast: See `ImageFiles`.
 
     Raises:
         UserError: The machine has too little memory.
     """
 
-    def __init__(self, paths: Sequence[str], labels: Tensor | None = None, *, name: str, limit: int = 0) -> None:
-        super().__init__(paths, labels, limit=limit)
+    def __init__(
+        self, paths: Sequence[str], labels: Tensor | None = None, *, name: str, limit: int = 0, fast: bool = False
+    ) -> None:
+        super().__init__(paths, labels, limit=limit, fast=fast)
         with ThreadPoolExecutor(READERS) as pool:
             sizes = list(pool.map(file_size, self.paths))
             total = sum(sizes)
@@ -56,9 +59,9 @@ class MemoryFiles(ImageFiles):
     def __getitem__(self, index: int) -> Tensor:
         path = self.paths[index]
         if not self.loaded[index]:
-            return read_image(path)  # raises the read error, or succeeds if the file is readable again
+            return self.decode(path)  # raises the read error, or succeeds if the file is readable again
         start = self.ends[index - 1] if index else 0
-        return read_image(path, self.block[start : self.ends[index]].numpy().tobytes())
+        return self.decode(path, self.block[start : self.ends[index]].numpy().tobytes())
 
 
 def check_memory(name: str, files: int, *, needed: int) -> None:

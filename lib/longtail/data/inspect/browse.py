@@ -22,7 +22,7 @@ class Sample:
     Attributes:
         part: Third of the classes, ordered by size, that its class belongs to: head, middle or tail.
         label: Class id.
-        name: Name of the class; empty if the folders do not name classes.
+        name: Name of the class, from the annotation file or else its folder; empty if neither names classes.
         class_count: Number of training images of the class.
         index: Index in the training set.
         original: Image before augmentation, (3, H, W) uint8.
@@ -46,12 +46,14 @@ class Sheet(NamedTuple):
         samples: Samples of each part, head first.
         views: Name of the augmentation policy of each view.
         counts: Training images per class, (C,).
+        class_names: Names of the classes, (C,); None if some have none.
     """
 
     name: str
     samples: list[Sample]
     views: list[str]
     counts: list[int]
+    class_names: list[str] | None = None
 
 
 def browse(cfg: CfgNode, per_part: int = 4) -> Sheet:
@@ -76,7 +78,7 @@ def browse(cfg: CfgNode, per_part: int = 4) -> Sheet:
     by_class: dict[int, list[int]] = {}
     for index in dict.fromkeys(index for batch in batches for index in batch.tolist()):
         by_class.setdefault(int(train.labels[index]), []).append(index)
-    names = class_names(train.paths, train.labels)
+    names = dict(enumerate(train.class_names)) or class_names(train.paths, train.labels)
     chosen = [
         (part, index)
         for part, labels in _thirds(counts).items()
@@ -88,7 +90,8 @@ def browse(cfg: CfgNode, per_part: int = 4) -> Sheet:
         label = int(train.labels[index])
         original = pixels.read(index)[0] if isinstance(pixels, ImageFiles) else pixels[index]
         samples.append(Sample(part, label, names.get(label, ""), counts[label], index, original, views[index]))
-    return Sheet(train.name, samples, list(cfg.DATASET.VIEWS), counts)
+    all_names = [names[label] for label in range(len(counts))] if len(names) == len(counts) else None
+    return Sheet(train.name, samples, list(cfg.DATASET.VIEWS), counts, all_names)
 
 
 def class_names(paths: Sequence[str], labels: Tensor) -> dict[int, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.data.annotations import MOST_CLASSES
+from longtail.data.annotations import MOST_CLASSES, class_names_of
 from longtail.data.inspect.inspection import Inspection, inspect_all
 from longtail.errors import UserError
 from longtail.user_files import read_json
@@ -15,7 +15,7 @@ from longtail.user_files import read_json
 KINDS = {
     "annotation": "malformed annotations",
     "label": "labels out of range",
-    "classes": "different numbers of classes",
+    "classes": "different classes",
     "class": "classes without images",
     "missing": "missing files",
     "folder": "folders instead of files",
@@ -76,6 +76,7 @@ class Split:
         counts: Images per class, (C,).
         sizes: Number of images of each size (height, width).
         examples: First image of each size: (index, path).
+        class_names: Names of the classes, (C,); empty if the file does not name them.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Split:
     counts: list[int]
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     examples: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+    class_names: list[str] = field(default_factory=list)
 
 
 class Report(NamedTuple):
@@ -126,6 +128,9 @@ def verify(
         if split.num_classes != splits[0].num_classes:
             detail = f"has {split.num_classes} classes, {splits[0].name} has {splits[0].num_classes}"
             findings.append(Finding("classes", split.name, -1, "", detail))
+        elif split.class_names and splits[0].class_names and split.class_names != splits[0].class_names:
+            detail = f"names other classes, or in another order, than {splits[0].name}"
+            findings.append(Finding("classes", split.name, -1, "", detail))
     listed = [(split, entry) for split in splits for entry in split.entries]
     paths = [str(split.root / entry.path) for split, entry in listed]
     inspections = progress(inspect_all(paths, workers), len(paths))
@@ -156,6 +161,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "images": len(split.entries),
             "num_classes": split.num_classes,
             "class_counts": split.counts,
+            "class_names": split.class_names,
             "shot_groups": count_shot_groups(split.counts),
             "sizes": [
                 {"height": height, "width": width, "images": count}
@@ -195,7 +201,10 @@ def extreme(split: Split, choose: Callable[..., tuple[int, int]]) -> dict[str, A
 
 def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
     """Read an annotation file and add all of its errors to the findings."""
-    annotations, num_classes = _read_json(file)
+    annotations, num_classes, names = _read_json(file)
+    if names and len(names) != num_classes:
+        findings.append(Finding("classes", file, -1, "", f"names {len(names)} of {num_classes} classes"))
+        names = []
     entries = []
     counts = [0] * num_classes
     for index, annotation in enumerate(annotations):
@@ -218,12 +227,14 @@ def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
         entries.append(Entry(index, path, label, size if all(type(side) is int for side in size) else None))
     for label, count in enumerate(counts):
         if not count:
-            findings.append(Finding("class", file, label, "", f"class {label} has no images"))
-    return Split(file, Path(root) if root else Path(file).parent, num_classes, entries, counts)
+            name = f" ({names[label]})" if names else ""
+            findings.append(Finding("class", file, label, "", f"class {label}{name} has no images"))
+    folder = Path(root) if root else Path(file).parent
+    return Split(file, folder, num_classes, entries, counts, class_names=names)
 
 
-def _read_json(file: str) -> tuple[list[Any], int]:
-    """Return the annotations and the number of classes of an annotation file."""
+def _read_json(file: str) -> tuple[list[Any], int, list[str]]:
+    """Return the annotations, the number of classes and their names (or []) of an annotation file."""
     content = read_json(file, "annotation file")
     annotations = content.get("annotations") if isinstance(content, dict) else None
     num_classes = content.get("num_classes") if isinstance(content, dict) else None
@@ -233,7 +244,7 @@ def _read_json(file: str) -> tuple[list[Any], int]:
         )
     if not annotations:
         raise UserError(f"annotation file {file} lists no images")
-    return annotations, num_classes
+    return annotations, num_classes, [str(name) for name in class_names_of(content)]
 
 
 class _Image(NamedTuple):

@@ -20,7 +20,9 @@ def _splits(splits: Sequence[Split]) -> Iterator[str]:
         imbalance = f", imbalance {max(counts) / min(counts):.4g}" if min(counts) else ""
         yield f"{split.name}: {len(split.entries):,} images in {split.num_classes} classes"
         yield f"  images of a class: {max(counts):,} to {min(counts):,}{imbalance} ({groups})"
-        yield f"  class counts: {_shorten([f'{count:,}' for count in counts])}"
+        names = [f"{name} " for name in split.class_names] or [""] * len(counts)
+        words = [f"{name}{count:,}" for name, count in zip(names, counts, strict=True)]
+        yield f"  class counts: {_shorten(words)}"
         if split.sizes:
             sizes = [f"{height}x{width} ({count:,})" for (height, width), count in split.sizes.most_common()]
             yield f"  sizes (height x width): {_shorten(sizes, 5)}"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data.augment import build_policy, evaluation_transforms
+from longtail.data.augment import build_policy, evaluation_transforms, fast_policy
 from longtail.data.augment.steps import Policy
 from longtail.data.dataset import ImageSet
 from longtail.data.images.bad_images import BadImages
@@ -101,7 +101,7 @@ def build_valid_loader(cfg: CfgNode, images: ImageSet, *, shard: Shard = SINGLE,
         shard=shard,
     )
     source = _open(cfg, images, device=device)
-    return source.loader([_evaluation_policy(cfg)], settings, workers=cfg.TEST.NUM_WORKERS)
+    return source.loader([build_evaluation_policy(cfg)], settings, workers=cfg.TEST.NUM_WORKERS)
 
 
 def build_normalize(cfg: CfgNode) -> Normalize:
@@ -122,9 +122,10 @@ class _Source(NamedTuple):
         """Build a loader of these images."""
         if isinstance(self.pixels, Tensor):
             return MemoryLoader(self.pixels, policies, settings=settings)
+        fast = self.pixels.fast is not None
         return FileLoader(
             self.pixels,
-            policies,
+            [fast_policy(policy) for policy in policies] if fast else policies,
             settings=settings,
             workers=workers,
             pin_memory=self.pin_memory,
@@ -142,7 +143,7 @@ def _open(cfg: CfgNode, images: ImageSet, *, device: torch.device) -> _Source:
     return _Source(pixels, images.bad_images, pin_memory, timeout=60 * cfg.TRAIN.LOADER_TIMEOUT)
 
 
-def _evaluation_policy(cfg: CfgNode) -> Policy:
+def build_evaluation_policy(cfg: CfgNode) -> Policy:
     """Return the deterministic policy of the evaluation view."""
     return evaluation_transforms(cfg) if cfg.DATASET.TEST_VIEW == "transforms" else build_policy("none", cfg)
 
@@ -180,5 +181,5 @@ def _ordered_loaders(
         purpose=ORDERED_AUGMENTATION,
         shard=shard,
     )
-    policies = {"clean": _evaluation_policy(cfg), "train": train_policy}
+    policies = {"clean": build_evaluation_policy(cfg), "train": train_policy}
     return {view: source.loader([policy], settings, workers=cfg.TRAIN.NUM_WORKERS) for view, policy in policies.items()}

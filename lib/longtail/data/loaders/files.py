@@ -1,6 +1,6 @@
 """Batches of image files, decoded and augmented by worker processes."""
 
-import os
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,9 @@ from longtail.data.loaders.base import Loader, LoaderSettings
 from longtail.data.loaders.workers import WorkerPool, check_shared_memory
 from longtail.data.seeding import generator
 from longtail.errors import UserError
+from longtail.processors import available_processors
+
+logger = logging.getLogger(__name__)
 
 RESIZE = (
     "these keys resize them, for training and evaluation: "
@@ -35,7 +38,7 @@ class FileLoader(Loader):
         files: Image files.
         policies: Augmentation policy of each view.
         settings: See `LoaderSettings`.
-        workers: Number of worker processes, limited to the number of processors; 0: decode in this process.
+        workers: Number of worker processes, limited to the processors of this process; 0: decode in this process.
         pin_memory: Yield batches in page-locked memory.
         bad_images: Collects the files that the workers skipped; None if bad images are not skipped.
         timeout: Seconds after which a batch that does not come ends the run.
@@ -55,10 +58,11 @@ class FileLoader(Loader):
         super().__init__(settings)
         self.samples = _Samples(files, policies, settings=settings)
         self.bad_images = bad_images
+        self.refused: set[str] = set()
         self.pool: WorkerPool[_Loaded | UserError] = WorkerPool(
             self.samples,
             _collate,
-            workers=min(workers, len(os.sched_getaffinity(0))),
+            workers=min(workers, available_processors()),
             pin_memory=pin_memory,
             timeout=timeout,
         )
@@ -96,7 +100,18 @@ class FileLoader(Loader):
             raise loaded
         if self.bad_images is not None:
             self.bad_images.add(loaded.skipped)
+        self._count_refused(loaded.refused)
         return loaded.batch
+
+    def _count_refused(self, files: list[str]) -> None:
+        """Log the first file that the fast decoder has refused, and how many there are whenever the number doubles."""
+        for path in files:
+            if path in self.refused:
+                continue
+            self.refused.add(path)
+            number = len(self.refused)
+            if number & (number - 1) == 0:
+                logger.info("%d image files were refused by the fast decoder and read by Pillow: %s", number, path)
 
 
 def _keys(epoch: int, indices: Tensor, repeats: Tensor) -> list[tuple[int, int, int]]:
@@ -116,12 +131,13 @@ def _earlier_occurrences(order: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Sample:
-    """One image from a worker: its views (V, 3, S, S), and the images that were skipped for it."""
+    """One image from a worker: its views (V, 3, S, S), and the files that were skipped or refused for it."""
 
     views: Tensor
     label: Tensor
     index: int
     skipped: list[BadImage]
+    refused: list[str]
 
 
 class _Loaded(NamedTuple):
@@ -129,6 +145,7 @@ class _Loaded(NamedTuple):
 
     batch: Batch
     skipped: list[BadImage]
+    refused: list[str]
 
 
 class _Samples(Dataset["_Sample | UserError"]):
@@ -150,7 +167,7 @@ class _Samples(Dataset["_Sample | UserError"]):
         except UserError as error:  # raised in a worker, it would be reported with a traceback
             return error
         views = torch.cat([policy(image[None], random) for policy in self.policies])
-        return _Sample(views, self.labels[index], index, skipped)
+        return _Sample(views, self.labels[index], index, skipped, self.files.take_refused())
 
 
 def _collate(samples: list[_Sample | UserError]) -> _Loaded | UserError:
@@ -169,4 +186,8 @@ def _collate(samples: list[_Sample | UserError]) -> _Loaded | UserError:
         torch.stack([sample.label for sample in loaded]),
         torch.tensor([sample.index for sample in loaded]),
     )
-    return _Loaded(batch, [image for sample in loaded for image in sample.skipped])
+    return _Loaded(
+        batch,
+        [image for sample in loaded for image in sample.skipped],
+        [path for sample in loaded for path in sample.refused],
+    )

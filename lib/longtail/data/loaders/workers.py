@@ -3,6 +3,7 @@
 import atexit
 import os
 import signal
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -178,3 +179,5 @@ def _init_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(0)  # the workers themselves are the parallelism

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longtail.evaluation.confusion import ConfusionMatrix, Integers
-from longtail.evaluation.figures.style import DPI, FAINT, INK, SHOT_COLORS, dress, new_figure, save
+from longtail.evaluation.figures.style import (
+    DPI,
+    FAINT,
+    INK,
+    SHOT_COLORS,
+    dress,
+    label_font,
+    label_of,
+    new_figure,
+    save,
+)
 from longtail.evaluation.report import check_names
 from longtail.evaluation.shots import FEW, MANY, counts_list, shot_groups
 
@@ -65,7 +75,7 @@ def plot_confusion(
         groups = {name: len(members) for name, members in shot_groups(counts, many, few).items() if members}
     # With sorted classes every shot group is one run of rows.
     raw = cm.matrix.cpu().numpy()[np.ix_(order, order)]
-    labels = [_short(labels[index]) for index in order]
+    labels = [label_of(labels[index], str(index)) for index in order]
 
     title = "Confusion matrix"
     accuracy = cm.accuracy()
@@ -89,13 +99,14 @@ def _draw_small(raw: Array, labels: list[str], groups: dict[str, int], normalize
     image = _heat_map(axes, values, normalize, gamma=0.6 if annotated else GAMMA)
     ticks = range(classes)
     # A class may be called "$100": no mathematics in names.
-    axes.set_yticks(ticks, labels, parse_math=False)
+    family = label_font()
+    axes.set_yticks(ticks, labels, parse_math=False, family=family)
     if max(map(len, labels)) <= 3:
-        axes.set_xticks(ticks, labels, parse_math=False)
+        axes.set_xticks(ticks, labels, parse_math=False, family=family)
     elif annotated:
-        axes.set_xticks(ticks, labels, parse_math=False, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_xticks(ticks, labels, parse_math=False, family=family, rotation=45, ha="right", rotation_mode="anchor")
     else:
-        axes.set_xticks(ticks, labels, parse_math=False, rotation=90)
+        axes.set_xticks(ticks, labels, parse_math=False, family=family, rotation=90)
     dress(axes, title, "predicted class", "true class", grid=False)
     axes.tick_params(length=0)
     if annotated:
@@ -236,7 +247,3 @@ def _annotate(axes: "Axes", raw: Array, values: Array, image: Any, normalize: bo
             place: dict[str, Any] = {"xy": (column, row), "xytext": (0, up), "textcoords": "offset points"}
             bold = "bold" if row == column and size == 8 else "normal"
             axes.annotate(text, **place, ha="center", va="baseline", fontsize=size, color=color, weight=bold)
-
-
-def _short(name: str, longest: int = 22) -> str:
-    return name if len(name) <= longest else name[: longest - 1].rstrip() + "…"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from longtail.evaluation.confusion import Integers
-from longtail.evaluation.figures.style import FAINT, INK, SHOT_COLORS, new_figure, save
+from longtail.evaluation.figures.style import FAINT, INK, SHOT_COLORS, label_font, label_of, new_figure, save
 from longtail.evaluation.figures.training import draw_class_counts
 from longtail.evaluation.shots import FEW, MANY, shot_groups
 
@@ -46,6 +46,7 @@ def plot_sheet(
     *,
     views: Sequence[str],
     class_counts: Integers,
+    names: Sequence[str] | None = None,
     many: int = MANY,
     few: int = FEW,
 ) -> None:
@@ -57,6 +58,7 @@ def plot_sheet(
         rows: at least one; those of one part stand below each other.
         views: name of each view.
         class_counts: (C,) training images per class.
+        names: C class names for the class counts; without them the ids.
         many: smallest count of a "many" class.
         few: largest count of a "few" class.
 
@@ -92,7 +94,7 @@ def plot_sheet(
                 box = ((left + shift) / width, 1 - (top + cell) / height, side / width, side / height)
                 _show(figure.add_axes(box), image, None if column else color)
     curve = figure.add_axes((0.75 / width, 0.55 / height, 1 - 0.95 / width, (CURVE - 1.0) / height))
-    draw_class_counts(curve, counts, many=many, few=few)
+    draw_class_counts(curve, counts, names=names, many=many, few=few)
     save(figure, path)
 
 
@@ -121,17 +123,27 @@ def _words(
     figure: "Figure", left: float, middle: float, size: tuple[float, float], row: Row, count: int, color: str
 ) -> None:
     """Write beside a row what it shows: the class, its images, the index."""
-    name = row.name if len(row.name) <= 18 else row.name[:17] + "…"
+    name = label_of(row.name, "", longest=18)
     lines = [
         (f"class {row.label}", 9.5, "bold", color),
         *([(name, 8.5, "normal", INK)] if name else []),
         (f"{count:,} image{'' if count == 1 else 's'}", 8.5, "normal", INK),
         (f"index {row.position:,}", 7.5, "normal", FAINT),
     ]
-    step = 0.165
+    step, family = 0.165, label_font()
     y = middle - step * (len(lines) - 1) / 2
     for text, points, weight, ink in lines:
-        figure.text(left / size[0], 1 - y / size[1], text, fontsize=points, fontweight=weight, color=ink, va="center")
+        figure.text(
+            left / size[0],
+            1 - y / size[1],
+            text,
+            fontsize=points,
+            fontweight=weight,
+            color=ink,
+            va="center",
+            family=family,
+            parse_math=False,
+        )
         y += step
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 DPI = 150
 # Paul Tol's "high contrast" triple: told apart with any color vision, and in gray.
+FONT = "DejaVu Sans"  # comes with matplotlib
+FURTHER_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Noto Sans", "Arial Unicode MS")
 SHOT_COLORS = {"many": "#004488", "medium": "#DDAA33", "few": "#BB5566"}
 INK = "#222222"
 FAINT = "#8A8A8A"
@@ -19,6 +21,25 @@ GRID = "#E4E4E4"
 TRAIN = "#8A8A8A"
 VALID = "#004488"
 EXPERT = "#33A18A"
+
+
+def label_font() -> list[str]:
+    """Return the installed font families that write class names, the later ones for what the first one lacks."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return [FONT, *(family for family in FURTHER_FONTS if family in installed)]
+
+
+def label_of(name: str, other: str, longest: int = 22) -> str:
+    """Return a class name as figures show it: cut if it is long, and `other` if no installed font can write it."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in label_font()]
+    text = " ".join(name.split())
+    if not text or any(all(font.get_char_index(ord(char)) == 0 for font in fonts) for char in text):
+        return other
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":

@@ -14,28 +14,39 @@ from longtail.evaluation.figures.style import (
     TRAIN,
     VALID,
     dress,
+    label_font,
+    label_of,
     legend,
     new_figure,
     plain_log,
     save,
 )
+from longtail.evaluation.report import check_names
 from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_accuracy, shot_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+NAMED_WORST = 5  # classes that are named in the figure of the accuracy per class
 
 Record = Mapping[str, Any]
 Points = list[tuple[float, float]]
 
 
 def plot_class_counts(
-    path: str | os.PathLike[str], class_counts: Integers, *, many: int = MANY, few: int = FEW
+    path: str | os.PathLike[str],
+    class_counts: Integers,
+    *,
+    names: Sequence[str] | None = None,
+    many: int = MANY,
+    few: int = FEW,
 ) -> None:
     """Draw the training images of every class, largest class first, colored by shot group.
 
     Args:
         path: the PNG file to write.
         class_counts: (C,) training images per class.
+        names: C class names; without them the ids.
         many: smallest count of a "many" class.
         few: largest count of a "few" class.
 
@@ -43,11 +54,18 @@ def plot_class_counts(
         ValueError: there are no classes, or the thresholds overlap.
     """
     figure = new_figure(8, 4)
-    draw_class_counts(figure.add_subplot(), class_counts, many=many, few=few)
+    draw_class_counts(figure.add_subplot(), class_counts, names=names, many=many, few=few)
     save(figure, path)
 
 
-def draw_class_counts(axes: "Axes", class_counts: Integers, *, many: int = MANY, few: int = FEW) -> None:
+def draw_class_counts(
+    axes: "Axes",
+    class_counts: Integers,
+    *,
+    names: Sequence[str] | None = None,
+    many: int = MANY,
+    few: int = FEW,
+) -> None:
     """Draw into axes what `plot_class_counts` writes to a file."""
     counts = counts_list(class_counts)
     if not counts:
@@ -79,7 +97,10 @@ def draw_class_counts(axes: "Axes", class_counts: Integers, *, many: int = MANY,
         axes.set_ylim(bottom=floor)
     axes.set_xlim(-0.5 - 0.01 * len(counts), len(counts) - 0.5 + 0.01 * len(counts))
     if len(counts) <= 30:
-        axes.set_xticks(range(len(counts)), [str(index) for index in order])
+        ticks = [label_of(names[index], str(index)) if names else str(index) for index in order]
+        turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        short = max(map(len, ticks)) <= 3
+        axes.set_xticks(range(len(counts)), ticks, parse_math=False, family=label_font(), **({} if short else turned))
     else:
         axes.xaxis.set_major_formatter("{x:,.0f}")
     title = f"{_many_of(sum(counts), 'training image')} in {_many_of(len(counts), 'class', 'classes')}"
@@ -161,6 +182,7 @@ def plot_per_class_accuracy(
     cm: ConfusionMatrix,
     *,
     class_counts: Integers,
+    names: Sequence[str] | None = None,
     many: int = MANY,
     few: int = FEW,
 ) -> None:
@@ -170,13 +192,14 @@ def plot_per_class_accuracy(
         path: the PNG file to write.
         cm: the counted predictions over C classes; classes without test images are left out.
         class_counts: (C,) training images per class.
+        names: C class names; the worst classes are named in the figure.
         many: smallest count of a "many" class.
         few: largest count of a "few" class.
 
     Raises:
-        ValueError: `class_counts` has not C entries, or the thresholds overlap.
+        ValueError: `class_counts` or `names` has not C entries, or the thresholds overlap.
     """
-    counts = counts_list(class_counts, cm.num_classes)
+    counts, names = counts_list(class_counts, cm.num_classes), check_names(names, cm.num_classes)
     recall, support = cm.recall(), cm.support()
     accuracy = shot_accuracy(cm, counts, many, few)
     figure = new_figure(8, 4.4)
@@ -202,6 +225,8 @@ def plot_per_class_accuracy(
     else:
         axes.set_xscale("symlog", linthresh=1)  # a logarithm has no place for a class without training images
     plain_log(axes.xaxis)
+    if names:
+        _name_worst(axes, names, counts, recall=recall, support=support)
     axes.set_ylim(0, 100)
     title = "Accuracy per class"
     if accuracy["all"] is not None:
@@ -218,6 +243,27 @@ def plot_per_class_accuracy(
             frameon=False,
         )
     save(figure, path)
+
+
+def _name_worst(
+    axes: "Axes", names: Sequence[str], counts: Sequence[int], *, recall: Sequence[float], support: Sequence[int]
+) -> None:
+    """Write the names of the classes with the lowest recall beside their points; of equal points only one."""
+    tested = [index for index in range(len(names)) if support[index]]
+    worst = {(counts[index], recall[index]): index for index in sorted(tested, key=lambda index: -recall[index])}
+    for (across, up), index in list(worst.items())[-NAMED_WORST:]:
+        text = label_of(names[index], str(index), longest=16)
+        axes.annotate(
+            text,
+            (across, 100 * up),
+            (5, 4),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=INK,
+            family=label_font(),
+            parse_math=False,
+            zorder=5,
+        )
 
 
 def _rule(name: str, many: int, few: int) -> str:

@@ -55,6 +55,8 @@ def curves(record: Record) -> dict[str, float]:
         values[f"ensemble/{name}"] = accuracy
     for number, expert in enumerate(record.get("experts", ()), start=1):
         values[f"experts/{number}"] = expert.get("top1", math.nan)
+    for name, recall in record.get("recall", {}).items():
+        values[f"recall/{name}"] = recall
     return {tag: float(value) for tag, value in values.items() if math.isfinite(value)}
 
 

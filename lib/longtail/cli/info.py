@@ -1,0 +1,45 @@
+"""What a config means before it is trained: settings, size of the network, and the time that it takes.
+
+    longtail info cifar10_im100,ncl
+    longtail info my_config.yaml --gpus 0 TRAIN.BATCH_SIZE 256
+
+Prints the keys that differ from the defaults, the data, parameters and multiply-adds of the network, steps per epoch,
+the duration of a step (measured after three steps) and of the whole training. Nothing is written.
+
+Exit code: 0 done, 2 a mistake in the command, config or data.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from longtail.cli.program import Parser, run_program
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "longtail info") -> int:
+    """Parse the command line of `longtail info` and print."""
+    parser = Parser(__doc__ or "", prog)
+    parser.add_argument(
+        "config", metavar="CONFIG", help="YAML file or short names, joined by commas; or a folder of images"
+    )
+    parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set")
+    options = parser.parse(arguments)
+    return run_program(lambda: run(options.config, options.overrides, gpus=options.gpus))
+
+
+def run(source: str, overrides: Sequence[str], *, gpus: str | None) -> None:
+    """Print what a config means."""
+    from longtail.cli.train import with_own_images
+    from longtail.config import is_recipe, load_config
+    from longtail.errors import UserError
+
+    source, overrides = with_own_images(source, overrides)
+    if is_recipe(source):
+        raise UserError(f"{source} is a recipe; info takes a config, as that of one of its stages")
+    cfg = load_config(source, overrides)
+
+    from longtail.distributed import find_place
+    from longtail.stages.info import info
+
+    for line in info(cfg, source, place=find_place(gpus)):
+        sys.stdout.write(f"{line}\n")

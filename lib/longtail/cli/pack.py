@@ -1,0 +1,50 @@
+"""Write the images of a data set once at a smaller size, and annotation files of the copies.
+
+    longtail pack inat18,ce_r50 --folder dataset/inat18_256
+    longtail pack inat18,ce_r50 --folder dataset/inat18_512 --side 512 --quality 90
+
+The last line printed holds the keys that train on the copies. The same command continues a packing that was
+interrupted.
+
+Exit code: 0 done, 2 a mistake in the command, config or data, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from longtail.cli.program import Parser, run_program
+from longtail.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "longtail pack") -> int:
+    """Parse the command line of `longtail pack` and pack."""
+    parser = Parser(__doc__ or "", prog)
+    parser.add_argument("config", metavar="CONFIG", help="YAML file or short names, joined by commas")
+    parser.add_argument("--folder", required=True, metavar="FOLDER", help="folder of the copies")
+    parser.add_argument("--side", type=int, default=256, metavar="PIXELS", help="shorter side; default: 256")
+    parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of the JPEG files; default: 95")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set")
+    options = parser.parse(arguments)
+    return run_program(
+        lambda: run(
+            options.config, options.folder, side=options.side, quality=options.quality, overrides=options.overrides
+        )
+    )
+
+
+def run(source: str, folder: str, *, side: int, quality: int, overrides: Sequence[str]) -> None:
+    """Pack the images of a config."""
+    from longtail.config import load_config
+
+    cfg = load_config(source, overrides)
+    if not 1 <= side <= 65_500:
+        raise UserError(f"--side is {side}; allowed: 1 to 65,500 pixels")
+    if not 1 <= quality <= 100:
+        raise UserError(f"--quality is {quality}; allowed: 1 to 100")
+
+    from longtail.data.pack import Settings, describe, pack
+    from longtail.runs.console import log_to_terminal
+
+    log_to_terminal()
+    files = pack(cfg, folder, Settings(side, quality))
+    sys.stdout.write(f"to train on the copies: {' '.join(describe(files))}\n")

@@ -1,0 +1,86 @@
+"""Predict the classes of images with a trained network.
+
+    longtail predict output/photos/2026-01-31-12-00-00 new.jpg
+    longtail predict RUN holiday/ --top 5 --output predictions.csv
+    longtail predict RUN list.txt more/ --all --experts --output predictions.json
+    longtail predict RUN holiday/ TEST.LOGIT_ADJUSTMENT 1.0 TEST.PRIOR train
+
+RUN is a run directory or its config.yaml; its best_ensemble.pth is used, unless TEST.MODEL_FILE names another. IMAGES
+are files, folders (with all images below them), and lists: a .txt file with one path per line, or an annotation file.
+Images are prepared, and logits corrected, as `longtail valid` does; TEST.PRIOR says how frequent the classes are among
+them.
+
+Without --output a CSV table goes to standard output. Files that cannot be read are listed at the end.
+
+Exit code: 0 done, 1 some files cannot be read, 2 a mistake in the command or config.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from longtail.cli.program import Parser, run_program
+
+SHOWN = 20  # unreadable files that are listed
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict") -> int:
+    """Parse the command line of `longtail predict` and predict."""
+    parser = Parser(__doc__ or "", prog)
+    parser.add_argument("run", metavar="RUN", help="run directory or config")
+    parser.add_argument("words", nargs="+", metavar="IMAGES [KEY VALUE]", help="what to predict; keys of the config")
+    parser.add_argument("--output", default="", metavar="FILE", help=".csv or .json; default: CSV on standard output")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="write the K most probable classes; default: 1")
+    parser.add_argument("--all", action="store_true", help="write the probabilities of all classes")
+    parser.add_argument("--experts", action="store_true", help="write the class that each expert predicts")
+    parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
+    options = parser.parse(arguments)
+    unreadable = 0
+
+    def program() -> None:
+        nonlocal unreadable
+        from longtail.config import load_config
+        from longtail.errors import UserError
+
+        names, overrides = split_words(options.words)
+        if not names:
+            raise UserError("name the images to predict: files, folders or lists")
+        folder = Path(options.run) if Path(options.run).is_dir() else Path(options.run).parent
+        cfg = load_config(folder / "config.yaml" if Path(options.run).is_dir() else options.run, overrides)
+
+        from longtail.distributed import find_place
+        from longtail.predicting.predict import check_output, predict_files
+        from longtail.predicting.trained import load_trained
+
+        check_output(options.output)
+        trained = load_trained(cfg, folder, place=find_place(options.gpus))
+        failed = predict_files(
+            trained,
+            names,
+            output=options.output,
+            top=options.top,
+            everything=options.all,
+            experts=options.experts,
+        )
+        unreadable = len(failed)
+        for image in failed[:SHOWN]:
+            sys.stderr.write(f"not predicted: {image.error}\n")
+        if unreadable > SHOWN:
+            sys.stderr.write(f"not predicted: {unreadable - SHOWN} more\n")
+
+    code = run_program(program)
+    return code or int(unreadable > 0)
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split words into images and the KEY VALUE pairs after them.
+
+    The pairs begin with the first word that is a key of the config, or stands in one of its sections.
+    """
+    from longtail.config import KEYS
+
+    sections = {key.partition(".")[0] for key in KEYS if "." in key}
+    for index, word in enumerate(words):
+        if word in KEYS or (word.partition(".")[0] in sections and "." in word and not Path(word).exists()):
+            return list(words[:index]), list(words[index:])
+    return list(words), []

@@ -1,0 +1,58 @@
+"""Train a config under several seeds and values of keys, one after another, and compare them.
+
+    longtail sweep cifar10_im100,ce --seeds 0 1 2
+    longtail sweep digits_lt,ce --seeds 0 1 2 --set LOSS.LOSS_TYPE CrossEntropy BalancedSoftmaxCE
+    longtail sweep my_config.yaml TRAIN.MAX_EPOCH 20 --set TRAIN.OPTIMIZER.BASE_LR 0.1 0.05 --gpus 0
+
+Every combination of the values is trained with every seed. KEY VALUE before the options applies to all. All configs are
+checked before the first training. The same command resumes: finished runs are kept. It ends with the table of
+`longtail compare`, whose baseline is the first combination.
+
+Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number stopped by a signal.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from longtail.cli.program import Parser, run_program
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -> int:
+    """Parse the command line of `longtail sweep`, train and compare."""
+    parser = Parser(__doc__ or "", prog)
+    parser.add_argument(
+        "config", metavar="CONFIG", help="YAML file or short names, joined by commas; or a folder of images"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[], metavar="SEED", help="values of RAND_SEED")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="KEY VALUE",
+        help="a key and its values; may be repeated",
+    )
+    parser.add_argument("--gpus", metavar="GPUS", help="cpu, 0 or 0,1; default: the first GPU, or the CPU")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set, for all runs")
+    options = parser.parse(arguments)
+
+    def program() -> None:
+        from longtail.cli.train import with_own_images
+        from longtail.comparing.sweep import sweep, sweep_configs
+
+        source, overrides = with_own_images(options.config, options.overrides)
+        settings = [(words[0], words[1:]) for words in options.set]
+        configs = sweep_configs(source, overrides, seeds=options.seeds, settings=settings)
+
+        from longtail.comparing.compare import compare
+        from longtail.comparing.tables import as_text
+        from longtail.distributed import find_place
+        from longtail.runs.console import log_to_terminal
+
+        place = find_place(options.gpus)
+        log_to_terminal(quiet=not place.main)
+        runs = sweep(configs, source, place=place)
+        if runs:
+            sys.stdout.write("\n" + as_text(compare([str(run) for run in runs])))
+
+    return run_program(program)

@@ -1,0 +1,155 @@
+"""Finished runs: found, read, and grouped by their config without the seed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from longtail.config import KEYS, flatten, load_config
+from longtail.errors import UserError
+from longtail.runs.directory import RunDirectory
+from longtail.runs.folder import read_json
+from longtail.runs.results import is_finished
+
+SEED = "RAND_SEED"
+LONGEST_LABEL = 60
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run.
+
+    Attributes:
+        path: Run directory.
+        values: Value of each key of its config.
+        results: Content of results.json.
+        valid: Digest of its validation images; empty if it is not known.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+    results: Mapping[str, Any]
+    valid: str = ""
+
+    @property
+    def seed(self) -> int:
+        """RAND_SEED."""
+        return int(self.values[SEED])
+
+    def setting(self) -> tuple[Any, ...]:
+        """Return the values of the keys by which runs are grouped."""
+        return tuple(repr(self.values[name]) for name in grouping_keys())
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs whose configs differ in the seed only.
+
+    Attributes:
+        label: Name in tables.
+        runs: Newest run of each seed.
+    """
+
+    label: str
+    runs: Mapping[int, FinishedRun]
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Value of each key, of its first run."""
+        return next(iter(self.runs.values())).values
+
+
+def grouping_keys() -> list[str]:
+    """Return the keys that tell groups apart: what changes the computation, but not seed and files of earlier runs."""
+    left_out = (SEED, "NAME")
+    files = ("weights", "images")
+    return [name for name, key in KEYS.items() if key.result and name not in left_out and key.file not in files]
+
+
+def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
+    """Return the finished runs at or below paths, in their order, and the run directories that are not finished.
+
+    Raises:
+        UserError: A path does not exist, or holds no run.
+    """
+    runs: dict[Path, FinishedRun] = {}
+    unfinished: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            raise UserError(f"{path} is not a folder; name run directories, or folders of runs")
+        configs = [path / "config.yaml"] if (path / "config.yaml").is_file() else sorted(path.rglob("config.yaml"))
+        if not configs:
+            raise UserError(f"{path} holds no run directory: there is no config.yaml in it")
+        for config in configs:
+            folder = config.parent.resolve()
+            results = read_json(config.parent / "results.json")
+            if not is_finished(results) or not results.get("last"):
+                unfinished.append(config.parent)
+            elif folder not in runs:
+                runs[folder] = read_run(config.parent, results)
+    if not runs:
+        raise UserError(f"no run in {', '.join(paths)} is finished")
+    return list(runs.values()), unfinished
+
+
+def read_run(path: Path, results: Mapping[str, Any]) -> FinishedRun:
+    """Return a finished run, given the content of its results.json."""
+    run = RunDirectory(path)
+    environment = read_json(path / "environment.json")
+    data = environment.get("data") if isinstance(environment, dict) else None
+    valid = data.get("valid", "") if isinstance(data, dict) else ""
+    return FinishedRun(path, dict(flatten(load_config(run.config))), results, str(valid))
+
+
+def check_same_images(runs: Sequence[FinishedRun]) -> None:
+    """Refuse runs that were evaluated on different images.
+
+    Raises:
+        UserError: Names two runs and their images.
+    """
+    known = all(run.valid for run in runs)
+    first = runs[0]
+    for run in runs[1:]:
+        if _images(run, known) != _images(first, known):
+            raise UserError(
+                f"{run.path} and {first.path} were evaluated on different images ({_shown(run)} and {_shown(first)}); "
+                "their accuracies cannot be compared"
+            )
+
+
+def _images(run: FinishedRun, known: bool) -> Any:
+    if known:
+        return run.valid
+    return run.values["DATASET.DATASET"], run.values["DATASET.VALID_JSON"]
+
+
+def _shown(run: FinishedRun) -> str:
+    return str(run.values["DATASET.VALID_JSON"] or run.values["DATASET.DATASET"])
+
+
+def group_runs(runs: Sequence[FinishedRun]) -> list[Group]:
+    """Group runs whose configs differ in the seed only; of several runs of one seed the newest counts."""
+    groups: dict[tuple[Any, ...], dict[int, FinishedRun]] = {}
+    for run in sorted(runs, key=lambda run: run.path.name):  # run directories are named by their time
+        groups.setdefault(run.setting(), {})[run.seed] = run
+    order = list(dict.fromkeys(run.setting() for run in runs))
+    found = [dict(sorted(groups[setting].items())) for setting in order]
+    return [Group(label, members) for label, members in zip(_labels(found), found, strict=True)]
+
+
+def differing_keys(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the grouping keys in which values of groups differ."""
+    return [name for name in grouping_keys() if len({repr(values[name]) for values in groups}) > 1]
+
+
+def _labels(groups: Sequence[Mapping[int, FinishedRun]]) -> list[str]:
+    """Return NAME where that tells all groups apart, else the values of the keys that differ."""
+    values = [next(iter(runs.values())).values for runs in groups]
+    names = [str(value["NAME"]) for value in values]
+    if len(set(names)) == len(names):
+        return names
+    keys = differing_keys(values)
+    labels = [", ".join(f"{key.rpartition('.')[2]} {value[key]}" for key in keys) for value in values]
+    if max(map(len, labels)) > LONGEST_LABEL:
+        return [f"{name} {number}" for number, name in enumerate(names, start=1)]
+    return labels

@@ -1,0 +1,75 @@
+"""Trainings of one config under several seeds and values of keys, one after another."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from longtail.comparing.runs import SEED
+from longtail.config import is_recipe, load_config
+from longtail.distributed import Place
+from longtail.errors import UserError
+from longtail.stages.checks import check_training
+from longtail.stages.train import train
+
+logger = logging.getLogger(__name__)
+
+Setting = tuple[str, Sequence[Any]]  # key and its values
+
+
+def sweep_configs(
+    source: str, overrides: Sequence[Any] = (), *, seeds: Sequence[int] = (), settings: Sequence[Setting] = ()
+) -> list[CfgNode]:
+    """Return one config for each combination of values and seeds; the seeds of one combination follow each other.
+
+    Args:
+        source: Config, see `load_config`.
+        overrides: KEY, VALUE, ... for all of them.
+        seeds: Values of RAND_SEED; none: that of the config.
+        settings: Keys with their values.
+
+    Raises:
+        UserError: The source is a recipe, a key is named twice, or a config is wrong.
+    """
+    if is_recipe(source):
+        raise UserError(f"{source} is a recipe; sweep takes a config")
+    all_settings = [*settings, *([(SEED, seeds)] if seeds else [])]
+    keys = [key for key, _ in all_settings]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise UserError(f"{twice} is swept twice; name all of its values once")
+    if empty := next((key for key, values in all_settings if not values), None):
+        raise UserError(f"{empty} has no values to sweep; --set KEY VALUE [VALUE ...]")
+    combinations = itertools.product(*(list(dict.fromkeys(values)) for _, values in all_settings))
+    return [
+        load_config(source, [*overrides, *itertools.chain.from_iterable(zip(keys, values, strict=True))])
+        for values in combinations
+    ]
+
+
+def sweep(configs: Sequence[CfgNode], source: str, *, place: Place) -> list[Path]:
+    """Train configs one after another; finished runs are kept, stopped ones resumed.
+
+    Args:
+        configs: See `sweep_configs`. All are checked before the first one is trained.
+        source: Name of the config, for results.json.
+        place: Processes and devices.
+
+    Returns:
+        The run directories.
+
+    Raises:
+        UserError: A config or its data are wrong.
+        Interrupted: A signal stopped a training; the same call resumes it.
+    """
+    for cfg in configs:
+        check_training(cfg, place)
+    runs = []
+    for number, cfg in enumerate(configs, start=1):
+        logger.info("run %d of %d", number, len(configs))
+        run = train(cfg, source, place=place)
+        if run is not None:
+            runs.append(run.path)
+    return runs

@@ -1,0 +1,98 @@
+"""Decoding of JPEG files with simplejpeg; everything else, and every file that it refuses, is read by Pillow.
+
+Pixels are those of Pillow: both decode with libjpeg-turbo, and simplejpeg writes an array instead of an image. It
+decodes whole images: none of the Python packages that were looked at decodes only the region of a crop into an array.
+"""
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from longtail.data.images.decoding import TRANSPOSITIONS, orientation
+from longtail.data.images.reading import read_image
+from longtail.errors import UserError
+from longtail.user_files import read_bytes
+
+try:
+    import simplejpeg as _simplejpeg
+except ImportError:  # only DATASET.LOADER fast needs it
+    _simplejpeg = None
+simplejpeg: Any = _simplejpeg
+
+JPEG = b"\xff\xd8"
+EXIF = b"Exif\0\0"
+HEADER = 65_536 * 2  # bytes in which an EXIF block begins; a block before it has at most 64 KB
+
+
+class FastDecoder:
+    """Decodes image files to (3, H, W) uint8, JPEG files with simplejpeg.
+
+    Attributes:
+        refused: JPEG files that simplejpeg could not decode since the last `take_refused`; Pillow has read them.
+    """
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    def __call__(self, path: str | Path, content: bytes | None = None) -> Tensor:
+        """Decode one image file; see `reading.read_image`, also for its errors."""
+        try:
+            data = read_bytes(path, "image") if content is None else content
+        except UserError:
+            return read_image(path)  # raises the error in its own words
+        if not data.startswith(JPEG):
+            return read_image(path, data)
+        pixels = _decode(data)
+        if pixels is None:
+            self.refused.append(str(path))
+            return read_image(path, data)
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+    def take_refused(self) -> list[str]:
+        """Return the refused files and forget them."""
+        refused, self.refused = self.refused, []
+        return refused
+
+
+def check_packages() -> None:
+    """Check that the packages of DATASET.LOADER fast are installed.
+
+    Raises:
+        UserError: One is missing.
+    """
+    try:
+        import cv2  # noqa: F401
+        import simplejpeg  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"DATASET.LOADER fast needs simplejpeg and OpenCV ({error}): pip install simplejpeg "
+            "opencv-python-headless; DATASET.LOADER pillow needs neither"
+        ) from None
+
+
+def _decode(data: bytes) -> np.ndarray | None:
+    """Return the upright pixels of a JPEG file, (H, W, 3) uint8; None if Pillow must read it."""
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+        # CMYK is converted by other rules, and the limit against decompression bombs is Pillow's.
+        if space in ("CMYK", "YCCK") or height * width > (Image.MAX_IMAGE_PIXELS or math.inf):
+            return None
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data)
+    except (ValueError, TypeError, MemoryError, RuntimeError):
+        return None
+    transposition = TRANSPOSITIONS.get(_orientation(data))
+    return pixels if transposition is None else np.array(Image.fromarray(pixels).transpose(transposition))
+
+
+def _orientation(data: bytes) -> int:
+    if EXIF not in data[:HEADER]:
+        return 1
+    with Image.open(io.BytesIO(data)) as image:  # reads the header only
+        value: int = orientation(image)
+        return value

@@ -1,0 +1,258 @@
+"""A trained network in the formats of other software, compared with the network itself."""
+
+import contextlib
+import copy
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from longtail.data import build_splits
+from longtail.data.augment.steps import Chain
+from longtail.errors import UserError
+from longtail.evaluation import ensemble_logits
+from longtail.files import atomic_write
+from longtail.models import PostHocClassifier, build_adjusted_heads, build_model
+from longtail.predicting.images import decode
+from longtail.predicting.trained import Trained
+from longtail.runs.folder import LockedFolder
+from longtail.user_files import translating
+
+IMAGES = 10  # images on which the exported network is compared
+LARGEST = 1e-3  # difference of logits that is reported as an error, relative to the largest logit or 1
+
+Run = Callable[[Tensor], Tensor]  # normalized images (B, 3, H, W) to ensemble logits (B, C)
+
+
+class Format(NamedTuple):
+    """A file format.
+
+    Attributes:
+        suffix: Suffix of the file.
+        write: (trained, ensemble, normalized example images, path) -> a function that runs the written file.
+        needs: Packages that it imports.
+        extra: pip extra that installs them.
+    """
+
+    suffix: str
+    write: Callable[[Trained, "Ensemble", Tensor, Path], Run]
+    needs: tuple[str, ...] = ()
+    extra: str = ""
+
+
+class Exported(NamedTuple):
+    """What an export made.
+
+    Attributes:
+        path: The file; labels.json and preprocessing.json are beside it.
+        difference: Largest difference of the ensemble logits from those of the network.
+        images: What they were compared on, in words.
+    """
+
+    path: Path
+    difference: float
+    images: str
+
+
+class Ensemble(nn.Module):
+    """Normalized images to the logits of the ensemble TEST.ENSEMBLE, corrections included.
+
+    Args:
+        network: Images to `Output`.
+        members: Experts in the ensemble, see `ensemble_heads`.
+    """
+
+    def __init__(self, network: nn.Module, members: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.members = tuple(members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, C), float32, of images (B, 3, H, W)."""
+        logits: Tensor = self.network(images).logits
+        return ensemble_logits(logits.float(), self.members)
+
+
+def export(trained: Trained, kind: str, folder: Path) -> Exported:
+    """Write a network in another format, with labels.json and preprocessing.json beside it, and compare the two.
+
+    Args:
+        trained: Network, on the CPU.
+        kind: A key of `FORMATS`.
+        folder: Where the files go; it is created.
+
+    Raises:
+        UserError: A package is missing, the network cannot be exported in this format, or it differs from the network.
+    """
+    form = FORMATS[kind]
+    check_format(kind)
+    with translating(folder, "folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+    views, where = example_views(trained)
+    images = trained.normalize(views[None])[0]
+    ensemble = Ensemble(trained.network, trained.members).eval()
+    path = folder / f"model{form.suffix}"
+    with torch.no_grad(), _one_line(kind):
+        run = form.write(trained, ensemble, images, path)
+        wanted, found = ensemble(images), run(images)
+    difference = float((wanted - found).abs().max())
+    if not difference <= LARGEST * max(1.0, float(wanted.abs().max())):
+        raise UserError(f"{path} differs from the network by {difference:.3g} on {where}; do not use it")
+    files = LockedFolder(folder)
+    files.write_json("labels.json", trained.class_names)
+    files.write_json("preprocessing.json", preprocessing(trained, size=tuple(views.shape[2:])))
+    return Exported(path, difference, where)
+
+
+def check_format(kind: str) -> None:
+    """Refuse a format whose packages are not installed.
+
+    Raises:
+        UserError: Names the pip extra that installs them.
+    """
+    import importlib.util
+
+    form = FORMATS[kind]
+    missing = [name for name in form.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"--format {kind} needs {', '.join(missing)}, which is not installed: pip install 'longtail[{form.extra}]'"
+        )
+
+
+def example_views(trained: Trained) -> tuple[Tensor, str]:
+    """Return at most ten views of one size, (B, 3, S, S) uint8, and in words what they show.
+
+    They are the first validation images; noise of INPUT_SIZE if those cannot be read.
+    """
+    with contextlib.suppress(UserError):
+        valid = build_splits(trained.cfg, generated=False).valid
+        if valid.paths:
+            decoded = decode(valid.paths[:IMAGES], trained.view)
+            views = [image.view for image in decoded if image.view is not None]
+        else:
+            pixels: Any = valid.load()
+            views = [trained.view(pixels[index]) for index in range(min(IMAGES, len(valid)))]
+        same = [view for view in views if view.shape == views[0].shape]
+        return torch.stack(same), f"{len(same)} validation images"
+    noise = torch.randint(256, (IMAGES, 3, *trained.cfg.INPUT_SIZE), generator=torch.Generator().manual_seed(0))
+    return noise.to(torch.uint8), f"{IMAGES} images of noise"
+
+
+def preprocessing(trained: Trained, *, size: tuple[int, ...]) -> dict[str, Any]:
+    """Return what turns an image file into the input of the exported network, as plain values."""
+    normalize = trained.normalize
+    return {
+        "input": "float32 (B, 3, height, width)",
+        "output": "logits (B, C); softmax over C gives probabilities",
+        "color": "BGR" if normalize.bgr else "RGB",
+        "transforms": _transforms(trained),
+        "height": size[0],
+        "width": size[1],
+        "formula": "(pixels / 255 - mean) / std",
+        "mean": [round(value, 6) for value in (normalize.mean.flatten() / 255).tolist()],
+        "std": [round(value, 6) for value in (1 / normalize.scale.flatten() / 255).tolist()],
+    }
+
+
+def _transforms(trained: Trained) -> list[dict[str, Any]]:
+    """Return the steps of the evaluation view, each with its name and numbers."""
+    cfg, policy = trained.cfg, trained.policy
+    if cfg.DATASET.TEST_VIEW != "transforms" or not isinstance(policy, Chain):
+        return []
+    names = cfg.TRANSFORMS.TEST_TRANSFORMS
+    return [{"name": name, **vars(step)} for name, step in zip(names, policy.steps, strict=True) if name != "normalize"]
+
+
+def _write_safetensors(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
+    """Write the weights under the names of the network, with the corrections inside the heads."""
+    from safetensors.torch import load_file, save
+
+    network = folded(trained)
+    weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
+    content = save(weights, {"format": "pt", "architecture": network.description})
+    with translating(path, "file"), atomic_write(path) as file:
+        file.write(content)
+    other: Any = build_model(trained.cfg, len(trained.class_names))
+    other.load_state_dict(load_file(path))
+    return Ensemble(other, trained.members).eval()
+
+
+def folded(trained: Trained) -> Any:
+    """Return a copy of the network of a run whose heads give the corrected logits.
+
+    Raises:
+        UserError: The heads have no bias that could take the corrections in.
+    """
+    network: Any = trained.network
+    if not isinstance(network, PostHocClassifier):
+        return network
+    inner = copy.deepcopy(network.network)
+    heads: Any = inner
+    adjusted = build_adjusted_heads(trained.cfg, heads.heads, class_counts=trained.class_counts)
+    for head, corrected in zip(heads.heads, adjusted.heads, strict=True):
+        if not isinstance(head, nn.Linear) or head.bias is None:
+            raise UserError(
+                "--format safetensors holds weights only, and these heads have no bias that could take the corrections "
+                "of TEST in; export another format"
+            )
+        head.load_state_dict(corrected.state_dict())
+        head.bias.sub_(adjusted.offset)
+    return heads
+
+
+def _write_torchscript(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates the format, which others still read
+        torch.jit.save(torch.jit.trace(ensemble, images, check_trace=False), str(path))
+        loaded: Run = torch.jit.load(str(path))
+    return loaded
+
+
+def _write_exported(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(_exported(ensemble, images), path)
+        return torch.export.load(path).module()
+
+
+def _exported(ensemble: Ensemble, images: Tensor) -> Any:
+    """Return the program of a network, for batches of any size."""
+    batch = torch.export.Dim("batch", min=1)
+    return torch.export.export(ensemble, (images,), dynamic_shapes=({0: batch},))
+
+
+def _write_onnx(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
+    import onnxruntime
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
+        program: Any = torch.onnx.export(_exported(ensemble, images), dynamo=True, **names)
+        program.save(os.fspath(path))
+    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    return lambda batch: torch.from_numpy(session.run(None, {"images": batch.contiguous().numpy()})[0])
+
+
+@contextlib.contextmanager
+def _one_line(kind: str) -> Iterator[None]:
+    """Within the block, report what torch raises about a network that it cannot export in one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # torch raises a dozen kinds
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"this network cannot be exported as {kind}: {type(error).__name__}: {reason}") from None
+
+
+FORMATS = {
+    "safetensors": Format(".safetensors", _write_safetensors, ("safetensors",), "safetensors"),
+    "torchscript": Format(".pt", _write_torchscript),
+    "exported": Format(".pt2", _write_exported),
+    "onnx": Format(".onnx", _write_onnx, ("onnx", "onnxscript", "onnxruntime"), "onnx"),
+}

@@ -1,0 +1,103 @@
+"""The images to predict: files, folders and lists of files, decoded in order."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from longtail.data.annotations import read_annotations
+from longtail.data.images.formats import SUFFIXES
+from longtail.data.images.reading import read_image
+from longtail.errors import UserError
+from longtail.user_files import translating
+
+LISTS = (".txt", ".json")
+FEW_FILES = 64  # up to this number worker processes would start more slowly than they decode
+
+
+class Decoded(NamedTuple):
+    """One image as the network sees it, or the reason why it cannot be read.
+
+    Attributes:
+        path: File as it was named.
+        view: Evaluation view of the image, (3, S, S) uint8; None if it cannot be read.
+        error: Why; empty if it can be read.
+    """
+
+    path: str
+    view: Tensor | None
+    error: str = ""
+
+
+def list_images(names: Sequence[str]) -> list[str]:
+    """Return the image files that a command names.
+
+    Args:
+        names: Image files; folders, of which all images below them are taken, in alphabetical order; and lists: a .txt
+            file with one path per line, or an annotation file (.json). Relative paths in a list start at its folder.
+
+    Raises:
+        UserError: A folder has no images, or a list is empty or cannot be read.
+    """
+    paths: list[str] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found = _image_files(path)
+        elif path.suffix.lower() in LISTS:
+            found = _read_list(path)
+        else:
+            found = [name]
+        if not found:
+            raise UserError(f"{name} has no images")
+        paths += found
+    return paths
+
+
+def _image_files(folder: Path) -> list[str]:
+    """Return the image files below a folder, in alphabetical order."""
+    return sorted(
+        os.path.join(parent, file)
+        for parent, _, files in os.walk(folder, followlinks=True)
+        for file in files
+        if os.path.splitext(file)[1].lower() in SUFFIXES and not file.startswith(".")
+    )
+
+
+def _read_list(path: Path) -> list[str]:
+    if path.suffix.lower() == ".json":
+        return read_annotations(path).paths
+    with translating(path, "list", verb="read"):
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    return [str(path.parent / line) for line in map(str.strip, lines) if line]
+
+
+def decode(paths: Sequence[str], view: Callable[[Tensor], Tensor], *, workers: int = 0) -> Iterator[Decoded]:
+    """Yield every image in order; a file that cannot be read is reported instead of ending the iteration.
+
+    Args:
+        paths: Image files, (N,).
+        view: Pixels (3, H, W) uint8 to the evaluation view (3, S, S) uint8.
+        workers: Worker processes; 0: decode in this process.
+    """
+    workers = workers if len(paths) > FEW_FILES else 0
+    yield from DataLoader(_Files(paths, view), batch_size=None, num_workers=workers)
+
+
+class _Files(Dataset[Decoded]):
+    def __init__(self, paths: Sequence[str], view: Callable[[Tensor], Tensor]) -> None:
+        self.paths = paths
+        self.view = view
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Decoded:
+        path = self.paths[index]
+        try:
+            return Decoded(path, self.view(read_image(path)))
+        except UserError as error:
+            return Decoded(path, None, str(error))

@@ -1,0 +1,132 @@
+"""Packing of a data set at a smaller size: content, resuming, refusals."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from longtail.cli.main import main
+from longtail.config import load_config
+from longtail.data import build_splits
+from longtail.data.images.reading import read_pixels
+from longtail.data.pack import Settings, pack
+from longtail.errors import UserError
+from tests.helpers.photographs import jpeg, photograph
+
+SIZES = [(150, 200), (220, 130), (90, 80), (48, 100)]
+
+
+def data_set(folder: Path, number: int = 4) -> Path:
+    """Write images of several sizes and their annotation file."""
+    entries: list[dict[str, Any]] = []
+    for index in range(number):
+        name = f"{index}.jpg"
+        (folder / name).write_bytes(jpeg(photograph(*SIZES[index % 4], seed=index)))
+        entries.append({"image_id": 7 + index, "fpath": name, "category_id": index % 2})
+    file = folder / "all.json"
+    file.write_text(json.dumps({"annotations": entries, "num_classes": 2, "class_names": ["a", "b"]}))
+    return file
+
+
+def config(annotations: Path) -> Any:
+    pairs = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", annotations, "DATASET.VALID_JSON", annotations]
+    return load_config(None, [str(word) for word in pairs])
+
+
+def test_pack_writes_smaller_copies_and_their_annotations(tmp_path: Path) -> None:
+    files = pack(config(data_set(tmp_path)), tmp_path / "packed", Settings(side=64))
+    assert sorted(files) == ["train", "valid"]
+    content = json.loads(files["train"].read_text())
+    assert content["class_names"] == ["a", "b"]
+    assert [entry["image_id"] for entry in content["annotations"]] == [7, 8, 9, 10]
+    sizes = [(entry["im_height"], entry["im_width"]) for entry in content["annotations"]]
+    assert sizes == [(64, 85), (108, 64), (72, 64), (48, 100)]  # the last is small enough
+    for entry, size in zip(content["annotations"], sizes, strict=True):
+        assert read_pixels(files["train"].parent / entry["fpath"]).shape[:2] == size
+
+
+def test_pack_keeps_the_content(tmp_path: Path) -> None:
+    files = pack(config(data_set(tmp_path)), tmp_path / "packed", Settings(side=64))
+    copy = read_pixels(files["train"].parent / "train/00000/000.jpg").astype(int)
+    expected = Image.fromarray(read_pixels(tmp_path / "0.jpg")).resize((85, 64), Image.Resampling.BICUBIC)
+    apart = (copy - np.asarray(expected).astype(int)).mean(axis=2)  # JPEG stores colors at half the resolution
+    assert np.abs(apart).mean() < 3
+
+
+def test_packed_annotations_are_a_data_set(tmp_path: Path) -> None:
+    files = pack(config(data_set(tmp_path)), tmp_path / "packed", Settings(side=70))
+    splits = build_splits(config(files["train"]))
+    assert splits.train.labels.tolist() == [0, 1, 0, 1]
+    assert splits.train.load()[0].shape == (3, 70, 93)
+
+
+def test_pack_continues_and_replaces_damaged_copies(tmp_path: Path) -> None:
+    cfg = config(data_set(tmp_path))
+    files = pack(cfg, tmp_path / "packed", Settings(side=64))
+    copies = [tmp_path / "packed" / f"train/00000/00{number}.jpg" for number in range(3)]
+    before = [copy.read_bytes() for copy in copies]
+    kept = copies[0].stat().st_mtime_ns
+    copies[1].unlink()
+    copies[2].write_bytes(before[2][:100])
+    files["train"].unlink()
+    pack(cfg, tmp_path / "packed", Settings(side=64))
+    assert [copy.read_bytes() for copy in copies] == before
+    assert copies[0].stat().st_mtime_ns == kept
+    assert files["train"].exists()
+
+
+@pytest.mark.slow
+def test_pack_continues_after_kill(tmp_path: Path) -> None:
+    annotations = data_set(tmp_path, 600)
+    folder = tmp_path / "packed"
+    words = ["pack", "digits_lt,ce", "--folder", str(folder), "--side", "64", "DATASET.DATASET", "annotations"]
+    words += ["DATASET.TRAIN_JSON", str(annotations), "DATASET.VALID_JSON", str(annotations)]
+    process = subprocess.Popen([sys.executable, "-m", "longtail", *words], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(folder.rglob("*.jpg"))) < 20 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 20 <= len(list(folder.rglob("*.jpg"))) < 1200
+    assert not (folder / "valid.json").exists()
+    assert main(words) == 0
+    for split in ("train", "valid"):
+        entries = json.loads((folder / f"{split}.json").read_text())["annotations"]
+        assert len(entries) == 600
+        for entry in entries:
+            assert read_pixels(folder / entry["fpath"]).shape[:2] == (entry["im_height"], entry["im_width"])
+
+
+def test_pack_refuses_a_folder_of_another_size(tmp_path: Path) -> None:
+    cfg = config(data_set(tmp_path))
+    pack(cfg, tmp_path / "packed", Settings(side=64))
+    with pytest.raises(UserError, match="packed with another side"):
+        pack(cfg, tmp_path / "packed", Settings(side=65))
+
+
+def test_pack_refuses_data_without_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'digits_lt' has no image files"):
+        pack(load_config("digits_lt,ce"), tmp_path, Settings())
+
+
+def test_pack_names_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    cfg = config(data_set(tmp_path))
+    (tmp_path / "2.jpg").write_bytes(b"\xff\xd8")
+    with pytest.raises(UserError, match=r"2\.jpg cannot be read"):
+        pack(cfg, tmp_path / "packed", Settings(side=64))
+    assert not (tmp_path / "packed" / "train.json").exists()
+
+
+@pytest.mark.parametrize("option", [("--side", "0"), ("--quality", "101")])
+def test_pack_command_refuses_numbers_out_of_range(
+    tmp_path: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pack", "digits_lt,ce", "--folder", str(tmp_path), *option]) == 2
+    assert "allowed: 1 to" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""Export of a trained network."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from longtail.config import changed
+from longtail.errors import UserError
+from longtail.models import build_model
+from longtail.predicting.export import FORMATS, Ensemble, export, preprocessing
+from longtail.predicting.trained import Trained, load_trained
+from tests.helpers.photos import NAMES, Photos
+from tests.helpers.training import CPU
+
+AVAILABLE = [name for name, form in FORMATS.items() if all(importlib.util.find_spec(need) for need in form.needs)]
+ADJUSTED: list[Any] = ["TEST.LOGIT_ADJUSTMENT", 1.0, "TEST.TAU_NORM.USE_TAU_NORM", True, "TEST.PRIOR", "reversed"]
+
+
+def loaded(photos: Photos, *overrides: Any) -> Trained:
+    return load_trained(changed(photos.cfg, *overrides), photos.run.path, place=CPU)
+
+
+def run_file(kind: str, path: Path, trained: Trained, images: Tensor) -> Tensor:
+    """Run an exported file as its users do."""
+    if kind == "torchscript":
+        logits: Tensor = torch.jit.load(str(path))(images)
+        return logits
+    if kind == "exported":
+        return torch.export.load(path).module()(images)
+    if kind == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path))
+        return torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
+    from safetensors.torch import load_file
+
+    network = build_model(trained.cfg, 3)
+    network.load_state_dict(load_file(path))
+    return Ensemble(network, trained.members).eval()(images)
+
+
+@pytest.mark.parametrize("overrides", [[], ADJUSTED], ids=["plain", "adjusted"])
+@pytest.mark.parametrize("kind", AVAILABLE)
+def test_export_gives_the_logits_of_the_network(
+    photos: Photos, tmp_path: Path, kind: str, overrides: list[Any]
+) -> None:
+    trained = loaded(photos, *overrides)
+    made = export(trained, kind, tmp_path / "new" / "folder")
+    assert made.difference < 1e-4
+    assert made.images == "10 validation images"
+    for batch in (1, 3):  # another number of images than in the export
+        images = torch.randn(batch, 3, 32, 32)
+        with torch.no_grad():
+            found = run_file(kind, made.path, trained, images)
+            assert torch.allclose(found, trained(images).logits.mean(0), atol=1e-4)
+
+
+def test_export_writes_labels_and_preprocessing(photos: Photos, tmp_path: Path) -> None:
+    made = export(loaded(photos), "torchscript", tmp_path)
+    assert json.loads((tmp_path / "labels.json").read_text()) == NAMES
+    content = json.loads((tmp_path / "preprocessing.json").read_text())
+    assert (content["height"], content["width"], content["color"], content["transforms"]) == (32, 32, "RGB", [])
+    assert content["mean"] == pytest.approx([0.4914, 0.4822, 0.4465], abs=1e-5)
+    assert content["std"] == pytest.approx([0.2023, 0.1994, 0.2010], abs=1e-5)
+    assert made.path == tmp_path / "model.pt"
+
+
+def test_preprocessing_describes_the_input(photos: Photos) -> None:
+    trained = loaded(photos)
+    pixels = torch.randint(256, (3, 32, 32), dtype=torch.uint8)
+    content = preprocessing(trained, size=(32, 32))
+    mean, std = (torch.tensor(content[key])[:, None, None] for key in ("mean", "std"))
+    wanted = trained.normalize(trained.view(pixels)[None, None])[0, 0]
+    assert torch.allclose((pixels / 255 - mean) / std, wanted, atol=1e-4)
+    resized = preprocessing(loaded(photos, "DATASET.TEST_VIEW", "transforms"), size=(224, 224))
+    assert resized["transforms"] == [
+        {"name": "shorter_resize_for_crop", "length": 256},
+        {"name": "center_crop", "size": (224, 224)},
+    ]
+
+
+def test_export_without_validation_images_compares_on_noise(photos: Photos, tmp_path: Path) -> None:
+    absent = ["DATASET.VALID_JSON", "absent.json", "INPUT_SIZE", (32, 32)]
+    assert export(loaded(photos, *absent), "torchscript", tmp_path).images == "10 images of noise"
+
+
+def test_export_refuses_corrections_that_weights_cannot_hold(photos: Photos, tmp_path: Path) -> None:
+    trained = loaded(photos, "TEST.LOGIT_ADJUSTMENT", 1.0)
+    for head in trained.network.network.heads:  # type: ignore[union-attr]
+        head.bias = None
+    with pytest.raises(UserError, match="no bias"):
+        export(trained, "safetensors", tmp_path)
+
+
+def test_export_refuses_a_missing_package(photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for kind, extra in (("onnx", "onnx"), ("safetensors", "safetensors")):
+        with pytest.raises(UserError, match=rf"not installed: pip install 'longtail\[{extra}\]'"):
+            export(loaded(photos), kind, tmp_path)
+
+
+def test_export_reports_a_network_that_cannot_be_exported_in_one_line(
+    photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("data dependent\nbranch")
+
+    monkeypatch.setattr(torch.jit, "trace", fail)
+    with pytest.raises(UserError, match="cannot be exported as torchscript: RuntimeError: data dependent branch"):
+        export(loaded(photos), "torchscript", tmp_path)
+
+
+def test_export_refuses_a_file_that_differs(photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = FORMATS["torchscript"]._replace(write=lambda *args: lambda images: torch.zeros(len(images), 3) + 9)
+    monkeypatch.setitem(FORMATS, "torchscript", wrong)
+    with pytest.raises(UserError, match="differs from the network"):
+        export(loaded(photos), "torchscript", tmp_path)

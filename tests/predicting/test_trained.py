@@ -1,0 +1,109 @@
+"""Predictions of a trained network: the same as its evaluation, to the digit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import longtail
+from longtail.config import changed
+from longtail.data import build_normalize, build_splits, build_valid_loader
+from longtail.engine.inference import outputs
+from longtail.errors import UserError
+from longtail.evaluation import ensemble_logits
+from longtail.predicting.trained import Trained, load_trained
+from longtail.stages.evaluate import corrected, find_checkpoint, load_network, validate
+from tests.helpers.photos import COUNTS, NAMES, VALID, Photos
+from tests.helpers.training import CPU, read_json
+
+CORRECTIONS: list[list[Any]] = [
+    [],
+    ["TEST.LOGIT_ADJUSTMENT", 1.0, "TEST.PRIOR", "reversed"],
+    ["TEST.TAU_NORM.USE_TAU_NORM", True, "TEST.TAU_NORM.TAU", 0.7],
+    ["TEST.ENSEMBLE", "last"],
+]
+
+
+def loaded(photos: Photos, *overrides: Any) -> Trained:
+    return load_trained(changed(photos.cfg, *overrides), photos.run.path, place=CPU)
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_predictions_equal_the_evaluation_to_the_digit(photos: Photos, correction: list[Any]) -> None:
+    cfg = changed(photos.cfg, *correction)
+    evaluated = read_json(validate(cfg, photos.run.path, place=CPU) / "results.json")["ensemble"]
+    predictions = loaded(photos, *correction).predict(photos.valid_paths(), top=2)
+    labels = [label for label in range(3) for _ in range(VALID)]
+    top1 = sum(p.label == label for p, label in zip(predictions, labels, strict=True)) / len(labels)
+    top2 = sum(label in [c.label for c in p.top] for p, label in zip(predictions, labels, strict=True)) / len(labels)
+    assert (top1, top2) == (evaluated["top1"], evaluated["top2"])
+    probabilities = torch.stack([p.probabilities for p in predictions])
+    nll = -probabilities[torch.arange(len(labels)), torch.tensor(labels)].double().log().mean()
+    assert float(nll) == pytest.approx(evaluated["nll"], rel=1e-6)
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_predictions_equal_the_outputs_of_the_evaluation_bit_for_bit(photos: Photos, correction: list[Any]) -> None:
+    cfg = changed(photos.cfg, *correction)
+    valid = build_splits(cfg).valid
+    network = corrected(cfg, load_network(cfg, 3, find_checkpoint(cfg, photos.run)), class_counts=COUNTS)
+    passes = outputs(network, build_valid_loader(cfg, valid), normalize=build_normalize(cfg), place=CPU)
+    logits = torch.cat([output.logits.float() for _, output in passes], dim=1)
+    predicted_by = loaded(photos, *correction)
+    predictions = predicted_by.predict(photos.valid_paths())
+    assert torch.equal(
+        torch.stack([p.probabilities for p in predictions]), ensemble_logits(logits, predicted_by.members).softmax(-1)
+    )
+    for expert, scores in enumerate(logits.softmax(-1)):
+        assert [p.experts[expert].label for p in predictions] == scores.argmax(-1).tolist()
+        assert [p.experts[expert].probability for p in predictions] == scores.amax(-1).tolist()
+
+
+def test_predict_takes_paths_and_arrays(photos: Photos) -> None:
+    path = photos.valid_paths()[0]
+    pixels = np.array(Image.open(path))
+    trained = longtail.load(photos.run.path)
+    one = trained.predict(path)[0]
+    assert (one.label, one.name) == (one.top[0].label, NAMES[one.label])
+    for images in (Path(path), [path], pixels, [pixels], pixels[None], torch.from_numpy(pixels)):
+        found = trained.predict(images)
+        assert len(found) == 1
+        assert torch.equal(found[0].probabilities, one.probabilities)
+
+
+def test_predict_top_is_sorted_and_at_most_all_classes(photos: Photos) -> None:
+    prediction = loaded(photos).predict(photos.valid_paths()[0], top=5)[0]
+    assert len(prediction.top) == 3
+    values = [choice.probability for choice in prediction.top]
+    assert values == sorted(values, reverse=True)
+    assert sum(values) == pytest.approx(1)
+
+
+def test_predict_keeps_the_order_of_images_of_several_sizes(photos: Photos) -> None:
+    small = [np.array(Image.open(path)) for path in photos.valid_paths()[:5]]
+    large = [np.tile(pixels, (2, 2, 1)) for pixels in small]
+    mixed = [image for pair in zip(small, large, strict=True) for image in pair]
+    trained = loaded(photos)
+    together = trained.predict(mixed)
+    for image, found in zip(mixed, together, strict=True):
+        assert torch.allclose(found.probabilities, trained.predict(image)[0].probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((3, 4, 4), np.uint8)])
+def test_predict_refuses_arrays_that_are_no_images(photos: Photos, image: Any) -> None:
+    with pytest.raises(UserError, match=r"RGB pixels \(H, W, 3\) uint8"):
+        loaded(photos).predict([image])
+
+
+def test_load_trained_needs_no_data(photos: Photos) -> None:
+    missing = ["DATASET.TRAIN_JSON", "absent.json", "DATASET.VALID_JSON", "absent.json", "TEST.LOGIT_ADJUSTMENT", 1.0]
+    trained = loaded(photos, *missing)
+    assert (trained.class_names, trained.class_counts) == (NAMES, COUNTS)
+
+
+def test_load_refuses_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run directory"):
+        longtail.load(tmp_path)

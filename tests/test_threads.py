@@ -1,0 +1,46 @@
+"""The number of threads and how they wait."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from longtail import threads
+from longtail.threads import describe_threads, set_threads
+
+
+@pytest.fixture(autouse=True)
+def _six_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "available_cores", lambda environment: 6)
+
+
+def test_set_threads_one_per_core_that_sleep() -> None:
+    environment = {"OMP_NUM_THREADS": ""}  # empty: as if not exported
+    set_threads(environment)
+    assert environment == {"OMP_NUM_THREADS": "6", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+def test_set_threads_keeps_an_exported_number(name: str) -> None:
+    environment = {name: "3"}
+    set_threads(environment)
+    assert environment == {name: "3", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+def test_set_threads_keeps_an_exported_way_of_waiting(name: str) -> None:
+    environment = {name: "x"}
+    set_threads(environment)
+    assert environment == {name: "x", "OMP_NUM_THREADS": "6"}
+
+
+def test_describe_threads_names_number_and_settings() -> None:
+    assert describe_threads(1, {"OMP_NUM_THREADS": "1"}) == "1 thread (OMP_NUM_THREADS=1)"
+    assert describe_threads(2, {}) == "2 threads (defaults of torch)"
+
+
+def test_module_prints_the_number_for_shell_scripts() -> None:
+    environment = {**os.environ, "LOCAL_WORLD_SIZE": "1000000"}
+    command = [sys.executable, "-m", "longtail.threads"]
+    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "1\n"
