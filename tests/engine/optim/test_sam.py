@@ -1,6 +1,7 @@
 """Sharpness-aware minimization: the formula, batch norm, whole runs alone, resumed and in two processes; refusals."""
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def test_step_follows_the_formula(kind: str) -> None:
     """By hand: one vector w, its gradient g by autograd, the gradient at w + rho g / |g|, one optimizer step."""
     module, x, y = small()
     by_hand = copy.deepcopy(module)
-    make = {"SGD": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), "AdamW": torch.optim.AdamW}[kind]
+    makers: dict[str, Any] = {"SGD": partial(torch.optim.SGD, lr=0.1, momentum=0.9), "AdamW": torch.optim.AdamW}
+    make = makers[kind]
     optimizer, expected = make(module.parameters()), make(by_hand.parameters())
     sharpness = SharpnessAware(optimizer, [module], rho=0.3)
 
@@ -203,7 +205,8 @@ def test_another_rho_trains_other_weights(finished_run: FinishedRun) -> None:
 
 
 def test_loss_that_is_not_finite_changes_no_weights(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, seen = Supervised.training_step, []
+    original = Supervised.training_step
+    seen: list[nn.Module] = []
 
     def training_step(method: Supervised, batch: Any) -> Step:
         step = original(method, batch)

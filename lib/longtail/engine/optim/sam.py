@@ -32,7 +32,7 @@ class SharpnessAware:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, modules: Iterable[nn.Module], *, rho: float) -> None:
-        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.parameters: list[Tensor] = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.batch_norms = [
             part
             for module in modules
@@ -47,7 +47,7 @@ class SharpnessAware:
 
         Batch norms normalize by the batch as usual, but their statistics do not move: those of w count.
         """
-        changed = [parameter for parameter in self.parameters if parameter.grad is not None]
+        changed: list[Tensor] = [parameter for parameter in self.parameters if parameter.grad is not None]
         before = [parameter.detach().clone() for parameter in changed]
         self._ascend(changed)
         self._track(False)
@@ -59,7 +59,7 @@ class SharpnessAware:
                 torch._foreach_copy_(changed, before)
 
     @torch.no_grad()
-    def _ascend(self, parameters: list[nn.Parameter]) -> None:
+    def _ascend(self, parameters: list[Tensor]) -> None:
         gradients: list[Tensor] = [parameter.grad for parameter in parameters if parameter.grad is not None]
         scale = self.rho / (torch.nn.utils.get_total_norm(gradients) + EPSILON)
         torch._foreach_add_(parameters, torch._foreach_mul(gradients, scale))
