@@ -18,6 +18,7 @@ from tools.small_runs import (
     expectations,
     read_expectations,
     read_rows,
+    read_small_records,
     train_row,
     write_expectations,
     write_small_record,
@@ -42,7 +43,7 @@ def test_expectations_are_means_and_four_deviations() -> None:
         Expected("ce", "top1", 0.8, 0.4, 3),
         Expected("ce", "few", 0.5, 0.03, 3),
     ]
-    with pytest.raises(UserError, match="ce has 1 records, it needs 2 or more"):
+    with pytest.raises(UserError, match="ce has 1 records, at least 2 are needed"):
         expectations(rows, records[:1])
 
 
@@ -116,7 +117,11 @@ def test_acceptance_fails_a_broken_loss(
     assert "FAILED" in capsys.readouterr().out
 
 
-def test_shipped_expectations_are_those_of_the_accepted_rows() -> None:
-    accepted = {row.name for row in read_rows().rows if row.accepted}
-    path = ROOT / "acceptance.yaml"
-    assert {each.row for each in read_expectations(path)} == accepted
+def test_shipped_expectations_follow_from_the_records() -> None:
+    expected = expectations(read_rows().rows, read_small_records(ROOT / "docs" / "leaderboard"))
+    assert expected and read_expectations(ROOT / "acceptance.yaml") == expected
+
+
+def test_missing_expectations_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert acceptance.main(["--expected", str(tmp_path / "none.yaml")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
