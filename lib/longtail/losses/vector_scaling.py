@@ -13,9 +13,9 @@ from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_fl
 class VectorScaling(Loss):
     """Cross-entropy of z_c / Delta_c + tau log(n_c / N), Delta_c = (n_max / n_c)^gamma.
 
-    Kini et al., arXiv 2103.01550, eq. 3. Inference uses the raw z. gamma = 0 is logit adjustment, tau = 0 is CDT. With a
-    weight power t, samples are weighted by w_y = (n_y / N)^(-t), sum_i w_yi l_i / sum_i w_yi over the batch: the ADRW of
-    Wang et al., NeurIPS 2023, arXiv 2310.04752, as released.
+    Kini et al., arXiv 2103.01550, eq. 3. Inference uses the raw z. gamma = 0 is logit adjustment, tau = 0 is CDT. With
+    a weight power t, the loss of a batch is sum_i w_i l_i / sum_i w_i with w_i = (n_y / N)^(-t), y the class of sample
+    i: ADRW, Wang et al., NeurIPS 2023, arXiv 2310.04752, as released.
 
     Args:
         class_counts: Training images per class n_c, (C,).
