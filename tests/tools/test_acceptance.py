@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from longtail.errors import UserError
 from longtail.losses import BalancedSoftmax, Prediction
 from longtail.losses.base import in_float32
+from longtail.models import BACKBONES
+from longtail.models.backbones.base import StagedBackbone
 from tests.helpers.training_fixtures import no_figures
 from tests.tools.test_leaderboard import record
 from tools import acceptance
@@ -29,11 +31,27 @@ __all__ = ["no_figures"]
 ROOT = Path(__file__).parent.parent.parent
 ROWS = """
 data: digits_lt
-set: {VALID_STEP: -1, SAVE_STEP: -1, TRAIN.TENSORBOARD.ENABLE: False, BACKBONE.TYPE: tiny, TRAIN.MAX_EPOCH: 50,
-      TRAIN.LR_SCHEDULER.LR_STEP: [35, 45], TRAIN.OPTIMIZER.BASE_LR: 0.1, DATASET.VIEWS: [none]}
+set: {VALID_STEP: -1, SAVE_STEP: -1, TRAIN.TENSORBOARD.ENABLE: False, BACKBONE.TYPE: pixels, TRAIN.MAX_EPOCH: 30,
+      TRAIN.LR_SCHEDULER.LR_STEP: [20, 25], TRAIN.OPTIMIZER.BASE_LR: 0.05, DATASET.VIEWS: [none]}
 rows: [{config: balanced_softmax, acceptance: True}]
 left_out: {}
 """
+
+
+class Pixels(StagedBackbone):
+    """One hidden layer on the 8x8 pixels of a digit: fast, and nearly the same accuracy from every seed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(192, 64), nn.BatchNorm1d(64), nn.ReLU())
+        self.set_stages({"body": 64})
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Return the pixels of images (B, 3, 32, 32), (B, 192)."""
+        return F.adaptive_avg_pool2d(images, 8).flatten(1)
+
+
+BACKBONES.register("pixels")(lambda options: Pixels())
 
 
 def test_expectations_are_means_and_four_deviations() -> None:
