@@ -1,4 +1,8 @@
-"""Acceptance: the accuracies that trainings must reach again, made from records."""
+"""Acceptance: the accuracies that trainings must reach again, made from records.
+
+On another machine rounding differs, and a training is another draw of the seed. So the tolerance is that of the seeds:
+it notices a loss of the wrong sign or with the wrong targets, and not what costs less than the seeds differ.
+"""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
