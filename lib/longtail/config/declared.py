@@ -75,12 +75,12 @@ def _check(name: str, key: Key, value: Any) -> None:
     if isinstance(value, (list, tuple)):
         _check_items(name, key, value)
     elif isinstance(value, str):
-        check_path(value, name)  # no other text can be meant by a key either
         if key.allowed and value not in key.allowed:
             allowed = ", ".join(repr(choice) for choice in key.allowed)
             raise UserError(f"{name} is {value!r}; allowed: {allowed}{nearest(value, key.allowed)}")
         if "\0" in value or not value.isprintable():
             raise UserError(f"{name} is {value!r}; it must not hold control characters")
+        check_path(value, name)  # longer text is no name either
     elif not isinstance(value, bool):
         _check_number(name, key, value)
 
