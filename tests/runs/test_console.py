@@ -14,8 +14,9 @@ LOGGER = logging.getLogger("longtail.test")
 
 @pytest.fixture(autouse=True)
 def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restore the handlers of the package afterwards."""
+    """Restore the handlers of the package afterwards; pytest, whose reports hold valid text only, sees no message."""
     logger = logging.getLogger("longtail")
+    monkeypatch.setattr(logger, "propagate", False)
     monkeypatch.setattr(logger, "handlers", [])
     monkeypatch.setattr(logger, "level", logger.level)
 
