@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 1
 JOBS ?= auto
 
-.PHONY: demo test test-fast test-lowest check lint format typecheck bench docs install clean help
+.PHONY: demo test test-fast test-lowest acceptance check lint format typecheck bench docs install clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -19,6 +19,9 @@ test: $(READY)  ## the whole test suite, one process per core; JOBS=1 for one pr
 
 test-fast: $(READY)  ## the tests that take less than a few seconds each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+
+acceptance: $(READY)  ## train short configs again and compare with acceptance.yaml; under 15 minutes on two cores
+	$(BIN)/python tools/acceptance.py
 
 test-lowest:  ## the fast tests with the lowest versions that work, in an environment of their own
 	$(PYTHON) -m venv .venv-lowest

@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 def pages() -> dict[Path, str]:
     """Return the text of every generated page by its file."""
     from tools.results_page import read_published, read_records, results_page, top_table
+    from tools.small_runs import leaderboard_page, read_rows, read_small_records
 
     docs, readme = ROOT / "docs", ROOT / "README.md"
     published, records = read_published(docs / "results.yaml"), read_records(docs / "records")
@@ -53,6 +54,7 @@ def pages() -> dict[Path, str]:
         docs / "configuration.md": configuration_page(),
         docs / "configs.md": configs_page(),
         docs / "results.md": results_page(published, records),
+        docs / "leaderboard.md": leaderboard_page(read_rows(), read_small_records(docs / "leaderboard")),
         readme: between_marks(readme.read_text(encoding="utf-8"), top_table(published, records)),
     }
 

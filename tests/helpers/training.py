@@ -49,12 +49,33 @@ def tiny(options: BackboneOptions) -> Tiny:
     return Tiny()
 
 
+class TwoStages(StagedBackbone):
+    """Two stages with batch norm, of which experts can share the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.BatchNorm2d(8), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.set_stages({"first": 8, "second": 8})
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Return the images."""
+        return images
+
+
+@BACKBONES.register("two_stages")
+def two_stages(options: BackboneOptions) -> TwoStages:
+    """Build it."""
+    return TwoStages()
+
+
 CE: list[Any] = ["BACKBONE.TYPE", "tiny"]
 NCL: list[Any] = [
     *("BACKBONE.MULTI_NETWORK_TYPE", ["tiny", "tiny", "tiny"]),
     *("LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 3, "LOSS.CE_RATIO", 1.0, "LOSS.HCM_RATIO", 1.0),
     *("LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR", 0.6, "LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR_HCM", 0.6),
 ]
+SHARED: list[Any] = [*NCL, "BACKBONE.MULTI_NETWORK_TYPE", ["two_stages"] * 3, "NETWORK.SHARED_TO", "first"]
 NCL_PLUS: list[Any] = [*NCL, "LOSS.LOSS_TYPE", "NIL_NBOD_plus", "DATASET.INTRA_N", 2]
 CONTRASTIVE: list[Any] = [
     *(*NCL, "TRAIN.COMBINER.TYPE", "contrastive", "DATASET.VIEWS", ["crop", "crop"], "LOSS.CON_RATIO", 1.0),

@@ -144,15 +144,24 @@ class Trainer:
             NotFinite: See `FiniteGuard.check`; the weights are unchanged.
         """
         t = self.training
-        t.optimizer.zero_grad(set_to_none=True)
-        with t.place.autocast():
-            step = t.method.training_step(batch.with_images(t.loaders.normalize))
-        t.scaler.scale(step.loss).backward()
+        step = self._gradients(batch)
+        if t.sharpness:
+            with t.sharpness.ascended():
+                self._gradients(batch)
         norm = self.clipping.clip()
         finite = self.guard.check(step, norm, where=where)
         t.scaler.step(t.optimizer)
         t.scaler.update()
         return step, norm, finite
+
+    def _gradients(self, batch: Batch) -> Step:
+        """Forward and backward of one batch: leave the gradients at the present weights in the parameters."""
+        t = self.training
+        t.optimizer.zero_grad(set_to_none=True)
+        with t.place.autocast():
+            step = t.method.training_step(batch.with_images(t.loaders.normalize))
+        t.scaler.scale(step.loss).backward()
+        return step
 
     def _set_up_epoch(self) -> None:
         """Set modes and epoch; prepare the method if no batch of the epoch is done."""
@@ -277,14 +286,8 @@ class Trainer:
         better, better_single = self.results.add(epoch, evaluation)
         if not t.place.main or not (better or better_single):
             return
-        trained = {"trained": t.network.state_dict()} if t.average else {}
-        content = {
-            **t.facts.to_json(),
-            "epoch": epoch,
-            "results": self.results.last,
-            "model": t.evaluated().state_dict(),
-            **trained,
-        }
+        weights = {"model": t.evaluated().state_dict(), **({"trained": t.network.state_dict()} if t.average else {})}
+        content = {**t.facts.to_json(), "epoch": epoch, "results": self.results.last, **weights}
         if better:
             self.run.save("best_ensemble.pth", content)
         if better_single:

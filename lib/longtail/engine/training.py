@@ -11,7 +11,7 @@ from longtail.distributed import Place
 from longtail.engine.cuda_graph import Recorder
 from longtail.engine.ema import WeightAverage
 from longtail.engine.inference import TrainingSet
-from longtail.engine.optim import Schedule
+from longtail.engine.optim import Schedule, SharpnessAware
 from longtail.evaluation import Evaluator
 from longtail.methods import Method
 from longtail.runs.results import RunFacts
@@ -66,6 +66,7 @@ class Training:
         new_evaluator: Returns an empty evaluator.
         plan: When things happen.
         place: Processes, devices and precision.
+        sharpness: Sharpness-aware minimization; None: the gradient at the weights counts.
         average: Average of the weights, evaluated instead of them; None: no average.
         recorder: Records steps as a CUDA graph; None: every step is launched from the host.
     """
@@ -81,6 +82,7 @@ class Training:
     new_evaluator: Callable[[], Evaluator]
     plan: Plan
     place: Place
+    sharpness: SharpnessAware | None = None
     average: WeightAverage | None = None
     recorder: Recorder | None = None
 

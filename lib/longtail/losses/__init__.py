@@ -14,6 +14,7 @@ from longtail.losses.influence_balanced import InfluenceBalanced
 from longtail.losses.label_smoothing import LabelAwareSmoothing, LabelSmoothing
 from longtail.losses.ldam import LDAM
 from longtail.losses.nested import HardClassSettings, NestedLoss
+from longtail.losses.nested_margin import NestedMarginLoss
 from longtail.losses.nested_plus import NestedPlusLoss
 from longtail.losses.prior_adjustment import BalancedSoftmax, LogitAdjustment
 from longtail.losses.vector_scaling import VectorScaling
@@ -38,6 +39,7 @@ __all__ = [
     "LogitAdjustment",
     "Loss",
     "NestedLoss",
+    "NestedMarginLoss",
     "NestedPlusLoss",
     "Prediction",
     "SoftmaxEqualization",

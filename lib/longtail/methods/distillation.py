@@ -91,7 +91,7 @@ def check(cfg: CfgNode) -> None:
         )
 
 
-@register("distillation", check=check, files=(KEY,))
+@register("distillation", check=check, files=(KEY,), repeatable=True)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Distillation:
     """Build it from TRAIN.COMBINER.DIVE, for losses that take a teacher."""
     if not loss.needs_teacher:

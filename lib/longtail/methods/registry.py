@@ -32,6 +32,7 @@ class MethodEntry:
             well as without.
         uses_projections: Whether it uses the projection heads of NETWORK.PROJECTION_DIM.
         compilable: Whether the experts of its network may be compiled.
+        repeatable: Whether a step may be computed twice on a batch: it draws no random numbers and changes no state.
     """
 
     build: MethodBuilder
@@ -41,6 +42,7 @@ class MethodEntry:
     needs_momentum: bool | None = False
     uses_projections: bool = False
     compilable: bool = True
+    repeatable: bool = False
 
 
 METHODS: Registry[MethodEntry] = Registry("training method")
@@ -55,6 +57,7 @@ def register(
     needs_momentum: bool | None = False,
     uses_projections: bool = False,
     compilable: bool = True,
+    repeatable: bool = False,
 ) -> Callable[[MethodBuilder], MethodBuilder]:
     """Return a decorator that registers the builder of a training method; see `MethodEntry` for the arguments."""
 
@@ -68,6 +71,7 @@ def register(
                 needs_momentum=needs_momentum,
                 uses_projections=uses_projections,
                 compilable=compilable,
+                repeatable=repeatable,
             )
         )
         return build

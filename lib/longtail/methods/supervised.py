@@ -52,7 +52,7 @@ def refuse_teacher(cfg: CfgNode, loss: Loss) -> None:
         )
 
 
-@register("supervised", takes_partner=True)
+@register("supervised", takes_partner=True, repeatable=True)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Supervised:
     """Build it, for losses without a teacher."""
     refuse_teacher(cfg, loss)

@@ -1,6 +1,6 @@
 """Models: backbones, heads, networks, and loading of weights."""
 
-from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, downloaded_weights
+from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, check_shared, downloaded_weights
 from longtail.models.cascade import Cascade
 from longtail.models.class_means import check_class_means, start_from_class_means
 from longtail.models.experts import Expert, Network
@@ -47,6 +47,7 @@ __all__ = [
     "build_model",
     "check_class_means",
     "check_loaded",
+    "check_shared",
     "chunks_of",
     "downloaded_weights",
     "load_backbone_weights",

@@ -182,6 +182,7 @@ def _matching(
     wanted = model.state_dict()
     heads = _second_stage_heads(model)
     renamed = {f"{path}.{old}": f"{path}.{new}" for path, head in heads for old, new in head.renamed.items()}
+    renamed.update(_trunk_names(model))
     found: dict[str, Tensor] = {}
     unexpected = []
     for name, own in own_names(state_dict).items():
@@ -203,6 +204,12 @@ def _matching(
         )
         raise UserError(f"none of the {len(state_dict)} names in the weights is known; expected {known}")
     return found, unexpected
+
+
+def _trunk_names(model: nn.Module) -> dict[str, str]:
+    """Return {name in the first of whole experts: name in the trunk} of experts that share one; else {}."""
+    names = model.state_dict() if hasattr(model, "experts") else ()
+    return {name.replace("trunk.", "experts.0.backbone.", 1): name for name in names if name.startswith("trunk.")}
 
 
 def _fresh_heads(

@@ -19,7 +19,7 @@ from longtail.engine.compiling import compile_experts
 from longtail.engine.cuda_graph import build_recorder, expert_streams
 from longtail.engine.ema import WeightAverage
 from longtail.engine.inference import TrainingSet
-from longtail.engine.optim import build_optimizer, build_schedule
+from longtail.engine.optim import SharpnessAware, build_optimizer, build_schedule
 from longtail.engine.training import Plan, Training
 from longtail.errors import UserError
 from longtail.evaluation import Evaluator, ensemble_heads, shot_groups
@@ -77,7 +77,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         synchronize_batch_norm(method, place)
     if cfg.TRAIN.COMPILE:
         compile_experts(network)
-    half = place.precision == "fp16"
+    half, rho = place.precision == "fp16", cfg.TRAIN.OPTIMIZER.SAM_RHO
     optimizer = build_optimizer(cfg, method.trainable(), fused=not half)
     method.wrap(lambda module: wrap(module, place))
     network.streams = expert_streams(cfg, place, len(network.heads))
@@ -97,6 +97,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         new_evaluator=evaluator_maker(cfg, class_counts, experts=len(network.heads), device=place.device),
         plan=build_plan(cfg),
         place=place,
+        sharpness=SharpnessAware(optimizer, method.trainable().values(), rho=rho) if rho else None,
         average=WeightAverage(network, cfg.TRAIN.EMA.DECAY) if cfg.TRAIN.EMA.DECAY else None,
         recorder=build_recorder(cfg, method, place),
     )
@@ -189,14 +190,15 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
         reports.append(check_loaded(path, module, report, least=cfg.NETWORK.MIN_LOADED))
 
     if cfg.BACKBONE.PRETRAINED_TAG:
-        for number, (name, backbone) in enumerate(zip(expert_backbones(cfg), backbones_of(network), strict=True)):
-            weights = downloaded_weights(name, cfg.BACKBONE.PRETRAINED_TAG)
+        names = expert_backbones(cfg)
+        for number, backbone in backbones_of(network):
+            weights = downloaded_weights(names[number], cfg.BACKBONE.PRETRAINED_TAG)
             report = load_backbone_weights(backbone, weights, expert=number)
-            report_loading(f"{name}.{cfg.BACKBONE.PRETRAINED_TAG}", backbone, report)
+            report_loading(f"{names[number]}.{cfg.BACKBONE.PRETRAINED_TAG}", backbone, report)
     if cfg.BACKBONE.PRETRAINED_MODEL:
         path = cfg.BACKBONE.PRETRAINED_MODEL
         weights = read_weights(path)
-        for number, backbone in enumerate(backbones_of(network)):
+        for number, backbone in backbones_of(network):
             report_loading(path, backbone, load_backbone_weights(backbone, weights, expert=number))
     if cfg.NETWORK.PRETRAINED:
         content = read_checkpoint(cfg.NETWORK.PRETRAINED_MODEL)
@@ -231,9 +233,11 @@ def start_heads(cfg: CfgNode, training: Training) -> None:
     logger.info("heads start from the class means of %s training images", f"{len(training.data.labels):,}")
 
 
-def backbones_of(network: Any) -> list[nn.Module]:
-    """Return the backbones of a network."""
-    return [expert.backbone for expert in network.experts] if hasattr(network, "experts") else [network.trunk]
+def backbones_of(network: Any) -> list[tuple[int, nn.Module]]:
+    """Return the backbones of a network, each with the number of its expert; a trunk is that of expert 0."""
+    experts = [(number, expert.backbone) for number, expert in enumerate(getattr(network, "experts", []))]
+    trunk = getattr(network, "trunk", None)
+    return experts if trunk is None else [(0, trunk), *experts]
 
 
 def in_layout(cfg: CfgNode, network: Any) -> Any:

@@ -11,12 +11,12 @@ from longtail.data.samplers import check_sampling
 from longtail.distributed import Place
 from longtail.engine.compiling import check_compilable
 from longtail.engine.cuda_graph import check_cuda_graph
-from longtail.engine.optim import build_schedule, check_optimizer
+from longtail.engine.optim import build_schedule, check_optimizer, check_sharpness
 from longtail.errors import UserError
 from longtail.evaluation import check_ensemble
 from longtail.losses import LOSSES
 from longtail.methods import METHODS, method_entry
-from longtail.models import BACKBONES, HEADS, NETWORKS, check_class_means, needs_first_stage
+from longtail.models import BACKBONES, HEADS, NETWORKS, check_class_means, check_shared, needs_first_stage
 from longtail.runs.directory import check_writable
 from longtail.runs.inputs import check_input_files
 
@@ -47,6 +47,7 @@ def check_network_and_data(cfg: CfgNode) -> None:
     NETWORKS.get(cfg.NETWORK.TYPE)
     for backbone in expert_backbones(cfg):
         BACKBONES.get(backbone)
+    check_shared(cfg)
     if cfg.BACKBONE.PRETRAINED_TAG:
         describe_backbone(cfg)  # refuses a tag that timm does not have
     HEADS.get(cfg.CLASSIFIER.TYPE)
@@ -122,3 +123,4 @@ def check_training(cfg: CfgNode, place: Place) -> None:
     if cfg.TRAIN.COMPILE:
         check_compilable(place, compilable=method_entry(cfg).compilable)
     check_cuda_graph(cfg, place)
+    check_sharpness(cfg, place)

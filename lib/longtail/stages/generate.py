@@ -216,11 +216,12 @@ def _expert(cfg: CfgNode, num_classes: int) -> Expert:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     cascade = isinstance(network, Cascade)
-    used = ("trunk.", "head.") if cascade else ("experts.0.",)
+    used = ("trunk.", "head.") if cascade else ("trunk.", "experts.0.")
     missing = [name for name in report.missing if name.startswith(used) and ".projection." not in name]
     if missing:
         raise UserError(f"{path} lacks {len(missing)} parameters of the network, as {missing[0]}")
-    expert: Expert = in_layout(cfg, Expert(network.trunk, network.head) if cascade else network.experts[0])
+    whole: Expert = Expert(network.trunk, network.head) if cascade else network.whole_expert(0)
+    expert: Expert = in_layout(cfg, whole)
     return expert
 
 

@@ -115,6 +115,12 @@ NETWORK: Keys = {
         "branch off at taps).",
         ours=True,
     ),
+    "NETWORK.SHARED_TO": Key(
+        "",
+        "Experts: the last stage of their backbones that all of them share, as layer2; each has the later stages and a "
+        "head of its own. Empty: whole backbones. For several residual networks of one kind, without momentum encoder.",
+        ours=True,
+    ),
     "NETWORK.CASCADE.TAPS": Key(
         [],
         "Cascade: intermediate outputs of the backbone from which branches start, in cascade order, as layer2 or "

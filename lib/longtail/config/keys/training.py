@@ -267,6 +267,14 @@ TRAINING: Keys = {
         high=1e6,
         ours=True,
     ),
+    "TRAIN.OPTIMIZER.SAM_RHO": Key(
+        0.0,
+        "Sharpness-aware minimization (arXiv 2010.01412): length of the step, along the gradient over all parameters, "
+        "to the weights whose gradient the optimizer is given; twice the cost of a step. 0: without.",
+        low=0,
+        high=100,
+        ours=True,
+    ),
     "TRAIN.LR_SCHEDULER.TYPE": Key(
         "multistep",
         "multistep | warmup (linear, then multistep) | cosine | warmup_cosine (linear from 0, then cosine) | "

@@ -1,0 +1,107 @@
+"""Records of the leaderboard: one small JSON file per row and seed."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from longtail.errors import UserError
+from tools.small_runs.rows import Row
+
+KEPT = ("commit", "processor", "cores", "threads")  # of environment.json
+
+
+@dataclass(frozen=True)
+class SmallRecord:
+    """A finished training, or a recipe of several stages.
+
+    Attributes:
+        row: Name of the row.
+        source: What was trained.
+        seed: RAND_SEED.
+        settings: Values over those of the configs.
+        accuracies: Accuracies of the ensemble after the last epoch of the last stage: top1, many, medium, few.
+        epochs: Epochs of all stages.
+        seconds: Duration of all stages.
+        environment: Commit, hardware, versions.
+    """
+
+    row: str
+    source: str
+    seed: int
+    settings: dict[str, Any]
+    accuracies: dict[str, float]
+    epochs: int
+    seconds: float
+    environment: dict[str, Any]
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"{self.source.replace(',', '_')}-seed{self.seed}.json"
+
+    def is_of(self, row: Row) -> bool:
+        """Return whether it was made from a row as that is now."""
+        return (self.row, self.source, self.settings) == (row.name, row.source, dict(row.settings))
+
+
+def train_row(row: Row, seed: int, *, output: Path, gpus: str | None = None, resume: str = "auto") -> SmallRecord:
+    """Train a row, or resume it.
+
+    Args:
+        row: Row.
+        seed: RAND_SEED.
+        output: Folder of the run directories.
+        gpus: "cpu" or "0"; None: the first GPU, or the CPU.
+        resume: "auto", or "never" to train again what is finished.
+
+    Raises:
+        UserError: The composition is wrong.
+    """
+    import longtail
+    from longtail.config import is_recipe
+    from longtail.distributed import find_place
+    from longtail.runs.folder import read_json
+    from longtail.stages.recipe import run_recipe
+
+    overrides = [*row.overrides, "RAND_SEED", seed, "OUTPUT_DIR", str(output)]
+    if is_recipe(row.source):
+        summary = run_recipe(row.source, place=find_place(gpus), resume=resume, overrides=overrides)
+        stages = read_json(summary)["stages"]
+        runs = [Path(stage["run"]) for stage in stages]
+    else:
+        runs = [longtail.train(longtail.load_config(row.source, overrides), gpus=gpus, resume=resume)]
+    results = [read_json(run / "results.json") for run in runs]
+    found = next((read_json(run / "environment.json") for run in runs if (run / "environment.json").is_file()), {})
+    return SmallRecord(
+        row=row.name,
+        source=row.source,
+        seed=seed,
+        settings=dict(row.settings),
+        accuracies={name: round(value, 6) for name, value in results[-1]["last"]["ensemble"].items()},
+        epochs=sum(result["epochs"] for result in results),
+        seconds=round(sum(result["seconds"] for result in results), 1),
+        environment={**{name: found.get(name) for name in KEPT}, "torch": found.get("versions", {}).get("torch")},
+    )
+
+
+def write_small_record(record: SmallRecord, folder: Path) -> None:
+    """Write a record into a folder, which is made if it does not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / record.file).write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+
+
+def read_small_records(folder: Path) -> Sequence[SmallRecord]:
+    """Read all records of a folder.
+
+    Raises:
+        UserError: A file is no record.
+    """
+    records = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            records.append(SmallRecord(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"record {path} cannot be read: {error}") from None
+    return records

@@ -1,0 +1,80 @@
+"""Rows of the leaderboard: the compositions of tools/leaderboard.yaml."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from longtail.config import read_yaml
+from longtail.errors import UserError
+
+ROWS_FILE = Path(__file__).resolve().parent.parent / "leaderboard.yaml"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the leaderboard.
+
+    Attributes:
+        name: Methods, or methods and a recipe, joined by commas.
+        source: The same behind the data set.
+        settings: Values over those of the configs, by key.
+        accepted: Whether it is trained again by `make acceptance`.
+    """
+
+    name: str
+    source: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    accepted: bool = False
+
+    @property
+    def overrides(self) -> list[Any]:
+        """KEY, VALUE, ... of the settings."""
+        return [part for pair in self.settings.items() for part in pair]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Content of a file of rows.
+
+    Attributes:
+        data: Short name of the data set.
+        rows: Rows in the order of the file.
+        left_out: Short name of a method or recipe that is in no row -> reason.
+    """
+
+    data: str
+    rows: Sequence[Row]
+    left_out: Mapping[str, str]
+
+    def chosen(self, names: Sequence[str], settings: Mapping[str, Any]) -> list[Row]:
+        """Return the rows with these names, all if there are none, with further settings.
+
+        Raises:
+            UserError: There is no such row.
+        """
+        known = {row.name: row for row in self.rows}
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise UserError(f"no row {missing[0]!r} in the leaderboard; there is: {' '.join(known)}")
+        rows = [known[name] for name in names] or list(self.rows)
+        return [replace(row, settings={**row.settings, **settings}) for row in rows]
+
+
+def read_rows(path: Path = ROWS_FILE) -> Rows:
+    """Read a file of rows.
+
+    Raises:
+        UserError: It is malformed.
+    """
+    content = read_yaml(path)
+    try:
+        data, common = content["data"], content["set"]
+        rows = []
+        for entry in content["rows"]:
+            row = {"config": entry} if isinstance(entry, str) else entry
+            settings, accepted = {**common, **row.get("set", {})}, row.get("acceptance", False)
+            rows.append(Row(row["config"], f"{data},{row['config']}", settings, accepted))
+        return Rows(data, rows, content["left_out"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is no file of leaderboard rows: {error!r}") from None
