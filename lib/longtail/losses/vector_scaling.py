@@ -13,37 +13,53 @@ from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_fl
 class VectorScaling(Loss):
     """Cross-entropy of z_c / Delta_c + tau log(n_c / N), Delta_c = (n_max / n_c)^gamma.
 
-    Kini et al., arXiv 2103.01550, eq. 3. Inference uses the raw z. gamma = 0 is logit adjustment, tau = 0 is CDT.
+    Kini et al., arXiv 2103.01550, eq. 3. Inference uses the raw z. gamma = 0 is logit adjustment, tau = 0 is CDT. With
+    a weight power t, the loss of a batch is sum_i w_i l_i / sum_i w_i with w_i = (n_y / N)^(-t), y the class of sample
+    i: ADRW, Wang et al., NeurIPS 2023, arXiv 2310.04752, as released.
 
     Args:
         class_counts: Training images per class n_c, (C,).
         gamma: Strength of the factor.
         tau: Strength of the offset.
+        weight_power: t.
         start_epoch: Plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
     """
 
     factor: Tensor
     adjustment: Tensor
+    weights: Tensor
 
     def __init__(
-        self, class_counts: Sequence[int], gamma: float = 0.05, *, tau: float = 1.0, start_epoch: int | None = None
+        self,
+        class_counts: Sequence[int],
+        gamma: float = 0.05,
+        *,
+        tau: float = 1.0,
+        weight_power: float = 0.0,
+        start_epoch: int | None = None,
     ) -> None:
         super().__init__(start_epoch)
         counts = torch.tensor(class_counts, dtype=torch.float64)
         adjustment = tau * log_prior(class_counts, "frequencies")
         self.register_buffer("factor", ((counts / counts.max()) ** gamma).float(), persistent=False)
         self.register_buffer("adjustment", adjustment.float(), persistent=False)
+        self.register_buffer("weights", ((counts / counts.sum()) ** -weight_power).float(), persistent=False)
+        self.weighted = weight_power != 0
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
         logits = in_float32(prediction.logits)
-        if self.deferral.on:
-            logits = logits * self.factor + self.adjustment
-        return {"ce": F.cross_entropy(logits, prediction.targets)}
+        if not self.deferral.on:
+            return {"ce": F.cross_entropy(logits, prediction.targets)}
+        logits = logits * self.factor + self.adjustment
+        weights = self.weights.to(logits.dtype) if self.weighted else None
+        return {"ce": F.cross_entropy(logits, prediction.targets, weights)}
 
 
 @LOSSES.register("VectorScaling")
 def build(cfg: CfgNode, class_counts: list[int]) -> VectorScaling:
     """Build it from LOSS.VectorScaling and TRAIN.TWO_STAGE."""
     keys = cfg.LOSS.VectorScaling
-    return VectorScaling(class_counts, keys.GAMMA, tau=keys.TAU, start_epoch=deferred_start(cfg))
+    return VectorScaling(
+        class_counts, keys.GAMMA, tau=keys.TAU, weight_power=keys.WEIGHT_POWER, start_epoch=deferred_start(cfg)
+    )

@@ -2,14 +2,7 @@
 
 With NETWORK.SHARED_TO the experts share the stem and the first stages of their backbones, the trunk; each has the
 stages behind it and a head of its own, as in SHIKE, Jin et al., CVPR 2023, arXiv 2304.01279, and BalPoE, Sanchez Aimar
-et al., CVPR 2023, arXiv 2206.05260. Forward passes at 32x32, counted by `torch.utils.flop_counter` in
-multiplications, and parameters without heads:
-
-| three res32_cifar    | parameters | 10^6 multiplications |
-|----------------------|------------|----------------------|
-| whole (NCL)          | 1,390,512  | 206.6                |
-| SHARED_TO layer1     | 1,342,864  | 158.5                |
-| SHARED_TO layer2     | 1,166,480  | 113.7                |
+et al., CVPR 2023, arXiv 2206.05260. docs/recipes.md says what that saves.
 """
 
 from typing import Any

@@ -156,6 +156,13 @@ LOSS: Keys = {
         high=100,
         ours=True,
     ),
+    "LOSS.VectorScaling.WEIGHT_POWER": Key(
+        0.0,
+        "Vector scaling: samples of class c are weighted by (n_c / N)^(-WEIGHT_POWER).",
+        low=0,
+        high=10,
+        ours=True,
+    ),
     "LOSS.Cascade.BINS": Key(
         8,
         "Cascade losses: number of equal bins into which the samples are sorted by the probability of their class.",
