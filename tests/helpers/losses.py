@@ -19,7 +19,8 @@ TARGETS = torch.tensor([0, 4, 2, 1, 3, 4])
 FEATURES = torch.randn(B, D, generator=RANDOM, dtype=torch.float64)
 SEQL = ["LOSS.SEQL.GAMMA", 1.0, "LOSS.SEQL.LAMBDA", 0.1]  # nothing is random; the two smallest classes are masked
 COSINE_HEAD = ["CLASSIFIER.TYPE", "cos", "CLASSIFIER.BIAS", False, "CLASSIFIER.COS_SCALE", 32.0]
-NEEDED = {"DifficultyMargin": COSINE_HEAD}  # loss -> settings without which it is refused
+# Loss -> settings without which it is refused.
+NEEDED = {"DifficultyMargin": COSINE_HEAD, "NIL_NBOD_margin": COSINE_HEAD}
 NestedT = TypeVar("NestedT", bound=HardClassLoss)
 
 

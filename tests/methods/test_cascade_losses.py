@@ -20,6 +20,7 @@ DATA: Any = Nothing()
 NEEDS = {
     "LDAMLoss": ("CLASSIFIER.TYPE", "FCNorm"),
     "DifficultyMargin": ("CLASSIFIER.TYPE", "cos", "CLASSIFIER.BIAS", False),
+    "NIL_NBOD_margin": ("CLASSIFIER.TYPE", "cos", "CLASSIFIER.BIAS", False),
 }
 
 
