@@ -24,12 +24,14 @@ FUNCTION_LINES = 63  # the longest function, which draws the curves of a trainin
 FUNCTION_ARGUMENTS = 11  # of a loss whose arguments a contract fixes; next come 10
 FILE_LINES = 400
 
-BASE = {"errors", "files", "user_files", "registry"}
+BASE = {"errors", "files", "user_files", "registry", "processors"}
 KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, beside `BASE`
     "errors": set(),
     "files": set(),
     "registry": set(),
     "user_files": set(),
+    "processors": set(),
+    "threads": set(),
     "checkpoint_file": set(),
     "clustering": set(),
     "config": set(),
@@ -38,12 +40,13 @@ KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, 
     "data": {"config", "evaluation"},
     "losses": {"config", "distributed"},
     "models": {"config", "distributed", "checkpoint_file"},
-    "methods": {"config", "data", "distributed", "losses", "models", "clustering"},
+    "methods": {"config", "data", "distributed", "evaluation", "losses", "models", "clustering"},
     "runs": {"config", "distributed", "methods", "checkpoint_file"},
     "engine": {"config", "data", "distributed", "evaluation", "methods", "models", "losses", "runs"},
 }
 ANY = set(KNOWS) | {"stages"}  # for those at the top
-KNOWS |= {"stages": ANY - {"stages"}, "api": ANY, "cli": ANY | {"longtail"}, "__main__": {"cli"}}
+KNOWS |= {"stages": ANY - {"stages"}, "predicting": ANY, "comparing": ANY}
+KNOWS |= {"api": set(KNOWS), "cli": set(KNOWS) | {"longtail"}, "__main__": {"cli"}}
 KNOWS["__init__"] = {"api", "config"}
 
 

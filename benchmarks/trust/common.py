@@ -47,6 +47,7 @@ class Trials:
             end = "refused" if "\n" not in str(error) or "\n  " in str(error) else "several lines"
         except Hang:
             end = "hang"
+            self.examples.setdefault(f"longer than {LIMIT} s", what)
         except Exception:
             end = "traceback"
             self.examples.setdefault(traceback.format_exc(limit=-2), what)

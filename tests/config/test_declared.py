@@ -51,6 +51,7 @@ REFUSED = [
     (["TRAIN.LR_SCHEDULER.LR_STEP", [1.5]], "LR_STEP is [1.5]; it must be a list of whole numbers"),
     (["TRAIN.LR_SCHEDULER.LR_STEP", [True]], "LR_STEP is [True]; it must be a list of whole numbers"),
     (["TRAIN.LR_SCHEDULER.LR_STEP", ["a", 1]], "LR_STEP is ['a', 1]; it must be a list of whole numbers"),
+    (["TEST.MODEL_FILE", "x" * 300], "a name in a path has 300 bytes, at most 255"),
     (["INPUT_SIZE", (32,)], "INPUT_SIZE is (32,); it must have 2 values"),
     (["INPUT_SIZE", (32, 0)], "INPUT_SIZE is (32, 0); both sizes must be 0, or none"),
     (["INPUT_SIZE", ("a", "b")], "INPUT_SIZE is ('a', 'b'); it must be a list of whole numbers"),

@@ -18,7 +18,7 @@ ENTRIES = {  # takes_partner, needs_momentum, compilable, has a check, files
     "bbn_mixup": (True, False, True, True, ()),
     "contrastive": (False, True, True, True, ()),
     "distillation": (False, False, True, True, (DIVE,)),
-    "manifold_mixup": (False, False, False, False, ()),
+    "manifold_mixup": (False, False, False, True, ()),
     "mixup": (False, False, True, False, ()),
     "remix": (False, False, True, False, ()),
     "subclass_contrastive": (False, None, True, True, ()),

@@ -14,7 +14,7 @@ LOGGER = logging.getLogger("longtail.test")
 
 @pytest.fixture(autouse=True)
 def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restore the handlers of the package afterwards; keep its messages from pytest, which cannot send all of them."""
+    """Restore the handlers of the package afterwards; pytest, whose reports hold valid text only, sees no message."""
     logger = logging.getLogger("longtail")
     monkeypatch.setattr(logger, "propagate", False)
     monkeypatch.setattr(logger, "handlers", [])
@@ -37,12 +37,16 @@ def test_log_to_file_begins_with_earlier_messages(tmp_path: Path) -> None:
     with remembering_messages() as earlier:
         LOGGER.info("found")
         with log_to_file(path, earlier):
-            LOGGER.warning("trained \ud800")  # what no encoding holds
+            LOGGER.warning("trained")
+            # What no encoding holds; straight to the file, because pytest collects messages that it cannot send on.
+            record = logging.LogRecord("a", logging.WARNING, "", 0, "read \ud800", None, None)
+            logging.getLogger("longtail").handlers[-1].emit(record)
     LOGGER.info("afterwards")
-    first, second, third = path.read_text().splitlines()
+    first, second, third, fourth = path.read_text().splitlines()
     assert first == "before"
     assert second.endswith(" INFO found")
-    assert third.endswith(r" WARNING trained \ud800")
+    assert third.endswith(" WARNING trained")
+    assert fourth.endswith(r" WARNING read \ud800")
 
 
 def test_log_to_file_reports_a_folder_in_one_line(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ SMALL = [
 
 
 def run(name: str, output: Path) -> dict[str, dict[str, Any]]:
-    overrides = [*SMALL, "OUTPUT_DIR", str(output)]
+    cascade = ["NETWORK.CASCADE.TAPS", "['body']", "NETWORK.CASCADE.WIDTH", "8"] if name == "cadel" else []
+    overrides = [*SMALL, *cascade, "OUTPUT_DIR", str(output)]
     summary = read_json(run_recipe(f"digits_lt,{name}", place=CPU, overrides=overrides))
     return {stage["stage"]: stage for stage in summary["stages"]}
 

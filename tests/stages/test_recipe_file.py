@@ -101,7 +101,7 @@ def calibrating(text: str) -> str:
 
 FIRST = "- {name: first, config: first.yaml}\n"
 IMAGES = FIRST + "- {name: images, config: images.yaml, take: {NETWORK.PRETRAINED_MODEL: last of first}}\n"
-KEYS = "name, config, evaluate, calibrate, set, take, over, values, fit_on, report_on, same_split"
+KEYS = "name, config, evaluate, calibrate, set, take, over, values, fit_on, report_on, same_split, hold_out"
 ONE_OF = "must have exactly one of: config, evaluate, calibrate"
 TAU = "over: TEST.TAU_NORM.TAU"
 

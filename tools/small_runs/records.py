@@ -73,7 +73,9 @@ def train_row(row: Row, seed: int, *, output: Path, gpus: str | None = None, res
     else:
         runs = [longtail.train(longtail.load_config(row.source, overrides), gpus=gpus, resume=resume)]
     results = [read_json(run / "results.json") for run in runs]
-    found = next((read_json(run / "environment.json") for run in runs if (run / "environment.json").is_file()), {})
+    found: dict[str, Any] = next(
+        (read_json(run / "environment.json") for run in runs if (run / "environment.json").is_file()), {}
+    )
     return SmallRecord(
         row=row.name,
         source=row.source,

@@ -72,7 +72,7 @@ def read_rows(path: Path = ROWS_FILE) -> Rows:
         data, common = content["data"], content["set"]
         rows = []
         for entry in content["rows"]:
-            row = {"config": entry} if isinstance(entry, str) else entry
+            row: dict[str, Any] = {"config": entry} if isinstance(entry, str) else entry
             settings, accepted = {**common, **row.get("set", {})}, row.get("acceptance", False)
             rows.append(Row(row["config"], f"{data},{row['config']}", settings, accepted))
         return Rows(data, rows, content["left_out"])

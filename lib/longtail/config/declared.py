@@ -80,6 +80,7 @@ def _check(name: str, key: Key, value: Any) -> None:
             raise UserError(f"{name} is {value!r}; allowed: {allowed}{nearest(value, key.allowed)}")
         if "\0" in value or not value.isprintable():
             raise UserError(f"{name} is {value!r}; it must not hold control characters")
+        check_path(value, name)  # longer text is no name either
     elif not isinstance(value, bool):
         _check_number(name, key, value)
 

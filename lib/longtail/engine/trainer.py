@@ -23,10 +23,10 @@ from longtail.engine.optim import GradientClipping, set_rate
 from longtail.engine.stop_evaluation import StopEvaluation
 from longtail.engine.training import Training
 from longtail.errors import UserError
-from longtail.evaluation import Evaluator, summary
+from longtail.evaluation import Evaluator, recall_by_class, summary
 from longtail.methods import Step
 from longtail.runs.progress import Progress, clock
-from longtail.runs.random_state import random_state, restore_random_state
+from longtail.runs.random_state import random_state, restore_random_states
 from longtail.runs.results import Results, outcome
 from longtail.runs.resume import resumed_batch
 from longtail.runs.run import Run
@@ -275,10 +275,7 @@ class Trainer:
         facts = self.training.facts
         if self.evaluator is None or facts.classes > LOGGED_CLASSES:
             return {}
-        cm = self.evaluator.confusion("ensemble")
-        names = facts.class_names or [""] * facts.classes
-        found = zip(names, cm.recall(), cm.support(), strict=True)
-        return {"recall": {f"{c} {name}".strip(): recall for c, (name, recall, images) in enumerate(found) if images}}
+        return {"recall": recall_by_class(self.evaluator.confusion("ensemble"), facts.class_names)}
 
     def _save_best(self, epoch: int, evaluation: dict[str, Any]) -> None:
         """Add an evaluation to the results, and save the evaluated weights if they are better than before."""
@@ -296,13 +293,8 @@ class Trainer:
     def _log_epoch(self, record: dict[str, Any], evaluation: dict[str, Any] | None) -> None:
         logger.info(
             "epoch %d/%d: loss %.4f, acc %.2f %%, lr %.4g, %.0f images/s, %s",
-            record["epoch"],
-            self.training.plan.epochs,
-            record["loss"],
-            100 * record["top1"],
-            record["lr"],
-            record["images_per_second"],
-            clock(self.seconds()),
+            *(record["epoch"], self.training.plan.epochs, record["loss"], 100 * record["top1"], record["lr"]),
+            *(record["images_per_second"], clock(self.seconds())),
         )
         for line in summary(evaluation) if evaluation else []:
             logger.info("  %s", line)
@@ -401,11 +393,4 @@ class Trainer:
         self._seconds_before = content["seconds"]
         if t.loaders.bad_images is not None:
             t.loaders.bad_images.merge(content.get("bad_files", []))
-        if len(content["random"]) == t.place.world.size:
-            restore_random_state(content["random"][t.place.world.rank])
-        elif content["random"]:
-            logger.warning(
-                "the checkpoint is of %d processes, this run has %d: random numbers start from the seed",
-                len(content["random"]),
-                t.place.world.size,
-            )
+        restore_random_states(content["random"], t.place.world)

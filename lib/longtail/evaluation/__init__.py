@@ -4,7 +4,7 @@ matplotlib is loaded by the first figure that is drawn, never by importing this 
 """
 
 from longtail.evaluation.calibration import BINS, calibration_error
-from longtail.evaluation.class_metrics import CLASS_METRICS, class_metrics
+from longtail.evaluation.class_metrics import CLASS_METRICS, class_metrics, recall_by_class
 from longtail.evaluation.confusion import ConfusionMatrix
 from longtail.evaluation.ensemble import check_ensemble, ensemble_heads, ensemble_logits
 from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
@@ -37,6 +37,7 @@ __all__ = [
     "plot_per_class_accuracy",
     "plot_subclass_sizes",
     "plot_sweep",
+    "recall_by_class",
     "results_table",
     "shot_accuracy",
     "shot_groups",

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from longtail.evaluation.confusion import ConfusionMatrix
+
 LOWEST = 0.1  # fraction of the classes in `lowest_tenth`
 
 # Names in results.json, in the order in which they are reported.
@@ -17,6 +19,18 @@ CLASS_METRICS = (
     "harmonic_mean",
     "geometric_mean",
 )
+
+
+def recall_by_class(cm: ConfusionMatrix, names: Sequence[str] | None) -> dict[str, float]:
+    """Return {"<id> <name>": accuracy within the class} of the classes that have test images.
+
+    Args:
+        cm: Confusion matrix.
+        names: Names of the classes, (C,); None: they have none.
+    """
+    support = cm.support()
+    found = zip(names or [""] * len(support), cm.recall(), support, strict=True)
+    return {f"{label} {name}".strip(): recall for label, (name, recall, images) in enumerate(found) if images}
 
 
 def class_metrics(correct: Sequence[int], support: Sequence[int], predicted: Sequence[int]) -> dict[str, float]:

@@ -219,10 +219,10 @@ def build_experts(cfg: CfgNode, num_classes: int) -> Network:
         projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)
         for expert, width in zip(experts, widths, strict=True):
             expert.projection = projection(cfg, width, projected)
-    trunk = trunks[0] if trunks else None
-    if trunk and (cfg.BACKBONE.FREEZE or isinstance(experts[0].head, SecondStageHead)):
-        trunk.requires_grad_(False)
-    network = Network(experts, names=names, head_kind=cfg.CLASSIFIER.TYPE, trunk=trunk, shared_to=shared)
+    common = trunks[0] if trunks else None
+    if common and (cfg.BACKBONE.FREEZE or isinstance(experts[0].head, SecondStageHead)):
+        common.requires_grad_(False)
+    network = Network(experts, names=names, head_kind=cfg.CLASSIFIER.TYPE, trunk=common, shared_to=shared)
     prefixes = ["trunk.", *(f"experts.{number}.backbone." for number in range(len(experts)))]
     network.lr_scales = dict.fromkeys(prefixes, cfg.BACKBONE.LR_SCALE)
     return network.train()

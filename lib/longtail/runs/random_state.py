@@ -1,10 +1,16 @@
 """The global random generators of this process."""
 
+import logging
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+
+from longtail.distributed import World
+
+logger = logging.getLogger(__name__)
 
 
 def random_state() -> dict[str, Any]:
@@ -27,6 +33,17 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def restore_random_states(states: Sequence[dict[str, Any]], world: World) -> None:
+    """Set the generators of every process from the states of all; with another number of processes none is set."""
+    if len(states) == world.size:
+        restore_random_state(states[world.rank])
+    elif states:
+        logger.warning(
+            "the checkpoint is of %d processes, this run has %d: random numbers start from the seed",
+            *(len(states), world.size),
+        )
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:

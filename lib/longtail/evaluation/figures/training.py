@@ -220,11 +220,7 @@ def plot_per_class_accuracy(
         label = f"{name} ({_rule(name, many, few)}): {100 * mean:.1f} %, "
         label += _many_of(len(shown), "class", "classes")
         axes.plot(ends, [100 * mean] * 2, color=SHOT_COLORS[name], linewidth=2.2, zorder=layer, label=label)
-    if min(counts) > 0:
-        axes.set_xscale("log")
-    else:
-        axes.set_xscale("symlog", linthresh=1)  # a logarithm has no place for a class without training images
-    plain_log(axes.xaxis)
+    _scale_counts(axes, counts)
     if names:
         _name_worst(axes, names, counts, recall=recall, support=support)
     axes.set_ylim(0, 100)
@@ -234,15 +230,19 @@ def plot_per_class_accuracy(
     if unseen := support.count(0):
         title += f"; {_many_of(unseen, 'class', 'classes')} without test images"
     dress(axes, title, "training images of the class", "recall (%)")
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(
-            *axes.get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=3,
-            fontsize=8.5,
-            frameon=False,
-        )
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8.5, frameon=False)
     save(figure, path)
+
+
+def _scale_counts(axes: "Axes", counts: Sequence[int]) -> None:
+    """Make the axis of the class counts logarithmic."""
+    if min(counts) > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=1)  # a logarithm has no place for a class without training images
+    plain_log(axes.xaxis)
 
 
 def _name_worst(
