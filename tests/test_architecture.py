@@ -42,6 +42,7 @@ KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, 
     "runs": {"config", "distributed", "methods", "checkpoint_file"},
     "engine": {"config", "data", "distributed", "evaluation", "methods", "models", "losses", "runs"},
 }
+KNOWS["reporting"] = {"config", "data", "evaluation", "runs"}
 ANY = set(KNOWS) | {"stages"}  # for those at the top
 KNOWS |= {"stages": ANY - {"stages"}, "api": ANY, "cli": ANY | {"longtail"}, "__main__": {"cli"}}
 KNOWS["__init__"] = {"api", "config"}

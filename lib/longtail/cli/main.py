@@ -35,6 +35,7 @@ COMMANDS = {
     "train": Command("train", "train a config, or run a recipe"),
     "recipe": Command("train", "run a recipe: the same as train"),
     "valid": Command("valid", "evaluate a trained network"),
+    "report": Command("report", "write a report of finished runs: one HTML page"),
     "list": Command("list_configs", "list the short names of configs"),
 }
 
