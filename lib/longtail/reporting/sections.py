@@ -12,19 +12,7 @@ from longtail.reporting.mistakes import worst_mistakes
 from longtail.reporting.record import RunRecord
 from longtail.reporting.reliability import reliability
 
-EVALUATE = "Run `longtail valid {run}` and make the report again."
-FACTS = (
-    "config",
-    "seed",
-    "epochs",
-    "classes",
-    "images",
-    "experts",
-    "parameters",
-    "architecture",
-    "precision",
-    "seconds",
-)
+FACTS = ("config", "seed", "epochs", "classes", "images", "experts", "parameters", "precision", "seconds")
 
 Section = Any  # a JSON value, or a sentence that says why there is none
 
