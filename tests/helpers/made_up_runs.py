@@ -1,12 +1,10 @@
 """Finished runs with made-up results, of any number of classes."""
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from longtail.config import load_config, to_yaml
 from longtail.evaluation import ConfusionMatrix, Samples, write_confusion_npz, write_per_class, write_samples
@@ -79,16 +77,3 @@ def _write_evaluation(folder: Path, samples: Samples, *, counts: list[int], name
     write_samples(folder / "samples.npz", samples)
     ensemble = {"top1": cm.accuracy()}
     (folder / "results.json").write_text(json.dumps({"checkpoint": "models/best.pth", "ensemble": ensemble}))
-
-
-def made_up_images(folder: Path, samples: Samples) -> Path:
-    """Write an image per sample, and their list; return the list, for DATASET.ROOT."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    with open(folder / "images.csv", "w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["path", "label", "split"])
-        for i, label in enumerate(samples.label):
-            Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-            table.writerow([f"{i}.png", int(label), "valid"])
-    return folder / "images.csv"

@@ -12,7 +12,7 @@ from longtail.reporting.mistakes import worst_mistakes
 from longtail.reporting.record import RunRecord
 from longtail.reporting.reliability import reliability
 
-FACTS = ("config", "seed", "epochs", "classes", "images", "experts", "parameters", "precision", "seconds")
+FACTS = ("config", "seed", "epochs", "classes", "images", "experts", "parameters", "precision")
 
 Section = Any  # a JSON value, or a sentence that says why there is none
 
@@ -42,7 +42,7 @@ def describe_run(record: RunRecord, *, images: bool = True) -> dict[str, Any]:
         "name": record.name,
         "path": str(record.run.path.resolve()),
         "finished": record.run.finished(),
-        "facts": {key: record.results[key] for key in FACTS if key in record.results},
+        "facts": _facts(record),
         "metrics": _metrics(record),
         **content,
     }
@@ -53,6 +53,12 @@ def _section(record: RunRecord, section: Callable[[RunRecord], Section]) -> Sect
     if isinstance(content, str):
         return {"missing": content.format(run=record.run.path)}
     return content
+
+
+def _facts(record: RunRecord) -> dict[str, Any]:
+    facts = {key: record.results[key] for key in FACTS if key in record.results}
+    seconds = record.results.get("seconds")
+    return facts | ({"hours": round(seconds / 3600, 2)} if isinstance(seconds, (int, float)) else {})
 
 
 def _metrics(record: RunRecord) -> list[dict[str, Any]]:

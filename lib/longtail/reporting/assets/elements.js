@@ -21,6 +21,8 @@ const exists = (value) => value !== null && value !== undefined;
 const percent = (value, digits = 1) => (exists(value) ? (100 * value).toFixed(digits) : "–");
 const whole = (value) => (exists(value) ? value.toLocaleString("en-US") : "–");
 const cut = (text, length = 40) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+// Names of related classes often differ at their ends.
+const cutMiddle = (text, length) => (text.length > length ? `${text.slice(0, length / 2)}…${text.slice(1 - length / 2)}` : text);
 
 function short(value) {
   if (!exists(value)) return "–";

@@ -52,7 +52,7 @@ class Matrix {
 
   focus(t, p) {
     const span = Math.min(this.size, 12);
-    this.look(this.rank[p] + 0.5 - span / 2, this.rank[t] + 0.5 - span / 2, span);
+    this.look(this.rank[p] - Math.floor(span / 2), this.rank[t] - Math.floor(span / 2), span);
     this.show(this.at.get(t * this.size + p));
   }
 
@@ -121,7 +121,7 @@ class Matrix {
     c.fillStyle = this.dark ? "#b8bfc9" : "#444";
     c.textBaseline = "middle";
     const every = Math.max(1, Math.ceil(13 / this.pixel)), names = this.pixel >= 10;
-    const label = (place) => cut(names ? className(this.run, this.order[place]) : "", 18);
+    const label = (place) => cutMiddle(className(this.run, this.order[place]), 18);
     const visible = (from) => Array.from({ length: Math.ceil(this.span) + 1 }, (_, i) => Math.floor(from) + i);
     const inside = (place, from) => place >= 0 && place < this.size && place + 0.5 >= from && place + 0.5 <= from + this.span;
     if (names) {

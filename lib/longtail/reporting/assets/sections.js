@@ -25,7 +25,7 @@ function summarySection(runs) {
   const parts = [metricTable(runs, MAIN.filter((name) => found.has(name)))];
   if (rest.length) parts.push(element("details", {}, element("summary", {}, "More metrics"), metricTable(runs, rest)));
   parts.push(element("p", { class: "faint" }, "The best epoch was chosen on the images that it is evaluated on, which overstates its accuracy; the last epoch was not chosen."));
-  parts.push(compared(runs, (run) => run.facts, (name, value) => (name === "seconds" ? `${(value / 3600).toFixed(2)} h` : typeof value === "number" ? whole(value) : String(value))));
+  parts.push(compared(runs, (run) => run.facts, (name, value) => (typeof value === "number" ? whole(value) : String(value))));
   return parts;
 }
 
