@@ -51,9 +51,7 @@ def check_config(source: str, overrides: list[str]) -> None:
 def check_longtail(words: list[str]) -> None:
     assert words[0] in COMMANDS or words == ["--help"], words
     assert longtail_main(words) == 0  # the program itself is replaced: options are parsed
-    if words[0] in ("train", "recipe"):
-        check_config(words[1], overrides_of(words[2:]))
-    elif words[0] == "valid":
+    if words[0] in ("train", "recipe", "valid"):
         check_config(words[1], overrides_of(words[2:]))
 
 
@@ -87,13 +85,13 @@ def test_documented_command_parses(page: str, line: str, monkeypatch: pytest.Mon
     elif words[0] == "bash":
         assert (ROOT / words[1]).is_file()
         check_config(words[2], overrides_of(words[4 if words[1].startswith("data") else 5 :]))
-    elif len(words) > 2:
+    elif words[1].startswith("tools/") and len(words) > 2:
         module = importlib.import_module(words[1].removesuffix(".py").replace("/", "."))
-        if words[1].startswith("tools/"):
-            monkeypatch.setattr(module, "run_program", lambda program: 0)
-            assert module.main(words[2:]) == 0
-        else:
-            assert module.main(words[2:]) == 0
+        monkeypatch.setattr(module, "run_program", lambda program: 0)
+        assert module.main(words[2:]) == 0
+    elif words[1].startswith("main/"):
+        module = importlib.import_module(f"longtail.cli.{Path(words[1]).stem}")
+        assert module.script("", words[2:]) == 0
     else:
         assert (ROOT / words[1]).is_file()
 
