@@ -12,7 +12,7 @@ from longtail.cli.main import COMMANDS
 from longtail.cli.main import main as longtail_main
 from longtail.cli.program import leading_numbers
 from longtail.config import is_recipe, load_config
-from longtail.stages.recipe_file import read_recipe
+from longtail.stages.recipe_file import load_recipe
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -43,7 +43,7 @@ def check_config(source: str, overrides: list[str]) -> None:
     if placeholder or "RUN" in source or Path(source).suffix == ".yaml":
         load_config(None, overrides)
     elif is_recipe(source):
-        read_recipe(source)
+        load_recipe(source, overrides)
     else:
         load_config(source, overrides)
 
