@@ -120,7 +120,7 @@ def test_other_images_than_those_evaluated_give_no_thumbnails(run: Path) -> None
 def test_config_lists_what_differs_from_the_defaults(content: dict[str, Any]) -> None:
     assert content["config"]["NAME"] == "made_up"
     assert "TRAIN.RESUME" not in content["config"]
-    assert content["environment"]["versions torch"] == "2.14"
+    assert content["environment"]["versions: torch"] == "2.14"
     assert "commit" not in content["environment"]
 
 
