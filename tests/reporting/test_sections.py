@@ -141,10 +141,12 @@ def test_missing_files_are_named_in_one_sentence(run: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["samples.npz", "confusion_ensemble.npz", "per_class_ensemble.csv", "results.json"])
-def test_damaged_files_count_as_missing(run: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("cut", [False, True])
+def test_damaged_files_count_as_missing(run: Path, tmp_path: Path, name: str, cut: bool) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     (folder,) = (copy / "evaluation").iterdir()
-    (folder / name).write_bytes(b"\x00\xff,")
+    content_before = (folder / name).read_bytes()
+    (folder / name).write_bytes(content_before[: len(content_before) // 2] if cut else b"\x00\xff,")
     content = describe_run(read_run(copy), images=False)
     json.dumps(content)
     if name.endswith("npz"):

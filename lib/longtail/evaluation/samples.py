@@ -1,6 +1,8 @@
 """What was predicted for every sample: the record from which mistakes, calibration and agreement are read."""
 
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -93,7 +95,7 @@ def read_samples(path: str | os.PathLike[str]) -> Samples | None:
     try:
         with np.load(path, allow_pickle=False) as content:
             samples = Samples(*(content[name] for name in Samples._fields))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     rows = samples.prediction.shape
     fits = len(rows) == 2 and all(field.shape == rows for field in samples[3:])

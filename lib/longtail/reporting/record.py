@@ -1,6 +1,8 @@
 """What a run and its newest evaluation left on disk."""
 
 import csv
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,6 @@ def _confusion(path: Path) -> Array | None:
     try:
         with np.load(path, allow_pickle=False) as content:
             counts: Array = content["confusion"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return counts if counts.ndim == 2 and counts.shape[0] == counts.shape[1] else None
