@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 1
 JOBS ?= auto
 
-.PHONY: demo test test-fast test-lowest acceptance check lint format typecheck bench docs install clean help
+.PHONY: demo test test-fast test-lowest acceptance check lint format typecheck bench docs docs-site install clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -46,6 +46,10 @@ bench: $(READY)  ## speed against a plain baseline, one table; ARGS="--rows epoc
 
 docs: $(READY)  ## write the generated pages of docs/
 	$(BIN)/python tools/write_docs.py
+
+docs-site: $(READY) docs  ## build the documentation site in site/; warnings are errors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
 
 install: $(READY)
 

@@ -5,5 +5,5 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages("lib"), "longtail.configs"],
     package_dir={"": "lib", "longtail.configs": "configs"},
-    package_data={"longtail": ["py.typed"], "longtail.configs": ["**/*.yaml"]},
+    package_data={"longtail": ["py.typed", "reporting/assets/*"], "longtail.configs": ["**/*.yaml"]},
 )

@@ -44,6 +44,7 @@ KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, 
     "runs": {"config", "distributed", "methods", "checkpoint_file"},
     "engine": {"config", "data", "distributed", "evaluation", "methods", "models", "losses", "runs"},
 }
+KNOWS["reporting"] = {"config", "data", "evaluation", "runs"}
 ANY = set(KNOWS) | {"stages"}  # for those at the top
 KNOWS |= {"stages": ANY - {"stages"}, "predicting": ANY, "comparing": ANY}
 KNOWS |= {"api": set(KNOWS), "cli": set(KNOWS) | {"longtail"}, "__main__": {"cli"}}

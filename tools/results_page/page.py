@@ -12,7 +12,7 @@ HEAD = """\
 <!-- Written by tools/write_docs.py; edit docs/results.yaml, or add records with tools/record.py. -->
 # Results
 
-Top-1 errors in percent: published numbers, and our own from the records in [records](records). `longtail train
+Top-1 errors in percent: published numbers, and our own from the records in `docs/records`. `longtail train
 DATA,CONFIG` trains a row.
 
 **Here** is the error after the *last* epoch: mean over the seeds, ± standard deviation, and the number of seeds in

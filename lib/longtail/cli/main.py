@@ -41,6 +41,7 @@ COMMANDS = {
     "compare": Command("compare", "compare finished runs over their seeds"),
     "sweep": Command("sweep", "train a config under several seeds and values of keys, and compare"),
     "pack": Command("pack", "write the images once at a smaller size"),
+    "report": Command("report", "write a report of finished runs: one HTML page"),
     "list": Command("list_configs", "list the short names of configs"),
 }
 

@@ -11,7 +11,7 @@ from longtail.data import Batch, Loader, Normalize
 from longtail.distributed import Place, share_buffers, sum_over_processes
 from longtail.engine.diagnose import find_non_finite
 from longtail.engine.finite_guard import NotFinite
-from longtail.evaluation import Evaluator
+from longtail.evaluation import Evaluator, SampleRecorder
 from longtail.models import Output
 
 
@@ -65,12 +65,14 @@ def evaluate(
     normalize: Normalize,
     place: Place,
     should_stop: Callable[[], bool] = never,
+    recorder: SampleRecorder | None = None,
 ) -> Evaluator:
     """Count the predictions of a network for every sample of a split, once each, over all processes.
 
     Args:
         network, loader, normalize, place, should_stop: See `outputs`.
         evaluator: Empty; holds the sum over all processes afterwards.
+        recorder: Keeps the predictions of this process's samples.
 
     Raises:
         Stopped: `should_stop` returned True.
@@ -79,6 +81,8 @@ def evaluate(
     images = None
     for batch, output in outputs(network, loader, normalize=normalize, place=place, should_stop=should_stop):
         evaluator.update(output.logits.float(), batch.labels)
+        if recorder is not None:
+            recorder.update(output.logits, batch.labels, batch.indices)
         images = batch.images if images is None else images
     sum_over_processes(evaluator.to(place.device).state())
     if evaluator.non_finite():

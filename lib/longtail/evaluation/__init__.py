@@ -13,6 +13,7 @@ from longtail.evaluation.figures.feature_map import plot_feature_map
 from longtail.evaluation.figures.subclasses import plot_subclass_sizes
 from longtail.evaluation.figures.training import plot_class_counts, plot_curves, plot_per_class_accuracy
 from longtail.evaluation.report import results_table, summary, write_confusion_npz, write_per_class
+from longtail.evaluation.samples import SampleRecorder, Samples, join_samples, read_samples, write_samples
 from longtail.evaluation.shots import FEW, GROUPS, MANY, shot_accuracy, shot_groups
 from longtail.evaluation.sweeps import plot_sweep, sweep_rows, write_sweep
 
@@ -25,11 +26,14 @@ __all__ = [
     "TOP_K",
     "ConfusionMatrix",
     "Evaluator",
+    "SampleRecorder",
+    "Samples",
     "calibration_error",
     "check_ensemble",
     "class_metrics",
     "ensemble_heads",
     "ensemble_logits",
+    "join_samples",
     "plot_class_counts",
     "plot_confusion",
     "plot_curves",
@@ -37,6 +41,7 @@ __all__ = [
     "plot_per_class_accuracy",
     "plot_subclass_sizes",
     "plot_sweep",
+    "read_samples",
     "recall_by_class",
     "results_table",
     "shot_accuracy",
@@ -46,5 +51,6 @@ __all__ = [
     "topk_correct",
     "write_confusion_npz",
     "write_per_class",
+    "write_samples",
     "write_sweep",
 ]

@@ -14,16 +14,20 @@ from yacs.config import CfgNode
 from longtail.checkpoint_file import read_checkpoint
 from longtail.data import Loader, Normalize, Shard, Splits, build_normalize, build_splits, build_valid_loader
 from longtail.data.sources import check_same_names
-from longtail.distributed import Place, from_main
+from longtail.distributed import Place, from_main, gather_to_all
 from longtail.engine.inference import evaluate
 from longtail.errors import UserError
 from longtail.evaluation import (
     Evaluator,
+    SampleRecorder,
+    Samples,
+    join_samples,
     plot_confusion,
     plot_per_class_accuracy,
     summary,
     write_confusion_npz,
     write_per_class,
+    write_samples,
 )
 from longtail.models import PostHocClassifier, build_adjusted_heads, build_model, load_released_weights, uses_post_hoc
 from longtail.runs.directory import RunDirectory, parent_of_runs
@@ -125,16 +129,19 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
         place: Processes and devices. Several processes share the images, and the first one writes.
 
     Returns:
-        A new folder in the run directory with results.json and, per expert and for the ensemble, a table of the classes
-        (CSV) and the confusion matrix (PNG, NPZ).
+        A new folder in the run directory with results.json, samples.npz (the prediction for every image) and, per
+        expert and for the ensemble, a table of the classes (CSV) and the confusion matrix (PNG, NPZ).
 
     Raises:
         UserError: The checkpoint or the data are missing or do not fit together.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
         network = corrected(cfg, setup.network, class_counts=setup.class_counts())
-        evaluator = evaluate(network, setup.loader, setup.new_evaluator(), normalize=setup.normalize, place=setup.place)
-        return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, output=output))
+        evaluator = setup.new_evaluator()
+        recorder = SampleRecorder(evaluator.members)
+        evaluate(network, setup.loader, evaluator, normalize=setup.normalize, place=setup.place, recorder=recorder)
+        samples = join_samples(gather_to_all(recorder.samples()))
+        return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, samples=samples, output=output))
 
 
 def corrected(cfg: CfgNode, network: Any, *, class_counts: Sequence[int]) -> nn.Module:
@@ -160,7 +167,7 @@ def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path
     return Path(str(from_main(output)))
 
 
-def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, output: Path) -> None:
+def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, samples: Samples, output: Path) -> None:
     """Log and write the results."""
     results, norm, valid = evaluator.results(), cfg.TEST.TAU_NORM, setup.splits.valid
     logger.info("%s on %s (%d images)", setup.checkpoint, valid.name, len(valid))
@@ -180,6 +187,7 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, output
         head["prior"] = cfg.TEST.PRIOR
     bad = valid.bad_images.summary() if valid.bad_images else {}
     _write_details(cfg, output, evaluator, class_counts=setup.class_counts(), names=names or None)
+    write_samples(output / "samples.npz", samples)
     LockedFolder(output).write_json("results.json", {**head, **results, **bad})  # last: the folder is complete
     logger.info("tables and figures in %s", output)
 

@@ -1,0 +1,39 @@
+"""Figures of a finished run, drawn again from its files."""
+
+from pathlib import Path
+
+from longtail.errors import UserError
+from longtail.evaluation import (
+    ConfusionMatrix,
+    plot_class_counts,
+    plot_confusion,
+    plot_curves,
+    plot_per_class_accuracy,
+)
+from longtail.reporting.record import RunRecord
+
+
+def redraw_figures(record: RunRecord) -> list[Path]:
+    """Draw the figures of a run into its figures/ again, and return their files.
+
+    Class counts, accuracy per class and confusion matrix come from the newest evaluation.
+
+    Raises:
+        UserError: The run holds nothing to draw.
+    """
+    folder, drawn = record.run.figures, []
+    folder.mkdir(exist_ok=True)
+    if record.history:
+        drawn.append(folder / "curves.png")
+        plot_curves(drawn[-1], record.history)
+    if record.confusion is not None and record.classes is not None and record.cfg is not None:
+        counts = [int(row["training_images"]) for row in record.classes]
+        cm = ConfusionMatrix.from_matrix(record.confusion)
+        many, few = record.cfg.TEST.MANY_SHOT, record.cfg.TEST.FEW_SHOT
+        drawn += [folder / name for name in ("class_counts.png", "per_class_accuracy.png", "confusion.png")]
+        plot_class_counts(drawn[-3], counts, many=many, few=few)
+        plot_per_class_accuracy(drawn[-2], cm, class_counts=counts, many=many, few=few)
+        plot_confusion(drawn[-1], cm, class_counts=counts, many=many, few=few)
+    if not drawn:
+        raise UserError(f"{record.run.path} holds nothing to draw: neither epochs in metrics.jsonl nor an evaluation")
+    return drawn
