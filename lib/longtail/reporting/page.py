@@ -56,4 +56,4 @@ def as_script_data(content: Any) -> str:
 
 
 def _read(name: str) -> str:
-    return resources.files("longtail.reporting").joinpath("assets", name).read_text(encoding="utf-8")
+    return resources.files("longtail.reporting").joinpath("assets").joinpath(name).read_text(encoding="utf-8")
