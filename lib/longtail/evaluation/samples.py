@@ -28,7 +28,7 @@ class Samples(NamedTuple):
         label_probability: Softmax probabilities of the true classes, (R, N).
     """
 
-    index: Array
+    index: Array  # type: ignore[assignment]  # a field, not the method of tuples
     label: Array
     prediction: Array
     confidence: Array
