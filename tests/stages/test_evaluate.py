@@ -84,7 +84,7 @@ def test_tables_and_figures_of_every_expert(tiny_cfg: TinyConfig, finished_run: 
     expected = {f"{kind}_{name}.{suffix}" for name in names for kind, suffix in (("confusion", "png"),)}
     expected |= {f"confusion_{name}.npz" for name in names} | {f"per_class_{name}.csv" for name in names}
     written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert written.keys() == expected | {"per_class_accuracy.png", "results.json"}
+    assert written.keys() == expected | {"per_class_accuracy.png", "results.json", "samples.npz"}
     assert max(written, key=lambda name: written[name]) == "results.json"
     top1 = read_json(folder / "results.json")["ensemble"]["top1"]
     with np.load(folder / "confusion_ensemble.npz") as arrays:

@@ -52,7 +52,7 @@ def check_config(source: str, overrides: list[str]) -> None:
 def check_longtail(words: list[str]) -> None:
     assert words[0] in COMMANDS or words == ["--help"], words
     assert longtail_main(words) == 0  # the program itself is replaced: options are parsed
-    if words[0] in ("train", "recipe", "valid"):
+    if words[0] in ("train", "recipe", "valid", "info"):
         check_config(words[1], overrides_of(words[2:]))
 
 
@@ -80,7 +80,7 @@ def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("page", "line"), documented())
 def test_documented_command_parses(page: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = shlex.split(line, comments=True)
+    words = [word.split("|")[0] for word in shlex.split(line, comments=True)]  # of alternatives the first
     if words[0] == "longtail":
         check_longtail(words[1:])
     elif words[0] == "bash":
