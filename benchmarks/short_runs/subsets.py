@@ -1,5 +1,6 @@
 """What the short runs share: smaller annotation files, and a table by shot group."""
 
+import argparse
 import json
 import statistics
 from collections import defaultdict
@@ -7,6 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SHOWN = ("top1", "many", "medium", "few")
+
+
+def data_parser(documentation: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the arguments that all short runs have: images, how many of them, and the device."""
+    parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", type=Path, help="annotation file of the training images, 32 x 32, ten classes")
+    parser.add_argument("valid_json", type=Path, metavar="valid", help="annotation file of the validation images")
+    parser.add_argument("--fraction", type=float, default=1.0, help="of the training images of each class")
+    parser.add_argument("--valid", type=float, default=1.0, help="the same of the validation images")
+    parser.add_argument("--gpus", default=None)
+    return parser
 
 
 def write_subset(source: Path, target: Path, *, fraction: float) -> Path:

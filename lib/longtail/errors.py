@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class MissingFile(UserError):
+    """A file that a user names does not exist."""
+
+
 class ProcessLost(Exception):
     """Another process of the run exited while this one was waiting for it; the entry points exit with code 1."""
 

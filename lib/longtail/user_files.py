@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from longtail.errors import UserError
+from longtail.errors import MissingFile, UserError
 
 MEGABYTE = 2**20
 LARGEST = {
@@ -92,7 +92,7 @@ def os_error(error: OSError, path: PathLike, *, kind: str, verb: str) -> UserErr
     where = error.filename if isinstance(error.filename, str) and verb == "written" else path
     reason = error.strerror or str(error) or type(error).__name__
     if error.errno == errno.ENOENT and verb == "read":
-        return UserError(f"{kind} {shown(path)} does not exist")
+        return MissingFile(f"{kind} {shown(path)} does not exist")
     return UserError(f"{kind} {shown(where)} cannot be {verb}: {reason}")
 
 

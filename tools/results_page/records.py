@@ -11,6 +11,7 @@ from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.stages.recipe_file import load_recipe
+from tools.json_records import read_folder
 
 # May differ between runs of one config: locations, speed, the seed.
 FREE = ("NAME", "RAND_SEED", "VALID_STEP", "DATASET.DATASET", "DATASET.CACHE", "DATASET.DOWNLOAD")
@@ -112,13 +113,7 @@ def read_records(folder: Path) -> list[Record]:
     Raises:
         UserError: A file is no record.
     """
-    records = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            records.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"record {path} cannot be read: {error}") from None
-    return records
+    return read_folder(folder, Record)
 
 
 def _asked(config: str, stage: str) -> Any:

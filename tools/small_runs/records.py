@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from longtail.errors import UserError
+from tools.json_records import read_folder
 from tools.small_runs.rows import Row
 
 KEPT = ("commit", "processor", "cores", "threads")  # of environment.json
@@ -100,10 +100,4 @@ def read_small_records(folder: Path) -> Sequence[SmallRecord]:
     Raises:
         UserError: A file is no record.
     """
-    records = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            records.append(SmallRecord(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"record {path} cannot be read: {error}") from None
-    return records
+    return read_folder(folder, SmallRecord)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.errors import UserError, errors_in
+from longtail.errors import MissingFile, UserError, errors_in
 from longtail.user_files import is_possible_path, read_json
 
 MOST_CLASSES = 1_000_000  # a larger number is a mistake, and would take memory in every part of the software
@@ -124,9 +124,7 @@ def read_generated(path: str | Path, num_classes: int) -> Annotations:
 def _read_json(path: str | Path) -> Any:
     try:
         return read_json(path, "annotation file")
-    except UserError as error:
-        if not str(error).endswith(" does not exist"):
-            raise
+    except MissingFile as error:
         raise UserError(f"{error}; docs/datasets describes how to create it") from None
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch.utils.data import DataLoader, Dataset
 
 from longtail.data.images.reading import read_pixels
-from longtail.errors import UserError
+from longtail.errors import MissingFile, UserError
 from longtail.user_files import check_regular, shown
 
 FILES_PER_TASK = 32  # files that a worker process returns at once
@@ -41,15 +41,14 @@ def inspect(path: str) -> Inspection:
             return Inspection("folder", "is a folder")
         check_regular(path, "image")
         content = Path(path).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, MissingFile):
         return Inspection("missing", "does not exist")
     except PermissionError:
         return Inspection("no permission", "cannot be opened: no permission")
     except OSError as error:
         return Inspection("damaged", f"cannot be opened: {error.strerror or error}")
     except UserError as error:
-        missing = str(error).endswith(" does not exist")
-        return Inspection("missing" if missing else "damaged", str(error).removeprefix(f"image {shown(path)} "))
+        return Inspection("damaged", str(error).removeprefix(f"image {shown(path)} "))
     if not content:
         return Inspection("empty", "has no bytes")
     try:

@@ -54,8 +54,7 @@ class WorkerPool(Generic[T]):
         self.on_wait: Callable[[], None] = nothing
         self._keys = _Keys()
         self._loader: DataLoader[T] | None = None
-        # Before multiprocessing's own exit handler, which kills workers: torch reports those as lost.
-        atexit.register(_close, weakref.ref(self))
+        _POOLS.add(self)
 
     def batches(self, keys: Sequence[Callable[[], list[Any]]]) -> Iterator[T]:
         """Yield one batch per entry of `keys`, each of which returns the keys of its samples.
@@ -117,10 +116,14 @@ class WorkerPool(Generic[T]):
             yield batch
 
 
-def _close(pool: "weakref.ref[WorkerPool[Any]]") -> None:
-    """End the workers of a pool that still exists."""
-    if (existing := pool()) is not None:
-        existing.close()
+_POOLS: "weakref.WeakSet[WorkerPool[Any]]" = weakref.WeakSet()
+
+
+@atexit.register  # before multiprocessing's own exit handler, which kills workers: torch reports those as lost
+def _close_pools() -> None:
+    """End the workers of all pools that still exist."""
+    for pool in list(_POOLS):
+        pool.close()
 
 
 class _Keys:
