@@ -5,6 +5,7 @@
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,15 +43,19 @@ def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
         UserError: See `load_annotations`.
     """
     content = load_annotations(path)
-    folder = str(Path(root) if root else Path(path).parent)
-    prefix = "" if folder == "." else folder
-    entries = content["annotations"]
     return Annotations(
-        [os.path.join(prefix, entry["fpath"]) for entry in entries],
-        [entry["category_id"] for entry in entries],
+        image_paths(content, path, root=root),
+        [entry["category_id"] for entry in content["annotations"]],
         content["num_classes"],
         class_names_of(content),
     )
+
+
+def image_paths(content: Mapping[str, Any], path: str | Path, *, root: str | Path = "") -> list[str]:
+    """Return the image files that the content of an annotation file lists, (N,), see `read_annotations`."""
+    folder = str(Path(root) if root else Path(path).parent)
+    prefix = "" if folder == "." else folder
+    return [os.path.join(prefix, entry["fpath"]) for entry in content["annotations"]]
 
 
 def load_annotations(path: str | Path) -> dict[str, Any]:

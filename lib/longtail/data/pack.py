@@ -12,7 +12,7 @@ was interrupted continues with what is missing.
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,9 +21,9 @@ from typing import Any
 from PIL import Image
 from yacs.config import CfgNode
 
-from longtail.data.annotations import load_annotations, read_annotations
+from longtail.data.annotations import image_paths, load_annotations
 from longtail.data.convert.split import write_annotations
-from longtail.data.images.reading import image_size, read_pixels
+from longtail.data.images.reading import read_pixels
 from longtail.errors import UserError
 from longtail.files import atomic_write, sha256
 from longtail.processors import available_processors
@@ -69,10 +69,19 @@ def pack(cfg: CfgNode, folder: str | Path, settings: Settings) -> dict[str, Path
             f"data set {cfg.DATASET.DATASET!r} has no image files to pack; allowed: DATASET.DATASET annotations with "
             "DATASET.TRAIN_JSON or VALID_JSON"
         )
-    for split in named:
-        load_annotations(cfg.DATASET[SPLITS[split]])  # a mistake in any of them is found before anything is written
+    # All of them first: a mistake in any is found before anything is written.
+    contents = {split: load_annotations(path) for split, path in named.items()}
     _claim(Path(folder), settings, sources=named)
-    return {split: _pack_split(cfg, Path(folder), split, settings=settings) for split in named}
+    return {
+        split: _pack_split(
+            content,
+            image_paths(content, named[split], root=cfg.DATASET.ROOT),
+            folder=Path(folder),
+            split=split,
+            settings=settings,
+        )
+        for split, content in contents.items()
+    }
 
 
 def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None:
@@ -98,11 +107,10 @@ def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None
         )
 
 
-def _pack_split(cfg: CfgNode, folder: Path, split: str, *, settings: Settings) -> Path:
-    """Pack one split, and return its annotation file."""
-    source = cfg.DATASET[SPLITS[split]]
-    content = load_annotations(source)
-    paths = read_annotations(source, cfg.DATASET.ROOT).paths
+def _pack_split(
+    content: Mapping[str, Any], paths: Sequence[str], *, folder: Path, split: str, settings: Settings
+) -> Path:
+    """Pack the images of one split with this annotation file; return the annotation file of the copies."""
     names = [f"{split}/{number // PER_FOLDER:05d}/{number % PER_FOLDER:03d}.jpg" for number in range(len(paths))]
     for name in dict.fromkeys(name.rsplit("/", 1)[0] for name in names):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -128,8 +136,8 @@ def pack_image(source: str | Path, target: Path, settings: Settings) -> tuple[in
     """
     if target.exists():
         try:
-            read_pixels(target)  # the whole file: a power failure may have left a part of it
-            return image_size(target)
+            height, width, _ = read_pixels(target).shape  # the whole file: a power failure may have left a part of it
+            return height, width
         except UserError:
             target.unlink()
     encoded, size = _encode(source, settings)
