@@ -61,7 +61,7 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None) -
             kind="classes without images",
         )
     if empty:
-        logger.warning("  WARNING: %s has no images of %d classes: %s", root, len(empty), ", ".join(empty[:10]))
+        logger.warning("  WARNING: %s has no images of: %s", root, ", ".join(empty[:10]))
     labels = [label for label, paths in enumerate(images) for _ in paths]
     return Split([path for paths in images for path in paths], labels, num_classes=len(names), classes=names)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CELL = 0.95  # side of an image, inches
 LABEL = 1.5  # width of the words beside a row, inches
 CURVE = 3.1  # height of the class counts, inches
+TURNED = 1.2  # height of class names below them, which are turned, inches
 SMALL = 100  # pixels; images no larger are enlarged without smoothing
 
 
@@ -76,7 +77,8 @@ def plot_sheet(
     cell = CELL if columns > 3 else 1.25
     width = max(len(parts) * (LABEL + columns * cell + 0.25) + 0.2, 9.0)
     grid = deepest * (cell + 0.06)
-    height = 1.15 + grid + CURVE + 0.3
+    below = 0.55 + (TURNED if names else 0)
+    height = 1.15 + grid + CURVE + below - 0.25
 
     figure = new_figure(width, height, layout=None)
     figure.text(0.2 / width, 1 - 0.2 / height, title, fontsize=13, fontweight="bold", color=INK, va="top")
@@ -93,7 +95,7 @@ def plot_sheet(
                 side = cell - 0.06
                 box = ((left + shift) / width, 1 - (top + cell) / height, side / width, side / height)
                 _show(figure.add_axes(box), image, None if column else color)
-    curve = figure.add_axes((0.75 / width, 0.55 / height, 1 - 0.95 / width, (CURVE - 1.0) / height))
+    curve = figure.add_axes((0.75 / width, below / height, 1 - 0.95 / width, (CURVE - 1.0) / height))
     draw_class_counts(curve, counts, names=names, many=many, few=few)
     save(figure, path)
 
