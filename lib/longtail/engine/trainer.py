@@ -22,6 +22,7 @@ from longtail.engine.meter import Meter
 from longtail.engine.optim import GradientClipping, set_rate
 from longtail.engine.stop_evaluation import StopEvaluation
 from longtail.engine.training import Training
+from longtail.engine.training_state import restore_training, training_state
 from longtail.errors import UserError
 from longtail.evaluation import Evaluator, recall_by_class, summary
 from longtail.methods import Step
@@ -337,15 +338,11 @@ class Trainer:
             "epoch": self.epoch,
             "batch": self.batch,
             "samples": self.batch * t.loaders.train.batch_size * t.place.world.size,
-            "model": t.network.state_dict(),
-            "method": t.method.state_dict(),
-            "optimizer": t.optimizer.state_dict(),
-            "scaler": t.scaler.state_dict(),
+            **training_state(t),
             "meter": self.meter.state_dict(),
             "results": self.results.state_dict(),
             "random": randoms,
             "seconds": self.seconds(),
-            **({"average": t.average.state_dict()} if t.average else {}),
             **({"bad_files": bad_files} if bad_files else {}),
         }
         if also:
@@ -365,27 +362,10 @@ class Trainer:
         """Restore the state of a compatible checkpoint, see `longtail.runs.resume`.
 
         Raises:
-            UserError: The state of method or optimizer has another form.
+            UserError: See `restore_training`.
         """
         t = self.training
-        try:
-            t.network.load_state_dict(content["model"])
-            t.method.load_state_dict(content["method"])
-            t.optimizer.load_state_dict(content["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]  # torch puts it below the first line
-            raise UserError(
-                "the checkpoint was written by another network, training method or optimizer and cannot be resumed: "
-                f"{reason}; NETWORK.PRETRAINED True starts from its weights"
-            ) from None
-        t.scaler.load_state_dict(content["scaler"])
-        if t.average:
-            if "average" not in content:
-                raise UserError(
-                    "the checkpoint has no average of the weights and cannot be resumed with TRAIN.EMA.DECAY; set it "
-                    "0, or let NETWORK.PRETRAINED True start from its weights"
-                )
-            t.average.load_state_dict(content["average"])
+        restore_training(t, content)
         self.meter.load_state_dict(content["meter"], t.place.device)
         self.results.load_state_dict(content["results"])
         per_step = t.loaders.train.batch_size * t.place.world.size
