@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from longtail.cli.main import main
+from longtail.reporting import redraw
+from longtail.reporting.record import read_run
 from tests.helpers.made_up_runs import made_up_run
 from tests.helpers.training import NCL, TinyConfig, train
 
@@ -43,6 +45,23 @@ def test_report_refuses_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.C
     assert main(["report", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path} is not a run directory: it has no config.yaml\n"
     assert main(["report", str(tmp_path), "--figures", "--output", "x"]) == 2
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_redrawn_figures_have_the_names_of_the_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    record = read_run(made_up_run(tmp_path / "run" / "2026", 5))
+    assert record.classes
+    names = [f"bird {label}" if named else "" for label in range(5)]
+    for row, name in zip(record.classes, names, strict=True):
+        row["name"] = name
+    given: list[object] = []
+    for plot in ("plot_class_counts", "plot_per_class_accuracy", "plot_confusion"):
+        monkeypatch.setattr(redraw, plot, lambda *values, names, **options: given.append(names))
+    monkeypatch.setattr(redraw, "plot_curves", lambda *values: None)
+    redraw.redraw_figures(record)
+    assert given == [names if named else None] * 3
 
 
 @pytest.mark.figures

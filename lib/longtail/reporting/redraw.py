@@ -11,6 +11,7 @@ from longtail.evaluation import (
     plot_per_class_accuracy,
 )
 from longtail.reporting.record import RunRecord
+from longtail.user_files import translating
 
 
 def redraw_figures(record: RunRecord) -> list[Path]:
@@ -22,18 +23,21 @@ def redraw_figures(record: RunRecord) -> list[Path]:
         UserError: The run holds nothing to draw.
     """
     folder, drawn = record.run.figures, []
-    folder.mkdir(exist_ok=True)
+    with translating(folder, "folder"):
+        folder.mkdir(exist_ok=True)
     if record.history:
         drawn.append(folder / "curves.png")
         plot_curves(drawn[-1], record.history)
     if record.confusion is not None and record.classes is not None and record.cfg is not None:
         counts = [int(row["training_images"]) for row in record.classes]
+        listed = [row.get("name") or "" for row in record.classes]
+        names = listed if any(listed) else None
         cm = ConfusionMatrix.from_matrix(record.confusion)
         many, few = record.cfg.TEST.MANY_SHOT, record.cfg.TEST.FEW_SHOT
         drawn += [folder / name for name in ("class_counts.png", "per_class_accuracy.png", "confusion.png")]
-        plot_class_counts(drawn[-3], counts, many=many, few=few)
-        plot_per_class_accuracy(drawn[-2], cm, class_counts=counts, many=many, few=few)
-        plot_confusion(drawn[-1], cm, class_counts=counts, many=many, few=few)
+        plot_class_counts(drawn[-3], counts, names=names, many=many, few=few)
+        plot_per_class_accuracy(drawn[-2], cm, class_counts=counts, names=names, many=many, few=few)
+        plot_confusion(drawn[-1], cm, class_counts=counts, names=names, many=many, few=few)
     if not drawn:
         raise UserError(f"{record.run.path} holds nothing to draw: neither epochs in metrics.jsonl nor an evaluation")
     return drawn
