@@ -29,7 +29,7 @@ def our_steps(
 
     def run() -> None:
         for _ in range(steps):
-            trainer._train_step(batch, None)
+            trainer.train_step(batch, None)
 
     return run
 

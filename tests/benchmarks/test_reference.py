@@ -40,7 +40,7 @@ def test_reference_step_has_the_losses_of_ours() -> None:
     for _ in range(20):
         chosen = torch.randperm(64, generator=order)[:16]
         batch = Batch(images[chosen][None], labels[chosen], chosen)
-        step, _, _ = trainer._train_step(batch, Where(1, 1, chosen))
+        step, _, _ = trainer.train_step(batch, Where(1, 1, chosen))
         normalized = trainer.training.loaders.normalize(batch.images)[0]
         reference, _ = reference_step(list(network.experts), optimizer, normalized, labels[chosen], class_counts=counts)
         assert step.loss.item() == pytest.approx(reference, abs=1e-4)

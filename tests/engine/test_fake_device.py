@@ -32,10 +32,10 @@ def step_on_fake_gpu(cfg: Any) -> torch.device:
     with fake_gpu() as patch:
         place = Place(SINGLE_PROCESS, (GPU,), GPU)
         trainer = Trainer(build_training(cfg, build_splits(cfg), place=place, source="x"), NoFiles())  # type: ignore[arg-type]
-        trainer._set_up_epoch()
+        trainer.set_up_epoch()
         without_driver(patch, trainer.training.optimizer)
         batch = next(trainer._batches()).to(GPU)
-        step = trainer._train_step(batch, None)[0]
+        step = trainer.train_step(batch, None)[0]
         trainer.training.method.on_step_end()
         return step.loss.device
 

@@ -78,7 +78,7 @@ def questions_of(cfg: CfgNode, patch: pytest.MonkeyPatch) -> list[str]:
     """Train an epoch as a GPU does, with verdicts that are read later; return what its steps asked."""
     asked: list[str] = []
     for owner, name in (
-        (Trainer, "_train_step"),
+        (Trainer, "train_step"),
         (Meter, "update"),
         (WeightAverage, "update"),
         (Contrastive, "on_step_end"),

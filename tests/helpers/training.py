@@ -141,13 +141,13 @@ def without_figures(patch: pytest.MonkeyPatch) -> None:
 
 def patch_step(patch: pytest.MonkeyPatch, before: Callable[[Trainer], None]) -> None:
     """Let a function look at the trainer before every training step."""
-    original = Trainer._train_step
+    original = Trainer.train_step
 
     def step(self: Trainer, batch: Batch, where: Any) -> Any:
         before(self)
         return original(self, batch, where)
 
-    patch.setattr(Trainer, "_train_step", step)
+    patch.setattr(Trainer, "train_step", step)
 
 
 def stop_after(steps: int, patch: pytest.MonkeyPatch, signum: int = signal.SIGTERM) -> None:

@@ -36,13 +36,13 @@ def time_steps(trainer: Trainer) -> StepTimes:
     training = trainer.training
     batch_size = training.loaders.train.batch_size
     wanted = max(LEAST, CHUNK // batch_size)
-    trainer._set_up_epoch()
+    trainer.set_up_epoch()
     epochs = (training.loaders.train.epoch(epoch) for epoch in itertools.count(1))
     started, steps = 0.0, -WARM_UP
     for batch in itertools.chain.from_iterable(epochs):
         if steps == 0:
             started = _now(trainer)
-        trainer._train_step(batch.to(training.place.device), None)
+        trainer.train_step(batch.to(training.place.device), None)
         training.method.on_step_end()
         steps += 1
         if steps >= wanted or (steps >= LEAST and _now(trainer) - started > LONGEST):

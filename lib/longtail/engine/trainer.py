@@ -65,7 +65,7 @@ class Trainer:
         self.clipping = GradientClipping(training.optimizer, training.scaler, max_norm=training.plan.clip_norm)
         on_cpu = training.place.device.type == "cpu" and not training.recorder
         self.guard = FiniteGuard(training.optimizer, immediate=on_cpu)
-        self.graph = GraphStep(self._train_step, training.recorder, guard=self.guard) if training.recorder else None
+        self.graph = GraphStep(self.train_step, training.recorder, guard=self.guard) if training.recorder else None
         self.consensus = Consensus()
         self._seconds_before = 0.0
         self._started = self._saved = time.monotonic()
@@ -96,7 +96,7 @@ class Trainer:
     def _train_epoch(self) -> None:
         """Train the rest of the epoch, then evaluate, log and save."""
         t, epoch = self.training, self.epoch
-        self._set_up_epoch()
+        self.set_up_epoch()
         progress = Progress(
             f"epoch {epoch}/{t.plan.epochs}", len(t.loaders.train), done=self.batch, quiet=not t.place.main
         )
@@ -105,7 +105,7 @@ class Trainer:
                 batch = loaded.to(t.place.device)
                 set_rate(t.optimizer, t.schedule(epoch, self.batch, len(t.loaders.train)))
                 where = Where(epoch, self.batch + 1, batch.all_indices)
-                step, norm = self.graph(batch, where) if self.graph else self._train_step(batch, where)[:2]
+                step, norm = self.graph(batch, where) if self.graph else self.train_step(batch, where)[:2]
                 t.method.on_step_end()
                 if t.average:
                     t.average.update(t.network, (epoch - 1) * len(t.loaders.train) + self.batch + 1)
@@ -131,7 +131,7 @@ class Trainer:
             }
         )
 
-    def _train_step(self, batch: Batch, where: Where | None) -> tuple[Step, Tensor | None, Tensor]:
+    def train_step(self, batch: Batch, where: Where | None) -> tuple[Step, Tensor | None, Tensor]:
         """Forward, backward, clipping, check and optimizer step of one batch; nothing waits for a GPU.
 
         Args:
@@ -164,7 +164,7 @@ class Trainer:
         t.scaler.scale(step.loss).backward()
         return step
 
-    def _set_up_epoch(self) -> None:
+    def set_up_epoch(self) -> None:
         """Set modes and epoch; prepare the method if no batch of the epoch is done."""
         t = self.training
         training_mode = not t.plan.frozen_statistics

@@ -214,14 +214,14 @@ def test_loss_that_is_not_finite_changes_no_weights(tiny_cfg: TinyConfig, monkey
         return step._replace(loss=step.loss * torch.nan) if len(seen) == 2 * BATCHES + 2 else step
 
     before: list[Any] = []
-    original_check = Trainer._train_step
+    original_check = Trainer.train_step
 
     def train_step(trainer: Trainer, batch: Any, where: Any) -> Any:
         before[:] = [copy.deepcopy(dict(trainer.training.network.named_parameters()))]
         return original_check(trainer, batch, where)
 
     monkeypatch.setattr(Supervised, "training_step", training_step)
-    monkeypatch.setattr(Trainer, "_train_step", train_step)
+    monkeypatch.setattr(Trainer, "train_step", train_step)
     with pytest.raises(NotFinite, match="gradient is not finite"):
         train(tiny_cfg(*SAM))
     for name, parameter in seen[-1].named_parameters():
