@@ -38,7 +38,7 @@ def measure(
 
     def ours() -> None:
         for _ in range(epochs):
-            trainer._train_epoch()
+            trainer.train_epoch()
 
     times = interleaved({"ours": ours}, rounds, device=device)
     return [

@@ -72,4 +72,4 @@ def build_trainer(
 
 def our_epoch(trainer: Trainer) -> Callable[[], None]:
     """Return what trains one more epoch."""
-    return trainer._train_epoch
+    return trainer.train_epoch

@@ -88,12 +88,12 @@ class Trainer:
             loader.on_wait(self._stop_waiting)
         with self.interrupts:
             while self.epoch <= self.training.plan.epochs:
-                self._train_epoch()
+                self.train_epoch()
             if self.evaluator is None:  # resumed after the last epoch: figures and results are still to be written
                 self._evaluate()
         self.run.write_json("results.json", self.outcome())
 
-    def _train_epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train the rest of the epoch, then evaluate, log and save."""
         t, epoch = self.training, self.epoch
         self.set_up_epoch()
