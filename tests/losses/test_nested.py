@@ -99,6 +99,14 @@ def example(**overrides: Any) -> NestedLoss:
     return loss
 
 
+@pytest.mark.parametrize(("classes", "number"), [(100, 30), (8142, 2443), (10, 3), (4, 2), (2, 2)])
+def test_hard_classes_are_30_percent_of_all_with_number_0(classes: int, number: int) -> None:
+    cfg = load_config(None, ["LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 0])
+    loss = build_loss(cfg, [10] * classes)
+    assert isinstance(loss, NestedLoss)
+    assert loss.hard_classes(torch.randn(3, 5, classes), torch.zeros(5, dtype=torch.int64)).shape == (1, 5, number)
+
+
 def test_nested_loss_worked_example() -> None:
     z = torch.stack([example_logits(k) for k in range(3)]).requires_grad_()
     terms = terms_of(example(), z, EXAMPLE_TARGETS)

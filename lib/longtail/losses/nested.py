@@ -15,7 +15,7 @@ What the released code computes, and what the paper says:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from longtail.errors import UserError
 from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, log_prior
 
 EPSILON = 1e-9  # inside the logarithm of the distilled probabilities, as released
+HARD_FRACTION = 0.3  # hard classes, as a fraction of all, of the paper's experiments
 
 
 def hard_classes(logits: Tensor, targets: Tensor, *, number: int) -> Tensor:
@@ -108,7 +109,8 @@ class HardClassSettings:
     """Options of the nested losses.
 
     Attributes:
-        number: Hard classes per sample K, its own class included; at most C.
+        number: Hard classes per sample K, its own class included; at most C. 0: 30 % of the classes, as in the paper,
+            and at least 2.
         mode: "zero" or "exclude", see the module.
         ce_ratio: Weight of the cross-entropy over all classes.
         hard_ratio: Weight of the cross-entropy over the hard classes.
@@ -160,6 +162,8 @@ class HardClassLoss(Loss):
 
     def __init__(self, class_counts: Sequence[int], hard: HardClassSettings) -> None:
         super().__init__()
+        if not hard.number:
+            hard = replace(hard, number=min(max(2, round(HARD_FRACTION * len(class_counts))), len(class_counts)))
         if hard.number > len(class_counts):
             raise UserError(
                 f"LOSS.HCM_N is {hard.number}; it must be at most the number of classes, {len(class_counts)}"

@@ -199,8 +199,9 @@ LOSS: Keys = {
     ),
     "LOSS.HCM_N": Key(
         5,
-        "Nested losses: hard classes per sample, its own class included.",
-        low=1,
+        "Nested losses: hard classes per sample, its own class included; 0: 30 % of the classes, as in the paper, and "
+        "at least 2.",
+        low=0,
     ),
     "LOSS.HCM_MODE": Key(
         "zero",
