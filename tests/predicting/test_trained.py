@@ -68,7 +68,8 @@ def test_predict_takes_paths_and_arrays(photos: Photos) -> None:
     trained = longtail.load(photos.run.path)
     one = trained.predict(path)[0]
     assert (one.label, one.name) == (one.top[0].label, NAMES[one.label])
-    for images in (Path(path), [path], pixels, [pixels], pixels[None], torch.from_numpy(pixels)):
+    pillow = Image.open(path)
+    for images in (Path(path), [path], pixels, [pixels], pixels[None], torch.from_numpy(pixels), pillow, [pillow]):
         found = trained.predict(images)
         assert len(found) == 1
         assert torch.equal(found[0].probabilities, one.probabilities)
@@ -96,6 +97,17 @@ def test_predict_keeps_the_order_of_images_of_several_sizes(photos: Photos) -> N
 def test_predict_refuses_arrays_that_are_no_images(photos: Photos, image: Any) -> None:
     with pytest.raises(UserError, match=r"RGB pixels \(H, W, 3\) uint8"):
         loaded(photos).predict([image])
+
+
+def test_predict_converts_images_of_pillow_and_leaves_them_as_they_are(photos: Photos) -> None:
+    gray = Image.open(photos.valid_paths()[0]).convert("L")
+    gray.info["transparency"] = 3
+    trained = loaded(photos)
+    expected = trained.predict(np.array(gray.convert("RGB")))[0]
+    assert torch.equal(trained.predict(gray)[0].probabilities, expected.probabilities)
+    assert (gray.mode, gray.info["transparency"]) == ("L", 3)
+    with pytest.raises(UserError, match=r"^an image of Pillow \(F, 4x4\): its pixels have 32 bits"):
+        trained.predict(Image.new("F", (4, 4)))
 
 
 def test_load_trained_needs_no_data(photos: Photos) -> None:

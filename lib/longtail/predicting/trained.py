@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
 from longtail.data import Normalize, build_evaluation_policy, build_normalize, build_splits
 from longtail.data.augment.steps import Policy
+from longtail.data.images.decoding import rgb_pixels
 from longtail.data.images.reading import read_image
 from longtail.data.loaders.files import RESIZE
 from longtail.data.seeding import generator
@@ -122,7 +124,7 @@ class Trained(nn.Module):
         """Predict the classes of images.
 
         Args:
-            images: Path of an image file, RGB pixels (H, W, 3) uint8, or any number of these.
+            images: Path of an image file, image of Pillow, RGB pixels (H, W, 3) uint8, or any number of these.
             top: Number of classes in `Prediction.top`.
 
         Raises:
@@ -209,10 +211,20 @@ def _pixels(image: Any) -> Tensor:
     """Return an image as (3, H, W) uint8."""
     if isinstance(image, (str, Path)):
         return read_image(image)
-    pixels = torch.as_tensor(image)
+    if isinstance(image, Image.Image):
+        image = _pixels_of_pillow(image)
+    pixels = torch.as_tensor(image.copy() if isinstance(image, np.ndarray) else image)
     if pixels.dtype != torch.uint8 or pixels.dim() != 3 or pixels.shape[2] != 3:
         raise UserError(
-            f"an image is {tuple(pixels.shape)} {str(pixels.dtype).removeprefix('torch.')}; it must be a path or RGB "
-            "pixels (H, W, 3) uint8"
+            f"an image is {tuple(pixels.shape)} {str(pixels.dtype).removeprefix('torch.')}; it must be a path, an "
+            "image of Pillow, or RGB pixels (H, W, 3) uint8"
         )
     return pixels.permute(2, 0, 1)
+
+
+def _pixels_of_pillow(image: Image.Image) -> np.ndarray:
+    """Return the pixels of an image, (H, W, 3) uint8; the image is not changed."""
+    try:
+        return rgb_pixels(image.copy())
+    except (ValueError, OSError) as error:
+        raise UserError(f"an image of Pillow ({image.mode}, {image.width}x{image.height}): {error}") from None
