@@ -82,9 +82,9 @@ def time_limit(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
-def options(documentation: str | None, trials: int) -> argparse.Namespace:
+def options(documentation: str | None, trials: int, arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line of a measurement: --trials and --seed."""
     parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=trials, metavar="N", help=f"default: {trials}")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    return parser.parse_args(arguments)

@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--states", type=int, default=45, metavar="N", help="damaged states; default: 45")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
-    logging.getLogger("longtail").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
     draw = random.Random(chosen.seed)
     with tempfile.TemporaryDirectory() as folder, no_figures():
         faults = damaged_files(Path(folder) / "files", chosen.trials, draw=draw)
@@ -209,9 +209,8 @@ def damaged_states(folder: Path, count: int, *, draw: random.Random) -> int:
         damage(folder / "output" / "damaged")
         trials.run(partial(recover, folder, name, expected=expected, stuck=stuck, starts=starts), name)
     faults = trials.report() + len(stuck)
-    print(
-        f"  left by the same command: {len(chosen) - len(stuck)} of {len(chosen)} (starts: {dict(sorted(starts.items()))})"
-    )
+    left = len(chosen) - len(stuck)
+    print(f"  left by the same command: {left} of {len(chosen)} (starts: {dict(sorted(starts.items()))})")
     for message in stuck:
         print(f"    {message[:400]}")
     return faults
