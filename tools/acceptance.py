@@ -10,13 +10,12 @@ nothing is trained.
 Exit code: 0 all within their tolerances, 1 some are not, 2 a mistake.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 from tools.small_runs import (
     check_again,
     expectations,
@@ -32,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line; train and compare, or write what is expected."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--make", action="store_true", help="write the expectations from the records")
     parser.add_argument("--rows", type=Path, default=ROOT / "tools" / "leaderboard.yaml", help="file of the rows")
     parser.add_argument("--records", type=Path, default=ROOT / "docs" / "leaderboard", help="folder of the records")
@@ -40,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("output/acceptance"), help="folder of the run directories")
     parser.add_argument("--seed", type=int, default=1, help="seed of the trainings")
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
     failed: list[object] = []
 
     def program() -> None:

@@ -11,23 +11,22 @@ normalization. The same seed (RAND_SEED) gives the same sheet. A plot below the 
 Exit code: 0 drawn, 2 invalid command, config or data.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 MOST_SAMPLES = 64  # more would make a sheet that no viewer opens
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and draw the sheet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--cfg", required=True, metavar="YAML", help="config file")
     parser.add_argument("--output", metavar="FILE.png", help="figure to write; default: NAME.png of the config")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="samples of each of head, middle and tail")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys to set")
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse(arguments)
 
     def program() -> None:
         from longtail.config import load_config

@@ -10,7 +10,7 @@ in the lists are relative to --image_path, which holds train/n01440764/... and v
 
 import sys
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     from longtail.data.convert.lists import list_converter
     from longtail.runs.console import log_to_terminal
 
-    convert = list_converter("ImageNet_LT", arguments, description=__doc__ or "")
+    convert = list_converter("ImageNet_LT", Parser(__doc__ or ""), arguments=arguments)
 
     def program() -> None:
         log_to_terminal()

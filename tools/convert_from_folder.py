@@ -15,7 +15,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 if TYPE_CHECKING:
     from longtail.data.convert.hold_out import HoldOut
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse(arguments)
 
     def program() -> None:
         from longtail.data.convert.folder import convert_folder
@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     return run_program(program)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> Parser:
+    parser = Parser(__doc__ or "")
     parser.add_argument("--input_path", required=True, help="folder with one folder per class")
     parser.add_argument("--output_path", required=True, help="folder of the annotation files")
     valid = parser.add_mutually_exclusive_group()

@@ -10,21 +10,20 @@ The image paths in it are relative to --image_path (2018: train_val2018/Plantae/
 iNaturalist18_train.txt and iNaturalist18_val.txt with "path label" per line, are also accepted.
 """
 
-import argparse
 import sys
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--input_json_file", required=True, help="COCO-style file of the competition, or a .txt list")
     parser.add_argument("--image_path", required=True, help="folder of the image paths in it")
     parser.add_argument("--output_json_file", required=True, help="annotation file to write")
     parser.add_argument("--no-check", action="store_true", help="do not check that the images exist")
     parser.add_argument("--force", action="store_true", help="replace the annotation file")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
 
     def program() -> None:
         from longtail.data.convert.inat import convert_inat

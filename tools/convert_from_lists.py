@@ -10,15 +10,14 @@ file lists several splits, split (train, valid, test). Labels are numbers or nam
 order, and <split>_labels.csv shows which is which.
 """
 
-import argparse
 import sys
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--train", metavar="LIST", required=True, help="list of the training images")
     parser.add_argument("--valid", metavar="LIST", help="list of the validation images")
     parser.add_argument("--test", metavar="LIST", help="list of the test images")
@@ -27,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output_path", required=True, help="folder of the annotation files")
     parser.add_argument("--no-check", action="store_true", help="do not check that the images exist")
     parser.add_argument("--force", action="store_true", help="replace annotation files")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
 
     def program() -> None:
         from longtail.data.convert.hold_out import HoldOut

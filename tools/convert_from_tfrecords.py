@@ -9,20 +9,19 @@ annotation files are written last: if they are missing, run the command again. N
 pip install -e '.[tfrecords]'
 """
 
-import argparse
 import sys
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--input_path", required=True, help="folder of folders such as cifar-10-data-im-0.01")
     parser.add_argument("--output_path", default=".", help="folder of the new folders; default: the working directory")
     parser.add_argument("--jpeg", action="store_true", help="JPEG of quality 95, as released, instead of lossless PNG")
     parser.add_argument("--force", action="store_true", help="replace annotation files and images")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
 
     def program() -> None:
         from longtail.data.convert.tfrecords import convert_tfrecords

@@ -8,14 +8,13 @@ Trains both, once per seed, on the digits that ship with scikit-learn, and print
 About three minutes per seed on two cores. The same command resumes after a stop.
 """
 
-import argparse
 import json
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 METHODS = {"cross-entropy": "digits_lt,ce", "NCL, 3 experts": "digits_lt,ncl"}
 
@@ -50,11 +49,11 @@ def demo(seeds: list[int], output: str, gpus: str | None) -> None:
 
 def main() -> int:
     """Parse the command line and run the demonstration."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="train each method once per seed")
     parser.add_argument("--output", default="output/demo", help="folder of the run directories")
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
-    options = parser.parse_args()
+    options = parser.parse(None)
     return run_program(lambda: demo(options.seeds, options.output, options.gpus))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 from tools.small_runs import Rows, leaderboard_page, read_rows, read_small_records, train_row, write_small_record
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +26,7 @@ RECORDS, PAGE = ROOT / "docs" / "leaderboard", ROOT / "docs" / "leaderboard.md"
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and fill the leaderboard."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to train; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="train each row once per seed")
     parser.add_argument("--output", type=Path, default=Path("output/leaderboard"), help="folder of the run directories")
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=PAGE, help="page to write")
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="other settings, for a try")
-    return run_program(lambda: fill(parser.parse_args(arguments)))
+    return run_program(lambda: fill(parser.parse(arguments)))
 
 
 def fill(options: argparse.Namespace) -> None:

@@ -9,15 +9,14 @@ cifar10_im100_train.json and cifar10_valid.json, where the configs expect them. 
 if they are missing, run the command again.
 """
 
-import argparse
 import sys
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--dataset", choices=("cifar10", "cifar100"), required=True)
     parser.add_argument("--imbalance_factor", metavar="F", type=float, required=True, help="largest / smallest class")
     parser.add_argument("--kind", choices=("exp", "step"), default="exp", help="shape of the tail; default: exp")
@@ -26,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output_path", help="default: dataset/cifar10_lt or dataset/cifar100_lt")
     parser.add_argument("--no-download", action="store_true", help="do not download a missing archive")
     parser.add_argument("--force", action="store_true", help="replace annotation files and images")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
 
     def program() -> None:
         from longtail.data.convert.cifar import make_cifar_lt

@@ -10,25 +10,24 @@ is recorded. A run that is not finished is recorded with the epoch that it reach
 Exit code: 0 done, 2 a mistake.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "records"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the records."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("config", help="composition of data and method, or of data and recipe")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, or folders of recipes")
     parser.add_argument("--images", default="", help="what must be known of the images")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write; default: docs/records")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
 
     def program() -> None:
         from longtail.runs.directory import RunDirectory

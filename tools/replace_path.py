@@ -7,20 +7,19 @@
 Reports how many paths matched. The file is not changed if no path matches or an image does not exist.
 """
 
-import argparse
 import sys
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and replace."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--json_file", required=True, help="annotation file")
     parser.add_argument("-f", "--find_root", required=True, help="folder that the paths begin with")
     parser.add_argument("-r", "--replaces_to", required=True, help="folder to replace it with")
     parser.add_argument("--no-check", action="store_true", help="do not check that the images exist")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
 
     def program() -> None:
         from longtail.data.convert.path_root import replace_path

@@ -11,25 +11,24 @@ leaks. The report shows the first ten errors of each kind, with the index of the
 Exit code: 0 no errors, 1 errors were found, 2 invalid command or annotation file.
 """
 
-import argparse
 import json
 import os
 import sys
 from pathlib import Path
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and verify."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("files", nargs="+", metavar="ANNOTATION.json", help="annotation file of each split")
     parser.add_argument(
         "--root", default="", help="folder of relative image paths; default: that of the annotation file"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read images; default: all processors")
     parser.add_argument("--json", metavar="REPORT", help="write the whole report to this file")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
     errors = 0
 
     def program() -> None:

@@ -7,13 +7,12 @@
 Exit code: 0 done, 1 with --check: a page is not up to date, 2 a mistake.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from longtail.cli.program import run_program
+from longtail.cli.program import Parser, run_program
 from longtail.config.key import Key
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,9 +22,9 @@ MARK = "<!-- Written by tools/write_docs.py; edit what it names. -->"
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the pages, or check them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__ or "")
     parser.add_argument("--check", action="store_true", help="write nothing; report pages that are not up to date")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
     stale: list[Path] = []
 
     def program() -> None:

@@ -12,7 +12,7 @@ from types import FrameType
 
 from longtail.errors import UserError
 
-LIMIT = 20  # seconds after which a trial counts as a hang
+LIMIT = 20  # seconds, where a trial does not compute
 
 
 class Hang(BaseException):
@@ -24,10 +24,12 @@ class Trials:
 
     Args:
         name: What is tried.
+        limit: Seconds after which a trial counts as a hang.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, limit: int = LIMIT) -> None:
         self.name = name
+        self.limit = limit
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
 
@@ -39,7 +41,7 @@ class Trials:
             what: Its input, for the examples of faults.
         """
         try:
-            with time_limit(LIMIT), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            with time_limit(self.limit), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 trial()
             end = "fine"
@@ -47,7 +49,7 @@ class Trials:
             end = "refused" if "\n" not in str(error) or "\n  " in str(error) else "several lines"
         except Hang:
             end = "hang"
-            self.examples.setdefault(f"longer than {LIMIT} s", what)
+            self.examples.setdefault(f"longer than {self.limit} s", what)
         except Exception:
             end = "traceback"
             self.examples.setdefault(traceback.format_exc(limit=-2), what)
@@ -80,9 +82,9 @@ def time_limit(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
-def options(documentation: str | None, trials: int) -> argparse.Namespace:
+def options(documentation: str | None, trials: int, arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line of a measurement: --trials and --seed."""
     parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=trials, metavar="N", help=f"default: {trials}")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    return parser.parse_args(arguments)

@@ -103,7 +103,7 @@ def advice(path: str | Path) -> str:
     others = [Path(path).with_name(name) for name in ("last.pth", "previous.pth")]
     epochs = sorted(Path(path).parent.glob("epoch_*.pth"), key=lambda file: -file.stat().st_mtime)
     for other in [*others, *epochs]:
-        if other.name != Path(path).name and other.is_file() and _is_whole(other):
+        if other.name != Path(path).name and other.is_file() and is_whole(other):
             return f"; {shown(other)} is whole: use it, as with --resume {shown(other)}, or delete the damaged file"
     return "; delete it to start again"
 
@@ -149,7 +149,8 @@ def _verify_archive(path: str | Path) -> None:
         raise UserError(f"{KIND} {shown(path)} is damaged: the content of {broken} has changed{advice(path)}")
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
+    """Return whether a checkpoint of this software is complete and its content what was written, by its CRCs."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

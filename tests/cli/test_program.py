@@ -67,7 +67,7 @@ def test_parser_takes_negative_numbers_for_values(value: str) -> None:
     parser.add_argument("overrides", nargs="*")
     options = parser.parse(["a", "KEY", value, "--gpus", "cpu", "OTHER", "1"])
     assert options.gpus == "cpu"
-    assert [word.strip() for word in options.overrides] == ["KEY", value, "OTHER", "1"]
+    assert options.overrides == ["KEY", value, "OTHER", "1"]
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,8 @@ def values(run: RunDirectory) -> tuple[dict[str, Any], list[dict[str, Any]], dic
         record.pop("images_per_second", None)
     results = read_json(run.results)
     results.pop("seconds")
-    results.pop("outputs")  # digests of files that hold the seconds
+    for digests in ("outputs", "checksum"):  # of what holds the seconds
+        results.pop(digests)
     return state, metrics, results
 
 

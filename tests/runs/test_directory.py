@@ -67,7 +67,7 @@ def test_unfinished_run_is_free_and_has_a_checkpoint(cfg: CfgNode) -> None:
     again = unfinished_run(cfg)
     assert again is not None  # its figures may still be missing
     again.unlock()
-    run.write_json("results.json", {"epochs": 60, "last": {"epoch": 60}, "finished": True})
+    run.write_json("results.json", {"epochs": 60, "seconds": 1.0, "finished": True})
     assert unfinished_run(cfg) is None
     done = finished_run(cfg)
     assert done is not None and done.path == run.path
@@ -78,7 +78,7 @@ def test_finished_run_is_the_newest_that_saved_something(cfg: CfgNode) -> None:
     for run in (older, newer):
         run.unlock()
     older.last.touch()
-    older.write_json("results.json", {"finished": True})
+    older.write_json("results.json", {"seconds": 1.0, "finished": True})
     found = finished_run(cfg)
     assert found is not None and found.path == older.path
     newer.last.touch()

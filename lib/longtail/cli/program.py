@@ -35,7 +35,12 @@ class Parser(argparse.ArgumentParser):
         words = sys.argv[1:] if arguments is None else arguments
         # argparse takes a word with a blank for a value, whatever it begins with.
         spaced = [f" {word}" if word.startswith("-") and _is_number(word) else word for word in words]
-        return self.parse_intermixed_args(spaced)
+        added = set(spaced) - set(words)
+        options = self.parse_intermixed_args(spaced)
+        for name, value in vars(options).items():
+            if isinstance(value, list):
+                setattr(options, name, [word[1:] if word in added else word for word in value])
+        return options
 
 
 def run_program(program: Callable[[], object]) -> int:

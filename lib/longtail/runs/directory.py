@@ -1,6 +1,7 @@
 """The run directory: everything that one training wrote."""
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -62,6 +63,13 @@ class RunDirectory(LockedFolder):
     def previous(self) -> Path:
         """The checkpoint before the newest one."""
         return self.models / "previous.pth"
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints that a training can be resumed from, the newest first."""
+        numbered = {file: re.fullmatch(r"epoch_(\d{1,18})", file.stem) for file in self.models.glob("epoch_*.pth")}
+        epochs = sorted((int(match[1]), file) for file, match in numbered.items() if match)
+        files = [self.last, self.previous, *(file for _, file in reversed(epochs))]
+        return [file for file in files if file.is_file()]
 
     def finished(self) -> bool:
         """Return whether the last epoch has been trained, and results and figures are written."""
@@ -137,14 +145,14 @@ def _candidates(path: Path) -> Iterator[Path]:
 def unfinished_run(cfg: CfgNode) -> RunDirectory | None:
     """Return the newest run of the same config if it can be resumed and no other process is training it, locked."""
     for run in runs_of(cfg):
-        if run.last.is_file() and not run.finished() and run.lock():
+        if not run.finished() and run.checkpoints() and run.lock():
             return run
     return None
 
 
 def finished_run(cfg: CfgNode) -> RunDirectory | None:
     """Return the newest run of the same config that has saved something, if it is finished."""
-    run = next((run for run in runs_of(cfg) if run.last.is_file()), None)
+    run = next((run for run in runs_of(cfg) if run.checkpoints()), None)
     return run if run and run.finished() else None
 
 

@@ -1,5 +1,6 @@
 """The files that a run starts from: weights and generated images of earlier trainings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,18 @@ def differing_inputs(recorded: Any, current: dict[str, dict[str, str]]) -> list[
 
     Other entries of the record, as the checkpoint that a stage evaluates, are not compared.
     """
-    recorded = recorded if isinstance(recorded, dict) else {}
-    names = [name for name in input_keys() if name in {**recorded, **current}]
-    return [name for name in names if _digest(recorded.get(name)) != _digest(current.get(name))]
+    used = {name: entry for name, entry in recorded.items() if name in input_keys()} if _is_record(recorded) else {}
+    return differing_files(recorded, {**dict.fromkeys(used), **current})
+
+
+def differing_files(recorded: Any, current: Mapping[str, Any]) -> list[str]:
+    """Return the keys of `current` whose files have another digest there than in the record of a run."""
+    recorded = recorded if _is_record(recorded) else {}
+    return [name for name, entry in current.items() if _digest(recorded.get(name)) != _digest(entry)]
+
+
+def _is_record(content: Any) -> bool:
+    return isinstance(content, dict)
 
 
 def _digest(entry: Any) -> str | None:

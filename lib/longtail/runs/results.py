@@ -1,9 +1,13 @@
 """The outcome of a run: the only place that knows the keys of results.json."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from longtail.runs.folder import finite
 
 Evaluation = dict[str, Any]  # {"ensemble": {...}, "experts": [{...}], "loss": ...} of `Evaluator.results`
 
@@ -125,12 +129,32 @@ def evaluation_outcome(head: dict[str, Any], *, epoch: int, evaluation: Evaluati
         seconds: Duration.
     """
     entry = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
-    return {**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry, "finished": True}
+    return sealed({**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry})
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of results.json of a run of which nothing is left to do, with a digest of it."""
+    finished = {**content, "finished": True}
+    return {**finished, "checksum": _digest(finished)}
 
 
 def is_finished(content: Any) -> bool:
-    """Return whether the content of a results.json is that of a run of which nothing is left to do."""
-    return isinstance(content, dict) and content.get("finished") is True
+    """Return whether the content of a results.json is that of a finished run, as it was written.
+
+    Results of older versions have no digest.
+    """
+    if not isinstance(content, dict) or content.get("finished") is not True:
+        return False
+    stated = content.get("checksum")
+    if stated is None:
+        return "seconds" in content
+    return bool(stated == _digest({key: value for key, value in content.items() if key != "checksum"}))
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of plain values as JSON holds them."""
+    read_again = json.loads(json.dumps(finite(content)))
+    return hashlib.sha256(json.dumps(read_again, sort_keys=True).encode()).hexdigest()
 
 
 def last_accuracies(content: dict[str, Any]) -> dict[str, float]:

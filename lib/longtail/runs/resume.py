@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from yacs.config import CfgNode
 
-from longtail.checkpoint_file import read_checkpoint
+from longtail.checkpoint_file import is_whole, read_checkpoint
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory, differing_keys, finished_run, unfinished_run
 from longtail.runs.results import RunFacts
@@ -27,11 +27,13 @@ class ResumePoint(NamedTuple):
         checkpoint: File to resume from; None: start from scratch.
         run: Directory to resume in, locked; None: create a new one.
         reason: Why a new directory is created although there is a checkpoint, for the log.
+        damaged: Newer checkpoints of the run that are damaged or lost.
     """
 
     checkpoint: Path | None = None
     run: RunDirectory | None = None
     reason: str = ""
+    damaged: tuple[Path, ...] = ()
 
 
 def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> ResumePoint:
@@ -42,7 +44,8 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
         resume: "auto": the newest unfinished run of the same config, else the newest finished one (of which nothing is
             left to do), else RESUME_MODEL; "never"; or the path of a run directory or checkpoint. A run resumes in its
             own directory if its newest checkpoint is continued under the same config; otherwise its state continues in
-            a new directory, and nothing of it is overwritten.
+            a new directory, and nothing of it is overwritten. With "auto", a damaged checkpoint is passed over for the
+            newest one that is whole.
         restarted: This launch has already started a run and then lost a process: that run is resumed whatever `resume`
             says.
 
@@ -52,7 +55,7 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
     if resume == "auto" or restarted:
         run = unfinished_run(cfg) or finished_run(cfg)
         if run:
-            return ResumePoint(run.last, run)
+            return ResumePoint(run.last, run) if run.finished() else _newest_whole(run)
     if resume == "never":
         return ResumePoint()
     if resume == "auto":
@@ -60,6 +63,17 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
             return ResumePoint()
         resume = cfg.RESUME_MODEL
     return _point_at(cfg, resume)
+
+
+def _newest_whole(run: RunDirectory) -> ResumePoint:
+    """Return the newest checkpoint of a run that is whole; if there is none, last.pth, which is refused when read."""
+    checkpoints = run.checkpoints()
+    whole = next((file for file in checkpoints if is_whole(file)), None)
+    if whole is None:
+        return ResumePoint(checkpoints[0], run)
+    newer = checkpoints[: checkpoints.index(whole)]
+    lost = [] if run.last in checkpoints else [run.last]
+    return ResumePoint(whole, run, damaged=(*lost, *newer))
 
 
 def _point_at(cfg: CfgNode, resume: str) -> ResumePoint:

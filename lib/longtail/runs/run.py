@@ -68,6 +68,8 @@ class Run:
             self.directory = self.directory or create_run(self.cfg)
             remove_temporary_files(self.directory.path)
             remove_temporary_files(self.directory.models)
+            for file in self.point.damaged:  # the next save would keep it in the place of one that is whole
+                file.unlink(missing_ok=True)
             self._stack.enter_context(log_to_file(self.directory.log, self._early))
             names = ["jsonl", *["tensorboard"] * self.cfg.TRAIN.TENSORBOARD.ENABLE]
             self._loggers = build_loggers(names, self.directory, epoch=epoch)

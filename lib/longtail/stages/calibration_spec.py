@@ -6,6 +6,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from longtail.config import changed
 from longtail.errors import UserError
 from longtail.registry import nearest
 
@@ -44,11 +45,13 @@ class Calibration:
         return replace(self, hold_out=0.0)
 
     def check(self, cfg: CfgNode) -> None:
-        """Refuse a split that the config does not have.
+        """Refuse a split that the config does not have, and a strength that is no value of its key.
 
         Raises:
-            UserError: Names the split.
+            UserError: Names the split, or the key and what is allowed.
         """
+        for value in self.values:
+            changed(cfg, *STRENGTHS[self.over], self.over, value)
         resolved = self.resolved(cfg)
         if "test" in (resolved.fit_on, resolved.report_on) and not cfg.DATASET.TEST_JSON:
             raise UserError(
@@ -64,10 +67,10 @@ def read_calibration(entry: Mapping[str, Any], name: str) -> Calibration:
         UserError: A key is missing or wrong, or the strength would be chosen on the reported split without saying so.
     """
     over, values = entry.get("over"), entry.get("values")
-    if over not in STRENGTHS:
+    if not isinstance(over, str) or over not in STRENGTHS:
         raise UserError(f"{name}: over is {over!r}; allowed: {', '.join(STRENGTHS)}{nearest(str(over), STRENGTHS)}")
     numbers = isinstance(values, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if not numbers or not values or not all(0 <= value < float("inf") for value in values):
+    if not numbers or not values or not all(0 <= value <= 1e308 for value in values):
         raise UserError(f"{name}: values is {values!r}; it must be a list of numbers, at least 0")
     fit_on, report_on = entry.get("fit_on", "valid"), entry.get("report_on", "test")
     for key, split in (("fit_on", fit_on), ("report_on", report_on)):

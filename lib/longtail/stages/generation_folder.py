@@ -66,19 +66,24 @@ class GenerationFolder(LockedFolder):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            if head.exists():
-                self._compare(head, _generation(head))
-            elif any(entry.name not in (".lock", "config.yaml") for entry in os.scandir(self.path)):
+            found = _generation(head)
+            if found is not None:
+                self._compare(head, found)
+            elif any(not self._is_own(entry.name) for entry in os.scandir(self.path)):
                 raise UserError(
                     f"DATASET.CAM_DATA_SAVE_PATH {self.path} holds files of no generation; name an empty folder"
                 )
             if not self.lock():
                 raise UserError(f"another process is writing to DATASET.CAM_DATA_SAVE_PATH {self.path}")
-            if not head.exists():
+            if found is None:
                 (self.path / "config.yaml").write_text(config, encoding="utf-8")
                 self.write_json(INPUTS, {"generation": self.inputs})
         except OSError as error:
             raise UserError(f"{error.filename or self.path} cannot be written: {error.strerror}") from None
+
+    def _is_own(self, name: str) -> bool:
+        """Return whether a file is one that a generation of these inputs writes."""
+        return name in (".lock", "config.yaml", INPUTS, CHECKSUMS) or name.lstrip(".").startswith(f"{self.digest}_")
 
     def present(self) -> set[str]:
         """Return the names of the images that exist as they were written."""

@@ -18,20 +18,21 @@ from yacs.config import CfgNode
 from longtail.distributed import Place, from_main, main_only
 from longtail.errors import UserError
 from longtail.evaluation import GROUPS, results_table
+from longtail.files import sha256
 from longtail.runs.directory import RunDirectory, create_run, runs_of
 from longtail.runs.folder import LockedFolder, read_json
-from longtail.runs.inputs import input_records, record
-from longtail.runs.outputs import changed_outputs
-from longtail.runs.results import evaluation_outcome, last_accuracies
+from longtail.runs.inputs import differing_files, input_records, record
+from longtail.runs.outputs import changed_outputs, damaged_outputs
+from longtail.runs.results import evaluation_outcome, last_accuracies, sealed
 from longtail.stages.calibrate import calibrate
 from longtail.stages.evaluate import validate
 from longtail.stages.generate import generate
-from longtail.stages.recipe_file import Artifact, Recipe, Stage, generating_into, load_recipe
+from longtail.stages.recipe_file import GENERATED, SUMMARY, Artifact, Recipe, Stage, generating_into, load_recipe
 from longtail.stages.train import train
 
 logger = logging.getLogger(__name__)
 
-LEFT_OUT = ("config", "class_counts", "class_names")  # of results.json, in the summary
+LEFT_OUT = ("config", "class_counts", "class_names", "checksum")  # of results.json, in the summary
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Execution:
     def file(self, artifact: Artifact) -> Path:
         """Return the file of an artifact of an earlier stage."""
         run = RunDirectory(self.runs[artifact.stage])
-        file = Path(read_json(run.results)["data"]) if artifact.what == "data" else run.models / artifact.file
+        file = run.path / GENERATED if artifact.what == "data" else run.models / artifact.file
         if not file.is_file():
             raise UserError(f"{artifact}: {file} does not exist")
         return file
@@ -94,8 +95,8 @@ def run_recipe(source: str, *, place: Place, resume: str = "auto", overrides: Se
             rows = [_row(name, run) for name, run in execution.runs.items()]
             for line in results_table(rows).splitlines():
                 logger.info("  %s", line)
-            logger.info("accuracies of the last epochs; %s", recipe.folder / "summary.json")
-    return recipe.folder / "summary.json"
+            logger.info("accuracies of the last epochs; %s", recipe.folder / SUMMARY)
+    return recipe.folder / SUMMARY
 
 
 @contextmanager
@@ -136,17 +137,21 @@ def _train(execution: Execution, stage: Stage) -> Path:
 
 
 def _finished(execution: Execution, cfg: CfgNode) -> str | None:
-    """Return the newest run of a config, if it is finished; "" if what it made is lost or changed."""
+    """Return the newest run of a config, if it is finished; "" if it must be trained again from scratch.
+
+    The latter if what a finished run made is lost or changed, or what an unfinished one needs to resume.
+    """
     if not execution.place.main or execution.resume == "never":
         return None
-    run = next((run for run in runs_of(cfg) if run.last.is_file() or run.finished()), None)
-    if run is None or not run.finished():
+    run = next((run for run in runs_of(cfg) if run.checkpoints() or run.finished()), None)
+    if run is None:
         return None
-    changed = changed_outputs(run)
-    if not changed:
-        return str(run.path)
-    logger.warning("%s has changed since it was written: %s; the stage is trained again", run.path, ", ".join(changed))
-    return ""
+    changed = changed_outputs(run) if run.finished() else damaged_outputs(run)
+    if changed:
+        names = ", ".join(changed)
+        logger.warning("%s has changed since it was written: %s; the stage is trained again", run.path, names)
+        return ""
+    return str(run.path) if run.finished() else None
 
 
 def _evaluate(execution: Execution, stage: Stage) -> Path:
@@ -173,7 +178,7 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
         evaluation = read_json(folder / "results.json")
         head = {"config": stage.source, "seed": cfg.RAND_SEED, "checkpoint": str(checkpoint)}
         extra = {"calibration": evaluation["calibration"]} if stage.calibration else {}
-        epoch = stage.evaluates.epoch or source[stage.evaluates.what]["epoch"]
+        epoch = stage.evaluates.epoch or (source.get(stage.evaluates.what) or {}).get("epoch") or source["epochs"]
         seconds = time.monotonic() - started
         outcome = evaluation_outcome({**head, **extra}, epoch=epoch, evaluation=evaluation, seconds=seconds)
         run.write_json("results.json", outcome)
@@ -187,11 +192,14 @@ def _generate(execution: Execution, stage: Stage) -> Path:
     def work() -> str:
         run = _claim(cfg, execution.resume, {})
         started = time.monotonic()
+        if not run.finished() or changed_outputs(run):  # only the list: the images have digests of their own
+            (run.path / GENERATED).unlink(missing_ok=True)
         data = generate(generating_into(run.path, cfg), place=execution.place)  # makes only what is missing or changed
         if not run.finished():
             head = {"config": stage.source, "seed": cfg.RAND_SEED, "data": str(data), "epochs": 0}
+            outputs = {GENERATED: sha256(data)}
             seconds = round(time.monotonic() - started, 1)
-            run.write_json("results.json", {**head, "seconds": seconds, "finished": True})
+            run.write_json("results.json", sealed({**head, "seconds": seconds, "outputs": outputs}))
         return str(run.path)
 
     return Path(main_only(work))
@@ -206,8 +214,7 @@ def _claim(cfg: CfgNode, resume: str, extra: dict[str, dict[str, str]]) -> RunDi
         extra: Files beside those that the config uses, see `record`.
     """
     for run in runs_of(cfg) if resume == "auto" else ():
-        recorded = read_json(run.inputs) or {}
-        if all(recorded.get(key, {}).get("sha256") == file["sha256"] for key, file in extra.items()):
+        if not differing_files(read_json(run.inputs), extra):
             return run
     run = create_run(cfg)
     run.write_json(run.inputs.name, {**input_records(cfg), **extra})
@@ -223,7 +230,7 @@ def _summarize(execution: Execution) -> None:
         results = {key: value for key, value in read_json(run.results).items() if key not in LEFT_OUT}
         stages.append({"stage": name, "run": str(path), "inputs": read_json(run.inputs) or {}, **results})
     content = {"recipe": str(recipe.path), "name": recipe.name, "stages": stages}
-    LockedFolder(recipe.folder).write_json("summary.json", content)
+    LockedFolder(recipe.folder).write_json(SUMMARY, content)
 
 
 def _row(name: str, path: Path) -> dict[str, Any]:
@@ -231,4 +238,5 @@ def _row(name: str, path: Path) -> dict[str, Any]:
     results = read_json(RunDirectory(path).results)
     accuracies = last_accuracies(results)
     shown = {key: accuracies.get(key) for key in ("top1", *GROUPS)}
-    return {"stage": name, **shown, "epochs": results["epochs"], "seconds": round(results["seconds"]), "run": str(path)}
+    durations = {"epochs": results.get("epochs", 0), "seconds": round(results.get("seconds", 0))}
+    return {"stage": name, **shown, **durations, "run": str(path)}

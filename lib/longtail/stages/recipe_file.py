@@ -50,6 +50,8 @@ from longtail.stages.checks import check_names, check_start
 
 CHECKPOINTS = {"best": "best_ensemble.pth", "best_single": "best_single.pth", "last": "last.pth"}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+GENERATED = "generated.json"  # in the run directory of a stage that generates images
+SUMMARY = "summary.json"  # beside the folders of the stages
 ACTIONS = ("config", "evaluate", "calibrate")  # exactly one of them is in every stage
 KEYS = ("name", *ACTIONS, "set", "take", *CALIBRATION_KEYS)
 
@@ -169,7 +171,9 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for number, entry in enumerate(entries, start=1):
         with _errors_name(path, f"stage {number}"):
             stage = _stage(path.parent, entry, data=tuple(data), earlier=stages)
-            stages[stage.name] = _set(stage, {**shared, **own.pop(stage.name, {})})
+            settings = own.pop(stage.name, {})
+            _check_output(settings)
+            stages[stage.name] = _set(stage, {**shared, **settings})
     for unknown in own:
         raise UserError(f"override {unknown}:...: there is no such stage{nearest(unknown, stages)}")
 
@@ -226,9 +230,13 @@ def _stage(folder: Path, entry: Any, *, data: tuple[str, ...], earlier: Mapping[
     name = _name(entry.get("name"))
     if name in earlier:
         raise UserError(f"there is an earlier stage {name}")
+    if name == SUMMARY:
+        raise UserError(f"a stage cannot be called {name}: the recipe writes a file of that name")
     if sum(action in entry for action in ACTIONS) != 1:
         raise UserError(f"{name} must have exactly one of: {', '.join(ACTIONS)}")
     settings, takes = _mapping(entry, "set", name=name), _mapping(entry, "take", name=name)
+    _check_output(settings)
+    _check_free(name, settings, {})
     pairs = tuple(part for pair in settings.items() for part in pair)
     if "config" not in entry:
         return _evaluating_stage(entry, name, earlier=earlier, settings=pairs)
@@ -239,10 +247,25 @@ def _stage(folder: Path, entry: Any, *, data: tuple[str, ...], earlier: Mapping[
         if key not in keys:
             raise UserError(f"nothing can be taken into {key}; there is: {', '.join(keys)}{nearest(str(key), keys)}")
     taken = {key: _artifact(value, earlier) for key, value in takes.items()}
+    _check_free(name, settings, taken)
     own = tuple(_located(folder, part) for part in split_paths(entry["config"]) if part)
     if not (data or own):
         raise UserError(f"{name}: config is empty, so configs must be named before the recipe, joined by commas")
     return Stage(name, (*data, *own), pairs, taken)
+
+
+def _check_free(name: str, settings: Mapping[str, Any], takes: Mapping[str, Artifact]) -> None:
+    """Refuse settings of keys that the recipe itself sets."""
+    for key in settings:
+        if key == "NAME":
+            raise UserError("NAME of a stage cannot be set: it is the recipe's and the stage's")
+        if key in takes:
+            raise UserError(f"{name} takes {key} from {takes[key].stage}; it cannot be set")
+
+
+def _check_output(settings: Mapping[str, Any]) -> None:
+    if "OUTPUT_DIR" in settings:
+        raise UserError("OUTPUT_DIR of a stage cannot be set: all stages have that of the recipe, OUTPUT_DIR VALUE")
 
 
 def _mapping(entry: Mapping[str, Any], key: str, *, name: str) -> dict[str, Any]:
@@ -294,11 +317,7 @@ def _artifact(text: Any, earlier: Mapping[str, Stage]) -> Artifact:
 
 def _set(stage: Stage, overrides: Mapping[str, Any]) -> Stage:
     """Return a stage with more settings over its own."""
-    for key in overrides:
-        if key == "NAME":
-            raise UserError("NAME of a stage cannot be set: it is the recipe's and the stage's")
-        if key in stage.takes:
-            raise UserError(f"{stage.name} takes {key} from {stage.takes[key].stage}; it cannot be set")
+    _check_free(stage.name, overrides, stage.takes)
     return replace(stage, settings=(*stage.settings, *(part for pair in overrides.items() for part in pair)))
 
 
@@ -328,7 +347,7 @@ def generating_into(folder: Path, cfg: CfgNode) -> CfgNode:
     """Return a config that generates into a folder; one that generates nothing stays as it is."""
     if not cfg.DATASET.GENERATE_CAM_BASED_DATASET:
         return cfg
-    images, listing = str(folder / "images"), str(folder / "generated.json")
+    images, listing = str(folder / "images"), str(folder / GENERATED)
     return changed(cfg, "DATASET.CAM_DATA_SAVE_PATH", images, "DATASET.CAM_DATA_JSON_SAVE_PATH", listing)
 
 

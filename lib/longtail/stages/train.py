@@ -14,6 +14,7 @@ from longtail.runs.directory import RunDirectory
 from longtail.runs.environment import describe
 from longtail.runs.loggers import read_history
 from longtail.runs.outputs import output_records
+from longtail.runs.results import sealed
 from longtail.runs.run import Run, open_run
 from longtail.stages.build import build_training, check_selection, describe_data, start_heads
 from longtail.stages.checks import check_training
@@ -76,6 +77,10 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
     logger.info("run directory %s", run.directory.path)
     if run.checkpoint:
         reason = f" ({run.point.reason})" if run.point.reason else ""
+        for file in run.point.damaged:
+            logger.warning(
+                "%s is damaged or lost; what was trained after %s is trained again", file, run.checkpoint.name
+            )
         logger.info("resuming from %s%s", run.checkpoint, reason)
     else:
         fingerprints = {"train": facts.fingerprint, "valid": splits.valid.fingerprint()}
@@ -133,4 +138,4 @@ def _report(run: Run, trainer: Trainer) -> None:
             "best ensemble top-1 %.2f %% in epoch %d%s; %s", 100 * top1, best["epoch"], by, run.directory.results
         )
     outputs = output_records(run.directory)
-    run.write_json("results.json", {**trainer.outcome(), "outputs": outputs, "finished": True})  # last of all
+    run.write_json("results.json", sealed({**trainer.outcome(), "outputs": outputs}))  # last of all

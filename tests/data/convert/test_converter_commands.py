@@ -52,3 +52,12 @@ def test_help_shows_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 )
 def test_released_arguments_parse(monkeypatch: pytest.MonkeyPatch, tool: Any, arguments: Any) -> None:
     assert main(ROOT / "tools" / f"{tool}.py", monkeypatch)(arguments.split()) == 0
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.name)
+def test_wrong_arguments_are_refused_in_one_line(capsys: pytest.CaptureFixture[str], tool: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load_script(str(tool.relative_to(ROOT))).main(["--no-such-option"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and line.endswith("; --help explains the command")

@@ -102,3 +102,10 @@ def test_own_lists_refuse_labels_without_training_images(refused: Any, tmp_path:
     train, valid = write(tmp_path / "a.txt", "a.png 1", "b.png 2"), write(tmp_path / "b.txt", "c.png 3")
     error = refused("convert_from_lists", *arguments(tmp_path, train, "--valid", valid))
     assert error == "valid images have labels that no training image has: 3"
+
+
+def test_own_lists_say_which_image_is_listed_twice(run: Any, tmp_path: Path) -> None:
+    train = write(tmp_path / "train.txt", "a.png 0", "b.png 1", "./a.png 1")
+    output = run("convert_from_lists", *arguments(tmp_path, train, "--no-check"))
+    assert "WARNING: 1 images are listed more than once, the first is " in output
+    assert "a.png" in output.split("the first is ")[1].splitlines()[0]

@@ -82,3 +82,10 @@ def test_replace_path_released_places_command(run: Any, refused: Any, splits: An
     printed = run("replace_path", "--json_file", path, "-f", right, "-r", "/data/places", "--no-check")
     assert "7,300 of 7,300 paths now begin with /data/places/" in printed
     assert read_annotations(path).paths[0] == "/data/places/train/airfield/00002049.jpg"
+
+
+def test_replace_path_impossible_root(refused: Any, file: Any) -> None:
+    before = file.read_bytes()
+    message = refused("replace_path", "--json_file", file, "-f", "/data/", "-r", "x" * 300, "--no-check")
+    assert message.endswith("a name in a path has 300 bytes, at most 255")
+    assert file.read_bytes() == before

@@ -38,18 +38,19 @@ DATASETS = {
 }
 
 
-def list_converter(prefix: str, arguments: Sequence[str] | None = None, *, description: str) -> Callable[[], None]:
+def list_converter(
+    prefix: str, parser: argparse.ArgumentParser, *, arguments: Sequence[str] | None = None
+) -> Callable[[], None]:
     """Parse the command line of a converter of split lists.
 
     Args:
         prefix: A key of `DATASETS`.
+        parser: Of the command; gets the options.
         arguments: Arguments of the command line; None: those of this process.
-        description: Description of the command in its help.
 
     Returns:
         The conversion, ready to run.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input_path", required=True, help="folder of the split lists")
     parser.add_argument("--image_path", required=True, help="folder of the image paths in the lists")
     parser.add_argument(

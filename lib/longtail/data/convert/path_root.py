@@ -8,6 +8,7 @@ from longtail.data.annotations import load_annotations
 from longtail.data.convert.presence import check_images
 from longtail.data.convert.split import write_annotations
 from longtail.errors import UserError
+from longtail.user_files import check_path
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def replace_path(json_file: str | Path, find_root: str, *, replaces_to: str, che
     """
     if not find_root:
         raise UserError("-f/--find_root is empty; it must be the folder that paths begin with")
+    check_path(replaces_to, "-r/--replaces_to")
     content = load_annotations(json_file)
     entries = content["annotations"]
     old = os.path.join(find_root, "")

@@ -1,6 +1,8 @@
 """The summary that a converter logs: images, classes, imbalance, and whether the set matches the published one."""
 
 import logging
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +25,7 @@ def describe(counts: Sequence[int]) -> str:
 
 
 def log_summary(path: str | Path, split: Split, *names: str) -> None:
-    """Log the content of an annotation file, and warn if it differs from the published data set.
+    """Log the content of an annotation file, and warn of images listed twice and of other numbers than published.
 
     Args:
         path: Annotation file.
@@ -32,6 +34,9 @@ def log_summary(path: str | Path, split: Split, *names: str) -> None:
     """
     counts = split.class_counts()
     logger.info("%s: %s", path, describe(counts))
+    repeated = [path for path, count in Counter(map(os.path.normpath, split.paths)).items() if count > 1]
+    if repeated:
+        logger.warning("  WARNING: %d images are listed more than once, the first is %s", len(repeated), repeated[0])
     name, differences = compare(counts, names)
     if name:
         logger.info("  these are the published numbers of %s", name)
