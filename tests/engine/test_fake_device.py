@@ -19,7 +19,7 @@ from tests.helpers.training import tiny_config
 
 METHODS: dict[str, list[Any]] = {
     name: getattr(training, name)
-    for name in ("CE", "NCL", "NCL_PLUS", "CONTRASTIVE", "CASCADE", "MIXUP", "MANIFOLD", "REMIX", "BBN")
+    for name in ("CE", "NCL", "NCL_PLUS", "CONTRASTIVE", "CASCADE", "MIXUP", "CUTMIX", "MANIFOLD", "REMIX", "BBN")
 }
 
 

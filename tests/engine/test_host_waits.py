@@ -17,6 +17,7 @@ from tests.helpers.training import (
     CASCADE,
     CE,
     CONTRASTIVE,
+    CUTMIX,
     MANIFOLD,
     MIXUP,
     NCL,
@@ -29,6 +30,7 @@ from tests.helpers.training import (
 
 ASKED = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "unique_dim", "_unique2"}
 SENT = {"lift_fresh"}
+PER_SAMPLE = ["TRAIN.COMBINER.PER_SAMPLE", True, "TRAIN.TWO_STAGE.DRW", False]
 METHODS = {
     "supervised": CE,
     "nested": NCL,
@@ -38,6 +40,8 @@ METHODS = {
     "per_step_schedule": [*CE, "TRAIN.LR_SCHEDULER.TYPE", "warmup_cosine"],
     "contrastive": CONTRASTIVE,
     "mixup": MIXUP,
+    "cutmix": CUTMIX,
+    "cutmix_per_sample": [*CUTMIX, *PER_SAMPLE],
     "manifold_mixup": MANIFOLD,
     "remix": REMIX,
     "bbn_mixup": BBN,

@@ -93,6 +93,7 @@ MANIFOLD: list[Any] = [
     *(*_TWO, "TRAIN.COMBINER.TYPE", "manifold_mixup", "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION", "body.1"),
 ]
 REMIX: list[Any] = [*CE, "TRAIN.COMBINER.TYPE", "remix", "LOSS.LOSS_TYPE", "LDAMLoss", "CLASSIFIER.TYPE", "FCNorm"]
+CUTMIX: list[Any] = [*MIXUP, "TRAIN.COMBINER.TYPE", "cutmix"]
 BBN: list[Any] = [*CE, "TRAIN.COMBINER.TYPE", "bbn_mixup", "TRAIN.SAMPLER.TYPE", "bbn sampler"]
 _SUBCLASS = "TRAIN.COMBINER.SUBCLASS"
 SUBCLASS: list[Any] = [

@@ -20,7 +20,7 @@ from longtail.models import build_model, unwrap, wrap
 
 WORLDS = (1, 2)
 BATCH = 8  # of the global batch
-METHODS = ("supervised", "mixup")
+METHODS = ("supervised", "mixup", "cutmix")
 LOSSES = ("CascadeSoftmax", "CascadeSigmoid")
 VIT = ("BACKBONE.TYPE", "timm/test_vit", "INPUT_SIZE", (32, 32), "BACKBONE.DROP_PATH", 0.1)
 

@@ -80,7 +80,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("name", ["mixup", "manifold_mixup", "remix", "bbn_mixup"])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "manifold_mixup", "remix", "bbn_mixup"])
 @pytest.mark.parametrize(("loss", "message"), REFUSED)
 def test_mixup_methods_refuse_losses_that_need_more_than_logits(name: str, loss: str, message: str) -> None:
     with pytest.raises(UserError) as error:
@@ -88,7 +88,7 @@ def test_mixup_methods_refuse_losses_that_need_more_than_logits(name: str, loss:
     assert str(error.value) == f"LOSS.LOSS_TYPE {loss} {message.format(name)}"
 
 
-@pytest.mark.parametrize("name", ["mixup", "manifold_mixup", "remix", "bbn_mixup"])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "manifold_mixup", "remix", "bbn_mixup"])
 @pytest.mark.parametrize("loss", ["NIL_NBOD", "NIL_NBOD_plus"])
 def test_mixup_methods_take_nested_losses(name: str, loss: str) -> None:
     overrides: list[Any] = ["LOSS.LOSS_TYPE", loss, "LOSS.HCM_N", 2]

@@ -17,6 +17,7 @@ DIVE = "TRAIN.COMBINER.DIVE.TEACHER_MODEL"
 ENTRIES = {  # takes_partner, needs_momentum, compilable, has a check, files
     "bbn_mixup": (True, False, True, True, ()),
     "contrastive": (False, True, True, True, ()),
+    "cutmix": (False, False, True, False, ()),
     "distillation": (False, False, True, True, (DIVE,)),
     "manifold_mixup": (False, False, False, True, ()),
     "mixup": (False, False, True, False, ()),

@@ -20,6 +20,7 @@ from tests.helpers.training import (
     CASCADE,
     CE,
     CONTRASTIVE,
+    CUTMIX,
     DIVE,
     MANIFOLD,
     MIXUP,
@@ -40,12 +41,13 @@ SAMPLERS = {
     "balance": [*CE, *WEIGHTED, "balance"],
     "square": [*CE, *WEIGHTED, "square"],
     "progressive": DEFERRED,
+    "repeat_factor": [*CE, "TRAIN.SAMPLER.TYPE", "repeat-factor sampler"],
     "reverse": [*CE, "TRAIN.SAMPLER.TYPE", "bbn sampler"],
     "square_of_ncl": [*NCL, "TRAIN.SAMPLER.MULTI_NETWORK_TYPE", ["weighted_square"]],
 }
 STEPS = {"first": 1, "middle": 2, "end": BATCHES, "second_epoch": BATCHES + 3}
 METHODS = {"ce": CE, "ncl": NCL, "contrastive": CONTRASTIVE, "cascade": CASCADE}
-MIXING = {"mixup": MIXUP, "manifold": MANIFOLD, "remix": REMIX, "bbn": BBN, "distillation": DIVE}
+MIXING = {"mixup": MIXUP, "cutmix": CUTMIX, "manifold": MANIFOLD, "remix": REMIX, "bbn": BBN, "distillation": DIVE}
 
 
 def stop(cfg: Any, steps: int) -> RunDirectory:

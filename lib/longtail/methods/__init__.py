@@ -3,6 +3,7 @@
 from longtail.methods.base import Draw, Method, Mixed, Step, TrainingData, loss_terms, stacked_views
 from longtail.methods.bbn_mixup import BBNMixup
 from longtail.methods.contrastive import Contrastive
+from longtail.methods.cutmix import CutMix
 from longtail.methods.distillation import Distillation
 from longtail.methods.manifold_mixup import ManifoldMixup
 from longtail.methods.mixup import Mixup
@@ -15,6 +16,7 @@ __all__ = [
     "METHODS",
     "BBNMixup",
     "Contrastive",
+    "CutMix",
     "Distillation",
     "Draw",
     "ManifoldMixup",

@@ -29,7 +29,7 @@ def test_check_sampling_bbn_sampler(method: Any) -> None:
         ((*REVERSE, *DRS), r"DRS is True and TRAIN.SAMPLER.TYPE is 'bbn sampler'; only 'weighted sampler'"),
         (
             ("TRAIN.SAMPLER.TYPE", "weighted"),
-            r"^unknown sampler 'weighted'; there is: bbn sampler, class-aware sampler, default, weighted",
+            r"^unknown sampler 'weighted'; there is: bbn sampler, class-aware sampler, default, repeat-factor sampler",
         ),
         (
             ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "squared"),

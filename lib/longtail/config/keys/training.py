@@ -103,8 +103,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.COMBINER.TYPE": Key(
         "default",
-        "Training method: supervised | contrastive | mixup | manifold_mixup | remix | bbn_mixup | distillation | "
-        "subclass_contrastive. Released names are replaced by these when the config is loaded.",
+        "Training method: supervised | contrastive | mixup | cutmix | manifold_mixup | remix | bbn_mixup | "
+        "distillation | subclass_contrastive. Released names are replaced by these when the config is loaded.",
     ),
     "TRAIN.COMBINER.ALPHA": Key(
         1.0,
@@ -115,6 +115,14 @@ TRAINING: Keys = {
     "TRAIN.COMBINER.PER_SAMPLE": Key(
         False,
         "Mixups: draw lam for each image; False, as released: one for the batch.",
+        ours=True,
+    ),
+    "TRAIN.COMBINER.CUTMIX.PROBABILITY": Key(
+        1.0,
+        "cutmix: probability that a batch (PER_SAMPLE: an image) gets a box of another image; published: 0.5 on CIFAR, "
+        "1 on ImageNet.",
+        low=0,
+        high=1,
         ours=True,
     ),
     "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION": Key(
@@ -163,8 +171,8 @@ TRAINING: Keys = {
     "TRAIN.SAMPLER.TYPE": Key(
         "default",
         "default: every image once per epoch | weighted sampler: draw a class, then one of its images | class-aware "
-        "sampler: the classes in turn, several images of each in a row | bbn sampler: as default, and a partner for "
-        "each batch.",
+        "sampler: the classes in turn, several images of each in a row | repeat-factor sampler: images of rare classes "
+        "several times per epoch, all others once | bbn sampler: as default, and a partner for each batch.",
     ),
     "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE": Key(
         "balance",
@@ -197,6 +205,14 @@ TRAINING: Keys = {
         "Class-aware sampler: an epoch has as many images as the largest class times the number of classes (classes), "
         "or as there are training images (images).",
         allowed=("classes", "images"),
+        ours=True,
+    ),
+    "TRAIN.SAMPLER.REPEAT_FACTOR.THRESHOLD": Key(
+        0.0,
+        "Repeat-factor sampler: an image of a class with the fraction f of the images is shown sqrt(THRESHOLD / f) "
+        "times per epoch, and at least once; 0: 1 / number of classes. (LVIS: 0.001.)",
+        low=0,
+        high=1,
         ours=True,
     ),
     "TRAIN.SAMPLER.BBN_SAMPLER.TYPE": Key(

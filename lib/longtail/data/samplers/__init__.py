@@ -10,6 +10,7 @@ from longtail.data.samplers.instance_balanced import InstanceBalanced
 from longtail.data.samplers.paired import Paired
 from longtail.data.samplers.power import PowerWeighted
 from longtail.data.samplers.progressive import Progressive
+from longtail.data.samplers.repeat_factor import RepeatFactor
 
 __all__ = [
     "SAMPLERS",
@@ -22,6 +23,7 @@ __all__ = [
     "Paired",
     "PowerWeighted",
     "Progressive",
+    "RepeatFactor",
     "Sampler",
     "build_sampler",
     "check_sampling",
