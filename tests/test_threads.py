@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from longtail import threads
-from longtail.threads import describe_threads, set_threads
+from longtail.threads import describe_threads, lower_priority, set_threads
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,13 @@ def test_module_prints_the_number_for_shell_scripts() -> None:
     environment = {**os.environ, "LOCAL_WORLD_SIZE": "1000000"}
     command = [sys.executable, "-m", "longtail.threads"]
     assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_lower_priority_is_nice_19_with_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[int] = []
+    monkeypatch.setattr("os.nice", called.append)
+    environment = {"OMP_NUM_THREADS": "8"}
+    autogroup = tmp_path / "autogroup"
+    lower_priority(environment, autogroup)
+    assert (called, environment["OMP_NUM_THREADS"], autogroup.read_text()) == ([19], "1", "19")
+    lower_priority(environment, tmp_path / "absent" / "autogroup")  # a system without autogroups

@@ -9,7 +9,7 @@ from longtail.config import load_config
 from longtail.distributed import find_place
 from longtail.errors import UserError
 from longtail.predicting.trained import Trained, load_trained
-from longtail.runs.directory import RunDirectory
+from longtail.runs.directory import find_run
 from longtail.runs.folder import read_json
 from longtail.stages.evaluate import validate
 from longtail.stages.train import train as train_config
@@ -54,9 +54,7 @@ def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str |
     return results
 
 
-def load(
-    run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str = "best_ensemble.pth", gpus: str = "cpu"
-) -> Trained:
+def load(run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str = "", gpus: str = "cpu") -> Trained:
     """Load the trained network of a run, in evaluation mode.
 
     As a module it maps normalized images to `Output`; `predict` takes image files or arrays:
@@ -66,18 +64,19 @@ def load(
     Args:
         run: Run directory.
         overrides: KEY, VALUE, ... over the config of the run, as TEST.LOGIT_ADJUSTMENT.
-        checkpoint: Name of a file in its models/.
+        checkpoint: Name of a file in its models/; empty: what TEST.MODEL_FILE names, else best_ensemble.pth.
         gpus: "cpu" or "0".
 
     Raises:
         UserError: The run or the checkpoint is missing.
     """
-    cfg = load_config(_config(run), [*(overrides or []), "TEST.MODEL_FILE", checkpoint])
+    chosen = ["TEST.MODEL_FILE", checkpoint] if checkpoint else []
+    cfg = load_config(_config(run), [*(overrides or []), *chosen])
     return load_trained(cfg, Path(run), place=find_place(gpus))
 
 
 def _config(run: str | Path) -> Path:
-    path = RunDirectory(Path(run)).config
-    if not path.is_file():
+    path = find_run(run)[1]
+    if not Path(run).is_dir() or not path.is_file():
         raise UserError(f"{run} is not a run directory: it has no config.yaml")
     return path

@@ -10,13 +10,17 @@ depend on what else is running, because the last bits of a result on a CPU depen
 end with the same weights. The processes that load images are not subtracted: they sleep while enough batches are ready.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 
 from longtail.processors import available_cores
 
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+LOWEST = 19  # nice value
+AUTOGROUP = Path("/proc/self/autogroup")
 WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
@@ -31,6 +35,20 @@ def set_threads(environment: MutableMapping[str, str] = os.environ) -> None:
         environment["OMP_NUM_THREADS"] = str(available_cores(environment))
     if not any(environment.get(name) for name in WAITS):
         environment["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
+def lower_priority(environment: MutableMapping[str, str] = os.environ, autogroup: Path = AUTOGROUP) -> None:
+    """Leave the processors to other programs: nice 19 and one thread; call before torch loads.
+
+    Args:
+        environment: Environment of the process.
+        autogroup: File of the nice value of the session. Linux divides the processors between sessions before it looks
+            at the nice values of their processes; where there is no such file, or it cannot be written, those decide.
+    """
+    os.nice(LOWEST)
+    environment["OMP_NUM_THREADS"] = "1"
+    with contextlib.suppress(OSError):
+        autogroup.write_text(str(LOWEST))
 
 
 def describe_threads(number: int, environment: MutableMapping[str, str] = os.environ) -> str:

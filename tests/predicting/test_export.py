@@ -19,6 +19,7 @@ from tests.helpers.training import CPU
 
 AVAILABLE = [name for name, form in FORMATS.items() if all(importlib.util.find_spec(need) for need in form.needs)]
 ADJUSTED: list[Any] = ["TEST.LOGIT_ADJUSTMENT", 1.0, "TEST.TAU_NORM.USE_TAU_NORM", True, "TEST.PRIOR", "reversed"]
+ADJUSTED += ["TEST.TEMPERATURE", 1.7, "TEST.CLASS_OFFSETS", [0.0, 0.5, -0.25]]
 
 
 def loaded(photos: Photos, *overrides: Any) -> Trained:

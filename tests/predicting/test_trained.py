@@ -22,6 +22,7 @@ from tests.helpers.training import CPU, read_json
 CORRECTIONS: list[list[Any]] = [
     [],
     ["TEST.LOGIT_ADJUSTMENT", 1.0, "TEST.PRIOR", "reversed"],
+    ["TEST.TEMPERATURE", 2.0, "TEST.CLASS_OFFSETS", [0.0, 0.5, -0.25]],
     ["TEST.TAU_NORM.USE_TAU_NORM", True, "TEST.TAU_NORM.TAU", 0.7],
     ["TEST.ENSEMBLE", "last"],
 ]

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longtail.config import to_yaml
+from longtail.config import load_config, to_yaml
 from longtail.data import build_splits
+from longtail.errors import UserError
+from longtail.runs.directory import find_run
 from longtail.stages import calibrate as calibrate_stage
 from longtail.stages import evaluate as evaluate_stage
 from longtail.stages.calibrate import calibrate
@@ -88,6 +90,58 @@ def test_calibrating_stage_of_a_recipe(
     adjusted = first["stages"][1]
     assert adjusted["calibration"]["key"] == STRENGTH and adjusted["epochs"] == 0
     (folder,) = (Path(adjusted["run"]) / "evaluation").iterdir()
+    assert find_run(adjusted["run"])[1].read_text() == (folder / "calibrated.yaml").read_text()
     assert adjusted["last"]["ensemble"] == read_json(folder / "results.json")["ensemble"]
     monkeypatch.setattr("longtail.stages.recipe.calibrate", None)
     assert read_json(run_recipe(str(tmp_path / "recipe.yaml"), place=CPU)) == first
+
+
+def test_calibrate_temperature_keeps_the_predictions_and_lowers_the_nll(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, test_split: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = tiny_cfg(*test_split, STRENGTH, 1.0)
+    with caplog.at_level("INFO", "longtail"):
+        folder = calibrate(cfg, finished_run().path, Calibration("TEST.TEMPERATURE", objective="nll"), place=CPU)
+    content = read_json(folder / "results.json")
+    choice = content["calibration"]
+    assert choice["key"] == "TEST.TEMPERATURE" and choice["value"] > 0 and "fit_top1" not in choice
+    assert choice["fit_with"]["nll"] < choice["fit_without"]["nll"]
+    for metric in ("top1", "macro_f1"):
+        assert content["ensemble"][metric] == choice["without"][metric]
+    assert choice["without"]["ece"] != content["ensemble"]["ece"]
+    assert choice["without"] == pytest.approx(
+        accuracy(tiny_cfg("DATASET.VALID_JSON", test_split[1], STRENGTH, 1.0), finished_run().path)
+    )
+    with open(folder / "calibration.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["split"], row["temperature"]) for row in rows] == [
+        *(("valid", "without"), ("valid", "with"), ("test", "without"), ("test", "with"))
+    ]
+    assert "TEST.TEMPERATURE" in caplog.text and "ece" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [Calibration("TEST.TEMPERATURE", objective="nll"), Calibration("TEST.CLASS_OFFSETS", objective="macro_f1")],
+)
+def test_calibrated_config_gives_the_reported_results(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, test_split: list[Any], calibration: Calibration
+) -> None:
+    folder = calibrate(tiny_cfg(*test_split), finished_run().path, calibration, place=CPU)
+    content = read_json(folder / "results.json")
+    config = find_run(folder)[1]
+    assert config.name == "calibrated.yaml"
+    evaluated = validate(load_config(config, ["DATASET.VALID_JSON", test_split[1]]), folder, place=CPU)
+    results = read_json(evaluated / "results.json")
+    assert results["ensemble"] == pytest.approx(content["ensemble"])
+    name = calibration.over.partition(".")[2].lower()
+    assert results[name] == content["calibration"]["value"]
+    if calibration.objective == "macro_f1":
+        assert content["calibration"]["fit_with"]["macro_f1"] > content["calibration"]["fit_without"]["macro_f1"]
+
+
+def test_class_offsets_of_another_number_of_classes_are_refused(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun
+) -> None:
+    with pytest.raises(UserError, match=r"TEST.CLASS_OFFSETS has 2 values; it must have 10"):
+        validate(tiny_cfg("TEST.CLASS_OFFSETS", [1.0, 2.0]), finished_run().path, place=CPU)

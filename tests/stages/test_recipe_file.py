@@ -101,7 +101,7 @@ def calibrating(text: str) -> str:
 
 FIRST = "- {name: first, config: first.yaml}\n"
 IMAGES = FIRST + "- {name: images, config: images.yaml, take: {NETWORK.PRETRAINED_MODEL: last of first}}\n"
-KEYS = "name, config, evaluate, calibrate, set, take, over, values, fit_on, report_on, same_split, hold_out"
+KEYS = "name, config, evaluate, calibrate, set, take, over, values, fit_on, report_on, same_split, hold_out, objective"
 ONE_OF = "must have exactly one of: config, evaluate, calibrate"
 TAU = "over: TEST.TAU_NORM.TAU"
 
@@ -192,8 +192,18 @@ TAU = "over: TEST.TAU_NORM.TAU"
         (calibrating(f"{TAU}, values: [1], fit_on: train"), "b: fit_on is 'train'; allowed: valid, test"),
         (
             calibrating(f"{TAU}, values: [1], report_on: valid"),
-            "the strength would be chosen on the split that is reported (valid), which overstates the result",
+            "TEST.TAU_NORM.TAU would be chosen on the split that is reported (valid), which overstates the result",
         ),
+        (calibrating("over: TEST.TEMPERATURE, values: [1]"), "b: values is [1]; TEST.TEMPERATURE is computed"),
+        (
+            calibrating("over: TEST.TEMPERATURE, objective: ece"),
+            "b: objective of TEST.TEMPERATURE is 'ece'; allowed: nll",
+        ),
+        (
+            calibrating("over: TEST.CLASS_OFFSETS, objective: top1"),
+            "b: objective of TEST.CLASS_OFFSETS is 'top1'; allowed: macro_f1, balanced_accuracy",
+        ),
+        (calibrating("over: TEST.TEMPERATURE, report_on: valid"), "TEST.TEMPERATURE would be chosen on the split"),
         (calibrating(f"{TAU}, values: [1]"), "calibrate reports on the test split, but DATASET.TEST_JSON is empty"),
     ],
 )

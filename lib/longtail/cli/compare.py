@@ -3,6 +3,7 @@
     longtail compare output/
     longtail compare output/cifar10_im100_ce output/cifar10_im100_ncl --metrics top1 few balanced_accuracy
     longtail compare output/ --baseline cifar10_im100_ce --format latex --output table.tex
+    longtail compare output/ --figure comparison.png
 
 RUN is a run directory or a folder of runs. Runs whose configs differ in RAND_SEED only are one line; of several runs of
 one seed the newest counts. The difference to the baseline (the group of the first run, or --baseline) is paired by seed
@@ -30,14 +31,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail compare")
     parser.add_argument("--evaluation", choices=("last", "best"), default="last", help="default: last")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--output", metavar="FILE", help="default: standard output")
+    parser.add_argument("--figure", metavar="FILE", help="draw the metrics, with error bars, into a .png file")
     options = parser.parse(arguments)
 
     def program() -> None:
         from longtail.comparing.compare import METRICS, compare
+        from longtail.comparing.figure import check_figure, plot_comparison
         from longtail.comparing.tables import FORMATS as WRITERS
         from longtail.files import atomic_write
         from longtail.user_files import translating
 
+        if options.figure:
+            check_figure(options.figure)
         metrics, moment = options.metrics or METRICS, options.evaluation
         comparison = compare(options.runs, baseline=options.baseline, metrics=metrics, moment=moment)
         text = WRITERS[options.format](comparison)
@@ -46,6 +51,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail compare")
                 file.write(text)
         else:
             sys.stdout.write(text)
+        if options.figure:
+            plot_comparison(options.figure, comparison)
         if comparison.skipped and options.format != "text":
             sys.stderr.write(f"not finished, left out: {', '.join(comparison.skipped)}\n")
 

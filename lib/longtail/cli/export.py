@@ -6,9 +6,9 @@
 
 RUN is a run directory or its config.yaml; its best_ensemble.pth is exported, unless TEST.MODEL_FILE names another. The
 file takes normalized images and returns the logits of the ensemble TEST.ENSEMBLE, with TEST.TAU_NORM,
-TEST.LOGIT_ADJUSTMENT and TEST.PRIOR folded in; safetensors holds the weights of the network under their own names.
-labels.json and preprocessing.json stand beside it. The file is run on ten images, and its largest difference from the
-network printed.
+TEST.LOGIT_ADJUSTMENT, TEST.CLASS_OFFSETS, TEST.TEMPERATURE and TEST.PRIOR (also those of a calibrated.yaml) folded in;
+safetensors holds the weights of the network under their own names. labels.json and preprocessing.json stand beside it.
+The file is run on ten images, and its largest difference from the network printed.
 
 Exit code: 0 done, 2 a mistake in the command or config.
 """
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail export") 
 
     def program() -> None:
         from longtail.config import load_config
+        from longtail.runs.directory import find_run
 
-        folder = Path(options.run) if Path(options.run).is_dir() else Path(options.run).parent
-        source = folder / "config.yaml" if Path(options.run).is_dir() else options.run
+        folder, source = find_run(options.run)
         cfg = load_config(source, [*options.overrides, "TRAIN.AMP", "off", "TRAIN.CHANNELS_LAST", False])
 
         from longtail.distributed import find_place

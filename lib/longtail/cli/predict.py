@@ -7,8 +7,8 @@
 
 RUN is a run directory or its config.yaml; its best_ensemble.pth is used, unless TEST.MODEL_FILE names another. IMAGES
 are files, folders (with all images below them), and lists: a .txt file with one path per line, or an annotation file.
-Images are prepared, and logits corrected, as `longtail valid` does; TEST.PRIOR says how frequent the classes are among
-them.
+Images are prepared, and logits corrected, as `longtail valid` does, with calibrated.yaml if there is one; TEST.PRIOR
+says how frequent the classes are among them.
 
 Without --output a CSV table goes to standard output. Files that cannot be read are listed at the end.
 
@@ -41,12 +41,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict")
         nonlocal unreadable
         from longtail.config import load_config
         from longtail.errors import UserError
+        from longtail.runs.directory import find_run
 
         names, overrides = split_words(options.words)
         if not names:
             raise UserError("name the images to predict: files, folders or lists")
-        folder = Path(options.run) if Path(options.run).is_dir() else Path(options.run).parent
-        cfg = load_config(folder / "config.yaml" if Path(options.run).is_dir() else options.run, overrides)
+        folder, config = find_run(options.run)
+        cfg = load_config(config, overrides)
 
         from longtail.distributed import find_place
         from longtail.predicting.predict import check_output, predict_files

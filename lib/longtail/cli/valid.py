@@ -8,7 +8,8 @@
     longtail valid RUN --tau-sweep 0 0.25 0.5 0.75 1
     longtail valid RUN --logit-adjustment-sweep
 
-RUN is a run directory or its config.yaml. Evaluates its best_ensemble.pth, unless TEST.MODEL_FILE names another. Writes
+RUN is a run directory or its config.yaml; calibrated.yaml is used if a calibration has written one. Evaluates its
+best_ensemble.pth, unless TEST.MODEL_FILE names another. Writes
 RUN/evaluation/<date-time>/; for a config outside a run directory OUTPUT_DIR/NAME/evaluation/<date-time>/.
 
 A sweep evaluates once per strength of tau-normalization or post-hoc logit adjustment, from one pass over the images,
@@ -19,7 +20,6 @@ Exit code: 0 done, 2 a mistake in the command, config or data.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from longtail.cli.program import Parser, leading_numbers, run_program
 
@@ -50,12 +50,13 @@ def script(documentation: str, arguments: Sequence[str] | None = None) -> int:
 def run(source: str, options: argparse.Namespace) -> None:
     """Evaluate, or sweep a strength."""
     from longtail.config import load_config
+    from longtail.runs.directory import find_run
 
     swept = {"tau": options.tau_sweep, "logit_adjustment": options.logit_adjustment_sweep}
     parameter = next((name for name, words in swept.items() if words is not None), "")
     values, rest = leading_numbers(swept[parameter]) if parameter else ([], [])
-    folder = Path(source) if Path(source).is_dir() else Path(source).parent
-    cfg = load_config(folder / "config.yaml" if Path(source).is_dir() else source, [*rest, *options.overrides])
+    folder, config = find_run(source)
+    cfg = load_config(config, [*rest, *options.overrides])
 
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal

@@ -3,10 +3,10 @@
 from longtail.data.batch import Batch
 from longtail.data.dataset import ImageSet
 from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
-from longtail.data.loaders.build import build_evaluation_policy
 from longtail.data.normalization import Normalize
 from longtail.data.samplers import SAMPLERS, Sampler, build_sampler
 from longtail.data.sources import SOURCES, Splits, build_splits
+from longtail.data.test_time import build_test_policy, check_test_time, takes_crops_of_resized
 
 __all__ = [
     "SAMPLERS",
@@ -19,10 +19,12 @@ __all__ = [
     "Sampler",
     "Shard",
     "Splits",
-    "build_evaluation_policy",
     "build_loaders",
     "build_normalize",
     "build_sampler",
     "build_splits",
+    "build_test_policy",
     "build_valid_loader",
+    "check_test_time",
+    "takes_crops_of_resized",
 ]

@@ -5,6 +5,7 @@ matplotlib is loaded by the first figure that is drawn, never by importing this 
 
 from longtail.evaluation.calibration import BINS, calibration_error
 from longtail.evaluation.class_metrics import CLASS_METRICS, class_metrics, recall_by_class
+from longtail.evaluation.class_offsets import OBJECTIVES, fit_class_offsets
 from longtail.evaluation.confusion import ConfusionMatrix
 from longtail.evaluation.ensemble import check_ensemble, ensemble_heads, ensemble_logits
 from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
@@ -16,6 +17,7 @@ from longtail.evaluation.report import results_table, summary, write_confusion_n
 from longtail.evaluation.samples import SampleRecorder, Samples, join_samples, read_samples, write_samples
 from longtail.evaluation.shots import FEW, GROUPS, MANY, shot_accuracy, shot_groups
 from longtail.evaluation.sweeps import plot_sweep, sweep_rows, write_sweep
+from longtail.evaluation.temperature import fit_temperature
 
 __all__ = [
     "BINS",
@@ -23,6 +25,7 @@ __all__ = [
     "FEW",
     "GROUPS",
     "MANY",
+    "OBJECTIVES",
     "TOP_K",
     "ConfusionMatrix",
     "Evaluator",
@@ -33,6 +36,8 @@ __all__ = [
     "class_metrics",
     "ensemble_heads",
     "ensemble_logits",
+    "fit_class_offsets",
+    "fit_temperature",
     "join_samples",
     "plot_class_counts",
     "plot_confusion",

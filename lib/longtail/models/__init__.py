@@ -13,6 +13,7 @@ from longtail.models.output import Classifiers, Output
 from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
 from longtail.models.projections import PROJECTIONS, EncodedOutput, QueryEncoder
 from longtail.models.released import momentum_branch
+from longtail.models.test_time import FiveCrops, StackedFeatures, TestTimeAugmentation, Views, flip_views, one_view
 from longtail.models.weight_files import read_weights, weights_in
 from longtail.models.weights import (
     load_backbone_weights,
@@ -34,6 +35,7 @@ __all__ = [
     "Classifiers",
     "EncodedOutput",
     "Expert",
+    "FiveCrops",
     "HiddenMixing",
     "KeyEncoder",
     "KeyQueue",
@@ -43,6 +45,9 @@ __all__ = [
     "PostHocClassifier",
     "QueryEncoder",
     "SampleQueue",
+    "StackedFeatures",
+    "TestTimeAugmentation",
+    "Views",
     "build_adjusted_heads",
     "build_model",
     "check_class_means",
@@ -50,12 +55,14 @@ __all__ = [
     "check_shared",
     "chunks_of",
     "downloaded_weights",
+    "flip_views",
     "load_backbone_weights",
     "load_momentum_branch",
     "load_released_weights",
     "mix",
     "momentum_branch",
     "needs_first_stage",
+    "one_view",
     "read_weights",
     "start_from",
     "start_from_class_means",

@@ -1,7 +1,7 @@
 """Post-hoc corrections for the tail: other class weights, or other logits, on the same features.
 
 tau-normalization: Kang et al., ICLR 2020, arXiv 1910.09217, eq. 4. Post-hoc logit adjustment: Menon et al., ICLR 2021,
-arXiv 2007.07314, eq. 9.
+arXiv 2007.07314, eq. 9. Temperature scaling: Guo et al., ICML 2017, arXiv 1706.04599, sec. 4.2.
 """
 
 import copy
@@ -21,20 +21,22 @@ class AdjustedHeads(nn.Module):
 
     Args:
         heads: Heads, features (B, D) to logits (B, C).
-        offset: What is subtracted from the logits, (C,).
+        offset: What is subtracted from the divided logits, (C,).
+        temperature: Divides the logits.
     """
 
     offset: Tensor
 
-    def __init__(self, heads: list[nn.Module], offset: Tensor) -> None:
+    def __init__(self, heads: list[nn.Module], offset: Tensor, *, temperature: float = 1.0) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
+        self.temperature = temperature
         self.register_buffer("offset", offset)
 
     def forward(self, features: Tensor | tuple[Tensor, ...]) -> Tensor:
         """Return logits (E, B, C), float32, of features (E, B, D), or of a tuple of (B, D_e)."""
         logits = torch.stack([head(feature) for head, feature in zip(self.heads, features, strict=True)])
-        return logits.float() - self.offset
+        return logits.float() / self.temperature - self.offset
 
 
 class PostHocClassifier(nn.Module):
@@ -78,9 +80,10 @@ def tau_normalized(head: nn.Module, tau: float, *, keep_bias: bool = True) -> nn
 
 
 def build_adjusted_heads(cfg: CfgNode, heads: Sequence[nn.Module], *, class_counts: Sequence[int]) -> AdjustedHeads:
-    """Build the heads of TEST.TAU_NORM, TEST.LOGIT_ADJUSTMENT and TEST.PRIOR, on the device of the given ones.
+    """Build the heads of the corrections in TEST, on the device of the given ones.
 
-    Their logits are z_c - LOGIT_ADJUSTMENT * log(n_c / N) + log(pi_c) - log(1 / C), see `prior_offset`.
+    Their logits are (z_c - LOGIT_ADJUSTMENT * log(n_c / N) + CLASS_OFFSETS_c) / TEMPERATURE + log(pi_c) - log(1 / C),
+    see `prior_offset`. Without a prior, the temperature changes no prediction.
 
     Args:
         cfg: Config.
@@ -88,18 +91,32 @@ def build_adjusted_heads(cfg: CfgNode, heads: Sequence[nn.Module], *, class_coun
         class_counts: Training images per class, (C,).
 
     Raises:
-        UserError: The heads have no weight matrix to normalize, or there is no such prior.
+        UserError: The heads have no weight matrix to normalize, there is no such prior, or CLASS_OFFSETS does not have
+            C values.
     """
-    norm = cfg.TEST.TAU_NORM
+    test, norm = cfg.TEST, cfg.TEST.TAU_NORM
     adjusted = list(heads)
     if norm.USE_TAU_NORM:
         adjusted = [tau_normalized(head, norm.TAU, keep_bias=norm.KEEP_BIAS) for head in heads]
     counts = torch.tensor(class_counts, dtype=torch.float32, device=next(heads[0].parameters()).device)
-    offset = cfg.TEST.LOGIT_ADJUSTMENT * (counts / counts.sum()).log()
-    return AdjustedHeads(adjusted, offset - prior_offset(cfg.TEST.PRIOR, class_counts).to(offset.device))
+    offset = test.LOGIT_ADJUSTMENT * (counts / counts.sum()).log() - _class_offsets(test.CLASS_OFFSETS, counts)
+    prior = prior_offset(test.PRIOR, class_counts).to(offset.device)
+    return AdjustedHeads(adjusted, offset / test.TEMPERATURE - prior, temperature=test.TEMPERATURE)
+
+
+def _class_offsets(values: Sequence[float], counts: Tensor) -> Tensor:
+    """Return TEST.CLASS_OFFSETS, like the class counts (C,); zeros if it is empty."""
+    if not values:
+        return torch.zeros_like(counts)
+    if len(values) != len(counts):
+        raise UserError(
+            f"TEST.CLASS_OFFSETS has {len(values)} values; it must have {len(counts)}, one per class, or none"
+        )
+    return counts.new_tensor(values)
 
 
 def uses_post_hoc(cfg: CfgNode) -> bool:
     """Return whether the config asks for other logits than those of the network."""
     test = cfg.TEST
-    return bool(test.TAU_NORM.USE_TAU_NORM or test.LOGIT_ADJUSTMENT or test.PRIOR != "uniform")
+    scaled = test.TEMPERATURE != 1 or test.CLASS_OFFSETS
+    return bool(test.TAU_NORM.USE_TAU_NORM or test.LOGIT_ADJUSTMENT or test.PRIOR != "uniform" or scaled)

@@ -186,9 +186,14 @@ def folded(trained: Trained) -> Any:
     """Return a copy of the network of a run whose heads give the corrected logits.
 
     Raises:
-        UserError: The heads have no bias that could take the corrections in.
+        UserError: The heads have no bias that could take the corrections in, or there is test-time augmentation.
     """
     network: Any = trained.network
+    if trained.cfg.TEST.TTA != "none":
+        raise UserError(
+            f"--format safetensors holds weights only, not TEST.TTA {trained.cfg.TEST.TTA}; export another format, or "
+            "set TEST.TTA none"
+        )
     if not isinstance(network, PostHocClassifier):
         return network
     inner = copy.deepcopy(network.network)
@@ -201,7 +206,8 @@ def folded(trained: Trained) -> Any:
                 "of TEST in; export another format"
             )
         head.load_state_dict(corrected.state_dict())
-        head.bias.sub_(adjusted.offset)
+        head.weight.div_(adjusted.temperature)
+        head.bias.div_(adjusted.temperature).sub_(adjusted.offset)
     return heads
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
-from longtail.data import Normalize, build_evaluation_policy, build_normalize, build_splits
+from longtail.data import Normalize, build_normalize, build_splits, build_test_policy
 from longtail.data.augment.steps import Policy
 from longtail.data.images.decoding import rgb_pixels
 from longtail.data.images.reading import read_image
@@ -25,7 +25,7 @@ from longtail.evaluation import ensemble_heads, ensemble_logits
 from longtail.models import Output
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.stages.checks import check_network_and_data
-from longtail.stages.evaluate import corrected, find_checkpoint, load_network
+from longtail.stages.evaluate import corrected, find_checkpoint, load_network, test_views, with_views
 
 
 class Choice(NamedTuple):
@@ -79,7 +79,7 @@ class Trained(nn.Module):
 
     Args:
         cfg: Config of the run.
-        network: Images to `Output`, with the post-hoc corrections of the config.
+        network: Images to `Output`, with test-time augmentation and the post-hoc corrections of the config.
         experts: Number of experts E.
         class_names: Names of the classes, (C,); empty: their ids.
         class_counts: Training images per class, (C,).
@@ -107,7 +107,7 @@ class Trained(nn.Module):
         self.class_counts = list(class_counts)
         self.checkpoint = checkpoint
         self.place = place
-        self.policy: Policy = build_evaluation_policy(cfg)
+        self.policy: Policy = build_test_policy(cfg)
         self.normalize: Normalize = build_normalize(cfg)
         self.eval()
 
@@ -196,9 +196,10 @@ def load_trained(cfg: CfgNode, folder: Path, *, place: Place) -> Trained:
         splits = build_splits(cfg, generated=False)
         counts, names = splits.train.class_counts(), splits.class_names()
     network = load_network(cfg, len(counts), checkpoint, content=content).to(place.device)
+    views = test_views(cfg, build_normalize(cfg))
     return Trained(
         cfg,
-        corrected(cfg, network, class_counts=counts),
+        with_views(corrected(cfg, network, class_counts=counts), views),
         experts=len(network.heads),
         class_names=names,
         class_counts=counts,

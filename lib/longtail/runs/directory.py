@@ -15,6 +15,8 @@ from longtail.runs.inputs import differing_inputs, input_keys, input_records
 from longtail.runs.results import is_finished
 from longtail.user_files import check_path, os_error
 
+CALIBRATED = "calibrated.yaml"  # config with what a calibration has chosen
+
 
 class RunDirectory(LockedFolder):
     """OUTPUT_DIR/NAME/<date-time>/ and the names of the files in it."""
@@ -74,6 +76,19 @@ class RunDirectory(LockedFolder):
     def finished(self) -> bool:
         """Return whether the last epoch has been trained, and results and figures are written."""
         return is_finished(read_json(self.results))
+
+
+def find_run(path: str | Path) -> tuple[Path, Path]:
+    """Return the folder and the config of a run that a user names.
+
+    Args:
+        path: Run directory, or its config. A directory with a calibration gives calibrated.yaml.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder.parent, folder
+    calibrated = folder / CALIBRATED
+    return folder, calibrated if calibrated.is_file() else RunDirectory(folder).config
 
 
 def parent_of_runs(cfg: CfgNode) -> Path:

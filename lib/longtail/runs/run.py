@@ -13,7 +13,7 @@ from longtail.distributed import Place, from_main
 from longtail.files import remove_temporary_files
 from longtail.runs.console import log_to_file, remembering_messages
 from longtail.runs.directory import create_run
-from longtail.runs.loggers import Logger, Record, build_loggers
+from longtail.runs.loggers import Logger, Record, build_loggers, logger_names
 from longtail.runs.results import RunFacts
 from longtail.runs.resume import ResumePoint, find_resume_point, load_compatible
 
@@ -71,8 +71,7 @@ class Run:
             for file in self.point.damaged:  # the next save would keep it in the place of one that is whole
                 file.unlink(missing_ok=True)
             self._stack.enter_context(log_to_file(self.directory.log, self._early))
-            names = ["jsonl", *["tensorboard"] * self.cfg.TRAIN.TENSORBOARD.ENABLE]
-            self._loggers = build_loggers(names, self.directory, epoch=epoch)
+            self._loggers = build_loggers(logger_names(self.cfg), self.directory, epoch=epoch)
 
     def log(self, record: Record) -> None:
         """Write the record of an epoch and split."""

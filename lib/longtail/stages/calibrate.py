@@ -1,6 +1,7 @@
-"""The stage that chooses the strength of a correction on one split and reports another."""
+"""The stage that chooses a correction on one split and reports another."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,59 +9,81 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.config import changed
+from longtail.config import changed, to_yaml
 from longtail.distributed import Place
-from longtail.evaluation import plot_sweep, summary, sweep_rows, write_sweep
-from longtail.models import build_adjusted_heads
+from longtail.evaluation import GROUPS, plot_sweep, results_table, sweep_rows, write_sweep
+from longtail.runs.directory import CALIBRATED, absolute_paths
 from longtail.runs.folder import LockedFolder
-from longtail.stages.calibration_spec import STRENGTHS, Calibration
+from longtail.stages.calibration_fit import Corrected, Fit, fit
+from longtail.stages.calibration_spec import Calibration
 from longtail.stages.evaluate import EvaluationSetup, evaluation_setup, write_on_main
-from longtail.stages.sweep import Encoded, collect_features, evaluate_heads, part_of
+from longtail.stages.sweep import Encoded, collect_features, part_of
+
+SHOWN = ("top1", *GROUPS, "macro_f1", "balanced_accuracy", "nll", "ece")
 
 logger = logging.getLogger(__name__)
 
 
 def calibrate(cfg: CfgNode, folder: Path, calibration: Calibration, *, place: Place) -> Path:
-    """Choose the strength with the highest ensemble top-1 on one split, and evaluate another split with it.
+    """Choose the value of a key on one split, and evaluate another split with it.
 
     Args:
         cfg, folder, place: See `validate`.
-        calibration: Strength, values and splits. Without a test split, a part of the validation images may be held out
+        calibration: Key, splits and what decides. Without a test split, a part of the validation images may be held out
             for the choice, see `Calibration`.
 
     Returns:
-        A new folder in the run directory with results.json (entries as in `validate`, and "calibration"), and table and
-        figure of the sweep.
+        A new folder in the run directory with results.json (entries as in `validate`, and "calibration"), a table, a
+        figure (of a strength), and calibrated.yaml, the config with the chosen value for `longtail valid`, `predict`
+        and `export`.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
         calibration = calibration.resolved(cfg)
-        values, split = calibration.values, calibration.report_on
         encoded = _encode(cfg, setup, calibration)
-
-        def results(value: float, split: str) -> dict[str, Any]:
-            return _results(cfg, setup, calibration, value=value, encoded=encoded[split])
-
-        swept = [results(value, calibration.fit_on) for value in values]
-        best = max(range(len(values)), key=lambda index: (swept[index]["ensemble"].get("top1", 0.0), -index))
-        strength = values[best]
-        reported, unadjusted = results(strength, split), results(0.0, split)
-        choice = {
-            "key": calibration.over,
-            "value": strength,
-            "fit_on": calibration.fit_on,
-            "report_on": split,
-            "same_split": calibration.fit_on == split,
-            "hold_out": calibration.hold_out,
-            "values": list(values),
-            "fit_top1": [result["ensemble"].get("top1") for result in swept],
-            "without": unadjusted["ensemble"],
-            "ensemble_of": list(setup.new_evaluator().members),
+        corrected = Corrected(cfg, setup, calibration.over)
+        found = fit(corrected, calibration, encoded[calibration.fit_on])
+        columns = {"without": found.neutral, "with": found.value}
+        results = {
+            split: {name: corrected.results(value, encoded[split]) for name, value in columns.items()}
+            for split in dict.fromkeys((calibration.fit_on, calibration.report_on))
         }
+        choice = _choice(calibration, found, results, members=setup.new_evaluator().members)
+        chosen = changed(corrected.config(found.value), "TEST.MODEL_FILE", str(setup.checkpoint.absolute()))
 
         def write(output: Path) -> None:
-            _write(setup, output, choice, swept=swept, reported=reported)
+            write_calibrated(output, chosen)
+            _write(setup, output, choice, swept=found.swept, results=results)
 
         return write_on_main(setup, write)
+
+
+def write_calibrated(folder: Path, cfg: CfgNode) -> None:
+    """Write the config with the chosen value into a folder."""
+    LockedFolder(folder).write_text(CALIBRATED, to_yaml(absolute_paths(cfg)))
+
+
+def _choice(
+    calibration: Calibration, found: Fit, results: dict[str, dict[str, Any]], *, members: Sequence[int]
+) -> dict[str, Any]:
+    """Return the entry "calibration" of results.json."""
+    fit_on, report_on = results[calibration.fit_on], results[calibration.report_on]
+    choice = {
+        "key": calibration.over,
+        "value": found.value,
+        "objective": calibration.objective,
+        "fit_on": calibration.fit_on,
+        "report_on": calibration.report_on,
+        "same_split": calibration.fit_on == calibration.report_on,
+        "hold_out": calibration.hold_out,
+        "fit_without": fit_on["without"]["ensemble"],
+        "fit_with": fit_on["with"]["ensemble"],
+        "without": report_on["without"]["ensemble"],
+        "ensemble_of": list(members),
+    }
+    if not found.swept:
+        return choice
+    tried = [result["ensemble"].get("top1") for result in found.swept]
+    return {**choice, "values": list(calibration.values), "fit_top1": tried}
 
 
 def _encode(cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration) -> dict[str, Encoded]:
@@ -90,31 +113,36 @@ def held_out(labels: Tensor, fraction: float, *, seed: int) -> Tensor:
     return chosen
 
 
-def _results(
-    cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration, *, value: float, encoded: Encoded
-) -> dict[str, Any]:
-    """Return the results of one strength on one split."""
-    corrected = changed(cfg, *STRENGTHS[calibration.over], calibration.over, value)
-    heads = build_adjusted_heads(corrected, setup.network.heads, class_counts=setup.class_counts())
-    return evaluate_heads(setup, heads, encoded=encoded).results()
-
-
 def _write(
     setup: EvaluationSetup,
     output: Path,
     choice: dict[str, Any],
     *,
     swept: list[dict[str, Any]],
-    reported: dict[str, Any],
+    results: dict[str, dict[str, Any]],
 ) -> None:
     name = choice["key"].rpartition(".")[2].lower()
-    write_sweep(output / f"{name}_sweep.csv", sweep_rows(name, choice["values"], swept))
-    plot_sweep(output / f"{name}_sweep.png", f"{choice['key']} on {choice['fit_on']}", choice["values"], swept)
+    rows = [
+        {"split": split, name: column, **{key: result["ensemble"].get(key) for key in SHOWN}}
+        for split, columns in results.items()
+        for column, result in columns.items()
+    ]
+    write_sweep(output / "calibration.csv", rows)
+    if swept:
+        write_sweep(output / f"{name}_sweep.csv", sweep_rows(name, choice["values"], swept))
+        plot_sweep(output / f"{name}_sweep.png", f"{choice['key']} on {choice['fit_on']}", choice["values"], swept)
+    reported = results[choice["report_on"]]["with"]
     head = {"checkpoint": str(setup.checkpoint), "split": choice["report_on"]}
     LockedFolder(output).write_json("results.json", {**head, "calibration": choice, **reported})
     same = "; chosen on the reported split, which overstates the result" if choice["same_split"] else ""
-    logger.info(
-        "%s %g chosen on %s%s; on %s:", choice["key"], choice["value"], choice["fit_on"], same, choice["report_on"]
-    )
-    for line in summary(reported):
+    logger.info("%s %s chosen on %s%s:", choice["key"], _shown(choice["value"]), choice["fit_on"], same)
+    for line in results_table(rows).splitlines():
         logger.info("  %s", line)
+    logger.info("use it: longtail predict %s IMAGES", output / CALIBRATED)
+
+
+def _shown(value: Any) -> str:
+    """Return a number, or the range of several, as text."""
+    if not isinstance(value, list):
+        return f"{value:g}"
+    return f"between {min(value):+g} and {max(value):+g}"

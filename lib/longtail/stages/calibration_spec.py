@@ -1,4 +1,4 @@
-"""What a calibrating stage of a recipe says: which strength, on which split it is chosen, on which it is reported."""
+"""What a calibrating stage of a recipe says: what is chosen, on which split, and on which split it is reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,35 +8,41 @@ from yacs.config import CfgNode
 
 from longtail.config import changed
 from longtail.errors import UserError
+from longtail.evaluation import OBJECTIVES
 from longtail.registry import nearest
 
 STRENGTHS = {
     "TEST.LOGIT_ADJUSTMENT": (),
     "TEST.TAU_NORM.TAU": ("TEST.TAU_NORM.USE_TAU_NORM", True),
-}  # key that can be calibrated -> KEY, VALUE, ... that switch it on
+}  # strength that is chosen from a list -> KEY, VALUE, ... that switch it on
+TEMPERATURE, OFFSETS = "TEST.TEMPERATURE", "TEST.CLASS_OFFSETS"
+CHOSEN = (*STRENGTHS, OFFSETS, TEMPERATURE)
 SPLITS = ("valid", "test")
 REST = "rest of valid"
-CALIBRATION_KEYS = ("over", "values", "fit_on", "report_on", "same_split", "hold_out")
+CALIBRATION_KEYS = ("over", "values", "fit_on", "report_on", "same_split", "hold_out", "objective")
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A strength to choose.
+    """A key of the config whose value is chosen.
 
     Attributes:
-        over: Key of the config.
-        values: Strengths to try; the first of equally good ones is chosen.
-        fit_on: Split on which the strength is chosen.
+        over: The key: a strength, TEST.TEMPERATURE or TEST.CLASS_OFFSETS.
+        values: Strengths to try; the first of equally good ones is chosen. Empty for the other keys.
+        fit_on: Split on which the value is chosen.
         report_on: Split that is reported.
-        hold_out: Without a test split: the fraction of the validation images on which the strength is chosen; the
+        hold_out: Without a test split: the fraction of the validation images on which the value is chosen; the
             others are reported. 0: refuse a config without a test split.
+        objective: What decides: "top1" of a strength (highest), "nll" of a temperature (lowest), one of `OBJECTIVES` of
+            class offsets (highest).
     """
 
     over: str
-    values: tuple[float, ...]
+    values: tuple[float, ...] = ()
     fit_on: str = "valid"
     report_on: str = "test"
     hold_out: float = 0.0
+    objective: str = "top1"
 
     def resolved(self, cfg: CfgNode) -> "Calibration":
         """Return the calibration with the splits that the config has."""
@@ -64,24 +70,43 @@ def read_calibration(entry: Mapping[str, Any], name: str) -> Calibration:
     """Read the calibration of an entry of a recipe.
 
     Raises:
-        UserError: A key is missing or wrong, or the strength would be chosen on the reported split without saying so.
+        UserError: A key is missing or wrong, or the value would be chosen on the reported split without saying so.
     """
-    over, values = entry.get("over"), entry.get("values")
-    if not isinstance(over, str) or over not in STRENGTHS:
-        raise UserError(f"{name}: over is {over!r}; allowed: {', '.join(STRENGTHS)}{nearest(str(over), STRENGTHS)}")
-    numbers = isinstance(values, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if not numbers or not values or not all(0 <= value <= 1e308 for value in values):
-        raise UserError(f"{name}: values is {values!r}; it must be a list of numbers, at least 0")
+    over = entry.get("over")
+    if not isinstance(over, str) or over not in CHOSEN:
+        raise UserError(f"{name}: over is {over!r}; allowed: {', '.join(CHOSEN)}{nearest(str(over), CHOSEN)}")
+    values, objective = _values(entry, name), _objective(entry, name)
     fit_on, report_on = entry.get("fit_on", "valid"), entry.get("report_on", "test")
     for key, split in (("fit_on", fit_on), ("report_on", report_on)):
         if split not in SPLITS:
             raise UserError(f"{name}: {key} is {split!r}; allowed: {', '.join(SPLITS)}")
     if fit_on == report_on and entry.get("same_split") is not True:
         raise UserError(
-            f"{name}: the strength would be chosen on the split that is reported ({fit_on}), which overstates the "
+            f"{name}: {over} would be chosen on the split that is reported ({fit_on}), which overstates the "
             "result; set same_split: True to do it all the same"
         )
     hold_out = entry.get("hold_out", 0.0)
     if isinstance(hold_out, bool) or not isinstance(hold_out, (int, float)) or not 0 <= hold_out < 1:
         raise UserError(f"{name}: hold_out is {hold_out!r}; it must be a fraction, at least 0 and below 1")
-    return Calibration(str(over), tuple(float(value) for value in values), fit_on, report_on, float(hold_out))
+    return Calibration(over, values, fit_on, report_on, float(hold_out), objective)
+
+
+def _values(entry: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    """Return the strengths to try; none for a key whose value is computed."""
+    values = entry.get("values")
+    if entry["over"] not in STRENGTHS:
+        if values is not None:
+            raise UserError(f"{name}: values is {values!r}; {entry['over']} is computed, so leave it out")
+        return ()
+    numbers = isinstance(values, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    if not numbers or not values or not all(0 <= value <= 1e308 for value in values):
+        raise UserError(f"{name}: values is {values!r}; it must be a list of numbers, at least 0")
+    return tuple(float(value) for value in values)
+
+
+def _objective(entry: Mapping[str, Any], name: str) -> str:
+    allowed = {OFFSETS: OBJECTIVES, TEMPERATURE: ("nll",)}.get(entry["over"], ("top1",))
+    objective = entry.get("objective", allowed[0])
+    if objective not in allowed:
+        raise UserError(f"{name}: objective of {entry['over']} is {objective!r}; allowed: {', '.join(allowed)}")
+    return str(objective)

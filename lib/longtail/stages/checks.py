@@ -3,7 +3,7 @@
 from yacs.config import CfgNode
 
 from longtail.config import KEYS, RELEASED_DATASETS, describe_backbone, expert_backbones
-from longtail.data import SOURCES
+from longtail.data import SOURCES, check_test_time
 from longtail.data.augment import POLICIES
 from longtail.data.cam.annotations import check_generated
 from longtail.data.normalization import channel_statistics
@@ -19,6 +19,7 @@ from longtail.methods import METHODS, method_entry
 from longtail.models import BACKBONES, HEADS, NETWORKS, check_class_means, check_shared, needs_first_stage
 from longtail.runs.directory import check_writable
 from longtail.runs.inputs import check_input_files
+from longtail.runs.loggers import check_loggers
 
 
 def check_network_and_data(cfg: CfgNode) -> None:
@@ -52,6 +53,7 @@ def check_network_and_data(cfg: CfgNode) -> None:
         describe_backbone(cfg)  # refuses a tag that timm does not have
     HEADS.get(cfg.CLASSIFIER.TYPE)
     check_ensemble(cfg.TEST.ENSEMBLE)
+    check_test_time(cfg)
 
 
 def check_names(cfg: CfgNode) -> None:
@@ -115,6 +117,7 @@ def check_training(cfg: CfgNode, place: Place) -> None:
     check_start(cfg)
     check_input_files(cfg)
     check_writable(cfg)
+    check_loggers(cfg)
     if cfg.TRAIN.SYNCBN and place.world.size > 1 and place.device.type == "cpu":
         raise UserError(
             f"TRAIN.SYNCBN is True, for {place.world.size} processes on CPUs; batch norms can be synchronized on GPUs "

@@ -8,11 +8,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
-from longtail.data import Loader, Normalize, Shard, Splits, build_normalize, build_splits, build_valid_loader
+from longtail.data import (
+    Loader,
+    Normalize,
+    Shard,
+    Splits,
+    build_normalize,
+    build_splits,
+    build_test_policy,
+    build_valid_loader,
+    takes_crops_of_resized,
+)
 from longtail.data.sources import check_same_names
 from longtail.distributed import Place, from_main, gather_to_all
 from longtail.engine.inference import evaluate
@@ -29,7 +40,18 @@ from longtail.evaluation import (
     write_per_class,
     write_samples,
 )
-from longtail.models import PostHocClassifier, build_adjusted_heads, build_model, load_released_weights, uses_post_hoc
+from longtail.models import (
+    FiveCrops,
+    PostHocClassifier,
+    TestTimeAugmentation,
+    Views,
+    build_adjusted_heads,
+    build_model,
+    flip_views,
+    load_released_weights,
+    one_view,
+    uses_post_hoc,
+)
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.folder import LockedFolder
 from longtail.stages.build import evaluator_maker, in_layout, trained_weights
@@ -49,6 +71,7 @@ class EvaluationSetup:
         network: Network with these weights, on the device.
         loader: Loader of this process's shard of the validation images.
         normalize: uint8 images to the network's input.
+        views: The network's input to the views of TEST.TTA.
         new_evaluator: Returns an empty evaluator.
         place: Processes, devices and precision.
     """
@@ -59,6 +82,7 @@ class EvaluationSetup:
     network: Any
     loader: Loader
     normalize: Normalize
+    views: Views
     new_evaluator: Callable[[], Evaluator]
     place: Place
 
@@ -70,7 +94,7 @@ class EvaluationSetup:
         """Return a loader of this process's shard of a split, "valid" or "test"."""
         images = getattr(self.splits, split)
         shard = Shard(self.place.world.rank, self.place.world.size)
-        return build_valid_loader(cfg, images, shard=shard, device=self.place.device)
+        return build_valid_loader(cfg, images, shard=shard, device=self.place.device, policy=build_test_policy(cfg))
 
 
 @contextmanager
@@ -81,18 +105,21 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
     run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
     checkpoint = find_checkpoint(cfg, run)
     with place.connected():
-        splits = build_splits(cfg, generated=False)
+        splits, normalize = build_splits(cfg, generated=False), build_normalize(cfg)
         content = read_checkpoint(checkpoint)
         check_same_names(content.get("class_names") or (), splits.class_names(), str(checkpoint), splits.valid.name)
         network = load_network(cfg, splits.train.num_classes, checkpoint, content=content).to(place.device)
         counts = splits.train.class_counts()
+        shard = Shard(place.world.rank, place.world.size)
+        policy = build_test_policy(cfg)
         yield EvaluationSetup(
             run,
             checkpoint,
             splits,
             network,
-            build_valid_loader(cfg, splits.valid, shard=Shard(place.world.rank, place.world.size), device=place.device),
-            build_normalize(cfg),
+            build_valid_loader(cfg, splits.valid, shard=shard, device=place.device, policy=policy),
+            normalize,
+            test_views(cfg, normalize),
             evaluator_maker(cfg, counts, experts=len(network.heads), device=place.device),
             place,
         )
@@ -136,7 +163,7 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
         UserError: The checkpoint or the data are missing or do not fit together.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
-        network = corrected(cfg, setup.network, class_counts=setup.class_counts())
+        network = with_views(corrected(cfg, setup.network, class_counts=setup.class_counts()), setup.views)
         evaluator = setup.new_evaluator()
         recorder = SampleRecorder(evaluator.members)
         evaluate(network, setup.loader, evaluator, normalize=setup.normalize, place=setup.place, recorder=recorder)
@@ -158,6 +185,38 @@ def corrected(cfg: CfgNode, network: Any, *, class_counts: Sequence[int]) -> nn.
     return module
 
 
+def test_views(cfg: CfgNode, normalize: Normalize) -> Views:
+    """Return the views of TEST.TTA of normalized images."""
+    if cfg.TEST.TTA == "flip":
+        return flip_views
+    if cfg.TEST.TTA == "none":
+        return one_view
+    if takes_crops_of_resized(cfg):
+        height, width = cfg.INPUT_SIZE
+        return FiveCrops((int(height), int(width)))
+    black = normalize(torch.zeros(1, 1, 3, 1, 1, dtype=torch.uint8))[0]
+    return FiveCrops(None, padding=int(cfg.TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING), fill=black)
+
+
+def with_views(network: nn.Module, views: Views) -> nn.Module:
+    """Return a network whose logits are the mean over the views of an image; the network itself for one view."""
+    return network if views is one_view else TestTimeAugmentation(network, views)
+
+
+def applied_corrections(cfg: CfgNode) -> dict[str, Any]:
+    """Return {name in results.json: value} of test-time augmentation and corrections that a config asks for."""
+    test = cfg.TEST
+    values = {
+        "tau_norm": test.TAU_NORM.TAU if test.TAU_NORM.USE_TAU_NORM else None,
+        "logit_adjustment": test.LOGIT_ADJUSTMENT or None,
+        "class_offsets": list(test.CLASS_OFFSETS) or None,
+        "temperature": test.TEMPERATURE if test.TEMPERATURE != 1 else None,
+        "prior": test.PRIOR if test.PRIOR != "uniform" else None,
+        "tta": test.TTA if test.TTA != "none" else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path:
     """Let the first process write into a new folder of a run, and return the folder in all of them."""
     output = None
@@ -169,8 +228,9 @@ def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path
 
 def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, samples: Samples, output: Path) -> None:
     """Log and write the results."""
-    results, norm, valid = evaluator.results(), cfg.TEST.TAU_NORM, setup.splits.valid
-    logger.info("%s on %s (%d images)", setup.checkpoint, valid.name, len(valid))
+    results, valid = evaluator.results(), setup.splits.valid
+    tta = f", TEST.TTA {cfg.TEST.TTA}" if cfg.TEST.TTA != "none" else ""
+    logger.info("%s on %s (%d images%s)", setup.checkpoint, valid.name, len(valid), tta)
     for line in summary(results):
         logger.info("  %s", line)
     names = setup.splits.class_names()
@@ -179,12 +239,7 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, sample
         "ensemble_of": list(evaluator.members),
         "class_names": names,
     }
-    if norm.USE_TAU_NORM:
-        head["tau_norm"] = norm.TAU
-    if cfg.TEST.LOGIT_ADJUSTMENT:
-        head["logit_adjustment"] = cfg.TEST.LOGIT_ADJUSTMENT
-    if cfg.TEST.PRIOR != "uniform":
-        head["prior"] = cfg.TEST.PRIOR
+    head |= applied_corrections(cfg)
     bad = valid.bad_images.summary() if valid.bad_images else {}
     _write_details(cfg, output, evaluator, class_counts=setup.class_counts(), names=names or None)
     write_samples(output / "samples.npz", samples)

@@ -19,7 +19,7 @@ from longtail.distributed import Place, from_main, main_only
 from longtail.errors import UserError
 from longtail.evaluation import GROUPS, results_table
 from longtail.files import sha256
-from longtail.runs.directory import RunDirectory, create_run, runs_of
+from longtail.runs.directory import CALIBRATED, RunDirectory, create_run, runs_of
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_files, input_records, record
 from longtail.runs.outputs import changed_outputs, damaged_outputs
@@ -176,6 +176,8 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
     if execution.place.main:
         source = read_json(RunDirectory(execution.runs[stage.evaluates.stage]).results)
         evaluation = read_json(folder / "results.json")
+        if stage.calibration:
+            run.write_text(CALIBRATED, (folder / CALIBRATED).read_text(encoding="utf-8"))
         head = {"config": stage.source, "seed": cfg.RAND_SEED, "checkpoint": str(checkpoint)}
         extra = {"calibration": evaluation["calibration"]} if stage.calibration else {}
         epoch = stage.evaluates.epoch or (source.get(stage.evaluates.what) or {}).get("epoch") or source["epochs"]

@@ -22,12 +22,14 @@
         report_on: test
         hold_out: 0.2
 
+What can be chosen: TEST.LOGIT_ADJUSTMENT and TEST.TAU_NORM.TAU, from `values`; TEST.TEMPERATURE and TEST.CLASS_OFFSETS,
+which are computed (`objective: macro_f1` or `balanced_accuracy` for the latter).
 `hold_out` is for data without a test split: this fraction of the validation images chooses, the rest is reported.
 `config` is one file or several joined by commas, or "" for the configs before the recipe alone; paths start at the
 recipe file's own folder, short names are looked up under configs/. A recipe may be called with configs before it, as
 `cifar10_im100,crt`: they are put before the config of every stage, and their names before its own. A stage trains; it
 generates images if its config has DATASET.GENERATE_CAM_BASED_DATASET; it evaluates a checkpoint of an earlier stage; or
-it calibrates a strength on one split and reports another. What can be taken: `best`, `best_single`, `last` or
+it calibrates a correction on one split and reports another. What can be taken: `best`, `best_single`, `last` or
 `epoch_N`, a checkpoint, and `data`, the generated images.
 """
 

@@ -16,7 +16,7 @@ from longtail.engine.diagnose import find_non_finite
 from longtail.engine.finite_guard import NotFinite
 from longtail.engine.inference import outputs
 from longtail.evaluation import Evaluator, plot_sweep, results_table, sweep_rows, write_sweep
-from longtail.models import AdjustedHeads, build_adjusted_heads
+from longtail.models import AdjustedHeads, StackedFeatures, build_adjusted_heads
 from longtail.stages.evaluate import EvaluationSetup, evaluation_setup, write_on_main
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class EncodedBatch(NamedTuple):
     """What the heads need of a batch, in main memory.
 
     Attributes:
-        features: Input of every head, (B, D_e).
+        features: Input of every head, (B, V, D_e) for the V views of TEST.TTA.
         labels: Class ids, (B,).
         indices: Positions in the split, (B,).
     """
@@ -106,7 +106,8 @@ def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: S
 
 def collect_features(setup: EvaluationSetup, loader: Loader) -> Encoded:
     """Return what the heads need of every batch of a loader."""
-    passes = outputs(setup.network, loader, normalize=setup.normalize, place=setup.place)
+    network = StackedFeatures(setup.network, setup.views)
+    passes = outputs(network, loader, normalize=setup.normalize, place=setup.place)
     return [
         EncodedBatch(tuple(feature.cpu() for feature in output.features), batch.labels.cpu(), batch.indices.cpu())
         for batch, output in passes
@@ -123,14 +124,20 @@ def part_of(encoded: Encoded, chosen: Tensor) -> Encoded:
     ]
 
 
+def logits_of(setup: EvaluationSetup, heads: AdjustedHeads, batch: EncodedBatch) -> Tensor:
+    """Return the logits (E, B, C) of adjusted heads, the mean over the views, on the device."""
+    size, views = batch.features[0].shape[:2]
+    with setup.place.autocast():
+        logits = heads(tuple(feature.to(setup.place.device).flatten(0, 1) for feature in batch.features))
+    return logits.unflatten(1, (size, views)).mean(dim=2)
+
+
 @torch.no_grad()
 def evaluate_heads(setup: EvaluationSetup, heads: AdjustedHeads, *, encoded: Encoded) -> Evaluator:
     """Evaluate adjusted heads on collected features, over all processes."""
     evaluator, device = setup.new_evaluator(), setup.place.device
-    for features, labels, _ in encoded:
-        with setup.place.autocast():
-            logits = heads(tuple(feature.to(device) for feature in features))
-        evaluator.update(logits, labels.to(device))
+    for batch in encoded:
+        evaluator.update(logits_of(setup, heads, batch), batch.labels.to(device))
     sum_over_processes(evaluator.to(device).state())
     if evaluator.non_finite():
         raise NotFinite(

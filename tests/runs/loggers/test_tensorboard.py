@@ -10,7 +10,8 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
 from longtail.runs.loggers import build_loggers
-from longtail.runs.loggers.tensorboard import TensorBoard, curves
+from longtail.runs.loggers.curves import curves
+from longtail.runs.loggers.tensorboard import TensorBoard
 
 RECORD = {
     "epoch": 3,

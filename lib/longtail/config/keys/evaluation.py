@@ -50,6 +50,14 @@ EVALUATION: Keys = {
         lists=True,
         ours=True,
     ),
+    "TEST.TTA": Key(
+        "none",
+        "Test-time augmentation, the mean of the logits over: none | flip (image and mirror image) | five_crops "
+        "(corners and center of the image that TEST_TRANSFORMS resize; otherwise of the image padded with black by "
+        "RANDOM_CROP.PADDING, at its own size). Acts where LOGIT_ADJUSTMENT does.",
+        allowed=("none", "flip", "five_crops"),
+        ours=True,
+    ),
     "TEST.TAU_NORM.USE_TAU_NORM": Key(
         False,
         "Divide the class weights by their norm^TAU before evaluation. Acts in main/valid.py; a training evaluates its "
@@ -71,6 +79,21 @@ EVALUATION: Keys = {
         "Post-hoc logit adjustment: evaluate z_c - LOGIT_ADJUSTMENT * log(n_c / N). Acts in main/valid.py.",
         low=0,
         high=100,
+        ours=True,
+    ),
+    "TEST.CLASS_OFFSETS": Key(
+        [],
+        "Decision thresholds: what is added to the logits of each class, C numbers; []: nothing. A calibrate stage of "
+        "a recipe chooses them. Acts where LOGIT_ADJUSTMENT does.",
+        items="float",
+        ours=True,
+    ),
+    "TEST.TEMPERATURE": Key(
+        1.0,
+        "Divides the logits, after LOGIT_ADJUSTMENT and CLASS_OFFSETS and before PRIOR. A calibrate stage of a recipe "
+        "chooses it. Acts where LOGIT_ADJUSTMENT does.",
+        positive=True,
+        high=1000,
         ours=True,
     ),
     "TEST.PRIOR": Key(

@@ -101,6 +101,14 @@ TRAINING: Keys = {
         "Write curves for TensorBoard into the run directory.",
         result=False,
     ),
+    "TRAIN.LOGGERS": Key(
+        [],
+        "Further destinations of the metrics: wandb | mlflow | tensorboard (which TENSORBOARD.ENABLE adds). Server, "
+        "project and offline mode are set by their own environment variables, as WANDB_MODE and MLFLOW_TRACKING_URI.",
+        items="name",
+        result=False,
+        ours=True,
+    ),
     "TRAIN.COMBINER.TYPE": Key(
         "default",
         "Training method: supervised | contrastive | mixup | cutmix | manifold_mixup | remix | bbn_mixup | "

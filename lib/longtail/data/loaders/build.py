@@ -91,8 +91,23 @@ def build_loaders(
     return Loaders(train, valid, build_normalize(cfg), splits.train.bad_images, ordered)
 
 
-def build_valid_loader(cfg: CfgNode, images: ImageSet, *, shard: Shard = SINGLE, device: torch.device = CPU) -> Loader:
-    """Build the loader of evaluation images: every sample once, in order, for any number of processes."""
+def build_valid_loader(
+    cfg: CfgNode,
+    images: ImageSet,
+    *,
+    shard: Shard = SINGLE,
+    device: torch.device = CPU,
+    policy: Policy | None = None,
+) -> Loader:
+    """Build the loader of evaluation images: every sample once, in order, for any number of processes.
+
+    Args:
+        cfg: Config.
+        images: Split.
+        shard: Shard of this process.
+        device: Device of images in memory.
+        policy: What becomes of an image; None: the evaluation view.
+    """
     settings = LoaderSettings(
         sampler=InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False),
         labels=images.labels,
@@ -101,7 +116,7 @@ def build_valid_loader(cfg: CfgNode, images: ImageSet, *, shard: Shard = SINGLE,
         shard=shard,
     )
     source = _open(cfg, images, device=device)
-    return source.loader([build_evaluation_policy(cfg)], settings, workers=cfg.TEST.NUM_WORKERS)
+    return source.loader([policy or build_evaluation_policy(cfg)], settings, workers=cfg.TEST.NUM_WORKERS)
 
 
 def build_normalize(cfg: CfgNode) -> Normalize:

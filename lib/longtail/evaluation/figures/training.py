@@ -27,6 +27,8 @@ from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_accur
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LEGEND_WIDTH = 0.4  # where the legend of the class counts begins, as a fraction of the width of the axes
+LEGEND_FLOOR = 0.7  # where it ends, as a fraction of their height
 NAMED_WORST = 5  # classes that are named in the figure of the accuracy per class
 
 Record = Mapping[str, Any]
@@ -95,6 +97,7 @@ def draw_class_counts(
         axes.set_yscale("log")
         plain_log(axes.yaxis)
         axes.set_ylim(bottom=floor)
+    _room_for_legend(axes, sizes[int(LEGEND_WIDTH * len(sizes))])
     axes.set_xlim(-0.5 - 0.01 * len(counts), len(counts) - 0.5 + 0.01 * len(counts))
     if len(counts) <= 30:
         ticks = [label_of(names[index], str(index)) if names else str(index) for index in order]
@@ -110,6 +113,16 @@ def draw_class_counts(
     dress(axes, title, where, "training images")
     axes.grid(False, axis="x")
     legend(axes, loc="upper right")
+
+
+def _room_for_legend(axes: "Axes", tallest: int) -> None:
+    """Raise the upper end of the axis until the tallest bar below a legend ends below it."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        reach = math.log(max(tallest, low) / low) / LEGEND_FLOOR
+        axes.set_ylim(top=max(high, low * math.exp(reach)))
+    else:
+        axes.set_ylim(top=max(high, tallest / LEGEND_FLOOR))
 
 
 def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None:

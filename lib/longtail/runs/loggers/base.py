@@ -1,10 +1,20 @@
 """Loggers: where the records of a run go."""
 
+import importlib.util
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from yacs.config import CfgNode
+
+from longtail.config import flatten, load_config
+from longtail.errors import UserError
 from longtail.registry import Registry
 from longtail.runs.directory import RunDirectory
+from longtail.runs.folder import read_json
+
+IDENTIFIERS = "loggers.json"  # in a run directory: {logger: identifier of the run there}
+NEEDS = {"wandb": "wandb", "mlflow": "mlflow"}  # logger -> package; the pip extra has the name of the logger
 
 Record = dict[str, Any]  # one epoch and split: {"epoch", "split": "train" or "valid", ...}
 
@@ -35,3 +45,49 @@ def build_loggers(names: Sequence[str], run: RunDirectory, *, epoch: int) -> lis
         UserError: There is no such logger.
     """
     return [LOGGERS.get(name)(run, epoch) for name in names]
+
+
+def logger_names(cfg: CfgNode) -> list[str]:
+    """Return the loggers of a config: metrics.jsonl, TensorBoard unless it is switched off, and TRAIN.LOGGERS."""
+    board = ["tensorboard"] if cfg.TRAIN.TENSORBOARD.ENABLE else []
+    return list(dict.fromkeys(["jsonl", *board, *cfg.TRAIN.LOGGERS]))
+
+
+def check_loggers(cfg: CfgNode) -> None:
+    """Refuse a logger that there is not, or whose package is not installed.
+
+    Raises:
+        UserError: Names the loggers that there are, or the command that installs the package.
+    """
+    for name in logger_names(cfg):
+        LOGGERS.get(name)
+        if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
+            raise UserError(
+                f"TRAIN.LOGGERS {name} needs the package {NEEDS[name]}, which is not installed: "
+                f"pip install 'longtail[{name}]'"
+            )
+
+
+def identifier(run: RunDirectory, name: str, make: Callable[[], str] = lambda: uuid.uuid4().hex[:16]) -> str:
+    """Return the identifier of a run in another system; made once and kept, so that a resumed run stays the same one.
+
+    Args:
+        run: Run directory.
+        name: Logger.
+        make: Makes the identifier.
+    """
+    known = read_json(run.path / IDENTIFIERS) or {}
+    if name not in known:
+        known[name] = make()
+        run.write_json(IDENTIFIERS, known)
+    return str(known[name])
+
+
+def settings_of(run: RunDirectory) -> dict[str, Any]:
+    """Return {dotted key: value} of the complete config of a run."""
+    return dict(flatten(load_config(run.config)))
+
+
+def title(run: RunDirectory) -> str:
+    """Return the name of a run in another system: NAME and the date."""
+    return f"{load_config(run.config).NAME} {run.path.name}"

@@ -1,10 +1,10 @@
 """Curves for TensorBoard, in one event file."""
 
-import math
 from pathlib import Path
 
 from longtail.runs.directory import RunDirectory
 from longtail.runs.loggers.base import LOGGERS, Record
+from longtail.runs.loggers.curves import curves
 from longtail.user_files import translating
 
 
@@ -44,20 +44,6 @@ class TensorBoard:
         """Close the event file."""
         with translating(self.folder, "folder"):
             self.writer.close()
-
-
-def curves(record: Record) -> dict[str, float]:
-    """Return {tag: value} of the finite numbers in a record."""
-    split = record["split"]
-    values = {f"{key}/{split}": value for key, value in record.items() if isinstance(value, (int, float))}
-    values.pop(f"epoch/{split}", None)
-    for name, accuracy in record.get("ensemble", {}).items():
-        values[f"ensemble/{name}"] = accuracy
-    for number, expert in enumerate(record.get("experts", ()), start=1):
-        values[f"experts/{number}"] = expert.get("top1", math.nan)
-    for name, recall in record.get("recall", {}).items():
-        values[f"recall/{name}"] = recall
-    return {tag: float(value) for tag, value in values.items() if math.isfinite(value)}
 
 
 @LOGGERS.register("tensorboard")
