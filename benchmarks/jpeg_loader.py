@@ -1,8 +1,9 @@
 """Reading JPEG files and augmenting them to 224 x 224 (policy `randaugment`), on one core.
 
 Four pipelines read the same files, in the measuring process, as a worker process would: DATASET.LOADER fast and pillow,
-which return uint8 batches, since the images are normalized on the device; and that of `pillow_augmentation.py`, once to
-uint8 as well, and once to normalized float32, as it was released. Without a folder, the files are made up: 500 x 375.
+which return uint8 batches, since the images are normalized on the device; that of `pillow_augmentation.py`, to uint8 as
+well; and the released one, with OpenCV, torchvision and Pillow to normalized float32. Without a folder, the files are
+made up: 500 x 375.
 """
 
 import statistics
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 from made_up_images import write_jpegs
 from measuring import Measured, Row, interleaved, threads
-from reference import LargeImages
+from reference import LargeImages, ReleasedLargeImages
 from torch.utils.data import DataLoader
 
 from longtail.config import load_config
@@ -39,15 +40,15 @@ def measure(folder: str = "", files: int = 256, *, rounds: int = 5, size: int = 
         contestants = {
             "fast": our_epoch(paths, size, fast=True),
             "pillow": our_epoch(paths, size, fast=False),
-            "uint8": baseline_epoch(paths, size, normalized=False),
-            "float32": baseline_epoch(paths, size, normalized=True),
+            "Pillow to uint8": baseline_epoch(LargeImages(paths, size)),
+            "the released way": baseline_epoch(ReleasedLargeImages(paths, size)),
         }
         times = interleaved(contestants, rounds, clock=time.process_time)
     where = folder or "made-up images of 500 x 375"
     return [
         _row(times, ours, baseline, number=len(paths), where=where)
         for ours in ("fast", "pillow")
-        for baseline in ("uint8", "float32")
+        for baseline in ("Pillow to uint8", "the released way")
     ]
 
 
@@ -65,9 +66,9 @@ def our_epoch(paths: Sequence[str], size: int, *, fast: bool) -> Callable[[], No
     return lambda: _all_of(loader.epoch(1))
 
 
-def baseline_epoch(paths: Sequence[str], size: int, *, normalized: bool) -> Callable[[], None]:
-    """Return what loads all files once with the pipeline of `pillow_augmentation.py`."""
-    loader = DataLoader(LargeImages(paths, size, normalized=normalized), min(len(paths), 32), shuffle=True)
+def baseline_epoch(images: LargeImages | ReleasedLargeImages) -> Callable[[], None]:
+    """Return what loads all images of a baseline once."""
+    loader = DataLoader(images, min(len(images), 32), shuffle=True)
     return lambda: _all_of(loader)
 
 
@@ -80,7 +81,7 @@ def _row(times: dict[str, Measured], ours: str, baseline: str, *, number: int, w
     pairs = zip(times[ours].seconds, times[baseline].seconds, strict=True)
     ratios = sorted(slow / quick for quick, slow in pairs)
     return Row(
-        f"JPEG to 224, RandAugment, {ours}, against Pillow to {baseline}, 1 core",
+        f"JPEG to 224, RandAugment, {ours}, against {baseline}, 1 core",
         "images/s",
         number / times[ours].median,
         number / times[baseline].median,
