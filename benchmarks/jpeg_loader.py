@@ -9,7 +9,7 @@ made up: 500 x 375.
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -38,8 +38,8 @@ def measure(folder: str = "", files: int = 256, *, rounds: int = 5, size: int = 
         found = sorted(Path(folder).rglob("*.jp*g")) if folder else write_jpegs(Path(temporary), files)
         paths = [str(path) for path in found]
         contestants = {
-            "fast": our_epoch(paths, size, fast=True),
-            "pillow": our_epoch(paths, size, fast=False),
+            "fast": our_epoch(ImageFiles(paths, fast=True), size),
+            "pillow": our_epoch(ImageFiles(paths), size),
             "Pillow to uint8": baseline_epoch(LargeImages(paths, size)),
             "the released way": baseline_epoch(ReleasedLargeImages(paths, size)),
         }
@@ -52,17 +52,17 @@ def measure(folder: str = "", files: int = 256, *, rounds: int = 5, size: int = 
     ]
 
 
-def our_epoch(paths: Sequence[str], size: int, *, fast: bool) -> Callable[[], None]:
-    """Return what loads all files once with DATASET.LOADER fast or pillow."""
+def our_epoch(files: ImageFiles, size: int) -> Callable[[], None]:
+    """Return what loads all files once, with DATASET.LOADER fast or pillow."""
     policy = build_policy("randaugment", load_config(None, ["INPUT_SIZE", [size, size]]))
     settings = LoaderSettings(
-        sampler=InstanceBalanced(len(paths), 0),
-        labels=torch.zeros(len(paths), dtype=torch.int64),
-        batch_size=min(len(paths), 32),
+        sampler=InstanceBalanced(len(files), 0),
+        labels=torch.zeros(len(files), dtype=torch.int64),
+        batch_size=min(len(files), 32),
         seed=0,
     )
-    policies = [fast_policy(policy) if fast else policy]
-    loader = FileLoader(ImageFiles(paths, fast=fast), policies, settings=settings, workers=0)
+    policies = [fast_policy(policy) if files.fast else policy]
+    loader = FileLoader(files, policies, settings=settings, workers=0)
     return lambda: _all_of(loader.epoch(1))
 
 
