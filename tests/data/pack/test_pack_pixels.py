@@ -84,7 +84,7 @@ def test_packed_files_pickle_without_the_pixels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("loader", ["pillow", "fast"])
 def test_packed_files_train(tmp_path: Path, loader: str) -> None:
     files = packed(tmp_path, 8)
-    words = ["INPUT_SIZE", [32, 32], "DATASET.VIEWS", ("randaugment",), "DATASET.TEST_VIEW", "transforms"]
+    words: list[Any] = ["INPUT_SIZE", [32, 32], "DATASET.VIEWS", ("randaugment",), "DATASET.TEST_VIEW", "transforms"]
     words += ["DATASET.LOADER", loader, "TRAIN.BATCH_SIZE", 4, "TRAIN.NUM_WORKERS", 1, "TEST.NUM_WORKERS", 0]
     loaders = build_loaders(config(files["train"], *words))
     batches = list(loaders.train.epoch(1))
