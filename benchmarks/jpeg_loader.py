@@ -1,20 +1,21 @@
 """Reading JPEG files and augmenting them to 224 x 224 (policy `randaugment`), on one core.
 
 Four pipelines read the same files, in the measuring process, as a worker process would: DATASET.LOADER fast and pillow,
-which return uint8 batches, since the images are normalized on the device; and that of `pillow_augmentation.py`, once to
-uint8 as well, and once to normalized float32, as it was released. Without a folder, the files are made up: 500 x 375.
+which return uint8 batches, since the images are normalized on the device; that of `pillow_augmentation.py`, to uint8 as
+well; and the released one, with OpenCV, torchvision and Pillow to normalized float32. Without a folder, the files are
+made up: 500 x 375.
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from made_up_images import write_jpegs
 from measuring import Measured, Row, interleaved, threads
-from reference import LargeImages
+from reference import LargeImages, ReleasedLargeImages
 from torch.utils.data import DataLoader
 
 from longtail.config import load_config
@@ -37,37 +38,37 @@ def measure(folder: str = "", files: int = 256, *, rounds: int = 5, size: int = 
         found = sorted(Path(folder).rglob("*.jp*g")) if folder else write_jpegs(Path(temporary), files)
         paths = [str(path) for path in found]
         contestants = {
-            "fast": our_epoch(paths, size, fast=True),
-            "pillow": our_epoch(paths, size, fast=False),
-            "uint8": baseline_epoch(paths, size, normalized=False),
-            "float32": baseline_epoch(paths, size, normalized=True),
+            "fast": our_epoch(ImageFiles(paths, fast=True), size),
+            "pillow": our_epoch(ImageFiles(paths), size),
+            "Pillow to uint8": baseline_epoch(LargeImages(paths, size)),
+            "the released way": baseline_epoch(ReleasedLargeImages(paths, size)),
         }
         times = interleaved(contestants, rounds, clock=time.process_time)
     where = folder or "made-up images of 500 x 375"
     return [
         _row(times, ours, baseline, number=len(paths), where=where)
         for ours in ("fast", "pillow")
-        for baseline in ("uint8", "float32")
+        for baseline in ("Pillow to uint8", "the released way")
     ]
 
 
-def our_epoch(paths: Sequence[str], size: int, *, fast: bool) -> Callable[[], None]:
-    """Return what loads all files once with DATASET.LOADER fast or pillow."""
+def our_epoch(files: ImageFiles, size: int) -> Callable[[], None]:
+    """Return what loads all files once, with DATASET.LOADER fast or pillow."""
     policy = build_policy("randaugment", load_config(None, ["INPUT_SIZE", [size, size]]))
     settings = LoaderSettings(
-        sampler=InstanceBalanced(len(paths), 0),
-        labels=torch.zeros(len(paths), dtype=torch.int64),
-        batch_size=min(len(paths), 32),
+        sampler=InstanceBalanced(len(files), 0),
+        labels=torch.zeros(len(files), dtype=torch.int64),
+        batch_size=min(len(files), 32),
         seed=0,
     )
-    policies = [fast_policy(policy) if fast else policy]
-    loader = FileLoader(ImageFiles(paths, fast=fast), policies, settings=settings, workers=0)
+    policies = [fast_policy(policy) if files.fast else policy]
+    loader = FileLoader(files, policies, settings=settings, workers=0)
     return lambda: _all_of(loader.epoch(1))
 
 
-def baseline_epoch(paths: Sequence[str], size: int, *, normalized: bool) -> Callable[[], None]:
-    """Return what loads all files once with the pipeline of `pillow_augmentation.py`."""
-    loader = DataLoader(LargeImages(paths, size, normalized=normalized), min(len(paths), 32), shuffle=True)
+def baseline_epoch(images: LargeImages | ReleasedLargeImages) -> Callable[[], None]:
+    """Return what loads all images of a baseline once."""
+    loader = DataLoader(images, min(len(images), 32), shuffle=True)
     return lambda: _all_of(loader)
 
 
@@ -80,7 +81,7 @@ def _row(times: dict[str, Measured], ours: str, baseline: str, *, number: int, w
     pairs = zip(times[ours].seconds, times[baseline].seconds, strict=True)
     ratios = sorted(slow / quick for quick, slow in pairs)
     return Row(
-        f"JPEG to 224, RandAugment, {ours}, against Pillow to {baseline}, 1 core",
+        f"JPEG to 224, RandAugment, {ours}, against {baseline}, 1 core",
         "images/s",
         number / times[ours].median,
         number / times[baseline].median,

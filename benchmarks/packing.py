@@ -4,30 +4,64 @@
     python benchmarks/packing.py FOLDER
     python benchmarks/packing.py FOLDER --sides 256 512 --rounds 9
 
-FOLDER holds JPEG files. Prints KB per file and processor time per image, medians of interleaved rounds with
-`DATASET.LOADER fast` in this process, and what packing costs.
+FOLDER holds JPEG files. Prints for each set KB on the disk per image, the time of the first epoch (nothing of it is in
+the page cache), and processor time per image in later epochs: medians of interleaved rounds in this process, with
+`DATASET.LOADER fast`, and the median ratio to a plain Pillow loader of the photographs as they are, to uint8. Then what
+packing costs, and finding that a packing is complete.
 
 Exit code: 0, or 2 for a mistake in the command.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jpeg_loader import our_epoch
+from jpeg_loader import baseline_epoch, our_epoch
+from reference import LargeImages
 
 from longtail.cli.program import run_program
 from longtail.config import load_config
+from longtail.data import build_splits
+from longtail.data.images.files import ImageFiles
 from longtail.data.pack import Settings, pack
+from longtail.data.pack.settings import FORMATS
 from longtail.errors import UserError
 
 SIDE = 224  # pixels of a training view
+BASELINE = "Pillow, as they are"
+
+
+@dataclass
+class Set:
+    """One way to store the photographs.
+
+    Attributes:
+        epoch: Loads all of them once.
+        stored: Files that hold them.
+        number: Number of photographs.
+    """
+
+    epoch: Callable[[], None]
+    stored: Sequence[Path]
+    number: int
+
+    def first_epoch(self) -> float:
+        """Return the seconds of an epoch whose files are not in the page cache."""
+        for path in self.stored:
+            forget(path)
+        return seconds(self.epoch, time.perf_counter)
+
+    def kilobytes(self) -> float:
+        """Return the bytes on the disk per photograph, in KB."""
+        return sum(path.stat().st_size for path in self.stored) / self.number / 1e3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,55 +74,78 @@ def main(arguments: list[str] | None = None) -> int:
     return run_program(lambda: compare(options.folder, options.sides, rounds=options.rounds))
 
 
-def compare(folder: Path, sides: Sequence[int], *, rounds: int) -> None:
-    """Pack the photographs at each size, load all sets in turn, and print the table."""
+def compare(folder: Path, sides: Iterable[int], *, rounds: int) -> None:
+    """Pack the photographs in each format at each size, load all sets in turn, and print the tables."""
     torch.set_num_threads(1)
-    photographs = sorted(str(path.resolve()) for path in folder.glob("*.jp*g"))
+    photographs = sorted(path.resolve() for path in folder.glob("*.jp*g"))
     if not photographs:
         raise UserError(f"{folder} holds no JPEG files")
+    names, number = [str(path) for path in photographs], len(photographs)
+    sets = {
+        BASELINE: Set(baseline_epoch(LargeImages(names, SIDE)), photographs, number),
+        "as they are": Set(our_epoch(ImageFiles(names, fast=True), SIDE), photographs, number),
+    }
     with tempfile.TemporaryDirectory() as temporary:
-        listed = Path(temporary) / "photographs.json"
-        entries = [{"fpath": path, "category_id": 0} for path in photographs]
-        listed.write_text(json.dumps({"annotations": entries, "num_classes": 1}))
-        cfg = load_config(None, ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", str(listed)])
-        sets = {"as they are": photographs}
+        costs = []
         for side in sides:
-            target = Path(temporary) / str(side)
-            spent = seconds(lambda target=target, side=side: pack(cfg, target, Settings(side)))  # type: ignore[misc]
-            again = seconds(lambda target=target, side=side: pack(cfg, target, Settings(side)))  # type: ignore[misc]
-            sets[f"side {side}"] = sorted(map(str, target.glob("train/*/*.jpg")))
-            per_image = 1e3 / len(photographs)
-            print(
-                f"side {side}: packing {spent * per_image:.1f} ms per image, complete ones {again * per_image:.1f} ms"
-            )
-        show(sets, times_of(sets, rounds))
+            for kind in FORMATS:
+                target = Path(temporary) / f"{kind}_{side}"
+                sets[f"{kind} {side}"], cost = packed(names, target, Settings(side, format=kind))
+                costs.append(f"packing {kind} {side}: {cost}")
+        first = {name: one.first_epoch() for name, one in sets.items()}
+        show(sets, first, times_of(sets, rounds))
+    print("\n".join(costs))
 
 
-def times_of(sets: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
+def packed(photographs: Sequence[str], folder: Path, settings: Settings) -> tuple[Set, str]:
+    """Pack the photographs; return the copies, and what packing costs."""
+    folder.mkdir()
+    listed = folder / "photographs.json"
+    entries = [{"fpath": path, "category_id": 0} for path in photographs]
+    listed.write_text(json.dumps({"annotations": entries, "num_classes": 1}))
+    words = ["DATASET.DATASET", "annotations", "DATASET.LOADER", "fast", "DATASET.VALID_JSON", str(listed)]
+    cfg = load_config(None, [*words, "DATASET.TRAIN_JSON", str(listed)])
+    spent, again = (seconds(lambda: pack(cfg, folder, settings)) / 2 for _ in range(2))  # the same images twice
+    images = build_splits(load_config(None, [*words, "DATASET.TRAIN_JSON", str(folder / "train.json")])).train.load()
+    assert isinstance(images, ImageFiles)
+    stored = [*folder.glob("train/*/*.jpg"), *folder.glob("train.pixels")]
+    per_image = 1e3 / len(photographs)
+    cost = f"{spent * per_image:.1f} ms of a processor per image, a complete one {again * per_image:.1f} ms"
+    return Set(our_epoch(images, SIDE), stored, len(photographs)), cost
+
+
+def times_of(sets: dict[str, Set], rounds: int) -> dict[str, list[float]]:
     """Return the processor time of an epoch of each set in each round, in seconds."""
-    epochs = {name: our_epoch(paths, SIDE, fast=True) for name, paths in sets.items()}
     times: dict[str, list[float]] = {name: [] for name in sets}
     for _ in range(rounds):
-        for name, epoch in epochs.items():
-            times[name].append(seconds(epoch))
+        for name, one in sets.items():
+            times[name].append(seconds(one.epoch))
     return times
 
 
-def show(sets: dict[str, list[str]], times: dict[str, list[float]]) -> None:
+def show(sets: dict[str, Set], first: dict[str, float], times: dict[str, list[float]]) -> None:
     """Print a line for each set."""
-    whole = next(iter(times.values()))
-    for name, paths in sets.items():
-        size = sum(Path(path).stat().st_size for path in paths) / len(paths) / 1e3
-        ratio = statistics.median(first / own for first, own in zip(whole, times[name], strict=True))
-        spent = statistics.median(times[name]) / len(paths) * 1e3
-        print(f"{name:12} {size:6.0f} KB  {spent:5.1f} ms per image  ratio {ratio:.2f}")
+    for name, one in sets.items():
+        ratios = sorted(slow / own for slow, own in zip(times[BASELINE], times[name], strict=True))
+        spent = statistics.median(times[name]) / one.number * 1e3
+        print(
+            f"{name:20} {one.kilobytes():5.0f} KB  first epoch {first[name]:5.2f} s  later {spent:5.2f} ms per image  "
+            f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the processor time of a call."""
-    start = time.process_time()
+def forget(path: Path) -> None:
+    """Drop a file from the page cache."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def seconds(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    """Return the processor time of a call, or the time of another clock."""
+    start = clock()
     work()
-    return time.process_time() - start
+    return clock() - start
 
 
 if __name__ == "__main__":

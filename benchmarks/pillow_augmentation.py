@@ -71,6 +71,11 @@ def large(image: Image.Image, size: int, *, rng: random.Random) -> np.ndarray:
     rng.shuffle(jitters)
     for jitter in jitters:
         image = jitter(image).enhance(rng.uniform(0.6, 1.4))
+    return np.array(randaugment(image, rng))
+
+
+def randaugment(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Apply two operations of RandAugment, each with p = 0.5."""
     for _ in range(2):
         name = rng.choice(list(RAND_OPERATIONS))
         if rng.random() < 0.5:
@@ -78,7 +83,7 @@ def large(image: Image.Image, size: int, *, rng: random.Random) -> np.ndarray:
             level *= rng.choice((-1, 1)) if name in SIGNED else 1
             kind = rng.choice((Image.Resampling.BILINEAR, Image.Resampling.BICUBIC))
             image = RAND_OPERATIONS[name](image, level, kind)
-    return np.array(image)
+    return image
 
 
 def flipped(image: Image.Image, rng: random.Random) -> Image.Image:

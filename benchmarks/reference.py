@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pillow_augmentation
 import torch
@@ -16,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torchvision import transforms
 
 from longtail.data.normalization import NORMALIZATIONS
 
@@ -72,19 +74,16 @@ class SmallImages(Dataset[tuple[Tensor, int]]):
 
 
 class LargeImages(Dataset[tuple[Tensor, int]]):
-    """Image files, each opened and augmented with Pillow when it is loaded, (3, size, size).
+    """Image files, each opened and augmented with Pillow when it is loaded, (3, size, size) uint8.
 
     Args:
         paths: The files.
         size: Side of the result in pixels.
-        normalized: Return normalized float32, as released, instead of uint8.
     """
 
-    def __init__(self, paths: Sequence[str], size: int, *, normalized: bool = False) -> None:
+    def __init__(self, paths: Sequence[str], size: int) -> None:
         self.paths = paths
         self.size = size
-        self.normalized = normalized
-        self.mean, self.std = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS.get("imagenet"))
         self.random = WorkerRandom(0)
 
     def __len__(self) -> int:
@@ -92,9 +91,40 @@ class LargeImages(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         with Image.open(self.paths[index]) as image:
-            pixels = pillow_augmentation.to_tensor(pillow_augmentation.large(image, self.size, rng=self.random.get()))
-        if self.normalized:
-            pixels = pixels.float().div(255).sub_(self.mean).div_(self.std)
+            array = pillow_augmentation.large(image, self.size, rng=self.random.get())
+        return pillow_augmentation.to_tensor(array), 0
+
+
+class ReleasedLargeImages(Dataset[tuple[Tensor, int]]):
+    """Image files as the release loads them: OpenCV reads, torchvision augments Pillow images, float32 in the worker.
+
+    Args:
+        paths: The files.
+        size: Side of the result in pixels.
+    """
+
+    def __init__(self, paths: Sequence[str], size: int) -> None:
+        self.paths = paths
+        self.random = WorkerRandom(0)
+        self.transform = transforms.Compose(
+            [
+                transforms.ToPILImage(),
+                transforms.RandomResizedCrop(size),
+                transforms.RandomHorizontalFlip(),
+                transforms.ColorJitter(0.4, 0.4, 0.4),
+                lambda image: pillow_augmentation.randaugment(image, self.random.get()),
+                transforms.ToTensor(),
+                transforms.Normalize(*NORMALIZATIONS.get("imagenet")),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = cv2.imread(self.paths[index])
+        assert image is not None, self.paths[index]
+        pixels: Tensor = self.transform(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
         return pixels, 0
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from longtail.errors import MissingFile, UserError
@@ -123,8 +122,8 @@ def read_bytes(path: PathLike, kind: str) -> bytes:
         UserError: See `check_regular`, or it cannot be read.
     """
     check_regular(path, kind)
-    with translating(path, kind, verb="read"):
-        return Path(path).read_bytes()
+    with translating(path, kind, verb="read"), open(path, "rb", buffering=0) as file:
+        return file.readall()
 
 
 def read_text(path: PathLike, kind: str) -> str:

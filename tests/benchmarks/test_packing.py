@@ -12,12 +12,16 @@ from tests.helpers.photographs import jpeg, photograph
 def test_packing_compares_every_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(jpeg(photograph(seed=number)))
-    assert packing.main([str(tmp_path), "--sides", "40", "--rounds", "1"]) == 0
-    packed, whole, small = capsys.readouterr().out.splitlines()
-    assert packed.startswith("side 40: packing ")
-    sizes = [int(match[1]) for line in (whole, small) if (match := re.search(r"(\d+) KB", line))]
-    assert sizes[1] < sizes[0]
-    assert whole.endswith("ratio 1.00")
+    assert packing.main([str(tmp_path), "--sides", "70", "--rounds", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    baseline, whole, jpeg_70, uint8_70 = (line for line in lines if "later" in line)
+    sizes = [int(match[1]) for line in (whole, jpeg_70, uint8_70) if (match := re.search(r"(\d+) KB", line))]
+    assert sizes == [sizes[0], min(sizes), 20]  # 70 x 93 pixels of three bytes
+    assert "ratio 1.00 (1.00 to 1.00)" in baseline
+    assert [line.split(":")[0] for line in lines if line.startswith("packing")] == [
+        "packing jpeg 70",
+        "packing uint8 70",
+    ]
 
 
 def test_packing_needs_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

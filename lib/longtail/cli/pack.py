@@ -2,6 +2,9 @@
 
     longtail pack inat18,ce_r50 --folder dataset/inat18_256
     longtail pack inat18,ce_r50 --folder dataset/inat18_512 --side 512 --quality 90
+    longtail pack imagenet_lt,ncl --folder dataset/imagenet_lt_pixels --format uint8
+
+JPEG files take little space; uint8 is one file of pixels per split, which training maps into memory without decoding.
 
 The last line printed holds the keys that train on the copies. The same command continues a packing that was
 interrupted.
@@ -9,6 +12,7 @@ interrupted.
 Exit code: 0 done, 2 a mistake in the command, config or data, 130 interrupted.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -23,28 +27,28 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail pack") ->
     parser.add_argument("--folder", required=True, metavar="FOLDER", help="folder of the copies")
     parser.add_argument("--side", type=int, default=256, metavar="PIXELS", help="shorter side; default: 256")
     parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of the JPEG files; default: 95")
+    parser.add_argument("--format", default="jpeg", metavar="NAME", help="jpeg or uint8; default: jpeg")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set")
     options = parser.parse(arguments)
-    return run_program(
-        lambda: run(
-            options.config, options.folder, side=options.side, quality=options.quality, overrides=options.overrides
-        )
-    )
+    return run_program(lambda: run(options))
 
 
-def run(source: str, folder: str, *, side: int, quality: int, overrides: Sequence[str]) -> None:
+def run(options: argparse.Namespace) -> None:
     """Pack the images of a config."""
     from longtail.config import load_config
 
-    cfg = load_config(source, overrides)
-    if not 1 <= side <= 65_500:
-        raise UserError(f"--side is {side}; allowed: 1 to 65,500 pixels")
-    if not 1 <= quality <= 100:
-        raise UserError(f"--quality is {quality}; allowed: 1 to 100")
+    cfg = load_config(options.config, options.overrides)
+    if not 1 <= options.side <= 65_500:
+        raise UserError(f"--side is {options.side}; allowed: 1 to 65,500 pixels")
+    if not 1 <= options.quality <= 100:
+        raise UserError(f"--quality is {options.quality}; allowed: 1 to 100")
 
     from longtail.data.pack import Settings, describe, pack
+    from longtail.data.pack.settings import FORMATS
     from longtail.runs.console import log_to_terminal
 
+    if options.format not in FORMATS:
+        raise UserError(f"--format is {options.format!r}; allowed: {', '.join(FORMATS)}")
     log_to_terminal()
-    files = pack(cfg, folder, Settings(side, quality))
+    files = pack(cfg, options.folder, Settings(options.side, options.quality, options.format))
     sys.stdout.write(f"to train on the copies: {' '.join(describe(files))}\n")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from longtail.data.images.packed import PackedPixels, packed_pixels
 from longtail.errors import MissingFile, UserError, errors_in
 from longtail.user_files import is_possible_path, read_json
 
@@ -24,12 +25,14 @@ class Annotations(NamedTuple):
         labels: Labels of all images, (N,).
         num_classes: Number of classes C.
         class_names: Names of the classes, (C,); empty if the file does not name them.
+        pixels: Where the pixels lie, if they were packed; `paths` then names the original files.
     """
 
     paths: list[str]
     labels: list[int]
     num_classes: int
     class_names: tuple[str, ...] = ()
+    pixels: PackedPixels | None = None
 
 
 def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
@@ -48,6 +51,7 @@ def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
         [entry["category_id"] for entry in content["annotations"]],
         content["num_classes"],
         class_names_of(content),
+        packed_pixels(content, path),
     )
 
 

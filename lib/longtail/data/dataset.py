@@ -12,6 +12,7 @@ from torch import Tensor
 from longtail.data.images.bad_images import BadImage, BadImages, no_replacement, replacements
 from longtail.data.images.files import ImageFiles, ReadOptions
 from longtail.data.images.memory import MemoryFiles
+from longtail.data.images.packed import PackedFiles, PackedPixels
 from longtail.data.images.reading import SMALL_SIDE, first_size, read_images
 from longtail.errors import UserError
 
@@ -32,6 +33,7 @@ class ImageSet:
             them, but they count neither for the class counts nor for the length of an epoch.
         read_options: How image files are read.
         class_names: Names of the classes, (C,); empty if they have none.
+        pixels: Where the pixels lie, if they were packed; `paths` then names the original files.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ImageSet:
     num_generated: int = 0
     read_options: ReadOptions = DEFAULT_OPTIONS
     class_names: Sequence[str] = ()
+    pixels: PackedPixels | None = None
 
     @classmethod
     def from_files(
@@ -54,17 +57,29 @@ class ImageSet:
         num_classes: int,
         read_options: ReadOptions = DEFAULT_OPTIONS,
         class_names: Sequence[str] = (),
+        pixels: PackedPixels | None = None,
     ) -> "ImageSet":
-        """Create a set of image files; small images of one size are decoded once and kept in memory."""
+        """Create a set of image files; small images of one size are decoded once and kept in memory.
+
+        With `pixels` the images are read from there, and the files are only named.
+        """
         ids = torch.tensor(labels)
+
+        @functools.cache
+        def load() -> Tensor | ImageFiles:
+            if pixels is not None:
+                return PackedFiles(paths, pixels, labels=ids, fast=read_options.fast)
+            return _load_files(name, paths, labels=ids, options=read_options)
+
         return cls(
             name,
             ids,
             num_classes=num_classes,
-            load=functools.cache(lambda: _load_files(name, paths, labels=ids, options=read_options)),
+            load=load,
             paths=paths,
             read_options=read_options,
             class_names=class_names,
+            pixels=pixels,
         )
 
     @classmethod

@@ -130,6 +130,7 @@ def _read_split(cfg: CfgNode, key: str, *, read_options: ReadOptions) -> ImageSe
         num_classes=listed.num_classes,
         read_options=read_options,
         class_names=listed.class_names,
+        pixels=listed.pixels,
     )
 
 

@@ -48,6 +48,18 @@ def test_fast_decoder_equals_pillow(tmp_path: Path, kind: str, size: tuple[int, 
     assert decoder.take_refused() == []
 
 
+@pytest.mark.parametrize(
+    "between", [b"", b"\xff\xe2\x01\x02" + bytes(256), b"\xff\xff\xff", b"\xff\xe1\x00\x09http://" * 2]
+)
+def test_fast_decoder_finds_the_orientation_behind_other_blocks(tmp_path: Path, between: bytes) -> None:
+    plain = jpeg(photograph(60, 80), exif=exif(6))
+    place = plain.index(b"\xff\xe1")
+    path = write(tmp_path, plain[:place] + between + plain[place:])
+    image = FastDecoder()(path)
+    assert image.shape == (3, 80, 60)
+    assert image.equal(read_image(path))
+
+
 def test_fast_decoder_reads_cmyk_with_pillow_and_counts_it(tmp_path: Path) -> None:
     path = write(tmp_path, jpeg(photograph(), mode="CMYK"))
     decoder = FastDecoder()

@@ -24,7 +24,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from longtail.data.augment.batch import check_images, integers, uniform
+from longtail.data.augment.batch import check_images, integers, uniform, uniform_list
 
 FILL = (124, 116, 104)  # round(255 * ImageNet's mean)
 _RESAMPLING = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
@@ -70,6 +70,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 _CALLS = tuple(OPERATIONS.values())
 SIGNED = {"Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel"}
+_SIGNS = tuple(name in SIGNED for name in OPERATIONS)
 
 
 class Draws(NamedTuple):
@@ -101,7 +102,7 @@ class RandAugment:
         self.magnitude = magnitude
         self.std = std
         self.p = p
-        self._signed = torch.tensor([name in SIGNED for name in OPERATIONS])
+        self._signed = torch.tensor(_SIGNS)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         """Draw the operations of a number of images."""
@@ -113,6 +114,21 @@ class RandAugment:
         signs = integers(2, shape, generator=generator).cpu() * 2 - 1
         levels = torch.where(self._signed[codes], levels * signs, levels)
         return Draws(codes.masked_fill(~applied, -1), levels, integers(2, shape, generator=generator).cpu())
+
+    def draw_one(self, generator: torch.Generator) -> list[tuple[int, float, int]]:
+        """Draw the operations of a single image, as `draw`: code, level and resampling of those that are applied."""
+        shape = (self.num_ops,)
+        codes = integers(len(_CALLS), shape, generator=generator).tolist()
+        draws = uniform_list(self.num_ops, generator)
+        normal = torch.randn(shape, generator=generator, dtype=torch.float64).tolist()
+        signs = integers(2, shape, generator=generator).tolist()
+        resampling = integers(2, shape, generator=generator).tolist()
+        drawn = []
+        for code, draw, noise, sign, kind in zip(codes, draws, normal, signs, resampling, strict=True):
+            if draw < self.p:
+                level = min(max(self.magnitude + self.std * noise, 0.0), 10.0) / 10
+                drawn.append((code, -level if _SIGNS[code] and not sign else level, kind))
+        return drawn
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return augmented images, (N, 3, H, W) uint8, of images (N, 3, H, W) uint8."""

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from longtail.data.augment import color
-from longtail.data.augment.batch import check_images, uniform
+from longtail.data.augment.batch import check_images, uniform, uniform_list
 from longtail.data.augment.hue import shift_hue
 from longtail.data.augment.resample import enlarge_boxes, gaussian_blur
+
+Box = tuple[int, int, int, int]  # top, left, height, width
 
 _TRIES = 10  # candidate boxes per image, as in torchvision
 
@@ -44,14 +46,14 @@ def random_boxes(
     Returns:
         Top, left, height and width of each box, (N, 4) int64, on the device of the generator.
     """
+    if count == 1:
+        box = random_box(size, scale=scale, ratio=ratio, generator=generator)
+        return torch.tensor([box], device=generator.device)
     height, width = size
     shape = (count, _TRIES)
     area = uniform(shape, generator=generator, low=scale[0], high=scale[1]) * (height * width)
     aspect = uniform(shape, generator=generator, low=math.log(ratio[0]), high=math.log(ratio[1])).exp()
     place = uniform((count, 2), generator=generator)
-    if count == 1:
-        box = _first_box(area[0].tolist(), aspect[0].tolist(), place=place[0].tolist(), size=size)
-        return torch.tensor([box or _central_box(size, ratio)], device=generator.device)
     wide = (area * aspect).sqrt().round().long()
     tall = (area / aspect).sqrt().round().long()
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
@@ -63,19 +65,28 @@ def random_boxes(
     return torch.where(fits.any(1, keepdim=True), boxes, boxes.new_tensor(_central_box(size, ratio)))
 
 
-def _first_box(
-    areas: list[float], aspects: list[float], *, place: list[float], size: tuple[int, int]
-) -> tuple[int, int, int, int] | None:
-    """Return the first candidate that fits, equal to `random_boxes` of many images, but faster for one image."""
+def random_box(
+    size: tuple[int, int], *, scale: tuple[float, float], ratio: tuple[float, float], generator: torch.Generator
+) -> Box:
+    """Draw the box of a single image, as `random_boxes`, but faster.
+
+    Returns:
+        Top, left, height and width.
+    """
     height, width = size
-    for area, aspect in zip(areas, aspects, strict=True):
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    # One call gives the same numbers as one for each kind of them.
+    *draws, row, column = uniform_list(2 * _TRIES + 2, generator)
+    for first, second in zip(draws[:_TRIES], draws[_TRIES:], strict=True):
+        area = (first * (scale[1] - scale[0]) + scale[0]) * (height * width)
+        aspect = math.exp(second * (high - low) + low)
         wide, tall = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < wide <= width and 0 < tall <= height:
-            return int(place[0] * (height - tall + 1)), int(place[1] * (width - wide + 1)), tall, wide
-    return None
+            return int(row * (height - tall + 1)), int(column * (width - wide + 1)), tall, wide
+    return _central_box(size, ratio)
 
 
-def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int, int, int]:
+def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> Box:
     """Return the largest central box whose aspect ratio is within the bounds: top, left, height, width."""
     height, width = tall, wide = size
     if width / height < ratio[0]:
@@ -134,12 +145,11 @@ class ColorJitter:
         """Return jittered images, (N, 3, H, W) uint8."""
         check_images(images)
         count, kinds = len(images), len(self._changes)
-        amounts, orders = self.draw(count, generator)
         if count == 1:  # an image from a file: no need to sort
-            for kind in orders[0].tolist():
-                if kind < kinds:
-                    images = self._changes[kind](images, amounts[:, kind])
+            for kind, amount in self.draw_one(generator):
+                images = self._changes[kind](images, torch.tensor([amount], dtype=torch.float64))
             return images
+        amounts, orders = self.draw(count, generator)
         origin = torch.arange(count)
         # As in AutoAugment: images with the same change are sorted next to each other.
         for slot in range(kinds):
@@ -172,6 +182,16 @@ class ColorJitter:
         orders[~chosen] = kinds
         return amounts, orders
 
+    def draw_one(self, generator: torch.Generator) -> list[tuple[int, float]]:
+        """Draw the changes of a single image, as `draw`: their kinds and amounts, in the order of application."""
+        kinds = len(self._changes)
+        chosen, *draws = uniform_list(1 + 2 * kinds, generator)
+        if chosen >= self.p:
+            return []
+        amounts = [draw * (high - low) + low for draw, (low, high) in zip(draws, self._bounds, strict=False)]
+        order = sorted(range(kinds), key=draws[kinds:].__getitem__)
+        return [(kind, amounts[kind]) for kind in order]
+
 
 class RandomGrayscale:
     """Converts each image to grayscale with a given probability.
@@ -191,6 +211,10 @@ class RandomGrayscale:
     def chosen(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw which of a number of images become gray, (N,) bool."""
         return uniform((count,), generator=generator) < self.p
+
+    def chosen_one(self, generator: torch.Generator) -> bool:
+        """Draw whether a single image becomes gray, as `chosen`."""
+        return uniform_list(1, generator)[0] < self.p
 
 
 class RandomBlur:
@@ -217,3 +241,9 @@ class RandomBlur:
         draws = uniform((count,), generator=generator)
         low, high = self.radius
         return draws < self.p, uniform((count,), generator=generator, low=low, high=high)
+
+    def draw_one(self, generator: torch.Generator) -> float | None:
+        """Draw the radius of a single image, as `draw`; None: it is not blurred."""
+        low, high = self.radius
+        chosen, radius = uniform_list(2, generator)
+        return radius * (high - low) + low if chosen < self.p else None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from longtail.data.augment import geometry
-from longtail.data.augment.batch import check_images, integers, uniform
+from longtail.data.augment.batch import check_images, integers, uniform, uniform_list
 
 Policy = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -92,6 +92,10 @@ class RandomFlip:
     def chosen(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw which of a number of images are flipped, (N,) bool."""
         return uniform((count,), generator=generator) < self.p
+
+    def chosen_one(self, generator: torch.Generator) -> bool:
+        """Draw whether a single image is flipped, as `chosen`."""
+        return uniform_list(1, generator)[0] < self.p
 
 
 class RandomRotation:

@@ -30,6 +30,11 @@ def append_generated(images: ImageSet, path: str) -> ImageSet:
             f"DATASET.CAM_DATA_JSON_SAVE_PATH {path} does not exist; DATASET.GENERATE_CAM_BASED_DATASET True creates "
             "it once all images are generated"
         )
+    if images.pixels is not None:
+        raise UserError(
+            f"{images.name} holds packed pixels, to which DATASET.USE_CAM_BASED_DATASET cannot append images; longtail "
+            "pack --format jpeg writes files"
+        )
     generated = read_generated(path, images.num_classes)
     labels = torch.cat((images.labels, torch.tensor(generated.labels)))
     if images.paths:

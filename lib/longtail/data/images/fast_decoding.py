@@ -27,7 +27,7 @@ simplejpeg: Any = _simplejpeg
 
 JPEG = b"\xff\xd8"
 EXIF = b"Exif\0\0"
-HEADER = 65_536 * 2  # bytes in which an EXIF block begins; a block before it has at most 64 KB
+APP1, START_OF_SCAN = b"\xe1", b"\xda"
 
 
 class FastDecoder:
@@ -91,8 +91,21 @@ def _decode(data: bytes) -> np.ndarray | None:
 
 
 def _orientation(data: bytes) -> int:
-    if EXIF not in data[:HEADER]:
+    if not _has_exif(data):
         return 1
     with Image.open(io.BytesIO(data)) as image:  # reads the header only
         value: int = orientation(image)
         return value
+
+
+def _has_exif(data: bytes) -> bool:
+    """Return whether an EXIF block may precede the pixels, going from marker to marker: most files have none."""
+    place = 2
+    while data[place : place + 1] == b"\xff":
+        marker = data[place + 1 : place + 2]
+        if marker == START_OF_SCAN:
+            return False
+        if marker == APP1 and data.startswith(EXIF, place + 4):
+            return True
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return EXIF in data  # bytes between the blocks

@@ -166,8 +166,9 @@ class _Samples(Dataset["_Sample | UserError"]):
             image, skipped = self.files.read(index)
         except UserError as error:  # raised in a worker, it would be reported with a traceback
             return error
-        views = torch.cat([policy(image[None], random) for policy in self.policies])
-        return _Sample(views, self.labels[index], index, skipped, self.files.take_refused())
+        views = [policy(image[None], random) for policy in self.policies]
+        together = torch.cat(views) if len(views) > 1 else views[0]
+        return _Sample(together, self.labels[index], index, skipped, self.files.take_refused())
 
 
 def _collate(samples: list[_Sample | UserError]) -> _Loaded | UserError:

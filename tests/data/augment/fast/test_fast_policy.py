@@ -6,7 +6,8 @@ import torch
 
 from longtail.config import load_config
 from longtail.data.augment import build_policy, evaluation_transforms, fast_policy
-from longtail.data.augment.simclr import ColorJitter
+from longtail.data.augment.randaugment import RandAugment
+from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrayscale
 from longtail.data.augment.steps import Chain, RandomFlip
 from longtail.data.augment.transforms import CenterCrop, RandomResizedCropTo, ResizeShorter
 from longtail.data.seeding import generator
@@ -29,6 +30,22 @@ def test_fast_policy_draws_the_same_random_numbers(name: str) -> None:
         policy(image(), first)
         fast(image(), second)
         assert first.get_state().equal(second.get_state())
+
+
+def test_draw_one_equals_draw_of_one() -> None:
+    for seed in range(100):
+        jitter = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
+        amounts, orders = (values[0].tolist() for values in jitter.draw(1, generator(seed)))
+        expected = [(kind, amounts[kind]) for kind in orders if kind < len(amounts)]
+        assert jitter.draw_one(generator(seed)) == expected
+        blur = RandomBlur(0.5)
+        chosen, radii = blur.draw(1, generator(seed))
+        assert blur.draw_one(generator(seed)) == (float(radii[0]) if chosen[0] else None)
+        augment = RandAugment(3)
+        draws = zip(*(values[0].tolist() for values in augment.draw(1, generator(seed))), strict=True)
+        assert augment.draw_one(generator(seed)) == [drawn for drawn in draws if drawn[0] >= 0]
+        for step in (RandomFlip(0.5), RandomGrayscale(0.5)):
+            assert step.chosen_one(generator(seed)) == bool(step.chosen(1, generator(seed))[0])
 
 
 @pytest.mark.parametrize("name", NAMES)

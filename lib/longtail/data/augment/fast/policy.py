@@ -13,8 +13,10 @@ from longtail.data.augment.fast.operations import Pixels
 from longtail.data.augment.fast.randaugment import OPERATIONS
 from longtail.data.augment.randaugment import OPERATIONS as RELEASED_OPERATIONS
 from longtail.data.augment.randaugment import RandAugment
-from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrayscale
+from longtail.data.augment.resample import resize
+from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrayscale, random_box
 from longtail.data.augment.steps import Chain, Policy, RandomFlip
+from longtail.data.augment.transforms import RandomResizedCropTo
 
 Step = Callable[[Pixels, torch.Generator], Pixels]
 
@@ -25,7 +27,8 @@ _DRAWN = tuple(OPERATIONS[name] for name in RELEASED_OPERATIONS)  # by the codes
 class FastPolicy:
     """Applies a policy to one image, with the same random numbers, and with OpenCV where that is faster.
 
-    Resizing stays PyTorch's, so the crops are equal. Steps without a counterpart run as they are.
+    Resizing stays PyTorch's, so the crops are equal. Steps without a counterpart run as they are. Drawing with tensors
+    would take as long as the color operations, so the random numbers of one image are drawn as numbers of Python.
 
     Args:
         policy: The policy.
@@ -55,17 +58,21 @@ class FastPolicy:
         pixels = images[0].permute(1, 2, 0).numpy()
         for step in self.steps:
             pixels = step(pixels, generator)
-        return torch.from_numpy(np.stack(cv2.split(pixels)))[None]
+        planes = np.empty((1, 3, *pixels.shape[:2]), np.uint8)
+        cv2.split(pixels, list(planes[0]))
+        return torch.from_numpy(planes)
 
 
 def _fast(step: Policy) -> Step:
     """Return the counterpart of a step for (H, W, 3) uint8."""
+    if isinstance(step, RandomResizedCropTo):
+        return lambda pixels, generator: _resized_crop(step, pixels, generator)
     if isinstance(step, RandomFlip):
         return lambda pixels, generator: _flip(step, pixels, generator)
     if isinstance(step, ColorJitter) and not step.hue:
         return lambda pixels, generator: _jitter(step, pixels, generator)
     if isinstance(step, RandomGrayscale):
-        return lambda pixels, generator: operations.grayscale(pixels) if step.chosen(1, generator)[0] else pixels
+        return lambda pixels, generator: operations.grayscale(pixels) if step.chosen_one(generator) else pixels
     if isinstance(step, RandomBlur):
         return lambda pixels, generator: _blur(step, pixels, generator)
     if isinstance(step, RandAugment):
@@ -74,34 +81,43 @@ def _fast(step: Policy) -> Step:
 
 
 def _by_tensor(step: Policy, pixels: Pixels, generator: torch.Generator) -> Pixels:
+    return _channels_last(step(_as_image(pixels), generator))
+
+
+def _as_image(pixels: Pixels) -> Tensor:
     # Channels-last also in the stride of the first axis, which PyTorch looks at, and then resizes twice as fast.
-    images = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
-    return step(images, generator)[0].permute(1, 2, 0).numpy()
+    return torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
+
+
+def _channels_last(images: Tensor) -> Pixels:
+    pixels: Pixels = images[0].permute(1, 2, 0).numpy()
+    return pixels
+
+
+def _resized_crop(step: RandomResizedCropTo, pixels: Pixels, generator: torch.Generator) -> Pixels:
+    box = random_box(pixels.shape[:2], scale=step.scale, ratio=step.ratio, generator=generator)
+    top, left, tall, wide = box
+    return _channels_last(resize(_as_image(pixels[top : top + tall, left : left + wide]), step.size))
 
 
 def _flip(step: RandomFlip, pixels: Pixels, generator: torch.Generator) -> Pixels:
-    if not step.chosen(1, generator)[0]:
+    if not step.chosen_one(generator):
         return pixels
     return cv2.flip(pixels, 1 if step.dim == -1 else 0)
 
 
 def _jitter(step: ColorJitter, pixels: Pixels, generator: torch.Generator) -> Pixels:
-    amounts, orders = step.draw(1, generator)
-    values = amounts[0].tolist()
-    for kind in orders[0].tolist():
-        if kind < len(_JITTERS):
-            pixels = _JITTERS[kind](pixels, values[kind])
+    for kind, amount in step.draw_one(generator):
+        pixels = _JITTERS[kind](pixels, amount)
     return pixels
 
 
 def _blur(step: RandomBlur, pixels: Pixels, generator: torch.Generator) -> Pixels:
-    chosen, radii = step.draw(1, generator)
-    return operations.blur(pixels, float(radii[0])) if chosen[0] else pixels
+    radius = step.draw_one(generator)
+    return pixels if radius is None else operations.blur(pixels, radius)
 
 
 def _randaugment(step: RandAugment, pixels: Pixels, generator: torch.Generator) -> Pixels:
-    codes, levels, resampling = (values[0].tolist() for values in step.draw(1, generator))
-    for code, level, kind in zip(codes, levels, resampling, strict=True):
-        if code >= 0:
-            pixels = _DRAWN[code](pixels, level, kind)
+    for code, level, kind in step.draw_one(generator):
+        pixels = _DRAWN[code](pixels, level, kind)
     return pixels
