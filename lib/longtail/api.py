@@ -9,8 +9,8 @@ from longtail.config import load_config
 from longtail.distributed import find_place
 from longtail.errors import UserError
 from longtail.predicting.trained import Trained, load_trained
-from longtail.runs.directory import find_run
 from longtail.runs.folder import read_json
+from longtail.runs.named import find_run
 from longtail.stages.evaluate import validate
 from longtail.stages.train import train as train_config
 
@@ -76,7 +76,7 @@ def load(run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str
 
 
 def _config(run: str | Path) -> Path:
-    path = find_run(run)[1]
+    path = Path(find_run(run)[1])
     if not Path(run).is_dir() or not path.is_file():
         raise UserError(f"{run} is not a run directory: it has no config.yaml")
     return path

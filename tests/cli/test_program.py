@@ -64,9 +64,10 @@ def test_parser_takes_negative_numbers_for_values(value: str) -> None:
     parser = Parser("help", "longtail x")
     parser.add_argument("config")
     parser.add_argument("--gpus")
+    parser.add_argument("--set", nargs="+", action="append")
     parser.add_argument("overrides", nargs="*")
-    options = parser.parse(["a", "KEY", value, "--gpus", "cpu", "OTHER", "1"])
-    assert options.gpus == "cpu"
+    options = parser.parse(["a", "KEY", value, "--gpus", "cpu", "OTHER", "1", "--set", "K", value, "--set", "L", "2"])
+    assert (options.gpus, options.set) == ("cpu", [["K", value], ["L", "2"]])
     assert options.overrides == ["KEY", value, "OTHER", "1"]
 
 

@@ -137,7 +137,16 @@ def test_with_precision_keeps_the_rest(precision: str) -> None:
 def test_with_precision_auto_on_a_cpu(
     capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert Place().with_precision("auto").precision == expected
+
+
+@pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "off")])
+def test_with_precision_auto_on_a_cpu_with_torch_before_2_9(
+    supported: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
     assert Place().with_precision("auto").precision == expected
 
 

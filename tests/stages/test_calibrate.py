@@ -12,7 +12,7 @@ from PIL import Image
 from longtail.config import load_config, to_yaml
 from longtail.data import build_splits
 from longtail.errors import UserError
-from longtail.runs.directory import find_run
+from longtail.runs.named import find_run
 from longtail.stages import calibrate as calibrate_stage
 from longtail.stages import evaluate as evaluate_stage
 from longtail.stages.calibrate import calibrate

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail export") 
 
     def program() -> None:
         from longtail.config import load_config
-        from longtail.runs.directory import find_run
+        from longtail.runs.named import find_run
 
         folder, source = find_run(options.run)
         cfg = load_config(source, [*options.overrides, "TRAIN.AMP", "off", "TRAIN.CHANNELS_LAST", False])

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict")
         nonlocal unreadable
         from longtail.config import load_config
         from longtail.errors import UserError
-        from longtail.runs.directory import find_run
+        from longtail.runs.named import find_run
 
         names, overrides = split_words(options.words)
         if not names:

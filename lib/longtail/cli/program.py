@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from longtail.errors import ProcessLost, UserError
 from longtail.threads import set_threads
@@ -38,9 +38,15 @@ class Parser(argparse.ArgumentParser):
         added = set(spaced) - set(words)
         options = self.parse_intermixed_args(spaced)
         for name, value in vars(options).items():
-            if isinstance(value, list):
-                setattr(options, name, [word[1:] if word in added else word for word in value])
+            setattr(options, name, _without_blank(value, added))
         return options
+
+
+def _without_blank(value: Any, added: set[str]) -> Any:
+    """Return the value of an option, a word or nested lists of words, without the blanks that were added."""
+    if isinstance(value, list):
+        return [_without_blank(each, added) for each in value]
+    return value[1:] if isinstance(value, str) and value in added else value
 
 
 def run_program(program: Callable[[], object]) -> int:

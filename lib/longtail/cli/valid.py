@@ -50,7 +50,7 @@ def script(documentation: str, arguments: Sequence[str] | None = None) -> int:
 def run(source: str, options: argparse.Namespace) -> None:
     """Evaluate, or sweep a strength."""
     from longtail.config import load_config
-    from longtail.runs.directory import find_run
+    from longtail.runs.named import find_run
 
     swept = {"tau": options.tau_sweep, "logit_adjustment": options.logit_adjustment_sweep}
     parameter = next((name for name, words in swept.items() if words is not None), "")

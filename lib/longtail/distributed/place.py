@@ -118,5 +118,7 @@ def _own_device(devices: list[torch.device], world: World) -> torch.device:
 def _computes_in_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.9
+        return torch.cpu._is_avx512_bf16_supported()
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -12,10 +12,9 @@ from longtail.config import KEYS, flatten, load_config, to_yaml, value_of
 from longtail.errors import UserError
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_inputs, input_keys, input_records
+from longtail.runs.named import CONFIG
 from longtail.runs.results import is_finished
 from longtail.user_files import check_path, os_error
-
-CALIBRATED = "calibrated.yaml"  # config with what a calibration has chosen
 
 
 class RunDirectory(LockedFolder):
@@ -24,7 +23,7 @@ class RunDirectory(LockedFolder):
     @property
     def config(self) -> Path:
         """The complete config."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def models(self) -> Path:
@@ -76,19 +75,6 @@ class RunDirectory(LockedFolder):
     def finished(self) -> bool:
         """Return whether the last epoch has been trained, and results and figures are written."""
         return is_finished(read_json(self.results))
-
-
-def find_run(path: str | Path) -> tuple[Path, Path]:
-    """Return the folder and the config of a run that a user names.
-
-    Args:
-        path: Run directory, or its config. A directory with a calibration gives calibrated.yaml.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        return folder.parent, folder
-    calibrated = folder / CALIBRATED
-    return folder, calibrated if calibrated.is_file() else RunDirectory(folder).config
 
 
 def parent_of_runs(cfg: CfgNode) -> Path:

@@ -12,8 +12,9 @@ from yacs.config import CfgNode
 from longtail.config import changed, to_yaml
 from longtail.distributed import Place
 from longtail.evaluation import GROUPS, plot_sweep, results_table, sweep_rows, write_sweep
-from longtail.runs.directory import CALIBRATED, absolute_paths
+from longtail.runs.directory import absolute_paths
 from longtail.runs.folder import LockedFolder
+from longtail.runs.named import CALIBRATED
 from longtail.stages.calibration_fit import Corrected, Fit, fit
 from longtail.stages.calibration_spec import Calibration
 from longtail.stages.evaluate import EvaluationSetup, evaluation_setup, write_on_main

@@ -19,9 +19,10 @@ from longtail.distributed import Place, from_main, main_only
 from longtail.errors import UserError
 from longtail.evaluation import GROUPS, results_table
 from longtail.files import sha256
-from longtail.runs.directory import CALIBRATED, RunDirectory, create_run, runs_of
+from longtail.runs.directory import RunDirectory, create_run, runs_of
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_files, input_records, record
+from longtail.runs.named import CALIBRATED
 from longtail.runs.outputs import changed_outputs, damaged_outputs
 from longtail.runs.results import evaluation_outcome, last_accuracies, sealed
 from longtail.stages.calibrate import calibrate

@@ -1,0 +1,20 @@
+"""The run that a command names. Does not import torch, so that a mistake in the config is reported at once."""
+
+from pathlib import Path
+
+CONFIG = "config.yaml"  # the complete config of a run
+CALIBRATED = "calibrated.yaml"  # the same with what a calibration has chosen
+
+
+def find_run(source: str | Path) -> tuple[Path, str | Path]:
+    """Return the folder and the config of a run that a user names.
+
+    Args:
+        source: Run directory, or a config as `load_config` takes it. A directory with a calibration gives
+            calibrated.yaml.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return folder.parent, source
+    calibrated = folder / CALIBRATED
+    return folder, calibrated if calibrated.is_file() else folder / CONFIG
