@@ -32,6 +32,7 @@ class ImageSet:
             them, but they count neither for the class counts nor for the length of an epoch.
         read_options: How image files are read.
         class_names: Names of the classes, (C,); empty if they have none.
+        weights: Weight of each image in the training loss, (N,) float32; None if they have none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ImageSet:
     num_generated: int = 0
     read_options: ReadOptions = DEFAULT_OPTIONS
     class_names: Sequence[str] = ()
+    weights: Tensor | None = None
 
     @classmethod
     def from_files(
@@ -54,6 +56,7 @@ class ImageSet:
         num_classes: int,
         read_options: ReadOptions = DEFAULT_OPTIONS,
         class_names: Sequence[str] = (),
+        weights: Sequence[float] | None = None,
     ) -> "ImageSet":
         """Create a set of image files; small images of one size are decoded once and kept in memory."""
         ids = torch.tensor(labels)
@@ -65,6 +68,7 @@ class ImageSet:
             paths=paths,
             read_options=read_options,
             class_names=class_names,
+            weights=None if weights is None else torch.tensor(weights, dtype=torch.float32),
         )
 
     @classmethod
@@ -100,6 +104,8 @@ class ImageSet:
         """
         digest = hashlib.sha256(f"{self.num_classes} {len(self)} ".encode())
         digest.update(self.labels.numpy().tobytes())
+        if self.weights is not None:
+            digest.update(self.weights.numpy().tobytes())
         digest.update("\n".join(map(os.path.basename, self.paths)).encode())
         if self.num_generated:
             digest.update(f"{self.num_generated} generated".encode())

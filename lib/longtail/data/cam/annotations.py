@@ -23,12 +23,17 @@ def append_generated(images: ImageSet, path: str) -> ImageSet:
         path: Annotation file of the generated images, see `read_generated`.
 
     Raises:
-        UserError: The annotation file is missing or invalid.
+        UserError: The annotation file is missing or invalid, or the original images have weights.
     """
     if not Path(path).is_file():
         raise UserError(
             f"DATASET.CAM_DATA_JSON_SAVE_PATH {path} does not exist; DATASET.GENERATE_CAM_BASED_DATASET True creates "
             "it once all images are generated"
+        )
+    if images.weights is not None:
+        raise UserError(
+            f"{images.name} has sample weights, which generated images do not have; set DATASET.USE_CAM_BASED_DATASET "
+            "False"
         )
     generated = read_generated(path, images.num_classes)
     labels = torch.cat((images.labels, torch.tensor(generated.labels)))
