@@ -6,7 +6,8 @@
     python tools/convert_from_lists.py --train images.csv --valid_fraction 0.2 --output_path dataset/mine
 
 A list is text with one "path label" per line, or a .csv file whose first line names the columns path,label and, if the
-file lists several splits, split (train, valid, test). Labels are numbers or names; they become 0 to C - 1 in their
+file lists several splits, split (train, valid, test). Images with the same value in a column group are held out
+together; a column weight is copied. Labels are numbers or names; they become 0 to C - 1 in their
 order, and <split>_labels.csv shows which is which.
 """
 
@@ -22,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--valid", metavar="LIST", help="list of the validation images")
     parser.add_argument("--test", metavar="LIST", help="list of the test images")
     parser.add_argument("--valid_fraction", metavar="F", type=float, help="hold out this fraction of each class")
+    parser.add_argument(
+        "--group", metavar="COLUMN", default="group", help="column of images that are held out together"
+    )
     parser.add_argument("--image_path", default="", help="folder of relative image paths; default: the current folder")
     parser.add_argument("--output_path", required=True, help="folder of the annotation files")
     parser.add_argument("--no-check", action="store_true", help="do not check that the images exist")
@@ -43,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             image_path=options.image_path,
             output_path=options.output_path,
             hold_out=None if options.valid_fraction is None else HoldOut(options.valid_fraction),
+            group=options.group,
             check=not options.no_check,
             force=options.force,
         )

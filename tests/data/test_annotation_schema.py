@@ -13,7 +13,7 @@ from longtail.errors import UserError
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "annotation_format.schema.json").read_text())
-TYPES = {"object": dict, "array": list, "string": str, "integer": int}
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
 NOTES = {"$schema", "title", "description"}
 GOOD = {"fpath": "a.jpg", "category_id": 0}
 
@@ -37,7 +37,7 @@ def valid(value: Any, schema: Any = SCHEMA) -> bool:
         return len(value) >= schema.get("minItems", 0) and all(valid(item, schema.get("items", {})) for item in value)
     if isinstance(value, str):
         return len(value) >= schema.get("minLength", 0)
-    return not isinstance(value, int) or value >= schema.get("minimum", value)
+    return not isinstance(value, (int, float)) or value >= schema.get("minimum", value)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,9 @@ def valid(value: Any, schema: Any = SCHEMA) -> bool:
         ({"annotations": [GOOD], "num_classes": 1}, True),
         ({"version": 1, "annotations": [GOOD | {"image_id": "x", "more": []}], "num_classes": 1, "more": 1}, True),
         ({"version": 1, "annotations": [GOOD], "num_classes": 1, "classes": ["a"]}, True),
+        ({"annotations": [GOOD | {"weight": 0.5}, GOOD | {"weight": 0}], "num_classes": 1}, True),
+        ({"annotations": [GOOD | {"weight": -1}], "num_classes": 1}, False),
+        ({"annotations": [GOOD | {"weight": "1"}], "num_classes": 1}, False),
         ({"version": 2, "annotations": [GOOD], "num_classes": 1}, False),
         ({"version": "1", "annotations": [GOOD], "num_classes": 1}, False),
         ({"annotations": [], "num_classes": 1}, False),

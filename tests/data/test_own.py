@@ -87,3 +87,103 @@ def test_fitting_settings_keep_eight_steps(tmp_path: Path) -> None:
     cfg = load_config(None, [*OWN, str(root), *keys])
     assert fitting_settings(cfg) == ["TRAIN.BATCH_SIZE", 5, "TRAIN.OPTIMIZER.BASE_LR", pytest.approx(0.05)]
     assert fitting_settings(load_config(None, [*OWN, str(root), "TRAIN.BATCH_SIZE", 4])) == []
+
+
+def list_of(tmp_path: Path, header: str, *lines: str) -> Path:
+    """Write a list of images, and the images that it names."""
+    (tmp_path / "images.csv").write_text("\n".join(["path,label" + header, *lines]) + "\n")
+    for number, line in enumerate(lines):
+        path = tmp_path / line.split(",")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(path)
+    return tmp_path / "images.csv"
+
+
+def patients(read: Any) -> list[set[str]]:
+    """Return the folders of the training and of the validation images."""
+    return [{Path(path).parent.name for path in split.paths} for split in (read.train, read.valid)]
+
+
+PATIENTS = [f"p{number % 7}/{number}.png,{'ab'[number % 2]}" for number in range(42)]
+
+
+@pytest.mark.parametrize(
+    ("header", "overrides"),
+    [
+        (",group", []),
+        (",Patient", ["DATASET.HOLD_OUT.GROUP", "patient"]),
+        ("", ["DATASET.HOLD_OUT.GROUP", "folder"]),
+    ],
+)
+@pytest.mark.parametrize("folds", [[], ["DATASET.HOLD_OUT.FOLDS", 3, "DATASET.HOLD_OUT.FOLD", 2]])
+def test_own_list_holds_out_whole_groups(tmp_path: Path, header: str, overrides: list[Any], folds: list[Any]) -> None:
+    lines = [f"{line},{line.split('/')[0]}" if header else line for line in PATIENTS]
+    train, valid = patients(splits(list_of(tmp_path, header, *lines), *overrides, *folds))
+    assert train | valid == {f"p{number}" for number in range(7)}
+    assert not train & valid and 1 <= len(valid) <= 3
+
+
+def test_own_list_without_groups_holds_out_images(tmp_path: Path) -> None:
+    lines = [f"{line},{line.split('/')[0]}" for line in PATIENTS]
+    read = splits(list_of(tmp_path, ",group", *lines), "DATASET.HOLD_OUT.GROUP", "")
+    train, valid = patients(read)
+    assert len(train & valid) > 1
+    assert read.valid.class_counts() == [4, 4]
+
+
+def test_own_folder_of_classes_holds_out_whole_folders(tmp_path: Path) -> None:
+    for name in "ab":
+        folders(tmp_path / "photos" / name, {f"{name}{number}": 3 for number in range(5)})
+    train, valid = patients(splits(tmp_path / "photos", "DATASET.HOLD_OUT.GROUP", "folder"))
+    assert len(valid) == 2 and not train & valid and {name[0] for name in valid} == {"a", "b"}
+
+
+def test_own_folds_partition_a_folder_of_classes(tmp_path: Path) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, "b": 6})
+    read = [splits(root, "DATASET.HOLD_OUT.FOLDS", 4, "DATASET.HOLD_OUT.FOLD", fold) for fold in (1, 2, 3, 4)]
+    validated = [path for part in read for path in part.valid.paths]
+    assert len(validated) == len(set(validated)) == 16
+    assert {len(part.valid) for part in read} == {4}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["DATASET.HOLD_OUT.FOLDS", 3, "DATASET.HOLD_OUT.FOLD", 4], "fold 4 of 3 is to be held out"),
+        (["DATASET.HOLD_OUT.GROUP", "camera"], "DATASET.HOLD_OUT.GROUP is 'camera', but .* is a folder; allowed: 'fol"),
+        (["DATASET.HOLD_OUT.GROUP", "folder"], "no group of images can be held out"),
+        (["DATASET.HOLD_OUT.FOLDS", 3, "DATASET.VALID_JSON", "v.json"], "FOLDS is 3, but DATASET.VALID_JSON names"),
+    ],
+)
+def test_own_folder_refuses_groups_and_folds(tmp_path: Path, overrides: list[Any], message: str) -> None:
+    root = folders(tmp_path / "photos", {"a": 9, "b": 9})
+    with pytest.raises(UserError, match=message):
+        splits(root, *overrides)
+
+
+def test_own_folds_of_images_that_are_split_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        folders(tmp_path / "photos" / name, {"a": 3, "b": 2})
+    with pytest.raises(UserError, match=r"^DATASET.HOLD_OUT.FOLDS is 3, but .* has validation images already$"):
+        splits(tmp_path / "photos", "DATASET.HOLD_OUT.FOLDS", 3)
+
+
+def test_own_list_with_weights(tmp_path: Path) -> None:
+    root = list_of(tmp_path, ",split,weight", "0.png,a,train,2", "1.png,b,train,", "2.png,a,val,9", "3.png,b,train,0.5")
+    read = splits(root)
+    assert read.train.weights.tolist() == [2, 1, 0.5]
+    assert splits(list_of(tmp_path, ",split", "0.png,a,train", "1.png,b,val", "2.png,b,train")).train.weights is None
+
+
+@pytest.mark.parametrize("weight", ["-1", "much", "inf", "nan"])
+def test_own_list_refuses_wrong_weights(tmp_path: Path, weight: str) -> None:
+    root = list_of(tmp_path, ",weight", f"0.png,a,{weight}", "1.png,b,1")
+    with pytest.raises(UserError, match=rf"line 2 has weight '{weight}'; it must be a number from 0"):
+        splits(root)
+
+
+def test_own_list_refuses_an_unknown_column(tmp_path: Path) -> None:
+    root = list_of(tmp_path, ",patient", "0.png,a,x", "1.png,b,y")
+    message = r"has no column 'pateint', which DATASET.HOLD_OUT.GROUP names; did you mean patient\?$"
+    with pytest.raises(UserError, match=message):
+        splits(root, "DATASET.HOLD_OUT.GROUP", "pateint")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from longtail.losses import ClassBalanced, ClassBalancedFocal
-from longtail.losses.class_balanced import class_balanced_weights
+from longtail.losses.class_weights import class_balanced_weights
 from tests.helpers.golden import Case, record, tensor
 from tests.helpers.losses import COUNTS, LOGITS, TARGETS, C, build, nll, rows_of, value
 from tests.helpers.worked_example import example_loss, example_value
@@ -62,7 +62,7 @@ def test_class_balanced_weights_worked_example() -> None:
     loss = example_loss("ClassBalanceCE", BETA, 0.9999)
     assert isinstance(loss, ClassBalanced)
     expected = [0.130436, 0.325114, 0.649578, 1.298507, 2.596365]
-    assert loss.weights.tolist() == pytest.approx(expected, abs=1e-6)
+    assert loss.class_weights.tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_class_balanced_golden_cases_are_complete() -> None:

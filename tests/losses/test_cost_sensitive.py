@@ -2,7 +2,7 @@
 
 import pytest
 
-from longtail.losses.cost_sensitive import inverse_frequency
+from longtail.losses.class_weights import inverse_frequency
 from tests.helpers.losses import COUNTS, LOGITS, TARGETS, nll, rows_of, value
 from tests.helpers.worked_example import example_value
 

@@ -110,7 +110,7 @@ def test_per_sample_mixup_of_the_cascade_loss_matches_loop(
 
 def test_loss_without_rows_is_refused() -> None:
     with pytest.raises(UserError, match="gives no loss for each image"):
-        build("mixup", "LOSS.LOSS_TYPE", "FocalLoss", *PER_SAMPLE)
+        build("mixup", "LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 2, *PER_SAMPLE)
 
 
 def test_meter_counts_mixtures_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:

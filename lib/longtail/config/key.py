@@ -22,6 +22,7 @@ class Key:
         items: Type of the items of a list: "name", "int" or "float".
         length: Number of items of a list; 0: any.
         lists: Whether a text may be given as a list, whose items are joined by commas.
+        pairs: Whether a list may be given as a mapping, whose pairs become `name=value` items.
         rising: Whether no item of a list may be smaller than the one before it.
         result: Whether the key changes what is computed; a run resumes under another value of one that does not.
         file: Kind of file that the key names: "weights", "images", "annotations", "folder"; empty: none.
@@ -39,6 +40,7 @@ class Key:
     items: str = ""
     length: int = 0
     lists: bool = False
+    pairs: bool = False
     rising: bool = False
     result: bool = True
     file: str = ""

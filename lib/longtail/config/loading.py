@@ -172,6 +172,8 @@ def _typed(value: Any, key: Key, *, name: str, source: str) -> Any:
     parsed = _parse(value) if isinstance(value, str) and wanted is not str else value
     if wanted is str and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
         parsed = str(parsed)  # a NAME or a path that looks like a number
+    if key.pairs and isinstance(parsed, Mapping):
+        parsed = [f"{entry}={number}" for entry, number in parsed.items()]
     if key.lists and isinstance(parsed, (list, tuple)):
         parsed = ",".join(map(str, parsed))
     if parsed is False and "off" in key.allowed:
@@ -225,6 +227,6 @@ def _parse(text: str) -> Any:
 
 def _list_of_names(text: str) -> Any:
     """Read `[crop, simclr]` or `(crop, simclr)`; anything else stays a text."""
-    if not re.fullmatch(r"[\[(][\w\s,./-]*[\])]", text):
+    if not re.fullmatch(r"[\[(][\w\s,./=-]*[\])]", text):
         return text
     return [_parse(part.strip()) for part in text[1:-1].split(",") if part.strip()]

@@ -4,6 +4,7 @@
 `annotations`, `num_classes`, `fpath` and `category_id` (from 0) are required, everything else is optional.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ class Annotations(NamedTuple):
         num_classes: Number of classes C.
         class_names: Names of the classes, (C,); empty if the file does not name them.
         pixels: Where the pixels lie, if they were packed; `paths` then names the original files.
+        weights: Weight of each image in the loss, (N,), 1 where an annotation has none; None if none has one.
     """
 
     paths: list[str]
@@ -33,6 +35,7 @@ class Annotations(NamedTuple):
     num_classes: int
     class_names: tuple[str, ...] = ()
     pixels: PackedPixels | None = None
+    weights: list[float] | None = None
 
 
 def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
@@ -46,12 +49,14 @@ def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
         UserError: See `load_annotations`.
     """
     content = load_annotations(path)
+    weighted = any("weight" in entry for entry in content["annotations"])
     return Annotations(
         image_paths(content, path, root=root),
         [entry["category_id"] for entry in content["annotations"]],
         content["num_classes"],
         class_names_of(content),
         packed_pixels(content, path),
+        [float(entry.get("weight", 1)) for entry in content["annotations"]] if weighted else None,
     )
 
 
@@ -148,4 +153,7 @@ def _fault(entry: Any, num_classes: int) -> str | None:
         return f"has fpath {fpath!r}; no file can have this name"
     if type(label) is not int or not 0 <= label < num_classes:
         return f"({fpath}) has category_id {label!r}; allowed: 0 to {num_classes - 1}"
+    weight = entry.get("weight", 1)
+    if type(weight) not in (int, float) or not 0 <= weight < math.inf:
+        return f"({fpath}) has weight {weight!r}; it must be a number from 0"
     return None

@@ -15,12 +15,14 @@ class Batch(NamedTuple):
         labels: Class ids, (B,) int64.
         indices: Indices in the data set, (B,) int64.
         partner: A second batch drawn by another sampler, for methods that take two.
+        weights: Weights of the images in the loss, (B,), with mean 1 over the training images; None: all 1.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
     partner: "Batch | None" = None
+    weights: Tensor | None = None
 
     @property
     def all_indices(self) -> Tensor:
@@ -30,12 +32,15 @@ class Batch(NamedTuple):
     def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         """Return the batch with a function applied to all tensors, including those of the partner."""
         partner = self.partner.map(function) if self.partner else None
-        return Batch(function(self.images), function(self.labels), function(self.indices), partner)
+        weights = None if self.weights is None else function(self.weights)
+        return Batch(function(self.images), function(self.labels), function(self.indices), partner, weights)
 
     def copy_(self, other: "Batch") -> None:
         """Copy a batch of the same shapes into the tensors of this one."""
         for own, new in zip(self[:3], other[:3], strict=True):
             own.copy_(new, non_blocking=True)
+        if self.weights is not None and other.weights is not None:
+            self.weights.copy_(other.weights, non_blocking=True)
         if self.partner and other.partner:
             self.partner.copy_(other.partner)
 

@@ -34,6 +34,7 @@ class ImageSet:
         read_options: How image files are read.
         class_names: Names of the classes, (C,); empty if they have none.
         pixels: Where the pixels lie, if they were packed; `paths` then names the original files.
+        weights: Weight of each image in the training loss, (N,) float32; None if they have none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ImageSet:
     read_options: ReadOptions = DEFAULT_OPTIONS
     class_names: Sequence[str] = ()
     pixels: PackedPixels | None = None
+    weights: Tensor | None = None
 
     @classmethod
     def from_files(
@@ -58,6 +60,7 @@ class ImageSet:
         read_options: ReadOptions = DEFAULT_OPTIONS,
         class_names: Sequence[str] = (),
         pixels: PackedPixels | None = None,
+        weights: Sequence[float] | None = None,
     ) -> "ImageSet":
         """Create a set of image files; small images of one size are decoded once and kept in memory.
 
@@ -80,6 +83,7 @@ class ImageSet:
             read_options=read_options,
             class_names=class_names,
             pixels=pixels,
+            weights=None if weights is None else torch.tensor(weights, dtype=torch.float32),
         )
 
     @classmethod
@@ -115,6 +119,8 @@ class ImageSet:
         """
         digest = hashlib.sha256(f"{self.num_classes} {len(self)} ".encode())
         digest.update(self.labels.numpy().tobytes())
+        if self.weights is not None:
+            digest.update(self.weights.numpy().tobytes())
         digest.update("\n".join(map(os.path.basename, self.paths)).encode())
         if self.num_generated:
             digest.update(f"{self.num_generated} generated".encode())

@@ -12,8 +12,7 @@ from yacs.config import CfgNode
 
 from longtail.data.annotations import read_annotations
 from longtail.data.cam.annotations import append_generated
-from longtail.data.convert.hold_out import HoldOut
-from longtail.data.convert.own import own_splits
+from longtail.data.convert.own import configured_splits
 from longtail.data.dataset import ImageSet
 from longtail.data.images.files import ReadOptions, build_read_options
 from longtail.data.long_tail import class_counts, select_indices
@@ -131,6 +130,7 @@ def _read_split(cfg: CfgNode, key: str, *, read_options: ReadOptions) -> ImageSe
         read_options=read_options,
         class_names=listed.class_names,
         pixels=listed.pixels,
+        weights=listed.weights,
     )
 
 
@@ -140,8 +140,7 @@ def own(cfg: CfgNode) -> Splits:
     root, rule = cfg.DATASET.ROOT, cfg.DATASET.HOLD_OUT
     if not root:
         raise UserError("DATASET.ROOT is empty; data set 'own' needs a folder with one folder per class, or a list")
-    fraction = 0 if cfg.DATASET.VALID_JSON else rule.VALID  # another file may have the validation images
-    splits = own_splits(root, HoldOut(fraction, rule.TEST, keep=rule.KEEP, seed=rule.SEED))
+    splits = configured_splits(cfg)
     read_options = build_read_options(cfg)  # shared, so that the bad images of all splits are counted together
     sets = {
         name: ImageSet.from_files(
@@ -151,6 +150,7 @@ def own(cfg: CfgNode) -> Splits:
             num_classes=split.num_classes,
             read_options=read_options,
             class_names=split.classes or (),
+            weights=split.weights,
         )
         for name, split in splits.items()
     }

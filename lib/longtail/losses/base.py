@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
+from longtail.losses.class_weights import configured_weights
 from longtail.losses.deferral import Deferral
 from longtail.registry import Registry
 
@@ -19,7 +20,7 @@ class Prediction(NamedTuple):
     Attributes:
         logits: Raw network outputs: (B, C) for losses of one head, (E, V*B, C) for losses over all heads, rows ordered
             view by view.
-        targets: Class ids, (B,) or (V*B,).
+        targets: Class ids, (B,) or (V*B,); or soft targets, (B, C), for losses with `takes_soft_targets`.
         features: Pooled features that the head has seen, (B, D); for losses that use them.
         teacher_logits: Outputs of a teacher network, shaped like `logits`; for distillation.
         row_weights: Factor of the loss of each row, (V*B,); for losses with `weighs_rows`.
@@ -45,21 +46,61 @@ class Loss(nn.Module):
         needs_features: Whether it cannot be computed without `features`.
         needs_teacher: Whether it cannot be trained without `teacher_logits`.
         weighs_rows: Whether it uses `row_weights`.
-        deferral: Says, in `deferral.on`, whether the re-weighting of the loss is active.
+        takes_class_weights: Whether `weigh_classes` may be called: it has no class weights of its own.
+        takes_soft_targets: Whether targets may be probabilities of the classes t, (B, C), with the loss
+            sum_c t_c L(z, c) of a sample.
+        deferral: Says, in `deferral.on`, whether the class-dependent part of the loss is active.
+        class_weights: Weight of each class w_c, (C,); None: all 1.
     """
 
     nested = False
     needs_features = False
     needs_teacher = False
     weighs_rows = False
+    takes_class_weights = False
+    takes_soft_targets = False
+    class_weights: Tensor | None
 
     def __init__(self, start_epoch: int | None = None) -> None:
         super().__init__()
         self.deferral = Deferral(start_epoch)
+        self._weighting = Deferral()
+        self.register_buffer("class_weights", None, persistent=False)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, counted from 1; deferred re-weighting switches here."""
         self.deferral.set_epoch(epoch)
+        self._weighting.set_epoch(epoch)
+
+    def weigh_classes(self, weights: Tensor, start_epoch: int | None = None) -> None:
+        """Set class weights (C,), which are used after `start_epoch`; None: always."""
+        self.class_weights = weights.float()
+        self._weighting = Deferral(start_epoch)
+
+    def active_class_weights(self) -> Tensor | None:
+        """Return the class weights that are used in this epoch, (C,)."""
+        return self.class_weights if self._weighting.on else None
+
+    def cross_entropy(self, logits: Tensor, prediction: Prediction) -> Tensor:
+        """Return `mean_cross_entropy` of changed logits (B, C) on the targets, with the weights of rows and classes."""
+        return mean_cross_entropy(
+            logits,
+            prediction.targets,
+            row_weights=prediction.row_weights,
+            class_weights=self.active_class_weights(),
+        )
+
+    def check_targets(self, targets: Tensor) -> None:
+        """Refuse soft targets in a loss that needs class ids.
+
+        Raises:
+            UserError: Names the loss, and losses that take them.
+        """
+        if targets.is_floating_point() and not self.takes_soft_targets:
+            raise UserError(
+                f"the loss {type(self).__name__} needs class ids (B,), not soft targets {list(targets.shape)}; losses "
+                "that take them are CrossEntropy, BalancedSoftmaxCE, FocalLoss and others with takes_soft_targets"
+            )
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return the terms of the loss by name, scalars that carry gradients."""
@@ -72,7 +113,12 @@ class Loss(nn.Module):
         features: Tensor | None = None,
         teacher_logits: Tensor | None = None,
     ) -> Tensor:
-        """Return the sum of the terms, a scalar; see `Prediction` for the arguments."""
+        """Return the sum of the terms, a scalar; see `Prediction` for the arguments.
+
+        Raises:
+            UserError: The targets are soft, and the loss needs class ids.
+        """
+        self.check_targets(targets)
         return total(self.terms(Prediction(logits, targets, features, teacher_logits)).values())
 
 
@@ -86,17 +132,55 @@ def in_float32(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def mean_cross_entropy(logits: Tensor, targets: Tensor, row_weights: Tensor | None = None) -> Tensor:
-    """Return mean_i(a_i l_i), l_i the softmax cross-entropy of row i.
+def mean_cross_entropy(
+    logits: Tensor, targets: Tensor, *, row_weights: Tensor | None = None, class_weights: Tensor | None = None
+) -> Tensor:
+    """Return sum_i a_i sum_c w_c t_ic (-log p_ic) / sum_ic w_c t_ic, p the softmax of the logits.
+
+    For class ids, t is one-hot: sum_i a_i w_{y_i} l_i / sum_i w_{y_i}, l_i the cross-entropy of row i.
 
     Args:
         logits: (B, C), float32 or wider.
-        targets: Class ids, (B,).
+        targets: Class ids (B,), or probabilities of the classes (B, C).
         row_weights: Factors a_i, (B,); None: 1.
+        class_weights: w, (C,); None: 1.
     """
-    if row_weights is None:
-        return F.cross_entropy(logits, targets)
-    return (row_weights * F.cross_entropy(logits, targets, reduction="none")).mean()
+    weights = None if class_weights is None else class_weights.to(logits.dtype)
+    if row_weights is None and not targets.is_floating_point():
+        return F.cross_entropy(logits, targets, weights)
+    losses = F.cross_entropy(logits, _as(targets, logits), weights, reduction="none")
+    losses = losses if row_weights is None else row_weights * losses
+    if weights is None:
+        return losses.mean()
+    return losses.sum() / weights_of(targets, weights).sum()
+
+
+def weighted_mean(
+    losses: Tensor, targets: Tensor, *, row_weights: Tensor | None = None, class_weights: Tensor | None = None
+) -> Tensor:
+    """Return sum_i a_i w_i l_i / sum_i w_i, w_i the weight of the class of row i; see `mean_cross_entropy`.
+
+    Args:
+        losses: l_i, (B,).
+        targets: Class ids (B,), or probabilities of the classes (B, C).
+        row_weights: Factors a_i, (B,); None: 1.
+        class_weights: (C,); None: 1.
+    """
+    losses = losses if row_weights is None else row_weights * losses
+    if class_weights is None:
+        return losses.mean()
+    weights = weights_of(targets, class_weights.to(losses.dtype))
+    return (weights * losses).sum() / weights.sum()
+
+
+def weights_of(targets: Tensor, class_weights: Tensor) -> Tensor:
+    """Return the class weight of each row, (B,): that of its class, or the mean under its soft target."""
+    return _as(targets, class_weights) @ class_weights if targets.is_floating_point() else class_weights[targets]
+
+
+def _as(targets: Tensor, other: Tensor) -> Tensor:
+    """Return soft targets in the dtype of another tensor, and class ids as they are."""
+    return targets.to(other.dtype) if targets.is_floating_point() else targets
 
 
 def log_prior(class_counts: Sequence[int], prior: str = "counts") -> Tensor:
@@ -126,19 +210,30 @@ LossBuilder = Callable[[CfgNode, list[int]], Loss]
 LOSSES: Registry[LossBuilder] = Registry("loss")
 
 
-def build_loss(cfg: CfgNode, class_counts: Sequence[int]) -> Loss:
-    """Build the loss named by LOSS.LOSS_TYPE.
+def build_loss(cfg: CfgNode, class_counts: Sequence[int], class_names: Sequence[str] = ()) -> Loss:
+    """Build the loss named by LOSS.LOSS_TYPE, with the class weights of LOSS.CLASS_WEIGHTS.
 
     Args:
         cfg: Config.
         class_counts: Training images per class, (C,).
+        class_names: Names of the classes, (C,), for class weights by name; empty: their numbers.
 
     Raises:
-        UserError: The name is unknown, a class has no training images, or a parameter does not fit the classes.
+        UserError: The name is unknown, a class has no training images, a parameter does not fit the classes, or the
+            loss takes no class weights.
     """
     counts = [int(count) for count in class_counts]
     empty = [label for label, count in enumerate(counts) if count < 1]
     if empty:
         shown = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
         raise UserError(f"{len(empty)} of {len(counts)} classes have no training images: {shown}")
-    return LOSSES.get(cfg.LOSS.LOSS_TYPE)(cfg, counts)
+    loss = LOSSES.get(cfg.LOSS.LOSS_TYPE)(cfg, counts)
+    weights = configured_weights(cfg, counts, class_names)
+    if weights is not None:
+        if not loss.takes_class_weights:
+            raise UserError(
+                f"LOSS.CLASS_WEIGHTS is set, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} weighs classes or samples by "
+                "itself, or compares heads; use a cross-entropy, as CrossEntropy or BalancedSoftmaxCE"
+            )
+        loss.weigh_classes(weights, deferred_start(cfg))
+    return loss

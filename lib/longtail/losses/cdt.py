@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32
@@ -19,6 +18,9 @@ class CDT(Loss):
         start_epoch: Plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
     """
 
+    weighs_rows = True
+    takes_class_weights = True
+    takes_soft_targets = True
     temperature: Tensor
 
     def __init__(self, class_counts: Sequence[int], gamma: float, *, start_epoch: int | None = None) -> None:
@@ -29,7 +31,8 @@ class CDT(Loss):
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
         logits = in_float32(prediction.logits)
-        return {"ce": F.cross_entropy(logits / self.temperature if self.deferral.on else logits, prediction.targets)}
+        logits = logits / self.temperature if self.deferral.on else logits
+        return {"ce": self.cross_entropy(logits, prediction)}
 
 
 @LOSSES.register("CDT")

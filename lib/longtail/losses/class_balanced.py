@@ -2,28 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, deferred_start
+from longtail.losses.class_weights import class_balanced_weights
 from longtail.losses.cross_entropy import WeightedCrossEntropy
 from longtail.losses.focal import Focal
-
-
-def class_balanced_weights(class_counts: Sequence[int], beta: float) -> Tensor:
-    """Return the inverse effective number of samples of each class, scaled to sum C, (C,) float64.
-
-    The effective number is (1 - beta^n_c) / (1 - beta) (Cui et al., arXiv 1901.05555, proposition 1), and n_c in the
-    limit beta = 1.
-
-    Args:
-        class_counts: Training images per class n_c, (C,).
-        beta: From 0 (no weighting) to 1 (inverse frequency).
-    """
-    counts = torch.tensor(class_counts, dtype=torch.float64)
-    effective = counts if beta == 1 else (1 - beta**counts) / (1 - beta)
-    return len(class_counts) / effective / (1 / effective).sum()
 
 
 class ClassBalanced(WeightedCrossEntropy):

@@ -2,23 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, deferred_start
+from longtail.losses.class_weights import inverse_frequency
 from longtail.losses.cross_entropy import WeightedCrossEntropy
-
-
-def inverse_frequency(class_counts: Sequence[int], gamma: float = 1.0) -> Tensor:
-    """Return (n_min / n_c)^gamma for each class, (C,) float64.
-
-    Args:
-        class_counts: Training images per class n_c, (C,).
-        gamma: 1 balances the classes, 0.5 is the "square root" variant, 0 is no weighting.
-    """
-    counts = torch.tensor(class_counts, dtype=torch.float64)
-    return (counts.min() / counts) ** gamma
 
 
 class CostSensitive(WeightedCrossEntropy):

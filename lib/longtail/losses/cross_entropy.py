@@ -1,24 +1,24 @@
 """Softmax cross-entropy, plain or with class weights."""
 
 from torch import Tensor
-from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, mean_cross_entropy
+from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
 
 
 class CrossEntropy(Loss):
     """Mean over the batch of -log softmax(z)_y."""
 
     weighs_rows = True
+    takes_class_weights = True
+    takes_soft_targets = True
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
-        logits = in_float32(prediction.logits)
-        return {"ce": mean_cross_entropy(logits, prediction.targets, prediction.row_weights)}
+        return {"ce": self.cross_entropy(in_float32(prediction.logits), prediction)}
 
 
-class WeightedCrossEntropy(Loss):
+class WeightedCrossEntropy(CrossEntropy):
     """Weighted mean of the cross-entropy, sum_i w_{y_i} l_i / sum_i w_{y_i}.
 
     A common factor of the weights has no effect.
@@ -28,17 +28,11 @@ class WeightedCrossEntropy(Loss):
         start_epoch: Unweighted up to this epoch (deferred re-weighting); None: always weighted.
     """
 
-    weights: Tensor
+    takes_class_weights = False
 
     def __init__(self, weights: Tensor, start_epoch: int | None = None) -> None:
         super().__init__(start_epoch)
-        self.register_buffer("weights", weights.float(), persistent=False)
-
-    def terms(self, prediction: Prediction) -> dict[str, Tensor]:
-        """Return {"ce"}."""
-        logits = in_float32(prediction.logits)
-        weights = self.weights.to(logits.dtype) if self.deferral.on else None
-        return {"ce": F.cross_entropy(logits, prediction.targets, weights)}
+        self.weigh_classes(weights, start_epoch)
 
 
 @LOSSES.register("CrossEntropy")

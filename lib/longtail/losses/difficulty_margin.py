@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
@@ -58,6 +57,8 @@ class DifficultyMargin(Loss):
         start_epoch: Plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
     """
 
+    weighs_rows = True
+    takes_class_weights = True
     margins: Tensor
     adjustment: Tensor
 
@@ -78,10 +79,10 @@ class DifficultyMargin(Loss):
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
         if not self.deferral.on:
-            return {"ce": F.cross_entropy(in_float32(prediction.logits), prediction.targets)}
+            return {"ce": self.cross_entropy(in_float32(prediction.logits), prediction)}
         cosines = in_float32(prediction.logits) / self.scale
         logits = self.scale * with_margin(cosines, prediction.targets, self.margins)
-        return {"ce": F.cross_entropy(logits + self.adjustment, prediction.targets)}
+        return {"ce": self.cross_entropy(logits + self.adjustment, prediction)}
 
 
 def cosine_scale(cfg: CfgNode, key: str) -> float:

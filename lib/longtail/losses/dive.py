@@ -29,6 +29,8 @@ class DiVE(Loss):
             raise UserError("LOSS.DiVEKLD.BASELOSS compares experts; DiVEKLD needs a loss of one expert")
         self.base = base
         self.needs_features = base.needs_features
+        self.takes_class_weights = base.takes_class_weights
+        self.takes_soft_targets = base.takes_soft_targets
         self.temperature = temperature
         self.alpha = alpha
         self.power = power
@@ -36,6 +38,10 @@ class DiVE(Loss):
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the base loss."""
         self.base.set_epoch(epoch)
+
+    def weigh_classes(self, weights: Tensor, start_epoch: int | None = None) -> None:
+        """Set the class weights of the base loss."""
+        self.base.weigh_classes(weights, start_epoch)
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"distillation"} and the terms of the base loss; in evaluation without a teacher only the latter.

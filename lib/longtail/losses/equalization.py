@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, is_target
@@ -23,6 +22,8 @@ class SoftmaxEqualization(Loss):
         tail_fraction: Fraction of the training images below which a class is small.
     """
 
+    weighs_rows = True
+    takes_class_weights = True
     tail: Tensor
 
     def __init__(self, class_counts: Sequence[int], gamma: float, *, tail_fraction: float) -> None:
@@ -36,7 +37,7 @@ class SoftmaxEqualization(Loss):
         logits, targets = in_float32(prediction.logits), prediction.targets
         drawn = torch.rand_like(logits) < self.gamma
         masked = drawn & self.tail & ~is_target(targets, logits.shape[1])
-        return {"ce": F.cross_entropy(logits.masked_fill(masked, -torch.inf), targets)}
+        return {"ce": self.cross_entropy(logits.masked_fill(masked, -torch.inf), prediction)}
 
 
 @LOSSES.register("SEQL")

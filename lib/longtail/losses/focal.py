@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target
-from longtail.losses.cost_sensitive import inverse_frequency
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target, weighted_mean
+from longtail.losses.class_weights import inverse_frequency
 
 
 def focal(logits: Tensor, targets: Tensor, *, gamma: float) -> Tensor:
@@ -27,6 +27,12 @@ def focal(logits: Tensor, targets: Tensor, *, gamma: float) -> Tensor:
     return ((gamma * F.logsigmoid(wrong)).exp() * -F.logsigmoid(-wrong)).sum(1)
 
 
+def soft_focal(logits: Tensor, targets: Tensor, *, gamma: float) -> Tensor:
+    """Return sum_c t_c focal(z, c) of every sample, (B,), for soft targets t (B, C); see `focal`."""
+    as_target, as_other = ((gamma * F.logsigmoid(wrong)).exp() * -F.logsigmoid(-wrong) for wrong in (-logits, logits))
+    return (targets * (as_target - as_other)).sum(1) + targets.sum(1) * as_other.sum(1)
+
+
 class Focal(Loss):
     """Mean over the batch of w_y times the focal loss (Lin et al., arXiv 1708.02002, eq. 5, one alpha per class).
 
@@ -36,19 +42,25 @@ class Focal(Loss):
         start_epoch: Unweighted up to this epoch (deferred re-weighting); None: always weighted.
     """
 
-    weights: Tensor | None
+    weighs_rows = True
+    takes_soft_targets = True
 
     def __init__(self, gamma: float, weights: Tensor | None = None, *, start_epoch: int | None = None) -> None:
         super().__init__(start_epoch)
         self.gamma = gamma
-        self.register_buffer("weights", None if weights is None else weights.float(), persistent=False)
+        self.takes_class_weights = weights is None
+        if weights is not None:
+            self.weigh_classes(weights, start_epoch)
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"focal"}."""
-        losses = focal(in_float32(prediction.logits), prediction.targets, gamma=self.gamma)
-        if self.weights is not None and self.deferral.on:
-            losses = self.weights[prediction.targets] * losses
-        return {"focal": losses.mean()}
+        logits, targets, weights = in_float32(prediction.logits), prediction.targets, self.active_class_weights()
+        if targets.is_floating_point():
+            losses = soft_focal(logits, targets if weights is None else targets * weights, gamma=self.gamma)
+        else:
+            losses = focal(logits, targets, gamma=self.gamma)
+            losses = losses if weights is None else weights[targets] * losses
+        return {"focal": weighted_mean(losses, targets, row_weights=prediction.row_weights)}
 
 
 def deferred_weights(class_counts: Sequence[int], start_epoch: int | None) -> Tensor | None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target, weighted_mean
 
 EPSILON = 1e-3  # added to the influence, as released: the factor is at most alpha / EPSILON
 
@@ -37,6 +37,7 @@ class InfluenceBalanced(Loss):
     """
 
     needs_features = True
+    weighs_rows = True
     weights: Tensor
 
     def __init__(self, class_counts: Sequence[int], alpha: float = 1000.0, *, start_epoch: int | None = None) -> None:
@@ -62,7 +63,7 @@ class InfluenceBalanced(Loss):
         if self.deferral.on:
             factor = self.alpha / (influence(logits, targets, features=in_float32(features)) + EPSILON)
             losses = self.weights[targets] * losses * factor
-        return {"ce": losses.mean()}
+        return {"ce": weighted_mean(losses, targets, row_weights=prediction.row_weights)}
 
 
 @LOSSES.register("InfluenceBalancedLoss")

@@ -9,15 +9,22 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
+from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, weighted_mean
 
 
 class LabelSmoothing(Loss):
     """Cross-entropy to the target (1 - epsilon) t + epsilon / C (Szegedy et al., arXiv 1512.00567, section 7).
 
+    A class weight weighs the whole loss of a sample by its label; PyTorch's `label_smoothing` would weigh the part that
+    is spread by all classes.
+
     Args:
         epsilon: Fraction of the target that is spread over all classes.
     """
+
+    weighs_rows = True
+    takes_class_weights = True
+    takes_soft_targets = True
 
     def __init__(self, epsilon: float) -> None:
         super().__init__()
@@ -25,8 +32,12 @@ class LabelSmoothing(Loss):
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
-        logits = in_float32(prediction.logits)
-        return {"ce": F.cross_entropy(logits, prediction.targets, label_smoothing=self.epsilon)}
+        logits, targets = in_float32(prediction.logits), prediction.targets
+        rows, classes = prediction.row_weights, self.active_class_weights()
+        if rows is None and classes is None and not targets.is_floating_point():
+            return {"ce": F.cross_entropy(logits, targets, label_smoothing=self.epsilon)}
+        spread = weighted_mean(-logits.log_softmax(1).mean(1), targets, row_weights=rows, class_weights=classes)
+        return {"ce": (1 - self.epsilon) * self.cross_entropy(logits, prediction) + self.epsilon * spread}
 
 
 def class_smoothing(class_counts: Sequence[int], *, head: float, tail: float, shape: str) -> Tensor:
@@ -69,6 +80,8 @@ class LabelAwareSmoothing(Loss):
         shape: Curve between them: concave | linear | convex.
     """
 
+    weighs_rows = True
+    takes_class_weights = True
     epsilon: Tensor
 
     def __init__(self, class_counts: Sequence[int], *, head: float, tail: float, shape: str = "concave") -> None:
@@ -81,7 +94,15 @@ class LabelAwareSmoothing(Loss):
         log_p = in_float32(prediction.logits).log_softmax(1)
         epsilon = self.epsilon[prediction.targets]
         own = log_p.gather(1, prediction.targets[:, None])[:, 0]
-        return {"ce": -((1 - epsilon) * own + epsilon * log_p.mean(1)).mean()}
+        losses = -((1 - epsilon) * own + epsilon * log_p.mean(1))
+        return {
+            "ce": weighted_mean(
+                losses,
+                prediction.targets,
+                row_weights=prediction.row_weights,
+                class_weights=self.active_class_weights(),
+            )
+        }
 
 
 @LOSSES.register("CrossEntropyLabelSmooth")

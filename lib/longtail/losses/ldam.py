@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target
-from longtail.losses.class_balanced import class_balanced_weights
+from longtail.losses.class_weights import class_balanced_weights
 
 BETA = 0.9999  # of the class-balanced weights of deferred re-weighting, as released
 
@@ -35,8 +34,8 @@ class LDAM(Loss):
             losses, as released); None: never weighted.
     """
 
+    weighs_rows = True
     margin: Tensor
-    weights: Tensor | None
 
     def __init__(
         self,
@@ -46,18 +45,19 @@ class LDAM(Loss):
         max_margin: float = 0.5,
         start_epoch: int | None = None,
     ) -> None:
-        super().__init__(None if start_epoch is None else start_epoch - 1)
+        weighted_from = None if start_epoch is None else start_epoch - 1
+        super().__init__(weighted_from)
         self.scale = scale
         self.register_buffer("margin", margins(class_counts, max_margin).float(), persistent=False)
-        weights = None if start_epoch is None else class_balanced_weights(class_counts, BETA).float()
-        self.register_buffer("weights", weights, persistent=False)
+        self.takes_class_weights = start_epoch is None
+        if start_epoch is not None:
+            self.weigh_classes(class_balanced_weights(class_counts, BETA), weighted_from)
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
         logits, targets = in_float32(prediction.logits), prediction.targets
         scaled = self.scale * (logits - self.margin * is_target(targets, logits.shape[1]))
-        weights = self.weights if self.deferral.on else None
-        return {"ce": F.cross_entropy(scaled, targets, None if weights is None else weights.to(logits.dtype))}
+        return {"ce": self.cross_entropy(scaled, prediction)}
 
 
 @LOSSES.register("LDAMLoss")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, log_prior, mean_cross_entropy
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, log_prior
 
 
 class LogitAdjustment(Loss):
@@ -22,6 +22,8 @@ class LogitAdjustment(Loss):
 
     adjustment: Tensor
     weighs_rows = True
+    takes_class_weights = True
+    takes_soft_targets = True
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class LogitAdjustment(Loss):
         """Return {"ce"}."""
         logits = in_float32(prediction.logits)
         adjusted = logits + self.adjustment if self.deferral.on else logits
-        return {"ce": mean_cross_entropy(adjusted, prediction.targets, prediction.row_weights)}
+        return {"ce": self.cross_entropy(adjusted, prediction)}
 
 
 class BalancedSoftmax(LogitAdjustment):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, log_prior
@@ -25,9 +24,10 @@ class VectorScaling(Loss):
         start_epoch: Plain cross-entropy up to this epoch (deferred re-weighting); None: never plain.
     """
 
+    weighs_rows = True
+    takes_soft_targets = True
     factor: Tensor
     adjustment: Tensor
-    weights: Tensor
 
     def __init__(
         self,
@@ -43,17 +43,16 @@ class VectorScaling(Loss):
         adjustment = tau * log_prior(class_counts, "frequencies")
         self.register_buffer("factor", ((counts / counts.max()) ** gamma).float(), persistent=False)
         self.register_buffer("adjustment", adjustment.float(), persistent=False)
-        self.register_buffer("weights", ((counts / counts.sum()) ** -weight_power).float(), persistent=False)
-        self.weighted = weight_power != 0
+        self.takes_class_weights = weight_power == 0
+        if weight_power:
+            self.weigh_classes((counts / counts.sum()) ** -weight_power, start_epoch)
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""
         logits = in_float32(prediction.logits)
-        if not self.deferral.on:
-            return {"ce": F.cross_entropy(logits, prediction.targets)}
-        logits = logits * self.factor + self.adjustment
-        weights = self.weights.to(logits.dtype) if self.weighted else None
-        return {"ce": F.cross_entropy(logits, prediction.targets, weights)}
+        if self.deferral.on:
+            logits = logits * self.factor + self.adjustment
+        return {"ce": self.cross_entropy(logits, prediction)}
 
 
 @LOSSES.register("VectorScaling")

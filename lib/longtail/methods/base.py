@@ -151,10 +151,11 @@ def loss_terms(
     Args:
         loss: Loss.
         output: Output of the network for N rows.
-        targets: Class ids of the rows, (N,).
+        targets: Class ids of the rows, (N,); or soft targets (N, C), for losses that take them.
         teacher_logits: Logits of a teacher for each head, (E, N, C); for distillation.
         row_weights: Factor of the loss of each row, (N,); for losses with `weighs_rows`.
     """
+    loss.check_targets(targets)
     if loss.nested:
         return loss.terms(Prediction(output.logits, targets, None, teacher_logits, row_weights))
     teachers = [None] * len(output.logits) if teacher_logits is None else list(teacher_logits)

@@ -74,5 +74,5 @@ def refuse_unmixable(cfg: CfgNode, loss: Loss) -> None:
     if cfg.TRAIN.COMBINER.PER_SAMPLE and not loss.weighs_rows:
         raise UserError(
             f"TRAIN.COMBINER.PER_SAMPLE is True, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} gives no loss for each image; "
-            "set it False, or use CrossEntropy, BalancedSoftmaxCE, LogitAdjustment, CascadeSoftmax or CascadeSigmoid"
+            "set it False, or use a loss of one head, CascadeSoftmax or CascadeSigmoid"
         )

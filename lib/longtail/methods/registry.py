@@ -32,6 +32,7 @@ class MethodEntry:
             well as without.
         uses_projections: Whether it uses the projection heads of NETWORK.PROJECTION_DIM.
         compilable: Whether the experts of its network may be compiled.
+        weighs_samples: Whether it uses the weights of a batch.
         repeatable: Whether a step may be computed twice on a batch: it draws no random numbers and changes no state.
     """
 
@@ -42,6 +43,7 @@ class MethodEntry:
     needs_momentum: bool | None = False
     uses_projections: bool = False
     compilable: bool = True
+    weighs_samples: bool = False
     repeatable: bool = False
 
 
@@ -57,6 +59,7 @@ def register(
     needs_momentum: bool | None = False,
     uses_projections: bool = False,
     compilable: bool = True,
+    weighs_samples: bool = False,
     repeatable: bool = False,
 ) -> Callable[[MethodBuilder], MethodBuilder]:
     """Return a decorator that registers the builder of a training method; see `MethodEntry` for the arguments."""
@@ -71,6 +74,7 @@ def register(
                 needs_momentum=needs_momentum,
                 uses_projections=uses_projections,
                 compilable=compilable,
+                weighs_samples=weighs_samples,
                 repeatable=repeatable,
             )
         )

@@ -15,16 +15,19 @@ class Supervised(Method):
     """One loss over all heads (nested losses), or the sum over the heads of a loss of one head.
 
     Ordinary training with one head; nested collaborative learning (arXiv 2203.15359) with a nested loss. A batch with a
-    partner is trained as one batch, the samples of the partner last.
+    partner is trained as one batch, the samples of the partner last. With sample weights a, the loss is
+    mean_i(a_i l_i).
     """
 
     supports_cuda_graph = True
 
     def training_step(self, batch: Batch) -> Step:
         """Return the step of a batch."""
-        images, targets = stacked_views(joined(batch))
+        batch = joined(batch)
+        images, targets = stacked_views(batch)
+        weights = None if batch.weights is None else batch.weights.repeat(len(batch.images))
         output = self.network(images)
-        return Step.of(loss_terms(self.loss, output, targets=targets), output, targets=targets)
+        return Step.of(loss_terms(self.loss, output, targets=targets, row_weights=weights), output, targets=targets)
 
 
 def joined(batch: Batch) -> Batch:
@@ -36,6 +39,9 @@ def joined(batch: Batch) -> Batch:
         torch.cat([batch.images, partner.images], dim=1),
         torch.cat([batch.labels, partner.labels]),
         torch.cat([batch.indices, partner.indices]),
+        weights=None
+        if batch.weights is None or partner.weights is None
+        else torch.cat([batch.weights, partner.weights]),
     )
 
 
@@ -52,7 +58,7 @@ def refuse_teacher(cfg: CfgNode, loss: Loss) -> None:
         )
 
 
-@register("supervised", takes_partner=True, repeatable=True)
+@register("supervised", takes_partner=True, weighs_samples=True, repeatable=True)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Supervised:
     """Build it, for losses without a teacher."""
     refuse_teacher(cfg, loss)

@@ -23,8 +23,8 @@ from longtail.engine.optim import SharpnessAware, build_optimizer, build_schedul
 from longtail.engine.training import Plan, Training
 from longtail.errors import UserError
 from longtail.evaluation import Evaluator, ensemble_heads, shot_groups
-from longtail.losses import build_loss
-from longtail.methods import build_method
+from longtail.losses import Loss, build_loss
+from longtail.methods import METHODS, build_method, method_entry
 from longtail.models import (
     LoadReport,
     build_model,
@@ -69,7 +69,9 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         device=place.device if cfg.DATASET.ON_DEVICE else torch.device("cpu"),
     )
     data = _training_set(splits, loaders, place)
-    method = build_method(cfg, network, build_loss(cfg, class_counts), data).to(place.device)
+    loss = build_loss(cfg, class_counts, splits.class_names())
+    check_sample_weights(cfg, splits, loss)
+    method = build_method(cfg, network, loss, data).to(place.device)
     if cfg.METHOD.STATE:
         load_method_state(method, cfg.METHOD.STATE)
     if cfg.TRAIN.SYNCBN:
@@ -159,6 +161,27 @@ def check_selection(cfg: CfgNode, splits: Splits) -> None:
         raise UserError(
             f"TEST.SELECT_BY is {cfg.TEST.SELECT_BY!r}, but {splits.valid.name} has no image of such a class "
             f"(TEST.MANY_SHOT {cfg.TEST.MANY_SHOT}, TEST.FEW_SHOT {cfg.TEST.FEW_SHOT})"
+        )
+
+
+def check_sample_weights(cfg: CfgNode, splits: Splits, loss: Loss) -> None:
+    """Refuse training images with weights for a loss or a method that would ignore them.
+
+    Raises:
+        UserError: Names the loss or the method, and what may be used.
+    """
+    if splits.train.weights is None:
+        return
+    if not loss.weighs_rows:
+        raise UserError(
+            f"{splits.train.name} has sample weights, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} gives no loss for each "
+            "image; use a loss of one head, or remove the weights"
+        )
+    if not method_entry(cfg).weighs_samples:
+        users = ", ".join(name for name in METHODS if METHODS.get(name).weighs_samples)
+        raise UserError(
+            f"{splits.train.name} has sample weights, which TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} does not "
+            f"use; allowed: {users}"
         )
 
 

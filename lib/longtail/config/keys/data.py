@@ -62,6 +62,27 @@ DATA: Keys = {
         high=2**32 - 1,
         ours=True,
     ),
+    "DATASET.HOLD_OUT.FOLDS": Key(
+        0,
+        "Number of folds of a cross-validation, at least 2; the validation images are then those of FOLD, and VALID is "
+        "not used. 0: no folds.",
+        low=0,
+        high=1000,
+        ours=True,
+    ),
+    "DATASET.HOLD_OUT.FOLD": Key(
+        1,
+        "Fold of the validation images, from 1 to FOLDS. Every image is a validation image in one fold.",
+        low=1,
+        high=1000,
+        ours=True,
+    ),
+    "DATASET.HOLD_OUT.GROUP": Key(
+        "group",
+        "Images that are held out together: those with the same value in this column of a CSV list (`group` need not "
+        "exist), or folder: those of the same folder. Empty: every image by itself.",
+        ours=True,
+    ),
     "DATASET.DOWNLOAD": Key(
         True,
         "Download the archives of CIFAR if they are not under ROOT.",

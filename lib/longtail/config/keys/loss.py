@@ -7,6 +7,35 @@ LOSS: Keys = {
         "CrossEntropy",
         "Name of the loss.",
     ),
+    "LOSS.CLASS_WEIGHTS.TYPE": Key(
+        "none",
+        "Weight of class c in every cross-entropy: none | inverse (n_c^-POWER) | effective (1 / effective number, see "
+        "BETA); divided by their mean over the classes. TRAIN.TWO_STAGE.DRW defers them.",
+        allowed=("none", "inverse", "effective"),
+        ours=True,
+    ),
+    "LOSS.CLASS_WEIGHTS.POWER": Key(
+        1.0,
+        "Exponent of `inverse`: 0 is no weighting, 0.5 the square root, 1 balances the classes.",
+        low=0,
+        high=10,
+        ours=True,
+    ),
+    "LOSS.CLASS_WEIGHTS.BETA": Key(
+        0.999,
+        "Beta of the effective number (1 - BETA^n_c) / (1 - BETA) of `effective`.",
+        low=0,
+        high=1,
+        ours=True,
+    ),
+    "LOSS.CLASS_WEIGHTS.NAMES": Key(
+        [],
+        "Factors of the weights by class name, over TYPE: a mapping (ant: 2.5) or a list of ant=2.5; 1 for all other "
+        "classes. Classes without names are named by their numbers from 0.",
+        items="name",
+        pairs=True,
+        ours=True,
+    ),
     "LOSS.CostSensitiveCE.GAMMA": Key(
         1.0,
         "Weight of class c is (n_min / n_c)^GAMMA.",

@@ -23,7 +23,7 @@ def append_generated(images: ImageSet, path: str) -> ImageSet:
         path: Annotation file of the generated images, see `read_generated`.
 
     Raises:
-        UserError: The annotation file is missing or invalid.
+        UserError: The annotation file is missing or invalid, or the original images have weights.
     """
     if not Path(path).is_file():
         raise UserError(
@@ -34,6 +34,11 @@ def append_generated(images: ImageSet, path: str) -> ImageSet:
         raise UserError(
             f"{images.name} holds packed pixels, to which DATASET.USE_CAM_BASED_DATASET cannot append images; longtail "
             "pack --format jpeg writes files"
+        )
+    if images.weights is not None:
+        raise UserError(
+            f"{images.name} has sample weights, which generated images do not have; set DATASET.USE_CAM_BASED_DATASET "
+            "False"
         )
     generated = read_generated(path, images.num_classes)
     labels = torch.cat((images.labels, torch.tensor(generated.labels)))

@@ -4,11 +4,13 @@ import logging
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from longtail.data.convert.folds import fold_numbers
+from longtail.data.convert.groups import groups_of, place_groups
 from longtail.data.convert.split import Split
 from longtail.data.long_tail import class_counts, select_indices
 from longtail.errors import UserError
@@ -28,12 +30,17 @@ class HoldOut:
         test: Test images of each class, likewise; 0: none.
         keep: Number of images of each class that stay training images in any case.
         seed: Seed of the choice.
+        folds: Number of folds of a cross-validation; 0: none. The validation images are then those of one fold, and
+            `valid` is not used.
+        fold: Fold of the validation images, from 1.
     """
 
     valid: float
     test: float = 0
     keep: int = 1
     seed: int = 0
+    folds: int = 0
+    fold: int = 1
 
 
 class Parts(NamedTuple):
@@ -48,11 +55,34 @@ def divide(split: Split, rule: HoldOut) -> Parts:
     """Hold out images of each class, chosen by a seed.
 
     Of a class of n images, min(number, n - keep) become validation images, then test images of the rest likewise. A
-    fraction holds out at least one image where there is one to spare. Classes that give fewer are named in the log.
+    fraction holds out at least one image where there is one to spare. Classes that give fewer are named in the log. If
+    the split has groups, whole groups are held out, as close to these numbers as they allow (see `place_groups`). With
+    folds, the validation images are those of one fold of what is not a test image (see `fold_numbers`).
 
     Raises:
-        UserError: A number of the rule is out of range.
+        UserError: A number of the rule is out of range, or no group can be held out.
     """
+    _check_rule(rule)
+    held_out = _choose(split, replace(rule, valid=0) if rule.folds else rule)
+    if rule.folds:
+        rest = np.setdiff1d(np.arange(len(split.labels)), held_out["test"])
+        folds = fold_numbers(subset(split, rest.tolist()), rule.folds, keep=rule.keep, seed=rule.seed)
+        held_out["valid"] = rest[folds == rule.fold].tolist()
+    if split.groups and (rule.folds or rule.valid) and not held_out["valid"]:
+        raise UserError(
+            f"no group of images can be held out so that every class keeps {rule.keep} images and the parts have about "
+            "the size asked for; there are "
+            f"{len(set(split.groups)):,} groups of {len(split.labels):,} images"
+        )
+    rest = np.setdiff1d(np.arange(len(split.labels)), held_out["valid"] + held_out["test"])
+    return Parts(
+        subset(split, rest.tolist()),
+        subset(split, held_out["valid"]),
+        subset(split, held_out["test"]) if rule.test else None,
+    )
+
+
+def _check_rule(rule: HoldOut) -> None:
     for name, number in (("validation", rule.valid), ("test", rule.test)):
         if not 0 <= number < 1 and number != int(number):
             raise UserError(
@@ -61,13 +91,32 @@ def divide(split: Split, rule: HoldOut) -> Parts:
             )
     if rule.keep < 1:
         raise UserError(f"{rule.keep} images of each class are to stay for training; it must be 1 or more")
+    if rule.folds == 1 or (rule.folds and rule.fold > rule.folds):
+        raise UserError(
+            f"fold {rule.fold} of {rule.folds} is to be held out; DATASET.HOLD_OUT.FOLDS must be at least 2, or 0 for "
+            "none, and FOLD from 1 to FOLDS"
+        )
     check_seed(rule.seed)
+
+
+def _choose(split: Split, rule: HoldOut) -> dict[str, list[int]]:
+    """Return the indices of the "valid" and "test" images, and warn about small classes."""
     counts = split.class_counts()
     valid = [_held_out(count, count - rule.keep, number=rule.valid) for count in counts]
     test = [
         _held_out(count, count - rule.keep - taken, number=rule.test)
         for count, taken in zip(counts, valid, strict=True)
     ]
+    parts = (_by_group if split.groups else _by_image)(split, valid, test, rule)
+    for name, key, number in (("validation", "valid", rule.valid), ("test", "test", rule.test)):
+        if number:
+            held_out = np.bincount(np.asarray(split.labels)[parts[key]], minlength=len(counts)).tolist()
+            _log_small_classes(split, name, held_out=held_out, number=number)
+    return parts
+
+
+def _by_image(split: Split, valid: Sequence[int], test: Sequence[int], rule: HoldOut) -> dict[str, list[int]]:
+    """Return the indices of numbers of images of each class, see `_choose`."""
     chosen = select_indices(split.labels, [sum(pair) for pair in zip(valid, test, strict=True)], rule.seed)
     parts: dict[str, list[int]] = {"valid": [], "test": []}
     start = 0
@@ -75,13 +124,22 @@ def divide(split: Split, rule: HoldOut) -> Parts:
         parts["valid"] += chosen[start : start + of_valid]
         parts["test"] += chosen[start + of_valid : start + of_valid + of_test]
         start += of_valid + of_test
-    for name, held_out, number in (("validation", valid, rule.valid), ("test", test, rule.test)):
-        if number:
-            _log_small_classes(split, name, held_out=held_out, number=number)
-    rest = np.setdiff1d(np.arange(len(split.labels)), chosen).tolist()
-    return Parts(
-        subset(split, rest), subset(split, parts["valid"]), subset(split, parts["test"]) if rule.test else None
-    )
+    return parts
+
+
+def _by_group(split: Split, valid: Sequence[int], test: Sequence[int], rule: HoldOut) -> dict[str, list[int]]:
+    """Return the indices of whole groups with about these numbers of images of each class, see `_choose`."""
+    groups, sizes = groups_of(split), np.array(split.class_counts())
+    places = place_groups(groups, np.array([valid, test]), sizes=sizes, keep=rule.keep, seed=rule.seed)
+    return {
+        name: sorted(
+            int(index)
+            for group, place in zip(groups, places, strict=True)
+            if place == number
+            for index in group.indices
+        )
+        for number, name in enumerate(("valid", "test"))
+    }
 
 
 def make_long_tailed(split: Split, imbalance_factor: float, *, seed: int) -> Split:
@@ -144,6 +202,8 @@ def subset(split: Split, indices: Sequence[int]) -> Split:
         sizes=None if split.sizes is None else [split.sizes[index] for index in indices],
         classes=split.classes,
         source_labels=split.source_labels,
+        groups=None if split.groups is None else [split.groups[index] for index in indices],
+        weights=None if split.weights is None else [split.weights[index] for index in indices],
     )
 
 

@@ -1,41 +1,65 @@
 """Own images: a folder of classes, a folder of splits, or a list, read as splits."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
 from longtail.data.convert.class_folders import read_class_folders, split_folders
+from longtail.data.convert.groups import FOLDER, parent_folders
 from longtail.data.convert.hold_out import HoldOut, divide
-from longtail.data.convert.own_lists import read_own_lists
+from longtail.data.convert.own_lists import GROUP, read_own_lists
 from longtail.data.convert.split import Split
+from longtail.errors import UserError
 
 FEWEST_STEPS = 8  # of an epoch
 LISTS = (".csv", ".txt")  # suffixes of lists of images
 
 
-def own_splits(root: str | Path, hold_out: HoldOut | None) -> dict[str, Split]:
+def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP) -> dict[str, Split]:
     """Return the splits of own images by name: "train", and "valid" and "test" if there are any.
 
     Args:
         root: Folder with one folder per class; folder with train/ and val/ (and test/) that are such folders; or a list
             of images, whose relative paths start in its folder.
         hold_out: How many training images to hold out if there are no validation images; None: none.
+        group: Images that are held out together: column of a list, or `folder` for those of a folder; empty: none.
 
     Raises:
-        UserError: The images cannot be read or divided.
+        UserError: The images cannot be read or divided, or there is no such column.
     """
     if Path(root).suffix.lower() in LISTS and not Path(root).is_dir():
-        splits = read_own_lists({"train": root}, image_path=Path(root).parent)
+        splits = read_own_lists({"train": root}, image_path=Path(root).parent, group=group)
     elif folders := split_folders(root):
         train = read_class_folders(folders.pop("train"))
         splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
     else:
         splits = {"train": read_class_folders(root)}
+        if group not in ("", GROUP, FOLDER):
+            raise UserError(f"DATASET.HOLD_OUT.GROUP is {group!r}, but {root} is a folder; allowed: '{FOLDER}'")
+        if group == FOLDER:
+            splits["train"] = replace(splits["train"], groups=parent_folders(splits["train"].paths))
+    if hold_out is not None and hold_out.folds and "valid" in splits:
+        raise UserError(f"DATASET.HOLD_OUT.FOLDS is {hold_out.folds}, but {root} has validation images already")
     if "valid" in splits or hold_out is None:
         return splits
     parts = divide(splits["train"], hold_out)
     return splits | {"train": parts.train, "valid": parts.valid} | ({"test": parts.test} if parts.test else {})
+
+
+def configured_splits(cfg: CfgNode) -> dict[str, Split]:
+    """Return the splits of DATASET.ROOT by DATASET.HOLD_OUT, see `own_splits`.
+
+    Raises:
+        UserError: See `own_splits`; or folds are asked for beside a file of validation images.
+    """
+    keys = cfg.DATASET.HOLD_OUT
+    if cfg.DATASET.VALID_JSON and keys.FOLDS:
+        raise UserError(f"DATASET.HOLD_OUT.FOLDS is {keys.FOLDS}, but DATASET.VALID_JSON names the validation images")
+    fraction = 0 if cfg.DATASET.VALID_JSON else keys.VALID  # another file may have the validation images
+    rule = HoldOut(fraction, keys.TEST, keep=keys.KEEP, seed=keys.SEED, folds=keys.FOLDS, fold=keys.FOLD)
+    return own_splits(cfg.DATASET.ROOT, rule, group=keys.GROUP)
 
 
 def fitting_settings(cfg: CfgNode) -> list[Any]:
@@ -49,8 +73,7 @@ def fitting_settings(cfg: CfgNode) -> list[Any]:
     Raises:
         UserError: The images cannot be read.
     """
-    rule = cfg.DATASET.HOLD_OUT
-    images = len(own_splits(cfg.DATASET.ROOT, HoldOut(rule.VALID, keep=rule.KEEP, seed=rule.SEED))["train"].labels)
+    images = len(configured_splits(cfg)["train"].labels)
     largest = cfg.TRAIN.BATCH_SIZE
     fitting = min(largest, max(images // FEWEST_STEPS, 2))
     rate = cfg.TRAIN.OPTIMIZER.BASE_LR * fitting / largest

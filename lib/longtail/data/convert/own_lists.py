@@ -2,20 +2,25 @@
 
 import csv
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from longtail.data.convert.class_folders import SPLIT_NAMES
+from longtail.data.convert.groups import FOLDER
 from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.presence import check_images
 from longtail.data.convert.split import Split, check_writable, write_split
 from longtail.data.convert.summary import log_summary
 from longtail.errors import UserError, errors_in
+from longtail.registry import nearest
 from longtail.user_files import read_text
 
 logger = logging.getLogger(__name__)
+
+GROUP = "group"  # column of the groups, unless another one is named
 
 
 class Row(NamedTuple):
@@ -25,11 +30,15 @@ class Row(NamedTuple):
         path: Image file as listed.
         label: Label as listed, a number or a name.
         split: Split as listed: train, valid or test; empty if the list does not say.
+        group: Group as listed, or the folder of the image; empty if it has none.
+        weight: Weight of the image in the loss; None if the list has no weights.
     """
 
     path: str
     label: str
     split: str = ""
+    group: str = ""
+    weight: float | None = None
 
 
 def convert_own_lists(
@@ -38,6 +47,7 @@ def convert_own_lists(
     image_path: str | Path,
     output_path: str | Path,
     hold_out: HoldOut | None = None,
+    group: str = GROUP,
     check: bool = True,
     force: bool = False,
 ) -> None:
@@ -49,6 +59,7 @@ def convert_own_lists(
         image_path: Folder of relative image paths.
         output_path: Folder of the annotation files train.json, valid.json and test.json.
         hold_out: How many training images to hold out, if there are no validation images; None: none.
+        group: Column of groups that are held out together; see `read_own_lists`.
         check: Check that all images exist.
         force: Replace existing files.
 
@@ -56,7 +67,7 @@ def convert_own_lists(
         UserError: A list is invalid, an image has two labels, a label has no training images, images do not exist, or a
             file would be overwritten.
     """
-    splits = read_own_lists(lists, image_path=image_path)
+    splits = read_own_lists(lists, image_path=image_path, group=group)
     if hold_out is not None:
         if "valid" in splits:
             raise UserError("the lists name validation images; none are held out of the training images")
@@ -75,11 +86,18 @@ def convert_own_lists(
         log_summary(outputs[name], split)
 
 
-def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path) -> dict[str, Split]:
-    """Return the splits of own lists by name, see `convert_own_lists`."""
+def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, group: str = GROUP) -> dict[str, Split]:
+    """Return the splits of own lists by name, see `convert_own_lists`.
+
+    Args:
+        lists: See `convert_own_lists`.
+        image_path: See `convert_own_lists`.
+        group: Column of a CSV file with the group of each image; `group` need not exist; `folder`: the folder of the
+            image; empty: no groups.
+    """
     rows: dict[str, list[Row]] = {}
     for name, path in lists.items():
-        for row in read_rows(path):
+        for row in read_rows(path, group=group):
             rows.setdefault(row.split or name, []).append(row)
     if not rows.get("train"):
         raise UserError("the lists name no training images")
@@ -98,21 +116,37 @@ def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path) -
             num_classes=len(labels),
             classes=None if numbers else labels,
             source_labels=None if own else labels,
+            groups=[row.group for row in rows[name]] if any(row.group for row in rows[name]) else None,
+            weights=_weights(rows[name]),
         )
         for name in ("train", "valid", "test")
         if name in rows
     }
 
 
-def read_rows(path: str | Path) -> list[Row]:
+def _weights(rows: Sequence[Row]) -> list[float] | None:
+    """Return the weights of images, 1 where one has none; None if none has one."""
+    if all(row.weight is None for row in rows):
+        return None
+    return [1.0 if row.weight is None else row.weight for row in rows]
+
+
+def read_rows(path: str | Path, *, group: str = "") -> list[Row]:
     """Return the images of one list.
 
+    Args:
+        path: List.
+        group: See `read_own_lists`.
+
     Raises:
-        UserError: It cannot be read, is empty, has invalid lines, or gives an image two labels; the message lists the
-            first ten.
+        UserError: It cannot be read, is empty, has invalid lines or no column of this name, or gives an image two
+            labels; the message lists the first ten.
     """
     text = read_text(path, "list")
-    parsed = _csv_rows(text, path) if Path(path).suffix.lower() == ".csv" else _text_rows(text)
+    is_csv = Path(path).suffix.lower() == ".csv"
+    if group not in ("", GROUP, FOLDER) and not is_csv:
+        raise UserError(f"list {path} has no columns; DATASET.HOLD_OUT.GROUP is {group!r}, allowed: '{FOLDER}'")
+    parsed = _csv_rows(text, path, group) if is_csv else _text_rows(text)
     rows: list[Row] = []
     errors: list[str] = []
     first: dict[str, tuple[int, str]] = {}
@@ -123,7 +157,7 @@ def read_rows(path: str | Path) -> list[Row]:
         elif before is not None and before[0] != line:
             errors.append(f"line {line}: {row.path} is listed in line {before[0]} too, there with label {before[1]}")
         else:
-            rows.append(row)
+            rows.append(row._replace(group=os.path.dirname(row.path)) if group == FOLDER else row)
     if errors:
         raise errors_in(f"list {path}", errors)
     if not rows:
@@ -144,21 +178,38 @@ def _text_rows(text: str) -> Iterator[tuple[int, Row | str]]:
             yield number, _row(*parts) if len(parts) == 2 else f"is {line.strip()[:80]!r}; expected: path label"
 
 
-def _csv_rows(text: str, path: str | Path) -> Iterator[tuple[int, Row | str]]:
+def _csv_rows(text: str, path: str | Path, group: str) -> Iterator[tuple[int, Row | str]]:
     """Yield (line number, image or error) of a CSV file with a header."""
     reader = csv.DictReader(text.splitlines())
     names = [(name or "").strip().lower() for name in reader.fieldnames or []]
     if not {"path", "label"} <= set(names):
         raise UserError(f"list {path}: the first line is {','.join(names)[:80]!r}; it must name the columns path,label")
+    if group.lower() not in ("", GROUP, FOLDER, *names):
+        raise UserError(
+            f"list {path} has no column {group!r}, which DATASET.HOLD_OUT.GROUP names{nearest(group.lower(), names)}"
+        )
     reader.fieldnames = names
     for record in reader:
-        fields = [(record.get(name) or "").strip() for name in ("path", "label", "split")]
-        if not all(fields[:2]):
-            yield reader.line_num, "has no path or no label"
-        elif fields[2] and fields[2].lower() not in SPLIT_NAMES:
-            yield reader.line_num, f"has split {fields[2]!r}; allowed: train, valid, test"
-        else:
-            yield reader.line_num, _row(*fields)
+        fields = [(record.get(name) or "").strip() for name in ("path", "label", "split", "weight", group.lower())]
+        yield reader.line_num, _csv_row(*fields)
+
+
+def _csv_row(path: str, label: str, split: str, weight: str, group: str) -> Row | str:
+    """Return an image; an error if a field is invalid."""
+    if not path or not label:
+        return "has no path or no label"
+    if split and split.lower() not in SPLIT_NAMES:
+        return f"has split {split!r}; allowed: train, valid, test"
+    row = _row(path, label, split)
+    if isinstance(row, str):
+        return row
+    try:
+        number = float(weight) if weight else None
+    except ValueError:
+        number = math.nan
+    if number is not None and not 0 <= number < math.inf:
+        return f"has weight {weight[:40]!r}; it must be a number from 0"
+    return row._replace(group=group, weight=number)
 
 
 def _row(path: str, label: str, split: str = "") -> Row | str:

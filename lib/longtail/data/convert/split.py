@@ -30,6 +30,9 @@ class Split:
         sizes: Height and width of each image, (N,); None if they are not known.
         classes: Names of the classes, (C,); None if they have no names.
         source_labels: Labels of the classes in the files of the source, (C,), if they are not 0 to C - 1; else None.
+        groups: Group of each image, (N,), '' for an image without one; None if there are no groups. The images of a
+            group are held out together.
+        weights: Weight of each image in the loss, (N,); None if they have none.
     """
 
     paths: Sequence[str]
@@ -39,6 +42,8 @@ class Split:
     sizes: Sequence[tuple[int, int]] | None = None
     classes: Sequence[str] | None = None
     source_labels: Sequence[str] | None = None
+    groups: Sequence[str] | None = None
+    weights: Sequence[float] | None = None
 
     def class_counts(self) -> list[int]:
         """Return the number of images per class, (C,)."""
@@ -106,7 +111,8 @@ def annotations_of(split: Split, path: str | Path) -> dict[str, Any]:
         entry = {"image_id": index, "fpath": os.path.abspath(image).removeprefix(folder)}
         if split.sizes is not None:
             entry["im_height"], entry["im_width"] = split.sizes[index]
-        entries.append(entry | {"category_id": int(label)})
+        weight = {} if split.weights is None else {"weight": float(split.weights[index])}
+        entries.append(entry | {"category_id": int(label)} | weight)
     classes = {} if split.classes is None else {"classes": list(split.classes)}
     return {"version": VERSION, "num_classes": split.num_classes, **classes, "annotations": entries}
 

@@ -18,6 +18,7 @@ from longtail.data.loaders.base import SINGLE, Loader, LoaderSettings, Shard
 from longtail.data.loaders.files import FileLoader
 from longtail.data.loaders.memory import MemoryLoader
 from longtail.data.loaders.paired import PairedLoader
+from longtail.data.loaders.weighted import WeightedLoader, normalized_weights
 from longtail.data.normalization import Normalize, channel_statistics
 from longtail.data.samplers import InstanceBalanced, build_sampler
 from longtail.data.seeding import ORDERED_AUGMENTATION, PARTNER_AUGMENTATION
@@ -86,6 +87,8 @@ def build_loaders(
         )
     source = _open(cfg, splits.train, device=device)
     train = _train_loader(cfg, splits.train, source=source, policies=policies, shard=shard)
+    if splits.train.weights is not None:
+        train = WeightedLoader(train, normalized_weights(splits.train.weights, splits.train.name))
     valid = build_valid_loader(cfg, splits.valid, shard=shard, device=device)
     ordered = _ordered_loaders(cfg, splits.train, source=source, train_policy=policies[0], shard=shard)
     return Loaders(train, valid, build_normalize(cfg), splits.train.bad_images, ordered)

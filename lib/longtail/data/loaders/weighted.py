@@ -1,0 +1,59 @@
+"""Batches whose images have weights in the loss."""
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from longtail.data.batch import Batch
+from longtail.data.loaders.base import Loader
+from longtail.errors import UserError
+
+
+class WeightedLoader(Loader):
+    """Loads the batches of another loader with the weights of their images.
+
+    Args:
+        loader: Loader of the batches.
+        weights: Weight of every image of the data set, (N,).
+    """
+
+    def __init__(self, loader: Loader, weights: Tensor) -> None:
+        super().__init__(loader.settings)
+        self.loader = loader
+        self.weights = weights
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, see `Loader.epoch`."""
+        return map(self._with_weights, self.loader.epoch(epoch, start))
+
+    def peek(self, number: int) -> Batch:
+        """See `Loader.peek`."""
+        return self._with_weights(self.loader.peek(number))
+
+    def check_memory(self, batch: Batch) -> None:
+        """See `Loader.check_memory`."""
+        self.loader.check_memory(batch)
+
+    def on_wait(self, callback: Callable[[], None]) -> None:
+        """See `Loader.on_wait`."""
+        self.loader.on_wait(callback)
+
+    def _with_weights(self, batch: Batch) -> Batch:
+        partner = self._with_weights(batch.partner) if batch.partner else None
+        weights = self.weights[batch.indices.to(self.weights.device)].to(batch.indices.device)
+        return batch._replace(partner=partner, weights=weights)
+
+
+def normalized_weights(weights: Tensor, name: str) -> Tensor:
+    """Return weights with mean 1, (N,).
+
+    Args:
+        weights: Weights from 0 on, (N,).
+        name: Name of the data set, for errors.
+
+    Raises:
+        UserError: All weights are 0.
+    """
+    if not weights.any():
+        raise UserError(f"{name}: all images have weight 0")
+    return weights / weights.mean()
