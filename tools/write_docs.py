@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             stale.append(path)
             if not options.check:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             print(
                 f"{path.relative_to(ROOT)}: {'not up to date; run tools/write_docs.py' if options.check else 'written'}"
