@@ -105,9 +105,8 @@ def test_hold_out_that_leaves_a_split_empty_is_refused(
 def test_temperature_and_offsets_on_held_out_images_of_several_heads(tiny_cfg: TinyConfig, folder: Path) -> None:
     for over, objective in (("TEST.TEMPERATURE", "nll"), ("TEST.CLASS_OFFSETS", "balanced_accuracy")):
         choice = Calibration(over, hold_out=0.5, objective=objective)
-        found = read_json(calibrate(tiny_cfg(method=CASCADE), folder, choice, place=CPU) / "results.json")[
-            "calibration"
-        ]
+        output = calibrate(tiny_cfg(method=CASCADE), folder, choice, place=CPU)
+        found = read_json(output / "results.json")["calibration"]
         sign = -1 if objective == "nll" else 1
         assert sign * found["fit_with"][objective] >= sign * found["fit_without"][objective]
         assert found["report_on"] == "rest of valid"
