@@ -17,6 +17,7 @@ from longtail.config.key import Key
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: written by tools/write_docs.py -->", "<!-- end of results -->"
+NAV_BEGIN, NAV_END = "# methods: written by tools/write_docs.py", "          # end of methods"
 MARK = "<!-- Written by tools/write_docs.py; edit what it names. -->"
 
 
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             stale.append(path)
             if not options.check:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             print(
                 f"{path.relative_to(ROOT)}: {'not up to date; run tools/write_docs.py' if options.check else 'written'}"
@@ -44,25 +46,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 def pages() -> dict[Path, str]:
     """Return the text of every generated page by its file."""
+    from tools.method_pages import Measured, method_pages, navigation
     from tools.results_page import read_published, read_records, results_page, top_table
     from tools.small_runs import leaderboard_page, read_rows, read_small_records
 
-    docs, readme = ROOT / "docs", ROOT / "README.md"
+    docs, readme, site = ROOT / "docs", ROOT / "README.md", ROOT / "mkdocs.yml"
     published, records = read_published(docs / "results.yaml"), read_records(docs / "records")
+    rows, small = read_rows(), read_small_records(docs / "leaderboard")
+    methods = method_pages(published, Measured(records, rows, small))
     return {
+        **{docs / "methods" / name: text for name, text in methods.items()},
+        site: between(site.read_text(encoding="utf-8"), NAV_BEGIN, NAV_END, navigation(published)),
         docs / "configuration.md": configuration_page(),
         docs / "configs.md": configs_page(),
         docs / "results.md": results_page(published, records),
-        docs / "leaderboard.md": leaderboard_page(read_rows(), read_small_records(docs / "leaderboard")),
-        readme: between_marks(readme.read_text(encoding="utf-8"), top_table(published, records)),
+        docs / "leaderboard.md": leaderboard_page(rows, small),
+        readme: between(readme.read_text(encoding="utf-8"), BEGIN, END, top_table(published, records)),
     }
 
 
-def between_marks(text: str, table: str) -> str:
-    """Return a page with another table between its two marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}" if rest else text
+def between(text: str, begin: str, end: str, part: str) -> str:
+    """Return a page with another part between two marks; a page without them stays as it is."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{part}\n{end}{after}" if rest else text
 
 
 def configuration_page() -> str:

@@ -25,8 +25,17 @@ def test_sweep_ends_with_the_table_that_compare_prints(tmp_path: Path, capsys: C
     assert printed.endswith(table)
     assert "difference to BASE_LR 0.02, paired by seed" in table
     output = tmp_path / "table.csv"
-    assert main(["compare", str(tmp_path), "--metrics", "macro_f1", "--format", "csv", "--output", str(output)]) == 0
+    words = ["--format", "csv", "--output", str(output), "--figure", str(tmp_path / "figure.png")]
+    assert main(["compare", str(tmp_path), "--metrics", "macro_f1", *words]) == 0
     assert output.read_text().startswith("runs,n,seeds,macro_f1_mean,")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_low_priority_is_set_before_anything_else(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[bool] = []
+    monkeypatch.setattr("longtail.cli.sweep.lower_priority", lambda: called.append(True))
+    assert main(["sweep", "absent_config", "--low-priority"]) == 2
+    assert called == [True] and "absent_config" in capsys.readouterr().err
 
 
 def test_compare_formats_of_the_command_are_those_of_the_library() -> None:
@@ -39,6 +48,7 @@ def test_compare_formats_of_the_command_are_those_of_the_library() -> None:
         (["sweep", "digits_lt,crt", "--seeds", "0"], "is a recipe"),
         (["sweep", "digits_lt,ce", "--set", "TRAIN.MAX_EPOCH"], "has no values"),
         (["compare", "absent"], "is not a folder"),
+        (["compare", "absent", "--figure", "x.pdf"], "--figure x.pdf must be a .png file"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(capsys: Capture, words: list[str], message: str) -> None:

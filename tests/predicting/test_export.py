@@ -17,7 +17,13 @@ from longtail.predicting.trained import Trained, load_trained
 from tests.helpers.photos import NAMES, Photos
 from tests.helpers.training import CPU
 
-AVAILABLE = [name for name, form in FORMATS.items() if all(importlib.util.find_spec(need) for need in form.needs)]
+MISSING = {
+    name: [need for need in form.needs if importlib.util.find_spec(need) is None] for name, form in FORMATS.items()
+}
+KINDS = [
+    pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed"))
+    for name, missing in MISSING.items()
+]
 ADJUSTED: list[Any] = ["TEST.LOGIT_ADJUSTMENT", 1.0, "TEST.TAU_NORM.USE_TAU_NORM", True, "TEST.PRIOR", "reversed"]
 ADJUSTED += ["TEST.TEMPERATURE", 1.7, "TEST.CLASS_OFFSETS", [0.0, 0.5, -0.25]]
 
@@ -46,7 +52,7 @@ def run_file(kind: str, path: Path, trained: Trained, images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("overrides", [[], ADJUSTED], ids=["plain", "adjusted"])
-@pytest.mark.parametrize("kind", AVAILABLE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_export_gives_the_logits_of_the_network(
     photos: Photos, tmp_path: Path, kind: str, overrides: list[Any]
 ) -> None:

@@ -91,3 +91,22 @@ def test_cadel_recipe_runs_and_resumes(tmp_path: Path) -> None:
         assert len(train["last"]["experts"]) == len(compensated["last"]["experts"]) == 3
         assert compensated["calibration"]["report_on"] == "rest of valid"
     assert len(list((tmp_path / "digits_lt_cadel" / "compensated").iterdir())) == 1
+
+
+@pytest.mark.parametrize(("fraction", "missing"), [(1e-6, "choose on"), (1 - 1e-6, "report")])
+def test_hold_out_that_leaves_a_split_empty_is_refused(
+    tiny_cfg: TinyConfig, folder: Path, fraction: float, missing: str
+) -> None:
+    choice = Calibration("TEST.TEMPERATURE", hold_out=fraction, objective="nll")
+    with pytest.raises(UserError, match=f"leaves no image to {missing}"):
+        calibrate(tiny_cfg(method=CASCADE), folder, choice, place=CPU)
+
+
+def test_temperature_and_offsets_on_held_out_images_of_several_heads(tiny_cfg: TinyConfig, folder: Path) -> None:
+    for over, objective in (("TEST.TEMPERATURE", "nll"), ("TEST.CLASS_OFFSETS", "balanced_accuracy")):
+        choice = Calibration(over, hold_out=0.5, objective=objective)
+        output = calibrate(tiny_cfg(method=CASCADE), folder, choice, place=CPU)
+        found = read_json(output / "results.json")["calibration"]
+        sign = -1 if objective == "nll" else 1
+        assert sign * found["fit_with"][objective] >= sign * found["fit_without"][objective]
+        assert found["report_on"] == "rest of valid"

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 from longtail.config import KEYS, short_names
+from tools.method_pages import file_of, navigation
+from tools.results_page import read_published
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -25,3 +27,17 @@ def test_configs_page_has_every_config() -> None:
     page = (ROOT / "docs" / "configs.md").read_text()
     for name, path in short_names().items():
         assert f"[`{name}`](../configs/{path.parent.name}/{path.name})" in page
+
+
+def test_every_method_page_is_written_and_in_the_navigation() -> None:
+    published = read_published(ROOT / "docs" / "results.yaml")
+    names = {file_of(row) for group in published.groups for row in group.rows}
+    assert {path.name for path in (ROOT / "docs" / "methods").iterdir()} == names
+    assert len(names) == sum(len(group.rows) for group in published.groups)
+    assert navigation(published) in (ROOT / "mkdocs.yml").read_text()
+
+
+def test_method_page_holds_command_config_and_numbers() -> None:
+    page = (ROOT / "docs" / "methods" / "ldam-drw.md").read_text()
+    for part in ("longtail train cifar100_im100,ldam,drw", "LDAMLoss", "arXiv 1906.07413", "| Cao | ", "## Measured"):
+        assert part in page

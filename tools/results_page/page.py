@@ -51,7 +51,7 @@ def top_table(published: Published, records: Sequence[Record]) -> str:
     columns = ("method", "data", "published (best epoch)", "here (last epoch)", "epochs", "hours")
     lines = [_line(*columns), "|---" * len(columns) + "|"]
     for row, data, config in published.entries():
-        runs = _runs_of(records, row, data=data, config=config)
+        runs = runs_of(records, row, data=data, config=config)
         if runs:
             column = next(group.sets.index(data) for group in published.groups if row in group.rows)
             numbers = [f"{numbers[column]:.2f}" for numbers in row.published.values() if numbers[column] is not None]
@@ -59,7 +59,7 @@ def top_table(published: Published, records: Sequence[Record]) -> str:
                 same = [run for run in runs if run.images == images]
                 hours = f"{statistics.fmean(run.hours for run in same):.1f}"
                 name = f"{data.name}, {images}" if images else data.name
-                lines.append(_line(row.name, name, " / ".join(numbers), _cell(same), str(same[0].epochs), hours))
+                lines.append(_line(row.name, name, " / ".join(numbers), cell_of(same), str(same[0].epochs), hours))
     return "\n".join(lines)
 
 
@@ -80,14 +80,14 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
             yield _line(name, f"published, {source}", *(f"{n:.2f}" if n is not None else "" for n in numbers))
             name = ""
         pairs = list(zip(group.sets, row.configs, strict=True))
-        found = [_runs_of(records, row, data=data, config=config) if config else [] for data, config in pairs]
+        found = [runs_of(records, row, data=data, config=config) if config else [] for data, config in pairs]
         for images in sorted({run.images for runs in found for run in runs}) or [""]:
-            cells = [_cell([run for run in runs if run.images == images]) for runs in found]
+            cells = [cell_of([run for run in runs if run.images == images]) for runs in found]
             yield _line(name, f"here, {images}" if images else "here", *cells)
             name = ""
 
 
-def _runs_of(records: Sequence[Record], row: Row, *, data: DataSet, config: str) -> list[Record]:
+def runs_of(records: Sequence[Record], row: Row, *, data: DataSet, config: str) -> list[Record]:
     """Return the finished runs of a row on a data set, the newest of each seed."""
     wanted = {_normal(f"{data.data},{config}"), _normal(f"{data.data}_json,{config}")}
     found: dict[int, Record] = {}
@@ -108,7 +108,7 @@ def _normal(config: str) -> str:
     return config.removesuffix(",every_epoch")
 
 
-def _cell(runs: Sequence[Record]) -> str:
+def cell_of(runs: Sequence[Record]) -> str:
     """Return "mean ± std (seeds)" of the errors after the last epoch."""
     errors = [100 * (1 - run.last["top1"]) for run in runs]
     if not errors:

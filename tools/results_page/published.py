@@ -47,10 +47,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Methods of one kind, on the same data sets."""
+    """Methods of one kind, on the same data sets.
+
+    Attributes:
+        title: Name on the page.
+        text: What they have in common.
+        when: When to use them.
+        sets: Data sets.
+        rows: Methods.
+    """
 
     title: str
     text: str
+    when: str
     sets: tuple[DataSet, ...]
     rows: tuple[Row, ...]
 
@@ -90,7 +99,8 @@ def read_published(path: Path) -> Published:
 
 def _group(content: dict[str, Any], sets: dict[str, tuple[DataSet, ...]]) -> Group:
     columns = sets[content["sets"]]
-    return Group(content["title"], content["text"], columns, tuple(_row(each, columns) for each in content["rows"]))
+    rows = tuple(_row(each, columns) for each in content["rows"])
+    return Group(content["title"], content["text"], content["when"], columns, rows)
 
 
 def _row(content: dict[str, Any], sets: tuple[DataSet, ...]) -> Row:

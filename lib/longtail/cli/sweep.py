@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
     parser.add_argument("--low-priority", action="store_true", help="run behind all other programs, with one thread")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set, for all runs")
     options = parser.parse(arguments)
-    if options.low_priority:
-        lower_priority()
 
     def program() -> None:
+        if options.low_priority:
+            lower_priority()
         from longtail.cli.train import with_own_images
         from longtail.comparing.sweep import sweep, sweep_configs
 

@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from longtail.config import changed, to_yaml
 from longtail.distributed import Place
+from longtail.errors import UserError
 from longtail.evaluation import GROUPS, plot_sweep, results_table, sweep_rows, write_sweep
 from longtail.runs.directory import absolute_paths
 from longtail.runs.folder import LockedFolder
@@ -88,11 +89,20 @@ def _choice(
 
 
 def _encode(cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration) -> dict[str, Encoded]:
-    """Return the encoded samples of both splits of a calibration."""
+    """Return the encoded samples of both splits of a calibration.
+
+    Raises:
+        UserError: One of them would be empty.
+    """
     names = dict.fromkeys((calibration.fit_on, calibration.report_on))
     if not calibration.hold_out:
         return {name: collect_features(setup, setup.loader_of(cfg, name)) for name in names}
     chosen = held_out(setup.splits.valid.labels, calibration.hold_out, seed=cfg.RAND_SEED)
+    if not chosen.any() or chosen.all():
+        raise UserError(
+            f"hold_out {calibration.hold_out:g} leaves no image to {'report' if chosen.any() else 'choose on'}: it is "
+            f"taken of every class, and {setup.splits.valid.name} has {len(chosen)} images"
+        )
     encoded = collect_features(setup, setup.loader)
     return {calibration.fit_on: part_of(encoded, chosen), calibration.report_on: part_of(encoded, ~chosen)}
 

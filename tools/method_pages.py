@@ -1,0 +1,143 @@
+"""One page per method, docs/methods/<method>.md: what, when, command, settings, published and measured numbers."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from longtail.config import find_config, is_recipe, read_yaml
+from tools.results_page.page import cell_of, runs_of
+from tools.results_page.published import Group, Published, Row
+from tools.results_page.records import Record
+from tools.small_runs.records import SmallRecord
+from tools.small_runs.rows import Rows
+
+MARK = "<!-- Written by tools/write_docs.py; edit docs/results.yaml, or the config. -->"
+SAME = "the same"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Our own numbers.
+
+    Attributes:
+        records: Records of trainings on the published data sets.
+        rows: Rows of the Digits-LT leaderboard.
+        small: Their records.
+    """
+
+    records: Sequence[Record]
+    rows: Rows
+    small: Sequence[SmallRecord]
+
+
+def method_pages(published: Published, measured: Measured) -> dict[str, str]:
+    """Return {name of the file: text} for every method of docs/results.yaml."""
+    pages: dict[str, str] = {}
+    for group in published.groups:
+        paper = ""
+        for row in group.rows:
+            own = row.paper.removeprefix(SAME).removeprefix(", and ")
+            if not row.paper.startswith(SAME):
+                paper = row.paper
+            papers = [each for each in dict.fromkeys([paper if row.paper.startswith(SAME) else "", own]) if each]
+            pages[file_of(row)] = "\n".join(_page(row, group, papers, measured)) + "\n"
+    return pages
+
+
+def file_of(row: Row) -> str:
+    """Return the name of a method's page."""
+    config = next(config for config in row.configs if config)
+    return f"{config.replace(',', '-')}{f'-{row.stage}' if row.stage else ''}.md"
+
+
+def navigation(published: Published) -> str:
+    """Return the lines of mkdocs.yml that list the pages, group by group."""
+    lines = []
+    for group in published.groups:
+        lines.append(f"          - {group.title}:")
+        lines += [f"              - {row.name}: methods/{file_of(row)}" for row in group.rows]
+    return "\n".join(lines)
+
+
+def _page(row: Row, group: Group, papers: Sequence[str], measured: Measured) -> Iterator[str]:
+    """Yield the lines of a page."""
+    yield from (MARK, f"# {row.name}", "", row.text, "")
+    if papers:
+        yield from (f"*Paper*: {'; '.join(papers)}.", "")
+    yield from ("## When", "", group.when, "", f"The group *{group.title}*: {_from_folder(group.text)}", "")
+    yield from ("## Command", "", "```", *_commands(row, group), "```", "")
+    yield from _settings(row)
+    yield from _published(row, group)
+    yield from _measured(row, group, measured)
+
+
+def _from_folder(text: str) -> str:
+    """Return a text with its links, which start in docs/, starting in docs/methods/."""
+    return text.replace("](", "](../")
+
+
+def _commands(row: Row, group: Group) -> list[str]:
+    pairs = zip(group.sets, row.configs, strict=True)
+    return [f"longtail train {data.data},{config}" for data, config in pairs if config]
+
+
+def _settings(row: Row) -> Iterator[str]:
+    """Yield the files that make up the config of a method, as they are."""
+    yield from ("## Config", "")
+    parts = dict.fromkeys(part for config in row.configs if config for part in config.split(","))
+    for part in parts:
+        path = Path(find_config(part))
+        kind = "recipe" if is_recipe(part) else "config"
+        yield f"The {kind} `{path.parent.name}/{path.name}`:"
+        text = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+        yield from ("", "```yaml", text.strip(), "```", "")
+        if kind == "recipe":
+            used = {str(stage.get("config") or "") for stage in read_yaml(path, "recipe")["stages"]} - {""}
+            if used:
+                yield from (f"Configs of its stages: {', '.join(f'`{name}`' for name in sorted(used))}.", "")
+
+
+def _published(row: Row, group: Group) -> Iterator[str]:
+    yield from ("## Published", "")
+    if not any(number is not None for numbers in row.published.values() for number in numbers):
+        yield from ("No published number for this configuration.", "")
+        return
+    yield from ("Top-1 error in percent; [Results](../results.md) names the sources and their protocol.", "")
+    yield "| source | " + " | ".join(data.name for data in group.sets) + " |"
+    yield "|---|" + "---|" * len(group.sets)
+    for source, numbers in row.published.items():
+        yield f"| {source} | " + " | ".join(f"{n:.2f}" if n is not None else "" for n in numbers) + " |"
+    yield ""
+
+
+def _measured(row: Row, group: Group, measured: Measured) -> Iterator[str]:
+    yield from ("## Measured here", "")
+    found = False
+    for data, config in zip(group.sets, row.configs, strict=True):
+        runs = runs_of(measured.records, row, data=data, config=config) if config else []
+        for images in sorted({run.images for run in runs}):
+            same = [run for run in runs if run.images == images]
+            kind = f", {images}" if images else ""
+            found = True
+            yield f"- {data.name}{kind}: top-1 error {cell_of(same)} % after the last epoch (seeds in parentheses)."
+    small = [line for config in dict.fromkeys(row.configs) if config for line in _small(config, measured)]
+    yield from small
+    if not (found or small):
+        yield "Not measured yet."
+
+
+def _small(config: str, measured: Measured) -> Iterator[str]:
+    """Yield the line of the Digits-LT leaderboard."""
+    row = next((row for row in measured.rows.rows if row.name == config), None)
+    runs = [record for record in measured.small if row and record.is_of(row)]
+    if not runs:
+        return
+    values = [100 * run.accuracies["top1"] for run in runs]
+    mean = statistics.fmean(values)
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    yield (
+        f"- [Digits-LT](../leaderboard.md), a test of the code: top-1 accuracy {mean:.1f}{spread} % "
+        f"({len(values)} seed{'s' if len(values) > 1 else ''}, {runs[0].epochs} epochs)."
+    )
