@@ -276,7 +276,7 @@ class Trainer:
         facts = self.training.facts
         if self.evaluator is None or facts.classes > LOGGED_CLASSES:
             return {}
-        return {"recall": recall_by_class(self.evaluator.confusion("ensemble"), facts.class_names)}
+        return {"recall": recall_by_class(self.evaluator.per_class("ensemble"), facts.class_names)}
 
     def _save_best(self, epoch: int, evaluation: dict[str, Any]) -> None:
         """Add an evaluation to the results, and save the evaluated weights if they are better than before."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from longtail.evaluation.confusion import ConfusionMatrix
+from longtail.evaluation.tallies import PerClass
 
 LOWEST = 0.1  # fraction of the classes in `lowest_tenth`
 
@@ -21,11 +21,11 @@ CLASS_METRICS = (
 )
 
 
-def recall_by_class(cm: ConfusionMatrix, names: Sequence[str] | None) -> dict[str, float]:
+def recall_by_class(cm: PerClass, names: Sequence[str] | None) -> dict[str, float]:
     """Return {"<id> <name>": accuracy within the class} of the classes that have test images.
 
     Args:
-        cm: Confusion matrix.
+        cm: Counts of the predictions.
         names: Names of the classes, (C,); None: they have none.
     """
     support = cm.support()

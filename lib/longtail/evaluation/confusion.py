@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longtail.evaluation.tallies import PerClass
+
 Integers = Sequence[int] | np.ndarray[Any, Any] | Tensor
 
 
-class ConfusionMatrix:
+class ConfusionMatrix(PerClass):
     """Counts of (true class, predicted class) pairs.
 
     `matrix` is an int64 tensor (C, C) with a row per true class and a column per predicted class. It lives on
@@ -87,29 +89,21 @@ class ConfusionMatrix:
         self.matrix = self.matrix + other.matrix.to(self.matrix.device)
 
     def support(self) -> list[int]:
-        """Return the number of samples of each true class (C); 0 marks a class that was never seen."""
+        """See `PerClass.support`."""
         return self.matrix.sum(dim=1).tolist()
 
     def predicted(self) -> list[int]:
-        """Return how often each class was predicted (C); 0 marks a class that was never predicted."""
+        """See `PerClass.predicted`."""
         return self.matrix.sum(dim=0).tolist()
 
     def correct(self) -> list[int]:
-        """Return the number of correctly predicted samples of each class (C)."""
+        """See `PerClass.correct`."""
         return self.matrix.diagonal().tolist()
 
     def accuracy(self) -> float | None:
         """Return the fraction of correct predictions, or None when nothing was counted."""
         total = int(self.matrix.sum())
         return int(self.matrix.diagonal().sum()) / total if total else None
-
-    def recall(self) -> list[float]:
-        """Return correct / samples of each class (C floats); 0 without samples (see `support`)."""
-        return _ratios(self.correct(), self.support())
-
-    def precision(self) -> list[float]:
-        """Return correct / predictions of each class (C floats); 0 if never predicted (see `predicted`)."""
-        return _ratios(self.correct(), self.predicted())
 
 
 def add_pairs(matrix: Tensor, rows: Tensor, columns: Tensor, amounts: Tensor) -> None:
@@ -128,7 +122,3 @@ def _integers(values: Integers, name: str) -> Tensor:
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         raise ValueError(f"{name} must be integers, not {tensor.dtype}")
     return tensor.detach().long()
-
-
-def _ratios(parts: list[int], totals: list[int]) -> list[float]:
-    return [part / total if total else 0.0 for part, total in zip(parts, totals, strict=True)]

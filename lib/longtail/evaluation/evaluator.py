@@ -11,8 +11,10 @@ from longtail.evaluation.class_metrics import class_metrics
 from longtail.evaluation.confusion import ConfusionMatrix, Integers, add_pairs
 from longtail.evaluation.ensemble import ensemble_heads, ensemble_logits
 from longtail.evaluation.shots import FEW, GROUPS, MANY, accuracy_of_groups, counts_list, shot_groups
+from longtail.evaluation.tallies import Tallies
 
 TOP_K = (1, 2, 3, 5)
+MATRIX_CLASSES = 20_000  # more classes have no confusion matrix: it would take 1.6 GB for each expert
 
 
 def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int] = TOP_K) -> dict[int, Tensor]:
@@ -83,7 +85,10 @@ class Evaluator:
         # One row per expert, then one for the ensemble; a single expert is its own ensemble. int32 halves the
         # largest part (iNaturalist, 3 experts: 1 GB) and still counts two billion samples in one cell.
         rows = experts if experts == 1 else experts + 1
-        self._cells = torch.zeros(rows * num_classes, num_classes, dtype=torch.int32, device=device)
+        cells = rows * num_classes if num_classes <= MATRIX_CLASSES else 0
+        self._cells = torch.zeros(cells, num_classes, dtype=torch.int32, device=device)
+        # Of each class: samples, then correct predictions of each row, then predictions of each row.
+        self._tallies = torch.zeros(1 + 2 * rows, num_classes, dtype=torch.int64, device=device)
         self._topk = torch.zeros(rows, len(GROUPS), len(self.ks), dtype=torch.int64, device=device)
         # Evaluated samples, samples with an impossible label, and samples with logits that are not finite.
         self._seen = torch.zeros(3, dtype=torch.int64, device=device)
@@ -114,8 +119,6 @@ class Evaluator:
         ensemble = ensemble_logits(scores, self.members)
         if self.experts > 1:
             scores = torch.cat([scores, ensemble[None]])
-        rows = scores.shape[0]
-
         given = labels.detach().to(logits.device, torch.int64, non_blocking=True)
         known = (given >= 0) & (given < self.num_classes)
         true = given.clamp(0, self.num_classes - 1)
@@ -124,8 +127,7 @@ class Evaluator:
         ordered = _ordered(scores)
         predictions = ordered.argmax(dim=-1)
 
-        place = torch.arange(rows, device=logits.device)[:, None] * self.num_classes + true
-        add_pairs(self._cells, place.flatten(), predictions.flatten(), known.repeat(rows))
+        self._count(predictions, true, known=known)
         rank = _ranks(ordered, true)
         member = torch.stack([(group == number) & known for number in range(len(GROUPS))])
         for column, k in enumerate(self.ks):
@@ -133,10 +135,27 @@ class Evaluator:
         self._seen += torch.stack([known.sum(), (~known).sum(), (~finite).sum()])
         self._likelihoods.update(scores, true, group=group, known=known, predictions=predictions)
 
+    def _count(self, predictions: Tensor, true: Tensor, *, known: Tensor) -> None:
+        """Count predictions, (R, B), of the samples (B,) that are known."""
+        rows = torch.arange(len(predictions), device=predictions.device)[:, None].expand_as(predictions)
+        if self.has_confusion:
+            place = rows * self.num_classes + true
+            add_pairs(self._cells, place.flatten(), predictions.flatten(), known.repeat(len(rows)))
+        correct = (predictions == true) & known
+        self._tallies[0].index_add_(0, true, known.long())
+        add_pairs(self._tallies, 1 + rows.flatten(), true.repeat(len(rows)), correct.flatten())
+        add_pairs(self._tallies, 1 + len(rows) + rows.flatten(), predictions.flatten(), known.repeat(len(rows)))
+
+    @property
+    def has_confusion(self) -> bool:
+        """Whether there are few enough classes for confusion matrices, see `MATRIX_CLASSES`."""
+        return self.num_classes <= MATRIX_CLASSES
+
     def to(self, device: torch.device | str) -> "Evaluator":
         """Move the counts to `device` and return self."""
         if self._cells.device != torch.device(device):
             self._cells, self._topk = self._cells.to(device), self._topk.to(device)
+            self._tallies = self._tallies.to(device)
             self._seen, self._group = self._seen.to(device), self._group.to(device)
             self._likelihoods.to(device)
         return self
@@ -146,7 +165,7 @@ class Evaluator:
 
         They are not copies: sum them into new ones, or all-reduce them in place once.
         """
-        return [self._cells, self._topk, self._seen, self._likelihoods.cells, self._likelihoods.nll]
+        return [self._cells, self._topk, self._seen, self._likelihoods.cells, self._likelihoods.nll, self._tallies]
 
     def load_state(self, state: Sequence[Tensor]) -> None:
         """Replace the counts by a (summed) state; the evaluator keeps its device.
@@ -169,12 +188,24 @@ class Evaluator:
         """Return the confusion matrix of one expert (0..E-1) or of the "ensemble".
 
         Raises:
+            ValueError: there is no such expert, there are too many classes, or labels were out of range.
+        """
+        row = self._row(which)
+        if not self.has_confusion:
+            raise ValueError(f"there is no confusion matrix of {self.num_classes:,} classes, see `has_confusion`")
+        self._refuse_bad_labels()
+        return ConfusionMatrix.from_matrix(self._cells.view(-1, self.num_classes, self.num_classes)[row])
+
+    def per_class(self, which: int | Literal["ensemble"]) -> Tallies:
+        """Return the counts of each class of one expert (0..E-1) or of the "ensemble", for any number of classes.
+
+        Raises:
             ValueError: there is no such expert, or labels were out of range.
         """
-        if which != "ensemble" and (isinstance(which, str) or not 0 <= which < self.experts):
-            raise ValueError(f"no expert {which!r}; there is: 0..{self.experts - 1} and 'ensemble'")
+        row = self._row(which)
         self._refuse_bad_labels()
-        return ConfusionMatrix.from_matrix(self._matrix(which))
+        rows = len(self._tallies) // 2
+        return Tallies(self._tallies[[0, 1 + row, 1 + rows + row]])
 
     def results(self) -> dict[str, Any]:
         """Return the numbers to report.
@@ -198,33 +229,32 @@ class Evaluator:
         self._refuse_bad_labels()
         if not int(self._seen[0]):
             return {"ensemble": {}, "experts": [{} for _ in range(self.experts)]}
-        # Not as int64, which for thousands of classes takes gigabytes; once, as all rows hold the same samples.
-        support = self._matrix("ensemble").sum(dim=1, dtype=self._cells.dtype).tolist()
-        experts = [self._metrics(index, support) for index in range(self.experts)]
-        ensemble = self._metrics("ensemble", support)
+        experts = [self._metrics(index) for index in range(self.experts)]
+        ensemble = self._metrics("ensemble")
         return {"loss": ensemble["nll"], "ensemble": ensemble, "experts": experts}
 
-    def _matrix(self, which: int | str) -> Tensor:
-        return self._cells.view(-1, self.num_classes, self.num_classes)[self._row(which)]
+    def _row(self, which: int | Literal["ensemble"]) -> int:
+        """Return the row of an expert or the ensemble in all counts."""
+        if which == "ensemble":
+            return len(self._topk) - 1
+        if isinstance(which, str) or not 0 <= which < self.experts:
+            raise ValueError(f"no expert {which!r}; there is: 0..{self.experts - 1} and 'ensemble'")
+        return which
 
-    def _row(self, which: int | str) -> int:
-        return which if isinstance(which, int) else self._cells.shape[0] // self.num_classes - 1
-
-    def _metrics(self, which: int | Literal["ensemble"], support: list[int]) -> dict[str, float]:
-        """Return the metrics of an expert or the ensemble; `support` is the number of samples of each class, (C,)."""
-        matrix, row = self._matrix(which), self._row(which)
-        correct = matrix.diagonal().tolist()
-        predicted = matrix.sum(dim=0, dtype=self._cells.dtype).tolist()
+    def _metrics(self, which: int | Literal["ensemble"]) -> dict[str, float]:
+        """Return the metrics of an expert or the ensemble."""
+        row, counts = self._row(which), self.per_class(which)
+        correct, support, predicted = counts.correct(), counts.support(), counts.predicted()
         shots = accuracy_of_groups(correct, support, self.class_counts, self.many, self.few)
         found = {name: value for name in GROUPS if (value := shots[name]) is not None}
         indices = {"": list(range(len(GROUPS))), **{name: [GROUPS.index(name)] for name in found}}
         likelihoods = self._likelihoods.metrics(row, indices)
-        return self._top(row, found, support) | found | class_metrics(correct, support, predicted) | likelihoods
+        return self._top(row, found) | found | class_metrics(correct, support, predicted) | likelihoods
 
-    def _top(self, row: int, shots: Iterable[str], support: list[int]) -> dict[str, float]:
+    def _top(self, row: int, shots: Iterable[str]) -> dict[str, float]:
         """Return the top-k accuracies over all samples and, from k = 2 on, inside the groups `shots`."""
-        hits, group = self._topk[row].tolist(), self._group.tolist()
-        samples = [sum(n for n, g in zip(support, group, strict=True) if g == number) for number in range(len(GROUPS))]
+        hits = self._topk[row].tolist()
+        samples = self._topk.new_zeros(len(GROUPS)).index_add_(0, self._group, self._tallies[0]).tolist()
         top = {f"top{k}": sum(row[i] for row in hits) / sum(samples) for i, k in enumerate(self.ks)}
         inside = {
             f"top{k}_{name}": hits[number][i] / samples[number]

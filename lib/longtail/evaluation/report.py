@@ -11,6 +11,7 @@ import numpy as np
 
 from longtail.evaluation.confusion import ConfusionMatrix, Integers
 from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_groups
+from longtail.evaluation.tallies import PerClass
 from longtail.files import atomic_write
 from longtail.user_files import translating
 
@@ -30,7 +31,7 @@ ACCURACY = re.compile(
 
 def write_per_class(
     path: str | os.PathLike[str],
-    cm: ConfusionMatrix,
+    cm: PerClass,
     *,
     class_counts: Integers,
     names: Sequence[str] | None = None,

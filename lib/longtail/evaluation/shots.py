@@ -1,8 +1,13 @@
 """Many, medium and few: accuracy by how many training images a class has."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from longtail.evaluation.confusion import ConfusionMatrix, Integers
+import numpy as np
+import torch
+
+from longtail.evaluation.confusion import Integers
+from longtail.evaluation.tallies import PerClass
 
 MANY = 100
 FEW = 20
@@ -25,15 +30,12 @@ def shot_groups(class_counts: Integers, many: int = MANY, few: int = FEW) -> dic
     """
     if few >= many:
         raise ValueError(f"the shot groups overlap: few is <= {few} and many is >= {many}")
-    groups: dict[str, list[int]] = {name: [] for name in GROUPS}
-    for index, count in enumerate(counts_list(class_counts)):
-        groups["many" if count >= many else "few" if count <= few else "medium"].append(index)
-    return groups
+    counts = np.array(counts_list(class_counts), dtype=np.int64)
+    masks = {"many": counts >= many, "medium": (few < counts) & (counts < many), "few": counts <= few}
+    return {name: np.flatnonzero(mask).tolist() for name, mask in masks.items()}
 
 
-def shot_accuracy(
-    cm: ConfusionMatrix, class_counts: Integers, many: int = MANY, few: int = FEW
-) -> dict[str, float | None]:
+def shot_accuracy(cm: PerClass, class_counts: Integers, many: int = MANY, few: int = FEW) -> dict[str, float | None]:
     """Return the accuracy over all samples and over the samples of each shot group.
 
     The accuracies are micro averages: correct samples / samples inside the group, as NCL reports them.
@@ -58,12 +60,10 @@ def accuracy_of_groups(
 ) -> dict[str, float | None]:
     """Return what `shot_accuracy` does, from the correct samples and all samples of each class, both (C,)."""
     counts = counts_list(class_counts, len(support))
-    members = {"all": list(range(len(support))), **shot_groups(counts, many, few)}
-    accuracy: dict[str, float | None] = {}
-    for name, classes in members.items():
-        samples = sum(support[index] for index in classes)
-        accuracy[name] = sum(correct[index] for index in classes) / samples if samples else None
-    return accuracy
+    hits, samples = (np.array(values, dtype=np.int64) for values in (correct, support))
+    members: dict[str, Any] = {"all": slice(None), **shot_groups(counts, many, few)}
+    sums = {name: (int(hits[classes].sum()), int(samples[classes].sum())) for name, classes in members.items()}
+    return {name: right / total if total else None for name, (right, total) in sums.items()}
 
 
 def counts_list(class_counts: Integers, num_classes: int | None = None) -> list[int]:
@@ -72,7 +72,7 @@ def counts_list(class_counts: Integers, num_classes: int | None = None) -> list[
     Raises:
         ValueError: there are not `num_classes` of them, or one is negative.
     """
-    counts = [int(count) for count in class_counts]
+    counts: list[int] = np.asarray(torch.as_tensor(class_counts).cpu()).astype(np.int64).tolist()
     if num_classes is not None and len(counts) != num_classes:
         raise ValueError(f"{len(counts)} class counts for {num_classes} classes")
     if counts and min(counts) < 0:

@@ -255,11 +255,15 @@ def _write_details(
     which: list[tuple[str, int | Literal["ensemble"]]] = [("ensemble", "ensemble")]
     which += [(f"expert{number + 1}", number) for number in range(evaluator.experts)]
     for name, index in which:
+        write_per_class(
+            folder / f"per_class_{name}.csv", evaluator.per_class(index), class_counts=class_counts, **shots
+        )
+        if not evaluator.has_confusion:
+            continue
         cm = evaluator.confusion(index)
-        write_per_class(folder / f"per_class_{name}.csv", cm, class_counts=class_counts, **shots)
         write_confusion_npz(folder / f"confusion_{name}.npz", cm, class_counts=class_counts)
         plot_confusion(folder / f"confusion_{name}.png", cm, class_counts=class_counts, **shots)
-    ensemble = evaluator.confusion("ensemble")
+    ensemble = evaluator.per_class("ensemble")
     plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts=class_counts, **shots)
 
 

@@ -1,6 +1,7 @@
 """The stage that trains: from a config to results.json."""
 
 import logging
+from typing import Any
 
 import torch
 from yacs.config import CfgNode
@@ -123,11 +124,10 @@ def _report(run: Run, trainer: Trainer) -> None:
     plot_class_counts(folder / "class_counts.png", class_counts, names=names, many=many, few=few)
     plot_curves(folder / "curves.png", read_history(run.directory.metrics))
     if trainer.evaluator:
-        cm = trainer.evaluator.confusion("ensemble")
-        plot_per_class_accuracy(
-            folder / "per_class_accuracy.png", cm, class_counts=class_counts, names=names, many=many, few=few
-        )
-        plot_confusion(folder / "confusion.png", cm, class_counts=class_counts, names=names, many=many, few=few)
+        shots: dict[str, Any] = {"class_counts": class_counts, "names": names, "many": many, "few": few}
+        plot_per_class_accuracy(folder / "per_class_accuracy.png", trainer.evaluator.per_class("ensemble"), **shots)
+        if trainer.evaluator.has_confusion:
+            plot_confusion(folder / "confusion.png", trainer.evaluator.confusion("ensemble"), **shots)
     for name, draw in drawings.items():
         draw(folder / name)
     best = trainer.results.best

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from longtail.evaluation.confusion import ConfusionMatrix, Integers
+from longtail.evaluation.confusion import Integers
 from longtail.evaluation.figures.style import (
     EXPERT,
     FAINT,
@@ -23,6 +23,7 @@ from longtail.evaluation.figures.style import (
 )
 from longtail.evaluation.report import check_names
 from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_accuracy, shot_groups
+from longtail.evaluation.tallies import PerClass
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,7 +193,7 @@ def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None
 
 def plot_per_class_accuracy(
     path: str | os.PathLike[str],
-    cm: ConfusionMatrix,
+    cm: PerClass,
     *,
     class_counts: Integers,
     names: Sequence[str] | None = None,
