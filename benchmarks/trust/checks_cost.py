@@ -82,10 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
     epoch = (total - clock.seconds["before the training"]) / chosen.epochs
     print(f"{chosen.config}: {chosen.epochs} epochs of {epoch:.2f} s")
     print(f"  before the training: {clock.seconds['before the training']:.3f} s, once")
-    shares = {name: clock.seconds[name] / chosen.epochs / epoch for name in ("every step", "every checkpoint")}
-    for name, share in shares.items():
-        print(f"  {name}: {100 * share:.2f} % of an epoch")
-    print(f"  together: {100 * sum(shares.values()):.2f} % of an epoch")
+    fractions = {name: clock.seconds[name] / chosen.epochs / epoch for name in ("every step", "every checkpoint")}
+    for name, fraction in fractions.items():
+        print(f"  {name}: {100 * fraction:.2f} % of an epoch")
+    print(f"  together: {100 * sum(fractions.values()):.2f} % of an epoch")
     return 0
 
 

@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
             shutil.rmtree(folder / what)
     by = "torchrun" if chosen.torchrun else "forks"
     print(
-        f"a process of two stopped or killed ({by}): {chosen.trials} trials, {len(faults)} faults; the slowest end came "
+        f"a process of two stopped or killed ({by}): {chosen.trials} trials, {len(faults)} faults; slowest end "
         f"{slowest['STOP']:.1f} s after SIGSTOP (timeout {60 * MINUTES:g} s), {slowest['KILL']:.1f} s after SIGKILL"
     )
     for fault in faults[:10]:
