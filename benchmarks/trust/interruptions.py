@@ -1,139 +1,132 @@
 #!/usr/bin/env python3
 """Stop trainings at random moments, resume them by the same command, and compare the ends with an unbroken training.
 
-    python benchmarks/trust/interruptions.py --trials 20
-    python benchmarks/trust/interruptions.py --signals TERM INT USR1 --processes 2 --trials 20
+    python benchmarks/trust/interruptions.py --trials 100
+    python benchmarks/trust/interruptions.py --signals TERM INT USR1 --processes 2 --trials 60
 
-Each trial trains a tiny set for a few epochs; it is stopped once or twice. KILL cannot be obeyed; after the other
-signals the training must end within --limit seconds with the exit code 128 + n. At the end the weights, metrics and
-results are compared, and nothing temporary may be left.
+Each trial trains a tiny set for a few epochs; it is stopped once or twice. KILL cannot be obeyed: of several processes
+one is killed, and the others must end by themselves. After the other signals the training must end within --limit
+seconds with the exit code 128 + n. At the end weights, metrics and results are compared, and nothing temporary may be
+left. A training that ended before its signal came is counted as well.
 """
 
 import argparse
-import json
-import os
 import random
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-from longtail.checkpoint_file import checksum, read_checkpoint
+from forked import STARTING, Child, outcome, start, warm_up
+from small import FIRST_CONFIG, no_figures
 
-ROOT = Path(__file__).resolve().parents[2]
-KEYS = (
-    *(
-        "TRAIN.MAX_EPOCH",
-        "4",
-        "TRAIN.BATCH_SIZE",
-        "32",
-        "VALID_STEP",
-        "1",
-        "SAVE_STEP",
-        "2",
-        "TRAIN.CHECKPOINT_MINUTES",
-        "0",
-    ),
-    *("TRAIN.TENSORBOARD.ENABLE", "False", "NAME", "trial"),
+SETTINGS = (
+    "SAVE_STEP",
+    2,
+    "TRAIN.MAX_EPOCH",
+    6,
+    "TRAIN.CHECKPOINT_MINUTES",
+    0,
+    "TRAIN.PEER_TIMEOUT",
+    1,
+    "NAME",
+    "trial",
 )
-TIMES = ("seconds", "time", "images_per_second", "hours", "eta")  # entries of metrics and results that differ by nature
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the trials and print their counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20, metavar="N")
     parser.add_argument("--signals", nargs="+", default=["KILL"], choices=["KILL", "TERM", "INT", "USR1"])
     parser.add_argument("--processes", type=int, default=1, choices=[1, 2])
-    parser.add_argument("--limit", type=float, default=10.0, metavar="SECONDS", help="to obey a signal; default: 10")
+    parser.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="to obey a signal; default: 30")
     parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     draw = random.Random(chosen.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.monotonic()
-        train(Path(folder) / "whole", chosen.processes).wait()
-        duration = time.monotonic() - started
-        expected = outcome(Path(folder) / "whole")
-        if expected is None:
-            sys.exit("the unbroken training did not finish")
-        faults: list[str] = []
-        slowest = 0.0
-        for trial in range(chosen.trials):
-            output = Path(folder) / f"trial{trial}"
-            name = draw.choice(chosen.signals)
-            for _ in range(draw.choice((1, 2))):
-                process = train(output, chosen.processes)
-                time.sleep(draw.uniform(0.3, duration))
-                slowest = max(slowest, stop(process, name, faults=faults, limit=chosen.limit))
-            train(output, chosen.processes).wait()
-            ended = outcome(output)
-            if ended != expected:
-                faults.append(f"trial {trial} ({name}): {'differs' if ended else 'did not finish'}")
-            left = [path.name for path in output.rglob("*.tmp")]
-            if left:
-                faults.append(f"trial {trial}: {', '.join(left)} left over")
+    with tempfile.TemporaryDirectory() as folder, no_figures():
+        measured = Measured(Path(folder), chosen.processes, limit=chosen.limit)
+        for number in range(chosen.trials):
+            measured.trial(draw, draw.choice(chosen.signals), number=number)
+    names = "/".join(chosen.signals)
     print(
-        f"{'/'.join(chosen.signals)}, {chosen.processes} process(es): {chosen.trials} trials, {len(faults)} faults; "
-        f"the slowest stop took {slowest:.1f} s; an unbroken training {duration:.1f} s"
+        f"{names}, {chosen.processes} process(es): {chosen.trials} trials with {measured.stops} stops "
+        f"({measured.late} of a training that had ended), {len(measured.faults)} faults; the slowest stop took "
+        f"{max(measured.durations, default=0):.1f} s, an unbroken training {measured.duration:.1f} s"
     )
-    for fault in faults[:10]:
+    for fault in measured.faults[:10]:
         print(f"  {fault}")
-    return 1 if faults else 0
+    return 1 if measured.faults else 0
 
 
-def train(output: Path, processes: int) -> "subprocess.Popen[bytes]":
-    """Start a training."""
-    script = [
-        str(ROOT / "main" / "train.py"),
-        "--cfg",
-        "digits_lt,ce",
-        "--gpus",
-        "cpu",
-        *KEYS,
-        "OUTPUT_DIR",
-        str(output),
-    ]
-    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"] if processes > 1 else []
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "lib")}
-    return subprocess.Popen(
-        [sys.executable, *launcher, *script], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+class Measured:
+    """Trials and what they showed.
 
+    Args:
+        folder: Empty folder.
+        processes: Of each training.
+        limit: Seconds in which a signal must be obeyed.
+    """
 
-def stop(process: "subprocess.Popen[bytes]", name: str, *, faults: list[str], limit: float) -> float:
-    """Send a signal to a training, and return after how many seconds it ended."""
-    number = signal.Signals[f"SIG{name}"]
-    sent = time.monotonic()
-    process.send_signal(number)
-    try:
-        process.wait(600 if name == "KILL" else limit)
-    except subprocess.TimeoutExpired:
-        faults.append(f"SIG{name} was not obeyed within {limit:g} s")
-        process.kill()
-        process.wait()
-    return time.monotonic() - sent
+    def __init__(self, folder: Path, processes: int, *, limit: float) -> None:
+        self.folder, self.processes, self.limit = folder, processes, limit
+        self.faults: list[str] = []
+        self.durations: list[float] = []
+        self.stops = self.late = 0
+        (folder / "config.yaml").write_text(FIRST_CONFIG)
+        warm_up(self.words("warm"))
+        started = time.monotonic()
+        self.finish("whole")
+        self.duration = time.monotonic() - started
+        self.expected = outcome(folder / "whole" / "trial")
+        if self.expected is None:
+            sys.exit("the unbroken training did not finish: " + (folder / "whole.log").read_text()[-300:])
 
+    def words(self, name: str) -> list[object]:
+        """Return the command line of a training."""
+        return [self.folder / "config.yaml", "--gpus", "cpu", *SETTINGS, "OUTPUT_DIR", self.folder / name]
 
-def outcome(output: Path) -> dict[str, Any] | None:
-    """Return what a finished training leaves: digests of weights, metrics and results; None if it is not finished."""
-    runs = sorted(output.glob("trial/*/results.json"))
-    if not runs:
-        return None
-    run = runs[-1].parent
-    checkpoint = read_checkpoint(run / "models" / "last.pth")
-    metrics = [without_times(json.loads(line)) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    last = without_times(json.loads(runs[-1].read_text())["last"])
-    return {"weights": checksum({"model": checkpoint["model"]}), "metrics": metrics, "last": last}
+    def start(self, name: str) -> list[Child]:
+        """Start a training."""
+        return start(self.words(name), self.folder / f"{name}.log", processes=self.processes)
 
+    def finish(self, name: str) -> None:
+        """Run a training to its end."""
+        for child in self.start(name):
+            child.wait(5 * STARTING)
 
-def without_times(record: Any) -> Any:
-    """Return a record without entries that depend on the clock."""
-    if not isinstance(record, dict):
-        return record
-    return {key: without_times(value) for key, value in record.items() if key not in TIMES}
+    def trial(self, draw: random.Random, name: str, *, number: int) -> None:
+        """Stop a training once or twice, resume it, and compare."""
+        what, output = f"trial{number}", self.folder / f"trial{number}"
+        for _ in range(draw.choice((1, 2))):
+            children = self.start(what)
+            time.sleep(draw.uniform(0.05, self.duration))
+            self.stop(children, name, draw=draw, what=what)
+        self.finish(what)
+        ended = outcome(output / "trial")
+        if ended != self.expected:
+            self.faults.append(f"{what} ({name}): {'differs' if ended else 'did not finish'}")
+        left = [path.name for path in output.rglob("*.tmp")]
+        if left:
+            self.faults.append(f"{what}: {', '.join(left)} left over")
+        shutil.rmtree(output)
+
+    def stop(self, children: list[Child], name: str, *, draw: random.Random, what: str) -> None:
+        """Send a signal to one process of a training, and look how all of them end."""
+        number = signal.Signals[f"SIG{name}"]
+        self.stops += 1
+        self.late += all(child.ended() for child in children)
+        sent = time.monotonic()
+        draw.choice(children).send(number)
+        codes = [child.wait(max(120.0, self.limit) if name == "KILL" else self.limit) for child in children]
+        if None in codes:
+            self.faults.append(f"{what}: SIG{name} was not obeyed within {self.limit:g} s")
+        allowed = {0, -9, 1} if name == "KILL" else {0, 128 + number, -number, 1 if len(children) > 1 else 0}
+        if not set(codes) <= {*allowed, None}:
+            self.faults.append(f"{what}: exit codes {codes} after SIG{name}: {children[0].printed()[-200:]!r}")
+        self.durations.append(time.monotonic() - sent)
 
 
 if __name__ == "__main__":

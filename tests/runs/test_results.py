@@ -1,10 +1,13 @@
 """The outcome of a run."""
 
+import json
+import math
 from typing import Any
 
 import pytest
 
-from longtail.runs.results import Results, RunFacts, evaluation_outcome, is_finished, last_accuracies, outcome
+from longtail.runs.folder import finite
+from longtail.runs.results import Results, RunFacts, evaluation_outcome, is_finished, last_accuracies, outcome, sealed
 
 FACTS = RunFacts("x.yaml", 42, epochs=3, classes=2, images=8, experts=2, parameters=5, precision="off", architecture="")
 
@@ -66,6 +69,15 @@ def test_evaluation_outcome_is_finished() -> None:
     assert is_finished(content)
 
 
-@pytest.mark.parametrize("content", [None, [], {}, {"finished": 1}, {"finished": False}])
+def test_is_finished_needs_the_content_that_was_written() -> None:
+    content = sealed({"epochs": 3, "last": {"top1": 0.5, "nll": math.nan, 10: [1], 9: ()}})
+    read_again = json.loads(json.dumps(finite(content)))
+    assert is_finished(content) and is_finished(read_again)
+    read_again["last"]["top1"] = 0.6
+    assert not is_finished(read_again)
+    assert is_finished({"finished": True, "seconds": 1.0})  # of an older version, without a digest
+
+
+@pytest.mark.parametrize("content", [None, [], {}, {"finished": 1}, {"finished": False}, {"finished": True}])
 def test_is_finished_needs_the_flag(content: Any) -> None:
     assert not is_finished(content)

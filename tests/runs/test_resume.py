@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from longtail.checkpoint_file import read_checkpoint, save_checkpoint
+from longtail.checkpoint_file import is_whole, read_checkpoint, save_checkpoint
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
@@ -172,6 +172,48 @@ def test_run_of_another_process_is_left_alone(tiny_cfg: TinyConfig) -> None:
     with pytest.raises(UserError, match=rf"^cannot resume from {path}: another process is training this run$"):
         train(cfg, str(path))
     other.unlock()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink], ids=["cut", "lost"])
+def test_damaged_checkpoint_gives_way_to_the_one_before_it(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, damage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = stop(tiny_cfg(), 2 * BATCHES + 2)
+    damage(run.last)
+    resumed = train(tiny_cfg())
+    said = f"{run.last} is damaged or lost; resuming from an older checkpoint of the run"
+    assert said in caplog.messages and said in run.log.read_text()
+    assert resumed.path == run.path
+    assert_same(values(finished_run()), values(resumed))
+    assert is_whole(run.previous)
+
+
+def test_damaged_checkpoints_give_way_to_that_of_an_epoch(tiny_cfg: TinyConfig) -> None:
+    run = stop(tiny_cfg("SAVE_STEP", 1), 2 * BATCHES + 2)
+    for path in (run.last, run.previous):
+        cut(path)
+    point = find_resume_point(tiny_cfg("SAVE_STEP", 1), "auto")
+    assert point.checkpoint == run.models / "epoch_2.pth"
+    assert point.damaged == (run.last, run.previous)
+
+
+def test_run_without_a_whole_checkpoint_is_refused(tiny_cfg: TinyConfig) -> None:
+    run = stop(tiny_cfg(), BATCHES + 2)
+    for path in (run.last, run.previous):
+        cut(path)
+    with pytest.raises(UserError, match=r"last\.pth is damaged.*; delete it to start again$"):
+        train(tiny_cfg())
+
+
+def test_named_checkpoint_that_is_damaged_is_refused(tiny_cfg: TinyConfig) -> None:
+    run = stop(tiny_cfg(), BATCHES + 2)
+    cut(run.last)
+    with pytest.raises(UserError, match=r"last\.pth is damaged.*previous\.pth is whole: use it"):
+        train(tiny_cfg(), str(run.path))
 
 
 def test_restarted_process_resumes_whatever_the_command_says(tiny_cfg: TinyConfig) -> None:

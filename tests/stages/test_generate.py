@@ -184,6 +184,20 @@ def test_lost_and_damaged_images_are_made_again(cam_cfg: Any) -> None:
     assert files(generate(cam_cfg())) == before
 
 
+@pytest.mark.parametrize("content", [None, "", '{"generation": 3}'], ids=["lost", "empty", "other"])
+def test_lost_head_of_a_generation_is_written_again(cam_cfg: Any, content: str | None) -> None:
+    path = generate(cam_cfg())
+    before = files(path)
+    head = path.parent / "made" / "generation.json"
+    written = head.read_text()
+    head.unlink()
+    if content is not None:
+        head.write_text(content)
+    (path.parent / sorted(before)[5]).unlink()
+    assert files(generate(cam_cfg())) == before
+    assert head.read_text() == written
+
+
 def test_first_of_several_processes_generates(cam_cfg: Any) -> None:
     assert not generate(cam_cfg(), place_in(1, 2)).exists()
 

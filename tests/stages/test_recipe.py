@@ -243,6 +243,50 @@ def test_generated_images_are_made_once_and_trained_on(start: Start, tmp_path: P
     assert start(text=CAM) == stages
 
 
+@pytest.mark.parametrize("file", ["generated.json", "results.json", "images/generation.json", "inputs.json"])
+@pytest.mark.parametrize("damage", ["lose", "cut", "exchange"])
+def test_damaged_files_of_generated_images_are_made_again(start: Start, file: str, damage: str) -> None:
+    before = start(text=CAM)
+    path = Path(before["images"]["run"]) / file
+    content = path.read_text()
+    path.unlink()
+    if damage != "lose":
+        path.write_text(content[: len(content) // 2] if damage == "cut" else '{"finished": true, "annotations": []}')
+    after = start(text=CAM)
+    for name, stage in after.items():
+        assert stage.get("last") == before[name].get("last")
+    assert start(text=CAM) == after
+    if file == "generated.json":
+        assert path.read_text() == content
+
+
+@pytest.mark.parametrize("stage", ["baseline", "tau_norm"])
+def test_changed_results_are_computed_again(start: Start, stage: str) -> None:
+    before = start()
+    path = run_of(before[stage]).results
+    content = read_json(path)
+    content["last"]["ensemble"]["top1"] += 0.01
+    path.write_text(json.dumps(content))
+    after = start()
+    assert after[stage]["last"] == before[stage]["last"]
+    assert after[stage]["run"] == before[stage]["run"]
+
+
+def test_stopped_stage_without_a_whole_checkpoint_is_trained_again(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = start("NAME", "whole")
+    stop(start, 6)
+    (run,) = (tmp_path / "output" / "crt" / "baseline").iterdir()
+    for path in (run / "models").glob("*.pth"):
+        path.write_bytes(b"")
+    stages = start()
+    changed = f"{run} has changed since it was written: models/last.pth"
+    assert any(message.startswith(changed) for message in caplog.messages)
+    assert stages["baseline"]["run"] != str(run)
+    assert stages["baseline"]["last"] == whole["baseline"]["last"]
+
+
 def test_generated_images_that_were_lost_are_made_again(start: Start) -> None:
     stages = start(text=CAM)
     folder = Path(stages["images"]["data"]).parent / "images"

@@ -188,6 +188,19 @@ TAU = "over: TEST.TAU_NORM.TAU"
         (calibrating(f"{TAU}, values: []"), "b: values is []; it must be a list of numbers, at least 0"),
         (calibrating(f"{TAU}, values: [-1]"), "b: values is [-1]; it must be a list of numbers, at least 0"),
         (calibrating(f"{TAU}, values: [.inf]"), "b: values is [inf]; it must be a list of numbers, at least 0"),
+        (calibrating(f"{TAU}, values: [1{'0' * 400}]"), "it must be a list of numbers, at least 0"),
+        (calibrating(f"{TAU}, values: [1.0e+30], hold_out: 0.2"), "TEST.TAU_NORM.TAU is 1e+30; it must be between"),
+        (calibrating("over: [TEST.TAU_NORM.TAU], values: [1]"), "b: over is ['TEST.TAU_NORM.TAU']; allowed: "),
+        (stage("- {name: summary.json, config: first.yaml}"), "a stage cannot be called summary.json"),
+        (stage("- {name: a, config: first.yaml, set: {NAME: b}}"), "NAME of a stage cannot be set"),
+        (stage("- {name: a, config: first.yaml, set: {OUTPUT_DIR: b}}"), "OUTPUT_DIR of a stage cannot be set"),
+        (
+            stage(
+                FIRST + "- {name: b, config: second.yaml, set: {NETWORK.PRETRAINED_MODEL: a.pth}, "
+                "take: {NETWORK.PRETRAINED_MODEL: last of first}}"
+            ),
+            "stage 2: b takes NETWORK.PRETRAINED_MODEL from first; it cannot be set",
+        ),
         (calibrating(f"{TAU}, values: [True]"), "b: values is [True]; it must be a list of numbers, at least 0"),
         (calibrating(f"{TAU}, values: [1], fit_on: train"), "b: fit_on is 'train'; allowed: valid, test"),
         (
@@ -226,6 +239,7 @@ def test_mistake_is_one_line_and_nothing_is_written(write: Write, tmp_path: Path
         (["TRAIN.MAX_EPOCH"], "auto", "come in pairs KEY VALUE; 'TRAIN.MAX_EPOCH' has no partner"),
         (["NETWORK.PRETRAINED_MODEL", "a.pth"], "auto", "takes NETWORK.PRETRAINED_MODEL from first; it cannot be set"),
         (["first:NAME", "a"], "auto", "NAME of a stage cannot be set"),
+        (["first:OUTPUT_DIR", "a"], "auto", "OUTPUT_DIR of a stage cannot be set: all stages have that of the recipe"),
         ([], "some/run", "--resume must be auto or never, not some/run"),
     ],
 )

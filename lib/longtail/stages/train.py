@@ -79,9 +79,7 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
     if run.checkpoint:
         reason = f" ({run.point.reason})" if run.point.reason else ""
         for file in run.point.damaged:
-            logger.warning(
-                "%s is damaged or lost; what was trained after %s is trained again", file, run.checkpoint.name
-            )
+            logger.warning("%s is damaged or lost; resuming from an older checkpoint of the run", file)
         logger.info("resuming from %s%s", run.checkpoint, reason)
     else:
         fingerprints = {"train": facts.fingerprint, "valid": splits.valid.fingerprint()}
