@@ -68,7 +68,7 @@ class Progress:
         )
 
     def left(self) -> str:
-        """Return the time that is left of the epoch and, if more follow, of the training; evaluations are not counted."""
+        """Return the time that is left of the epoch and, if more follow, of all; evaluations are not counted."""
         per_batch = self.seconds() / max(self.done - self.start, 1)
         epoch = clock((self.total - self.done) * per_batch)
         return (
