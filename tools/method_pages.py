@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from longtail.cli.list_configs import describe
 from longtail.config import find_config, is_recipe, read_yaml
 from tools.results_page.page import cell_of, runs_of
 from tools.results_page.published import Group, Published, Row
@@ -14,6 +15,8 @@ from tools.small_runs.rows import Rows
 
 MARK = "<!-- Written by tools/write_docs.py; edit docs/results.yaml, or the config. -->"
 SAME = "the same"
+EXAMPLE = "cifar100_im100"  # data set of the command of a method that has no published number
+FURTHER = "[Methods](../methods.md) says for each family when it helps."
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -33,9 +36,9 @@ class Measured:
 
 
 def method_pages(published: Published, measured: Measured) -> dict[str, str]:
-    """Return {name of the file: text} for every method of docs/results.yaml."""
+    """Return {name of the file: text} for every method of docs/results.yaml and of the leaderboard."""
     pages: dict[str, str] = {}
-    for group in published.groups:
+    for group in all_groups(published, measured.rows):
         paper = ""
         for row in group.rows:
             own = row.paper.removeprefix(SAME).removeprefix(", and ")
@@ -46,16 +49,29 @@ def method_pages(published: Published, measured: Measured) -> dict[str, str]:
     return pages
 
 
+def all_groups(published: Published, rows: Rows) -> list[Group]:
+    """Return the groups of docs/results.yaml, and one of the methods that only the leaderboard has."""
+    known = {config for _, _, config in published.entries()}
+    further = tuple(
+        Row(row.name, describe(Path(find_config(row.name.split(",")[-1]))), "", (row.name,), "", {})
+        for row in rows.rows
+        if row.name not in known
+    )
+    sets = tuple(data for data in published.groups[0].sets if data.data == EXAMPLE)
+    group = Group("Further methods", "Methods without a published number in the results.", FURTHER, sets, further)
+    return [*published.groups, group]
+
+
 def file_of(row: Row) -> str:
     """Return the name of a method's page."""
     config = next(config for config in row.configs if config)
     return f"{config.replace(',', '-')}{f'-{row.stage}' if row.stage else ''}.md"
 
 
-def navigation(published: Published) -> str:
+def navigation(published: Published, rows: Rows) -> str:
     """Return the lines of mkdocs.yml that list the pages, group by group."""
     lines = []
-    for group in published.groups:
+    for group in all_groups(published, rows):
         lines.append(f"          - {group.title}:")
         lines += [f"              - {row.name}: methods/{file_of(row)}" for row in group.rows]
     return "\n".join(lines)

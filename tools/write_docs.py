@@ -56,7 +56,7 @@ def pages() -> dict[Path, str]:
     methods = method_pages(published, Measured(records, rows, small))
     return {
         **{docs / "methods" / name: text for name, text in methods.items()},
-        site: between(site.read_text(encoding="utf-8"), NAV_BEGIN, NAV_END, navigation(published)),
+        site: between(site.read_text(encoding="utf-8"), NAV_BEGIN, NAV_END, navigation(published, rows)),
         docs / "configuration.md": configuration_page(),
         docs / "configs.md": configs_page(),
         docs / "results.md": results_page(published, records),

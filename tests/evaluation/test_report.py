@@ -98,4 +98,4 @@ def test_summary() -> None:
 
 def test_summary_without_samples() -> None:
     results = Evaluator(3, 1, class_counts=[1, 1, 1]).results()
-    assert summary(results) == ["ensemble  no samples", "expert 1  no samples"]
+    assert summary(results) == ["ensemble  no samples"]  # a single expert is its own ensemble

@@ -24,8 +24,25 @@ def test_show_estimates_the_rest_from_this_process(
     now = 108.0
     with caplog.at_level(logging.INFO, "longtail"):
         shown.show({"loss": 0.5, "top1": 0.25})
-    assert caplog.messages == ["epoch 1/2 batch 6/10: loss 0.500, acc 25.0 %, 8 images/s, ETA 0:00:16"]
+    assert caplog.messages == ["epoch 1/2 batch 6/10: loss 0.500, acc 25.0 %, 8 images/s, 0:00:16 left"]
+    shown.later = 10
+    assert shown.left() == "0:00:16 (all epochs 0:00:56)"
     shown.close()
+
+
+def test_due_after_half_a_minute_without_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("longtail.runs.progress.time.perf_counter", lambda: now)
+    shown = Progress("epoch 1/2", 10)
+    silent = Progress("epoch 1/2", 10, quiet=True)
+    now = 131.0
+    assert shown.due() and not silent.due()
+    shown.show({"loss": 0.5, "top1": 0.25})
+    assert not shown.due()
+    now = 162.0
+    assert shown.due()
+    shown.done = 10
+    assert not shown.due()  # the line of the epoch follows
 
 
 def test_show_of_a_quiet_process_is_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -98,7 +98,11 @@ class Trainer:
         t, epoch = self.training, self.epoch
         self.set_up_epoch()
         progress = Progress(
-            f"epoch {epoch}/{t.plan.epochs}", len(t.loaders.train), done=self.batch, quiet=not t.place.main
+            f"epoch {epoch}/{t.plan.epochs}",
+            len(t.loaders.train),
+            done=self.batch,
+            later=(t.plan.epochs - epoch) * len(t.loaders.train),
+            quiet=not t.place.main,
         )
         try:
             for loaded in self._batches():
@@ -114,6 +118,8 @@ class Trainer:
                 progress.advance(len(batch.all_indices) * t.place.world.size)
                 if self.batch % t.plan.report_every == 0 and self.batch < len(t.loaders.train):
                     self.guard.report()
+                    progress.show(self.meter.means())
+                elif progress.due():
                     progress.show(self.meter.means())
                 self._obey(self.consensus.exchange(self._request()))
             self.guard.report()

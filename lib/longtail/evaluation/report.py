@@ -120,12 +120,13 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def summary(results: Mapping[str, Any]) -> list[str]:
-    """Return the results of an `Evaluator` as console lines: the ensemble, then the experts from 1 on.
+    """Return the results of an `Evaluator` as console lines: the ensemble, then, if there are several, the experts.
 
     The second line has metrics of the ensemble that weigh small classes more than top-1 accuracy does.
     """
     lines = {"ensemble": results["ensemble"]}
-    lines |= {f"expert {i}": values for i, values in enumerate(results["experts"], start=1)}
+    if len(results["experts"]) > 1:
+        lines |= {f"expert {i}": values for i, values in enumerate(results["experts"], start=1)}
     width = max(map(len, lines))
     keys = [key for key in results["ensemble"] if re.fullmatch(r"top\d+", key)]
     keys += [key for key in GROUPS if key in results["ensemble"]]

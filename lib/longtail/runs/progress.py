@@ -6,6 +6,8 @@ import time
 
 from tqdm import tqdm
 
+SILENCE = 30  # seconds after which a line is due where there is no bar
+
 logger = logging.getLogger(__name__)
 
 
@@ -16,15 +18,17 @@ class Progress:
         title: As "epoch 3/40".
         total: Batches of the epoch.
         done: Batches done before, in a resumed epoch.
+        later: Batches of later epochs, for the time that is left of the whole training.
         quiet: Show nothing.
     """
 
-    def __init__(self, title: str, total: int, *, done: int = 0, quiet: bool = False) -> None:
+    def __init__(self, title: str, total: int, *, done: int = 0, later: int = 0, quiet: bool = False) -> None:
         self.title = title
         self.total = total
+        self.later = later
         self.start = self.done = done
         self.images = 0
-        self.started = time.perf_counter()
+        self.started = self.shown = time.perf_counter()
         self.bar: tqdm | None = None
         self.quiet = quiet
         if not quiet and sys.stderr.isatty():
@@ -37,24 +41,38 @@ class Progress:
         if self.bar is not None:
             self.bar.update()
 
+    def due(self) -> bool:
+        """Return whether a line is due: nothing was shown for 30 s, there is no bar, and the epoch is not over."""
+        if self.quiet or self.bar is not None or self.done >= self.total:
+            return False
+        return time.perf_counter() - self.shown > SILENCE
+
     def show(self, means: dict[str, float]) -> None:
         """Show loss, accuracy, speed and remaining time."""
         if self.quiet:
             return
         loss, accuracy = f"{means['loss']:.3f}", f"{100 * means['top1']:.1f} %"
         if self.bar is not None:
-            self.bar.set_postfix_str(f"loss {loss}, acc {accuracy}, {self.rate():.0f} images/s")
+            self.bar.set_postfix_str(f"loss {loss}, acc {accuracy}, {self.rate():.0f} images/s, {self.left()} left")
             return
-        left = (self.total - self.done) * self.seconds() / max(self.done - self.start, 1)
+        self.shown = time.perf_counter()
         logger.info(
-            "%s batch %d/%d: loss %s, acc %s, %.0f images/s, ETA %s",
+            "%s batch %d/%d: loss %s, acc %s, %.0f images/s, %s left",
             self.title,
             self.done,
             self.total,
             loss,
             accuracy,
             self.rate(),
-            clock(left),
+            self.left(),
+        )
+
+    def left(self) -> str:
+        """Return the time that is left of the epoch and, if more follow, of all; evaluations are not counted."""
+        per_batch = self.seconds() / max(self.done - self.start, 1)
+        epoch = clock((self.total - self.done) * per_batch)
+        return (
+            f"{epoch} (all epochs {clock((self.total - self.done + self.later) * per_batch)})" if self.later else epoch
         )
 
     def seconds(self) -> float:

@@ -253,7 +253,8 @@ def _write_details(
     """Write tables and figures of the ensemble and of every expert."""
     shots: dict[str, Any] = {"names": names, "many": cfg.TEST.MANY_SHOT, "few": cfg.TEST.FEW_SHOT}
     which: list[tuple[str, int | Literal["ensemble"]]] = [("ensemble", "ensemble")]
-    which += [(f"expert{number + 1}", number) for number in range(evaluator.experts)]
+    if evaluator.experts > 1:  # a single one is the ensemble
+        which += [(f"expert{number + 1}", number) for number in range(evaluator.experts)]
     for name, index in which:
         write_per_class(
             folder / f"per_class_{name}.csv", evaluator.per_class(index), class_counts=class_counts, **shots
