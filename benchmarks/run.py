@@ -26,6 +26,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "augmentation": ("augmentation", {}),
     "loader": ("jpeg_loader", {}),
     "start": ("start", {}),
+    "threads": ("threads", {}),
     "epoch": ("epoch", {}),
     "evaluation": ("evaluation", {}),
 }

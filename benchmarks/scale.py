@@ -2,7 +2,7 @@
 """Measure how time and memory grow with annotations and classes; made-up annotations, no images.
 
     python benchmarks/scale.py
-    python benchmarks/scale.py --annotations 100000 1000000 --classes 1000 10000
+    python benchmarks/scale.py --annotations 1000000 10000000 --classes 10000 100000
 
 Every figure is measured at each size. The last column is the exponent of growth between the first size and the last: 1
 is linear. Peaks of memory are beyond what was in use before.
@@ -20,13 +20,21 @@ from typing import Any, NamedTuple
 
 import torch
 from measuring import CPU, forget_peak, peak_mb, positive
+from PIL import Image
 
 from longtail.config import load_config
 from longtail.data.annotations import read_annotations
+from longtail.data.augment.steps import Chain
+from longtail.data.dataset import ImageSet
+from longtail.data.images.files import ImageFiles
+from longtail.data.loaders import FileLoader, LoaderSettings
 from longtail.data.loaders.files import _earlier_occurrences
 from longtail.data.long_tail import class_counts
 from longtail.data.samplers import InstanceBalanced
-from longtail.evaluation import ConfusionMatrix, shot_accuracy
+from longtail.data.samplers.base import Sampler
+from longtail.data.samplers.class_weighted import WEIGHTINGS
+from longtail.evaluation import ConfusionMatrix, Evaluator, shot_accuracy
+from longtail.evaluation.evaluator import MATRIX_CLASSES
 from longtail.files import atomic_write
 from longtail.losses import build_loss
 
@@ -68,6 +76,8 @@ def of_annotations(number: int, folder: Path, *, classes: int = 1000) -> dict[st
     costs["order of an epoch"] = cost(lambda: sampler.indices(3))
     order = sampler.indices(3)
     costs["repeated samples of an epoch"] = cost(lambda: _earlier_occurrences(order))
+    loader = _loader(number, folder)
+    costs["resume in an epoch, to its batch"] = cost(lambda: next(loader.epoch(3, start=len(loader) // 2)))
     labels = torch.arange(number) % classes
     costs["count classes"] = cost(lambda: torch.bincount(labels, minlength=classes).tolist())
     return costs
@@ -83,15 +93,44 @@ def of_classes(number: int, folder: Path) -> dict[str, Cost]:
         cfg = load_config(None, ["LOSS.LOSS_TYPE", name])
         loss = build_loss(cfg, counts)
         costs[f"loss {name}, batch {BATCH}"] = cost(lambda loss=loss: loss(logits, labels).backward())  # type: ignore[misc]
-    if number <= 20_000:  # C x C counts: 40 GB at 100,000 classes
-        matrix = ConfusionMatrix(number)
-        costs["confusion matrix, one batch"] = cost(lambda: matrix.update(labels, labels))
-        costs["shot groups"] = cost(lambda: shot_accuracy(matrix, counts))
-        del matrix
+    costs |= _of_evaluation(logits.detach(), labels, counts)
+    balanced = _balanced(number)
+    costs["draw 1,000,000 by class weights"] = cost(lambda: balanced.indices(1))
     head = torch.nn.Linear(512, number)
     state: dict[str, Any] = {"head": head.state_dict()}
     costs["save the head"] = cost(lambda: _save(folder / "head.pth", state))
     return costs
+
+
+def _of_evaluation(logits: torch.Tensor, labels: torch.Tensor, counts: Sequence[int]) -> dict[str, Cost]:
+    """Return the costs of evaluating one network."""
+    number, costs = len(counts), {}
+    if number <= MATRIX_CLASSES:
+        matrix = ConfusionMatrix(number)
+        costs["confusion matrix, one batch"] = cost(lambda: matrix.update(labels, labels))
+        costs["shot groups of a matrix"] = cost(lambda: shot_accuracy(matrix, counts))
+    evaluator = Evaluator(number, 1, counts)
+    costs["evaluator, one batch"] = cost(lambda: evaluator.update(logits[None], labels))
+    costs["shot groups and all metrics"] = cost(evaluator.results)
+    costs["counts of the evaluator"] = Cost(0, sum(part.nbytes for part in evaluator.state()) / 1e6)
+    return costs
+
+
+def _loader(number: int, folder: Path) -> FileLoader:
+    """Return a loader of one image file under many indices."""
+    path = folder / "image.png"
+    Image.new("RGB", (8, 8)).save(path)
+    labels = torch.zeros(number, dtype=torch.int64)
+    settings = LoaderSettings(sampler=InstanceBalanced(number, 0), labels=labels, batch_size=BATCH, seed=0)
+    return FileLoader(ImageFiles([str(path)] * number), [Chain(())], settings=settings, workers=0)
+
+
+def _balanced(classes: int, images: int = 1_000_000) -> Sampler:
+    """Return a sampler that draws all classes of a number of images equally often."""
+    labels = (torch.arange(images) % classes).tolist()
+    made_up = ImageSet.from_tensor("made up", torch.empty(0), labels=labels, num_classes=classes)
+    cfg = load_config(None, ["TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "balance"])
+    return WEIGHTINGS.get("balance")(cfg, made_up)
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

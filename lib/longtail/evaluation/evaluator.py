@@ -55,6 +55,9 @@ class Evaluator:
             all and its state must still be reduced with the others'.
         ensemble: which experts are in the ensemble, see `ensemble_heads`.
 
+    Attributes:
+        has_confusion: whether there are few enough classes for confusion matrices, see `MATRIX_CLASSES`.
+
     Raises:
         UserError: there is no such ensemble.
         ValueError: a number is not positive, `class_counts` has not C entries, or the thresholds overlap.
@@ -85,7 +88,8 @@ class Evaluator:
         # One row per expert, then one for the ensemble; a single expert is its own ensemble. int32 halves the
         # largest part (iNaturalist, 3 experts: 1 GB) and still counts two billion samples in one cell.
         rows = experts if experts == 1 else experts + 1
-        cells = rows * num_classes if num_classes <= MATRIX_CLASSES else 0
+        self.has_confusion = num_classes <= MATRIX_CLASSES
+        cells = rows * num_classes if self.has_confusion else 0
         self._cells = torch.zeros(cells, num_classes, dtype=torch.int32, device=device)
         # Of each class: samples, then correct predictions of each row, then predictions of each row.
         self._tallies = torch.zeros(1 + 2 * rows, num_classes, dtype=torch.int64, device=device)
@@ -145,11 +149,6 @@ class Evaluator:
         self._tallies[0].index_add_(0, true, known.long())
         add_pairs(self._tallies, 1 + rows.flatten(), true.repeat(len(rows)), correct.flatten())
         add_pairs(self._tallies, 1 + len(rows) + rows.flatten(), predictions.flatten(), known.repeat(len(rows)))
-
-    @property
-    def has_confusion(self) -> bool:
-        """Whether there are few enough classes for confusion matrices, see `MATRIX_CLASSES`."""
-        return self.num_classes <= MATRIX_CLASSES
 
     def to(self, device: torch.device | str) -> "Evaluator":
         """Move the counts to `device` and return self."""

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Training with the default threads, with those of torch, and with one, beside other busy processes.
+
+The number of threads and how they wait must be set before torch is loaded, so each way is a process that trains NCL on
+images of CIFAR's size (3 x ResNet-32, batch 64, float32) whenever it is asked to. Alone, and beside processes that only
+compute, the ways take turns.
+"""
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from measuring import Row
+
+ROOT = Path(__file__).resolve().parent.parent
+DECIDED_BY = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+OURS, TORCH, ONE = "default", "torch's own default", "one thread"
+BATCH = 64
+
+
+class Way:
+    """A process that trains a few steps whenever it is asked to.
+
+    Args:
+        name: `OURS`, `TORCH` or `ONE`.
+        images: Images of one call.
+    """
+
+    def __init__(self, name: str, images: int) -> None:
+        self.images = images
+        command = [sys.executable, __file__, "ours" if name == OURS else "as it is", str(images)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment_of(name)
+        )
+        self.rate()  # to warm up
+
+    def rate(self) -> float:
+        """Train, and return images per second."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write("train\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the training process has ended")
+        return self.images / float(line)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+
+
+def environment_of(name: str) -> dict[str, str]:
+    """Return the environment of a way of training."""
+    environment = {key: value for key, value in os.environ.items() if key not in DECIDED_BY}
+    environment["PYTHONPATH"] = str(ROOT / "lib")
+    return {**environment, "OMP_NUM_THREADS": "1"} if name == ONE else environment
+
+
+@contextlib.contextmanager
+def busy(number: int) -> Iterator[None]:
+    """Within the block, keep a number of processes computing."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def measure(images: int = 256, *, rounds: int = 5, beside: tuple[int, ...] = (0, 1, 4)) -> list[Row]:
+    """Return rows of the default against the two other ways; see the module."""
+    with contextlib.ExitStack() as stack:
+        ways = {}
+        for name in (OURS, TORCH, ONE):
+            ways[name] = Way(name, images)
+            stack.callback(ways[name].close)
+        return [row for number in beside for row in _rows(ways, number, rounds)]
+
+
+def _rows(ways: Mapping[str, Way], number: int, rounds: int) -> list[Row]:
+    """Return the rows beside a number of busy processes."""
+    with busy(number):
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, way in ways.items():
+                rates[name].append(way.rate())
+    where = f"beside {number} busy processes" if number else "alone"
+    rows = []
+    for name in (TORCH, ONE):
+        ratios = sorted(ours / other for ours, other in zip(rates[OURS], rates[name], strict=True))
+        note = f"median ratio {statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f}"
+        medians = (statistics.median(rates[one]) for one in (OURS, name))
+        rows.append(Row(f"threads, {where}, against {name}", "images/s", *medians, note=note))
+    return rows
+
+
+def serve(images: int) -> None:
+    """Train `images` images for every line that comes in, and answer with the seconds."""
+    import torch
+    from made_up_images import long_tailed_labels, smooth_images
+    from training import CLASSES, build_trainer, config, our_epoch
+
+    cfg = config("TRAIN.BATCH_SIZE", BATCH, "TRAIN.MAX_EPOCH", 10**6, "TRAIN.AMP", "off")
+    pixels, labels = smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES)
+    epoch = our_epoch(build_trainer(cfg, pixels, labels, device=torch.device("cpu")))
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        epoch()
+        sys.stdout.write(f"{time.perf_counter() - start}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "ours":
+        from longtail.threads import set_threads
+
+        set_threads()
+    serve(int(sys.argv[2]))
