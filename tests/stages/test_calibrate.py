@@ -90,7 +90,7 @@ def test_calibrating_stage_of_a_recipe(
     adjusted = first["stages"][1]
     assert adjusted["calibration"]["key"] == STRENGTH and adjusted["epochs"] == 0
     (folder,) = (Path(adjusted["run"]) / "evaluation").iterdir()
-    assert find_run(adjusted["run"])[1].read_text() == (folder / "calibrated.yaml").read_text()
+    assert Path(find_run(adjusted["run"])[1]).read_text() == (folder / "calibrated.yaml").read_text()
     assert adjusted["last"]["ensemble"] == read_json(folder / "results.json")["ensemble"]
     monkeypatch.setattr("longtail.stages.recipe.calibrate", None)
     assert read_json(run_recipe(str(tmp_path / "recipe.yaml"), place=CPU)) == first
@@ -129,7 +129,7 @@ def test_calibrated_config_gives_the_reported_results(
 ) -> None:
     folder = calibrate(tiny_cfg(*test_split), finished_run().path, calibration, place=CPU)
     content = read_json(folder / "results.json")
-    config = find_run(folder)[1]
+    config = Path(find_run(folder)[1])
     assert config.name == "calibrated.yaml"
     evaluated = validate(load_config(config, ["DATASET.VALID_JSON", test_split[1]]), folder, place=CPU)
     results = read_json(evaluated / "results.json")
