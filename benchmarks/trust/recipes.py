@@ -67,7 +67,7 @@ RECIPE: dict[str, Any] = {
         },
     ],
 }
-ODD = (
+ODD: tuple[Any, ...] = (
     *(None, "", 0, -1, 1.5, True, [], {}, [1], {"a": 1}, "x" * 300, "a\0b", "\ud800", "..", "/", "~", "é", "a b"),
     *("last of first", "data of first", "last of images", "best of evaluated", "epoch_3 of first", "epoch_0 of first"),
     *(
@@ -305,7 +305,7 @@ def states() -> list[tuple[str, str, Callable[[Path], None]]]:
     ]
 
 
-def damage_files(folder: Path, *, path: str, change: Callable[[Path], None]) -> None:
+def damage_files(folder: Path, *, path: str, change: Callable[[Path], object]) -> None:
     """Damage the files that match a pattern."""
     for file in sorted(folder.glob(path)):
         change(file)
@@ -342,11 +342,11 @@ def lose_images(folder: Path) -> None:
         shutil.rmtree(images)
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "deleted": Path.unlink,
     "cut": cut,
     "flipped": flip,
-    "emptied": lambda path: path.write_bytes(b"") and None,
+    "emptied": lambda path: path.write_bytes(b""),
     "swapped": swap,
 }
 

@@ -59,7 +59,7 @@ def no_figures() -> Iterator[None]:
 @contextlib.contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
     """Within the block, send SIGTERM to this process while it computes a certain batch."""
-    original = Trainer._train_step
+    original = Trainer.train_step
     done = 0
 
     def step(self: Trainer, *arguments: Any) -> Any:
@@ -69,5 +69,5 @@ def stopped_after(steps: int) -> Iterator[None]:
             signal.raise_signal(signal.SIGTERM)
         return original(self, *arguments)
 
-    with patch.object(Trainer, "_train_step", step):
+    with patch.object(Trainer, "train_step", step):
         yield

@@ -17,7 +17,6 @@ from longtail.runs.directory import (
     check_writable,
     create_run,
     differing_keys,
-    find_run,
     finished_run,
     runs_of,
     unfinished_run,
@@ -145,11 +144,3 @@ def test_check_writable_asks_for_permission(tmp_path: Path, writable: bool, monk
     else:
         with pytest.raises(UserError, match=f"{tmp_path} is not writable"):
             check_writable(cfg)
-
-
-def test_find_run_prefers_what_a_calibration_has_chosen(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("")
-    assert find_run(tmp_path) == (tmp_path, tmp_path / "config.yaml")
-    (tmp_path / "calibrated.yaml").write_text("")
-    assert find_run(str(tmp_path)) == (tmp_path, tmp_path / "calibrated.yaml")
-    assert find_run(tmp_path / "config.yaml") == (tmp_path, tmp_path / "config.yaml")

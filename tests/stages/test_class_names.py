@@ -9,7 +9,7 @@ import pytest
 from longtail.checkpoint_file import read_checkpoint
 from longtail.config import changed
 from longtail.errors import UserError
-from longtail.runs.loggers.tensorboard import curves
+from longtail.runs.loggers.curves import curves
 from longtail.stages.evaluate import validate
 from tests.helpers.photos import COUNTS, NAMES, Photos
 from tests.helpers.training import CPU, read_json, read_records

@@ -14,6 +14,7 @@ from longtail.runs.directory import RunDirectory
 from longtail.runs.loggers import build_loggers, check_loggers, logger_names
 from longtail.runs.loggers.curves import curves
 from longtail.runs.loggers.mlflow import metric_name
+from longtail.runs.results import sealed
 from tests.helpers.training import TinyConfig
 
 RECORD = {"epoch": 3, "split": "valid", "loss": 0.5, "ensemble": {"top1": 0.25}, "recall": {"0 truck #1": 1.0}}
@@ -111,7 +112,7 @@ class FakeClient:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     FakeClient.runs = {}
-    modules = {
+    modules: dict[str, dict[str, Any]] = {
         "mlflow": {},
         "mlflow.tracking": {"MlflowClient": FakeClient},
         "mlflow.entities": {
@@ -140,7 +141,7 @@ def test_mlflow_writes_curves_and_the_keys_that_differ(run: RunDirectory, store:
 
 def test_mlflow_resumes_the_same_run(run: RunDirectory, store: dict[str, dict[str, Any]]) -> None:
     build_loggers(["mlflow"], run, epoch=1)[0].close()
-    run.write_json("results.json", {"finished": True})
+    run.write_json("results.json", sealed({}))
     build_loggers(["mlflow"], run, epoch=3)[0].close()
     assert [written["status"] for written in store.values()] == ["FINISHED"]
 
