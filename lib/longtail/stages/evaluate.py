@@ -29,6 +29,7 @@ from longtail.distributed import Place, from_main, gather_to_all
 from longtail.engine.inference import evaluate
 from longtail.errors import UserError
 from longtail.evaluation import (
+    Classes,
     Evaluator,
     SampleRecorder,
     Samples,
@@ -251,21 +252,18 @@ def _write_details(
     cfg: CfgNode, folder: Path, evaluator: Evaluator, *, class_counts: list[int], names: list[str] | None
 ) -> None:
     """Write tables and figures of the ensemble and of every expert."""
-    shots: dict[str, Any] = {"names": names, "many": cfg.TEST.MANY_SHOT, "few": cfg.TEST.FEW_SHOT}
+    classes = Classes(class_counts, names or (), many=cfg.TEST.MANY_SHOT, few=cfg.TEST.FEW_SHOT)
     which: list[tuple[str, int | Literal["ensemble"]]] = [("ensemble", "ensemble")]
     if evaluator.experts > 1:  # a single one is the ensemble
         which += [(f"expert{number + 1}", number) for number in range(evaluator.experts)]
     for name, index in which:
-        write_per_class(
-            folder / f"per_class_{name}.csv", evaluator.per_class(index), class_counts=class_counts, **shots
-        )
+        write_per_class(folder / f"per_class_{name}.csv", evaluator.per_class(index), classes)
         if not evaluator.has_confusion:
             continue
         cm = evaluator.confusion(index)
         write_confusion_npz(folder / f"confusion_{name}.npz", cm, class_counts=class_counts)
-        plot_confusion(folder / f"confusion_{name}.png", cm, class_counts=class_counts, **shots)
-    ensemble = evaluator.per_class("ensemble")
-    plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts=class_counts, **shots)
+        plot_confusion(folder / f"confusion_{name}.png", cm, classes)
+    plot_per_class_accuracy(folder / "per_class_accuracy.png", evaluator.per_class("ensemble"), classes)
 
 
 def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
