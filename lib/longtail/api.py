@@ -13,6 +13,7 @@ from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.stages.evaluate import validate
 from longtail.stages.train import train as train_config
+from longtail.user_files import is_file
 
 
 def train(cfg: CfgNode, *, gpus: str | None = None, resume: str = "auto") -> Path:
@@ -78,6 +79,6 @@ def load(
 
 def _config(run: str | Path) -> Path:
     path = RunDirectory(Path(run)).config
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{run} is not a run directory: it has no config.yaml")
     return path

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.cli.program import Parser, run_program
+from longtail.user_files import is_folder
 
 FORMATS = ("safetensors", "torchscript", "exported", "onnx")
 
@@ -34,8 +35,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail export") 
     def program() -> None:
         from longtail.config import load_config
 
-        folder = Path(options.run) if Path(options.run).is_dir() else Path(options.run).parent
-        source = folder / "config.yaml" if Path(options.run).is_dir() else options.run
+        folder = Path(options.run) if is_folder(options.run) else Path(options.run).parent
+        source = folder / "config.yaml" if is_folder(options.run) else options.run
         cfg = load_config(source, [*options.overrides, "TRAIN.AMP", "off", "TRAIN.CHANNELS_LAST", False])
 
         from longtail.distributed import find_place

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.cli.program import Parser, run_program
+from longtail.user_files import is_file, is_folder
 
 SHOWN = 20  # unreadable files that are listed
 
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict")
         names, overrides = split_words(options.words)
         if not names:
             raise UserError("name the images to predict: files, folders or lists")
-        folder = Path(options.run) if Path(options.run).is_dir() else Path(options.run).parent
-        cfg = load_config(folder / "config.yaml" if Path(options.run).is_dir() else options.run, overrides)
+        folder = Path(options.run) if is_folder(options.run) else Path(options.run).parent
+        cfg = load_config(folder / "config.yaml" if is_folder(options.run) else options.run, overrides)
 
         from longtail.distributed import find_place
         from longtail.predicting.predict import check_output, predict_files
@@ -81,6 +82,8 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
     sections = {key.partition(".")[0] for key in KEYS if "." in key}
     for index, word in enumerate(words):
-        if word in KEYS or (word.partition(".")[0] in sections and "." in word and not Path(word).exists()):
+        if word in KEYS or (
+            word.partition(".")[0] in sections and "." in word and not (is_file(word) or is_folder(word))
+        ):
             return list(words[:index]), list(words[index:])
     return list(words), []

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.cli.program import Parser, leading_numbers, run_program
+from longtail.user_files import is_folder
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail valid") -> int:
@@ -54,8 +55,8 @@ def run(source: str, options: argparse.Namespace) -> None:
     swept = {"tau": options.tau_sweep, "logit_adjustment": options.logit_adjustment_sweep}
     parameter = next((name for name, words in swept.items() if words is not None), "")
     values, rest = leading_numbers(swept[parameter]) if parameter else ([], [])
-    folder = Path(source) if Path(source).is_dir() else Path(source).parent
-    cfg = load_config(folder / "config.yaml" if Path(source).is_dir() else source, [*rest, *options.overrides])
+    folder = Path(source) if is_folder(source) else Path(source).parent
+    cfg = load_config(folder / "config.yaml" if is_folder(source) else source, [*rest, *options.overrides])
 
     from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal

@@ -9,6 +9,7 @@ from longtail.data.convert.class_folders import read_class_folders, split_folder
 from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.own_lists import read_own_lists
 from longtail.data.convert.split import Split
+from longtail.user_files import is_folder
 
 FEWEST_STEPS = 8  # of an epoch
 LISTS = (".csv", ".txt")  # suffixes of lists of images
@@ -25,7 +26,7 @@ def own_splits(root: str | Path, hold_out: HoldOut | None) -> dict[str, Split]:
     Raises:
         UserError: The images cannot be read or divided.
     """
-    if Path(root).suffix.lower() in LISTS and not Path(root).is_dir():
+    if Path(root).suffix.lower() in LISTS and not is_folder(root):
         splits = read_own_lists({"train": root}, image_path=Path(root).parent)
     elif folders := split_folders(root):
         train = read_class_folders(folders.pop("train"))
