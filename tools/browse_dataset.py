@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.evaluation.figures.sheet import Row, plot_sheet
         from longtail.runs.console import log_to_terminal
         from longtail.stages.checks import check_names
-        from longtail.user_files import check_path
+        from longtail.user_files import check_path, is_folder
 
         log_to_terminal()
         cfg = load_config(options.cfg, options.overrides)
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(f"--samples is {options.samples}; allowed: 1 to {MOST_SAMPLES}")
         output = Path(options.output or f"{Path(cfg.NAME).name}.png")
         check_path(output, "--output")
-        if output.suffix.lower() != ".png" or not output.parent.is_dir():
+        if output.suffix.lower() != ".png" or not is_folder(output.parent):
             raise UserError(f"--output {output} must be a .png file in a folder that exists")
         sheet = browse(cfg, options.samples)
         rows = [

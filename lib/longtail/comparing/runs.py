@@ -10,6 +10,7 @@ from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.results import is_finished
+from longtail.user_files import is_folder
 
 SEED = "RAND_SEED"
 LONGEST_LABEL = 60
@@ -75,7 +76,7 @@ def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
     runs: dict[Path, FinishedRun] = {}
     unfinished: list[Path] = []
     for path in map(Path, paths):
-        if not path.is_dir():
+        if not is_folder(path):
             raise UserError(f"{path} is not a folder; name run directories, or folders of runs")
         configs = [path / "config.yaml"] if (path / "config.yaml").is_file() else sorted(path.rglob("config.yaml"))
         if not configs:

@@ -57,6 +57,7 @@ from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.folder import LockedFolder
 from longtail.stages.build import evaluator_maker, in_layout, trained_weights
 from longtail.stages.checks import check_network_and_data
+from longtail.user_files import is_file, is_folder
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
     """Load what is needed for an evaluation, see `validate`; within the block the processes are connected."""
     place = place.with_precision(cfg.TRAIN.AMP)
     check_network_and_data(cfg)
-    run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
+    run = RunDirectory(folder if is_folder(folder / "models") else parent_of_runs(cfg))
     checkpoint = find_checkpoint(cfg, run)
     with place.connected():
         splits, normalize = build_splits(cfg, generated=False), build_normalize(cfg)
@@ -274,7 +275,7 @@ def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
     """
     name = cfg.TEST.MODEL_FILE or "best_ensemble.pth"
     for path in (run.models / name, Path(name)):
-        if path.is_file():
+        if is_file(path):
             return path
     raise UserError(
         f"checkpoint {name} is neither in {run.models} nor a file; TEST.MODEL_FILE names the one to evaluate"
