@@ -1,7 +1,7 @@
 """Transforms of torchvision.transforms.v2 by name: `v2.ColorJitter(brightness=0.4)` in the lists of TRANSFORMS.
 
-The text is read as the call of a class of `torchvision.transforms.v2`. Arguments are literals, lists, or transforms, as in
-`v2.RandomApply([v2.GaussianBlur(3)], p=0.5)`. Nothing is evaluated.
+The text is read as the call of a class of `torchvision.transforms.v2`. Arguments are literals, lists, or transforms, as
+in `v2.RandomApply([v2.GaussianBlur(3)], p=0.5)`. Nothing is evaluated.
 """
 
 import ast
