@@ -79,7 +79,7 @@ def navigation(published: Published, rows: Rows) -> str:
 
 def _page(row: Row, group: Group, papers: Sequence[str], measured: Measured) -> Iterator[str]:
     """Yield the lines of a page."""
-    yield from (MARK, f"# {row.name}", "", row.text, "")
+    yield from (MARK, f"# {row.name}", "", _from_folder(row.text), "")
     if papers:
         yield from (f"*Paper*: {'; '.join(papers)}.", "")
     yield from ("## When", "", group.when, "", f"The group *{group.title}*: {_from_folder(group.text)}", "")
