@@ -45,10 +45,11 @@ def test_predict_of_a_folder_takes_its_images_in_order(photos: Photos, capsys: C
     assert found == sorted(str(path) for path in (photos.folder / "images").iterdir())
 
 
-def test_predict_options_add_columns(photos: Photos, tmp_path: Path) -> None:
+def test_predict_options_add_columns(photos: Photos, tmp_path: Path, capsys: Capture) -> None:
     output = tmp_path / "out.csv"
     options = ["--top", "2", "--all", "--experts", "--output", str(output), "--gpus", "cpu"]
     assert main(["predict", str(photos.run.path), photos.valid_paths()[0], *options]) == 0
+    assert capsys.readouterr().out == f"{output}: 1 image\n"
     row = rows_of(output.read_text())[0]
     every = [float(row[f"p({name})"]) for name in NAMES]
     assert sum(every) == pytest.approx(1, abs=1e-5)

@@ -1,5 +1,6 @@
 """The generated pages are up to date, and follow from their sources."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,13 @@ def test_method_page_holds_command_config_and_numbers() -> None:
     page = (ROOT / "docs" / "methods" / "ldam-drw.md").read_text()
     for part in ("longtail train cifar100_im100,ldam,drw", "LDAMLoss", "arXiv 1906.07413", "| Cao | ", "## Measured"):
         assert part in page
+
+
+def test_links_between_pages_lead_to_files() -> None:
+    wrong = []
+    for page in (ROOT / "docs").rglob("*.md"):
+        text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if "://" not in target and not (page.parent / target).exists():
+                wrong.append((page.name, target))
+    assert not wrong

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail compare")
             sys.stdout.write(text)
         if options.figure:
             plot_comparison(options.figure, comparison)
+            sys.stderr.write(f"figure in {options.figure}\n")
         if comparison.skipped and options.format != "text":
             sys.stderr.write(f"not finished, left out: {', '.join(comparison.skipped)}\n")
 

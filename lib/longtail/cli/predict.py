@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict")
 
         check_output(options.output)
         trained = load_trained(cfg, folder, place=find_place(options.gpus))
-        failed = predict_files(
+        outcome = predict_files(
             trained,
             names,
             output=options.output,
@@ -63,8 +63,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict")
             everything=options.all,
             experts=options.experts,
         )
-        unreadable = len(failed)
-        for image in failed[:SHOWN]:
+        unreadable = len(outcome.unreadable)
+        if options.output:
+            sys.stdout.write(f"{options.output}: {outcome.images} image{'' if outcome.images == 1 else 's'}\n")
+        for image in outcome.unreadable[:SHOWN]:
             sys.stderr.write(f"not predicted: {image.error}\n")
         if unreadable > SHOWN:
             sys.stderr.write(f"not predicted: {unreadable - SHOWN} more\n")

@@ -238,7 +238,7 @@ def _write_onnx(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
-        program: Any = torch.onnx.export(_exported(ensemble, images), dynamo=True, **names)
+        program: Any = torch.onnx.export(_exported(ensemble, images), dynamo=True, verbose=False, **names)
         program.save(os.fspath(path))
     session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
     return lambda batch: torch.from_numpy(session.run(None, {"images": batch.contiguous().numpy()})[0])

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from torch import Tensor
 from tqdm import tqdm
@@ -20,6 +20,18 @@ from longtail.user_files import is_folder, translating
 FORMATS = (".csv", ".json")
 
 
+class Outcome(NamedTuple):
+    """What was predicted.
+
+    Attributes:
+        images: Number of images that were predicted.
+        unreadable: Files that cannot be read.
+    """
+
+    images: int
+    unreadable: list[Decoded]
+
+
 def predict_files(
     trained: Trained,
     names: Sequence[str],
@@ -28,7 +40,7 @@ def predict_files(
     top: int = 1,
     everything: bool = False,
     experts: bool = False,
-) -> list[Decoded]:
+) -> Outcome:
     """Predict images and write a table.
 
     Args:
@@ -40,7 +52,7 @@ def predict_files(
         experts: Write the most probable class of each expert.
 
     Returns:
-        The files that cannot be read.
+        The number of images, and the files that cannot be read.
 
     Raises:
         UserError: The output has another suffix, a list cannot be read, or the network cannot take an image.
@@ -73,7 +85,7 @@ def predict_files(
             write_json(file, rows(), columns, checkpoint=str(trained.checkpoint), unreadable=unreadable)
         else:
             write_csv(file, rows(), columns)
-    return unreadable
+    return Outcome(len(readable), unreadable)
 
 
 def check_output(output: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from longtail.evaluation import Classes, ConfusionMatrix, plot_class_counts, plot_curves, plot_per_class_accuracy
-from longtail.evaluation.figures.style import SHOT_COLORS
+from longtail.evaluation.figures import training
+from longtail.evaluation.figures.style import SHOT_COLORS, new_figure
 from tests.helpers.pictures import fraction_of, of_color, read_picture
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -44,6 +45,36 @@ def test_plot_class_counts_does_not_depend_on_the_order_of_many_classes(tmp_path
         (tmp_path / name).mkdir()
         plot_class_counts(tmp_path / name / "a.png", Classes(counts))
     assert np.array_equal(read_picture(tmp_path / "a/a.png"), read_picture(tmp_path / "b/a.png"))
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return a list that receives the figures that are drawn."""
+    drawn: list[Any] = []
+
+    def new(width: float, height: float) -> Any:
+        drawn.append(new_figure(width, height))
+        return drawn[-1]
+
+    monkeypatch.setattr(training, "new_figure", new)
+    return drawn
+
+
+@pytest.mark.parametrize("counts", [[100] * 10, [120, 110, 100, 90, 80, 70], [500] * 9 + [3], long_tail(100)])
+def test_legend_of_class_counts_covers_no_bar(tmp_path: Path, figures: list[Any], counts: list[int]) -> None:
+    plot_class_counts(tmp_path / "a.png", counts)
+    (axes,) = figures[0].axes
+    box = axes.get_legend().get_window_extent()
+    for place, count in enumerate(sorted(counts, reverse=True)):
+        across, up = axes.transData.transform((place, count))
+        assert across < box.x0 or up < box.y0
+
+
+def test_plot_curves_labels_the_learning_rate_with_plain_numbers(tmp_path: Path, figures: list[Any]) -> None:
+    records = [{"epoch": epoch, "split": "train", "loss": 1.0, "lr": 10.0**-epoch} for epoch in range(1, 5)]
+    plot_curves(tmp_path / "a.png", records)
+    labels = [label.get_text() for axes in figures[0].axes for label in axes.get_yticklabels()]
+    assert {"0.001", "0.0001"} <= set(labels) and not any("$" in label for label in labels)
 
 
 def history(epochs: int, experts: int = 3) -> list[dict[str, Any]]:

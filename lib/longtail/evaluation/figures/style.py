@@ -85,9 +85,19 @@ def legend(axes: "Axes", size: float = 8.5, **options: Any) -> None:
         axes.legend(fontsize=size, frameon=False, labelcolor=INK, **options)
 
 
-def plain_log(axis: Any) -> None:
-    """Label a logarithmic axis with whole numbers (1, 10, 100, 1,000) instead of powers."""
+def plain_log(axis: Any, *, fractions: bool = False) -> None:
+    """Label a logarithmic axis with plain numbers (1, 10, 100, 1,000) instead of powers, which `save` cannot write.
+
+    Args:
+        axis: Axis of matplotlib.
+        fractions: Label values below 1 as well (0.01).
+    """
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 or value == 0 else ""))
+    def label(value: float, _: int) -> str:
+        if value >= 1 or value == 0:
+            return f"{value:,.0f}"
+        return f"{value:g}" if fractions else ""
+
+    axis.set_major_formatter(FuncFormatter(label))
     axis.set_minor_formatter(NullFormatter())

@@ -157,6 +157,7 @@ def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None
     values = [value for _, value in rates]
     if values and min(values) > 0 and max(values) > 50 * min(values):
         rate.set_yscale("log")
+        plain_log(rate.yaxis, fractions=True)
     elif values:
         rate.set_ylim(bottom=min(0.0, *values, 0.0))
     dress(rate, "Learning rate", "epoch", "learning rate")
