@@ -18,6 +18,7 @@ Exit code: 0, or 2 for a mistake in the command.
 """
 
 import argparse
+import importlib
 import importlib.util
 import os
 import statistics
@@ -275,10 +276,10 @@ def with_torchvision(images: int) -> Callable[[], object]:
 def with_timm(images: int) -> Callable[[], object]:
     """Return what trains an epoch with timm's loader, which normalizes whole batches, and timm's optimizer."""
     import torch
-    from timm.data import create_loader
+    from timm.data.loader import create_loader
     from timm.data.transforms import ToNumpy
-    from timm.optim import create_optimizer_v2
 
+    timm_optim: Any = importlib.import_module("timm.optim")
     model, loss_of = network_and_loss()
     loader = create_loader(
         dataset(images, None),
@@ -293,17 +294,16 @@ def with_timm(images: int) -> Callable[[], object]:
         pin_memory=False,
     )
     loader.dataset.transform = augmentation(ToNumpy())  # the same crop as the others
-    optimizer = create_optimizer_v2(model, "sgd", RATE, weight_decay=DECAY, momentum=MOMENTUM)
+    optimizer = timm_optim.create_optimizer_v2(model, "sgd", RATE, weight_decay=DECAY, momentum=MOMENTUM)
     return ready(loader, loss_of, optimizer)
 
 
 def with_lightning(images: int) -> None:
     """Train epochs in a Lightning Trainer as they are asked for."""
-    import lightning
-
+    lightning: Any = importlib.import_module("lightning")
     model, loss_of = network_and_loss()
 
-    class Module(lightning.LightningModule):
+    class Module(lightning.LightningModule):  # type: ignore[misc]  # not installed where types are checked
         """The same step."""
 
         def __init__(self) -> None:
@@ -336,7 +336,7 @@ def with_lightning(images: int) -> None:
                 answer(time.perf_counter() - self.begin)
 
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    trainer: Any = lightning.Trainer(accelerator="cpu", max_epochs=-1, num_sanity_val_steps=0, **quiet)  # type: ignore[arg-type]
+    trainer: Any = lightning.Trainer(accelerator="cpu", max_epochs=-1, num_sanity_val_steps=0, **quiet)
     trainer.fit(Module(), plain_loader(images))
 
 
