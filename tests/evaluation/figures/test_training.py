@@ -62,7 +62,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("counts", [[100] * 10, [120, 110, 100, 90, 80, 70], [500] * 9 + [3], long_tail(100)])
 def test_legend_of_class_counts_covers_no_bar(tmp_path: Path, figures: list[Any], counts: list[int]) -> None:
-    plot_class_counts(tmp_path / "a.png", counts)
+    plot_class_counts(tmp_path / "a.png", Classes(counts))
     (axes,) = figures[0].axes
     box = axes.get_legend().get_window_extent()
     for place, count in enumerate(sorted(counts, reverse=True)):
