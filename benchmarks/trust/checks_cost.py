@@ -28,7 +28,7 @@ from longtail.engine.finite_guard import FiniteGuard
 from longtail.runs import resume
 from longtail.stages import train as train_stage
 
-CHECKS = {
+CHECKS: dict[str, list[tuple[Any, str]]] = {
     "before the training": [(train_stage, "dry_run"), (train_stage, "check_training"), (resume, "is_whole")],
     "every step": [(FiniteGuard, "check"), (FiniteGuard, "report")],
     "every checkpoint": [

@@ -126,7 +126,7 @@ Choice = tuple[Callable[[list[str]], int], list[Any], tuple[int, ...]]
 
 def odd_annotations(work: Path, draw: random.Random) -> None:
     """Put odd values into train.json."""
-    odd = (
+    odd: tuple[Any, ...] = (
         None,
         -1,
         3,

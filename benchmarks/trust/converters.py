@@ -9,6 +9,7 @@ A conversion that ends without an error must list only files that exist, and eve
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -127,8 +128,8 @@ def damage_images(work: Path, draw: random.Random) -> None:
         lambda: one.write_text("no image"),
         lambda: (images / "ant" / "link.png").symlink_to("nowhere"),
         lambda: (images / "ant" / "loop").symlink_to("."),
-        lambda: ((images / "ant" / "b").symlink_to("../bee"), (images / "bee" / "a").symlink_to("../ant")),
-        lambda: ((images / "ant" / "up").symlink_to("../.."), (images / "ant" / "up2").symlink_to("../..")),
+        lambda: link(images, {"ant/b": "../bee", "bee/a": "../ant"}),
+        lambda: link(images, {"ant/up": "../..", "ant/up2": "../.."}),
         lambda: os.mkfifo(images / "bee" / "pipe.png"),
         lambda: os.chmod(images / "cat", 0o000),
         lambda: (images / "empty").mkdir(),
@@ -140,10 +141,7 @@ def damage_images(work: Path, draw: random.Random) -> None:
         lambda: one.rename(images / "0.png"),
         lambda: one.rename(one.with_suffix(".jpg")),
         lambda: one.rename(one.with_suffix(".txt")),
-        lambda: [
-            (images / "ant" / ("d/" * 40)).mkdir(parents=True),
-            os.link(images / "ant/0.png", images / "ant" / ("d/" * 40) / "0.png"),
-        ],
+        lambda: shutil.copytree(images / "bee", images / "ant" / ("d/" * 40)),
         lambda: (images / "dup").symlink_to("ant"),
         lambda: (images / "cat" / "1.png").unlink(),
     ]
@@ -152,6 +150,12 @@ def damage_images(work: Path, draw: random.Random) -> None:
             change()
         except OSError:  # two changes that do not go together
             continue
+
+
+def link(folder: Path, links: dict[str, str]) -> None:
+    """Make symbolic links in a folder."""
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
 
 
 def folder_words(work: Path, draw: random.Random) -> list[Any]:
@@ -232,7 +236,22 @@ def published_words(work: Path, draw: random.Random, *, prefix: str) -> list[Any
 
 def coco_words(work: Path, draw: random.Random) -> list[Any]:
     """Return a command line of convert_from_iNat.py."""
-    odd = (None, True, -1, 1.5, 10**30, "", "x", [], {}, "a\0b", "\ud800", "x" * 300, "../imgs/ant/0.png", float("nan"))
+    odd: tuple[Any, ...] = (
+        None,
+        True,
+        -1,
+        1.5,
+        10**30,
+        "",
+        "x",
+        [],
+        {},
+        "a\0b",
+        "\ud800",
+        "x" * 300,
+        "../imgs/ant/0.png",
+        float("nan"),
+    )
 
     def maybe(value: Any) -> Any:
         return draw.choice(odd) if draw.random() < 0.03 else value
@@ -265,9 +284,9 @@ def coco_words(work: Path, draw: random.Random) -> list[Any]:
 
 def path_words(work: Path, draw: random.Random) -> list[Any]:
     """Return a command line of replace_path.py."""
-    entries = [{"fpath": f"/old/ant/{k}.png", "category_id": 0} for k in range(3)]
+    entries: list[dict[str, Any]] = [{"fpath": f"/old/ant/{k}.png", "category_id": 0} for k in range(3)]
     if draw.random() < 0.3:
-        entries[0] = draw.choice(({"fpath": ""}, {"fpath": 3}, {"fpath": "/other/x"}, {}, {"fpath": "/oldx"}))  # type: ignore[dict-item]
+        entries[0] = draw.choice(({"fpath": ""}, {"fpath": 3}, {"fpath": "/other/x"}, {}, {"fpath": "/oldx"}))
     (work / "a.json").write_text(json.dumps({"num_classes": 1, "annotations": entries}))
     if draw.random() < 0.2:
         (work / "a.json").write_text(draw.choice(("", "[]", "{}", "[" * 3000, '{"annotations": 3}')))

@@ -67,7 +67,7 @@ RECIPE: dict[str, Any] = {
         },
     ],
 }
-ODD = (
+ODD: tuple[Any, ...] = (
     *(None, "", 0, -1, 1.5, True, [], {}, [1], {"a": 1}, "x" * 300, "a\0b", "\ud800", "..", "/", "~", "é", "a b"),
     *("last of first", "data of first", "last of images", "best of evaluated", "epoch_3 of first", "epoch_0 of first"),
     *(
@@ -323,6 +323,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def empty(path: Path) -> None:
+    """Keep nothing."""
+    path.write_bytes(b"")
+
+
 def swap(path: Path) -> None:
     """Put a sound file of the same kind there that is another one."""
     if path.suffix == ".pth":
@@ -346,7 +351,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "deleted": Path.unlink,
     "cut": cut,
     "flipped": flip,
-    "emptied": lambda path: path.write_bytes(b"") and None,
+    "emptied": empty,
     "swapped": swap,
 }
 
