@@ -158,6 +158,12 @@ def damage_images(work: Path, draw: random.Random) -> None:
             continue
 
 
+def link(folder: Path, links: dict[str, str]) -> None:
+    """Make symbolic links in a folder."""
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+
+
 def folder_words(work: Path, draw: random.Random) -> list[Any]:
     """Return a command line of convert_from_folder.py."""
     damage_images(work, draw)
