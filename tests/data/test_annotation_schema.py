@@ -13,7 +13,7 @@ from longtail.errors import UserError
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "annotation_format.schema.json").read_text())
-TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
+TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
 NOTES = {"$schema", "title", "description"}
 GOOD = {"fpath": "a.jpg", "category_id": 0}
 
