@@ -176,7 +176,8 @@ def test_compare_averages_over_the_folds_of_a_cross_validation(make_run: MakeRun
         make_run(*folds(fold), *BALANCED, name="bsce", top1=top1 + 0.05, valid=f"images {fold}")
     plain, balanced = compare([str(tmp_path)], baseline="ce", metrics=["top1"]).lines
     assert plain.seeds == balanced.seeds == ["0/1", "0/2", "0/3"]
-    assert plain.metrics["top1"] == (pytest.approx(0.8), pytest.approx(0.1), 3)
+    top1: Any = plain.metrics["top1"]
+    assert top1 == (pytest.approx(0.8), pytest.approx(0.1), 3)
     difference = balanced.differences["top1"]
     assert difference is not None and list(difference) == pytest.approx([0.05, 0.05, 0.05, 3])
     assert set(balanced.keys) == {"LOSS.LOSS_TYPE"}

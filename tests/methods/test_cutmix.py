@@ -10,8 +10,9 @@ from torch import Tensor
 from longtail.data import Batch
 from longtail.methods import CutMix, stacked_views
 from longtail.methods.cutmix import box_masks
+from tests.helpers.losses import NEEDED
 from tests.helpers.mixing import LABELS, batch, build, check_mixed, mixed_by_hand
-from tests.methods.test_mixup import MIXABLE, NEEDED, NESTED
+from tests.methods.test_mixup import MIXABLE, NESTED
 from tests.methods.test_per_sample_mixup import PER_SAMPLE
 
 PROBABILITY = "TRAIN.COMBINER.CUTMIX.PROBABILITY"
