@@ -12,7 +12,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,6 @@ def extra(draw: random.Random, names: dict[str, tuple[str, ...]]) -> list[str]:
     """Return some options with values that may be odd."""
     chosen = draw.sample(list(names), min(len(names), draw.choice((0, 0, 1, 1, 2))))
     return [part for name in chosen for part in ((name, draw.choice(names[name])) if names[name] else (name,))]
-
-
-def link(folder: Path, targets: Mapping[str, str]) -> None:
-    """Make symbolic links."""
-    for name, target in targets.items():
-        (folder / name).symlink_to(target)
 
 
 def damage_images(work: Path, draw: random.Random) -> None:
