@@ -24,13 +24,14 @@ FUNCTION_LINES = 63  # the longest function, which draws the curves of a trainin
 FUNCTION_ARGUMENTS = 11  # of a loss whose arguments a contract fixes; next come 10
 FILE_LINES = 400
 
-BASE = {"errors", "files", "user_files", "registry", "processors"}
+BASE = {"errors", "files", "user_files", "registry", "processors", "standard_output"}
 KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, beside `BASE`
     "errors": set(),
     "files": set(),
     "registry": set(),
     "user_files": set(),
     "processors": set(),
+    "standard_output": set(),
     "threads": set(),
     "checkpoint_file": set(),
     "clustering": set(),

@@ -190,6 +190,25 @@ def test_read_checkpoint_gives_numpy_values_back(tmp_path: Path) -> None:
     assert read["top1"] == 0.5 and read["counts"].tolist() == [0, 1, 2]
 
 
+def test_read_checkpoint_gives_plain_containers_back(tmp_path: Path) -> None:
+    kinds = (dict, list, set, tuple, int, float, str, bool)
+    content: dict[str, Any] = {f"of {kind.__name__}": collections.defaultdict(kind) for kind in kinds}
+    content |= {"set": {1}, "frozen": frozenset([2]), "path": Path("a/b")}
+    torch.save(content, tmp_path / "other.pth")
+    assert read_checkpoint(tmp_path / "other.pth") == content
+
+
+@pytest.mark.parametrize(
+    ("content", "protocol"), [({"a": collections.defaultdict(list, a=[1])}, 2), ({"a": torch.ones(1)}, 4)]
+)
+def test_read_checkpoint_says_how_to_convert_what_torch_cannot_read(
+    tmp_path: Path, content: Any, protocol: int
+) -> None:
+    torch.save(content, tmp_path / "other.pth", pickle_protocol=protocol)
+    with pytest.raises(UserError, match=r"or is of a pickle protocol, .*; convert it where it was made: torch\.save"):
+        read_checkpoint(tmp_path / "other.pth")
+
+
 def test_checkpoint_is_a_zip_file_without_compression(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pth", CONTENT)
     with zipfile.ZipFile(tmp_path / "a.pth") as archive:

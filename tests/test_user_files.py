@@ -9,7 +9,17 @@ import pytest
 
 from longtail import user_files
 from longtail.errors import UserError
-from longtail.user_files import check_path, check_regular, read_bytes, read_json, read_text, shown, translating
+from longtail.user_files import (
+    check_path,
+    check_regular,
+    is_file,
+    is_folder,
+    read_bytes,
+    read_json,
+    read_text,
+    shown,
+    translating,
+)
 
 
 def refusal(call: Any, *arguments: Any) -> str:
@@ -120,3 +130,13 @@ def test_translating_reports_errors_of_the_system(error: Exception, verb: str, m
 def test_translating_passes_other_errors_on() -> None:
     with pytest.raises(ValueError, match="2 class counts"), translating("a.csv", "table"):
         raise ValueError("2 class counts for 3 classes")
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b", "\ud800", "absent", "file/below"])
+def test_is_folder_and_is_file_of_paths_that_do_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    assert is_file("file") and is_folder(".")
+    assert not is_file(path) and not is_folder(path) and not is_file(".") and not is_folder("file")

@@ -32,10 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.config import load_config
         from longtail.data.inspect.browse import browse
         from longtail.errors import UserError
+        from longtail.evaluation import Classes
         from longtail.evaluation.figures.sheet import Row, plot_sheet
         from longtail.runs.console import log_to_terminal
         from longtail.stages.checks import check_names
-        from longtail.user_files import check_path
+        from longtail.user_files import check_path, is_folder
 
         log_to_terminal()
         cfg = load_config(options.cfg, options.overrides)
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(f"--samples is {options.samples}; allowed: 1 to {MOST_SAMPLES}")
         output = Path(options.output or f"{Path(cfg.NAME).name}.png")
         check_path(output, "--output")
-        if output.suffix.lower() != ".png" or not output.parent.is_dir():
+        if output.suffix.lower() != ".png" or not is_folder(output.parent):
             raise UserError(f"--output {output} must be a .png file in a folder that exists")
         sheet = browse(cfg, options.samples)
         rows = [
@@ -58,9 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
             for sample in sheet.samples
         ]
         title = f"{cfg.NAME}: {sheet.name}"
-        many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
-        counts, names = sheet.counts, sheet.class_names
-        plot_sheet(output, title, rows, views=sheet.views, class_counts=counts, names=names, many=many, few=few)
+        classes = Classes(sheet.counts, sheet.class_names or (), many=cfg.TEST.MANY_SHOT, few=cfg.TEST.FEW_SHOT)
+        plot_sheet(output, title, rows, views=sheet.views, classes=classes)
         print(f"{output}: {len(rows)} images, each with {len(sheet.views)} view{'s' if len(sheet.views) > 1 else ''}")
 
     return run_program(program)

@@ -1,5 +1,6 @@
 """One page per method, docs/methods/<method>.md: what, when, command, settings, published and measured numbers."""
 
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def _page(row: Row, group: Group, papers: Sequence[str], measured: Measured) -> 
     yield from (MARK, f"# {row.name}", "", _from_folder(row.text), "")
     if papers:
         yield from (f"*Paper*: {'; '.join(papers)}.", "")
-    yield from ("## When", "", group.when, "", f"The group *{group.title}*: {_from_folder(group.text)}", "")
+    yield from ("## When", "", group.when, "", f"*{group.title}.* {_from_folder(group.text)}", "")
     yield from ("## Command", "", "```", *_commands(row, group), "```", "")
     yield from _settings(row)
     yield from _published(row, group)
@@ -90,8 +91,8 @@ def _page(row: Row, group: Group, papers: Sequence[str], measured: Measured) -> 
 
 
 def _from_folder(text: str) -> str:
-    """Return a text with its links, which start in docs/, starting in docs/methods/."""
-    return text.replace("](", "](../")
+    """Return a text with its links between pages, which start in docs/, starting in docs/methods/."""
+    return re.sub(r"\]\((?!\w+:|\.\./)", "](../", text)
 
 
 def _commands(row: Row, group: Group) -> list[str]:

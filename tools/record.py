@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from longtail.cli.program import Parser, run_program
+from longtail.user_files import is_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "records"
 
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def stages_of(path: Path) -> list[tuple[str, Path]]:
     """Return (stage, newest run) of a recipe's folder, or the run itself without a stage."""
-    if (path / "config.yaml").is_file():
+    if is_file(path / "config.yaml"):
         return [("", path)]
     newest = {run.parent.parent.name: run.parent for run in sorted(path.glob("*/*/config.yaml"))}
     return [(stage, run) for stage, run in newest.items() if (run / "metrics.jsonl").is_file()]

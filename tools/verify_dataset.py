@@ -39,16 +39,16 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.data.inspect.verify_text import as_text
         from longtail.errors import UserError
         from longtail.files import atomic_write
-        from longtail.user_files import check_path, translating
+        from longtail.user_files import check_path, is_folder, translating
 
         workers = len(os.sched_getaffinity(0)) if options.workers is None else options.workers
         if workers < 0:
             raise UserError(f"--workers is {workers}; it must be at least 0 (0: no worker processes)")
-        if options.root and not Path(options.root).is_dir():
+        if options.root and not is_folder(options.root):
             raise UserError(f"--root {options.root} is not a folder")
         if options.json:  # checked before the long work
             check_path(options.json, "--json")
-            if Path(options.json).is_dir() or not os.access(Path(options.json).parent, os.W_OK):
+            if is_folder(options.json) or not os.access(Path(options.json).parent, os.W_OK):
                 raise UserError(f"--json {options.json} is a folder, or its folder does not exist or cannot be written")
         report = verify(
             options.files,

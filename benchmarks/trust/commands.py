@@ -175,9 +175,8 @@ def verify(work: Path, draw: random.Random) -> Choice:
 def browse(work: Path, draw: random.Random) -> Choice:
     """Return a command line of browse_dataset.py."""
     config = work / "browse.yaml"
-    config.write_text(
-        "DATASET: {DATASET: annotations, TRAIN_JSON: train.json, VALID_JSON: valid.json, VIEWS: [crop_flip]}\n"
-    )
+    data = "DATASET: {DATASET: annotations, TRAIN_JSON: train.json, VALID_JSON: valid.json, VIEWS: [crop_flip]}"
+    config.write_text(data + "\nTRAIN: {BATCH_SIZE: 4}\n")
     if draw.random() < 0.5:
         content = json.loads((work / "train.json").read_text())
         content["classes"] = [

@@ -13,6 +13,7 @@ from longtail.runs.folder import read_json
 from longtail.runs.named import find_run
 from longtail.stages.evaluate import validate
 from longtail.stages.train import train as train_config
+from longtail.user_files import is_file, is_folder
 
 
 def train(cfg: CfgNode, *, gpus: str | None = None, resume: str = "auto") -> Path:
@@ -77,6 +78,6 @@ def load(run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str
 
 def _config(run: str | Path) -> Path:
     path = Path(find_run(run)[1])
-    if not Path(run).is_dir() or not path.is_file():
+    if not is_folder(run) or not is_file(path):
         raise UserError(f"{run} is not a run directory: it has no config.yaml")
     return path

@@ -79,7 +79,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # about old formats, which are read all the same
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(f"{KIND} {shown(path)} {_refusal(str(error))}") from None
+        raise UserError(f"{KIND} {shown(path)} {_refusal(path, str(error))}") from None
     except OSError as error:
         raise os_error(error, path, kind=KIND, verb="read") from None
     except Exception as error:  # torch raises a dozen kinds for a damaged file
@@ -158,16 +158,18 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def _refusal(message: str) -> str:
+CONVERT = 'convert it where it was made: torch.save({"state_dict": model.state_dict()}, "weights.pth")'
+
+
+def _refusal(path: str | Path, message: str) -> str:
     """Return what to say of an object that is not allowed; never torch's advice to trust the file."""
     marks = ("Unsupported global: GLOBAL ", "Trying to load unsupported GLOBAL ", "Unsupported class ")
     for mark in marks:
         if mark in message:
             name = message.split(mark, 1)[1].split()[0].strip(".,`")
-            return (
-                f"holds an object of {name}, which could run code and is not read; convert it where it was made: "
-                'torch.save({"state_dict": model.state_dict()}, "weights.pth")'
-            )
+            return f"holds an object of {name}, which could run code and is not read; {CONVERT}"
+    if zipfile.is_zipfile(path):  # whole, as its CRCs say
+        return f"holds objects, or is of a pickle protocol, that cannot be read without running code; {CONVERT}"
     return "cannot be read: it is no checkpoint of PyTorch, or it is damaged"
 
 
@@ -175,6 +177,7 @@ def _allowed() -> list[Any]:
     """Return the globals beside torch's own that checkpoints of this field hold and that run no code."""
     import argparse
     import collections
+    import pathlib
 
     import numpy as np
     from yacs.config import CfgNode
@@ -190,7 +193,8 @@ def _allowed() -> list[Any]:
         argparse.Namespace,
         CfgNode,
         collections.defaultdict,
-        dict,
+        *(dict, list, set, frozenset, tuple, int, float, str, bool),  # of which a defaultdict makes its values
+        *(pathlib.PosixPath, pathlib.PurePosixPath),
     ]
     # Where NumPy 1 and NumPy 2 keep the two functions.
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):

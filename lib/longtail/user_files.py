@@ -42,6 +42,23 @@ def is_possible_path(path: str) -> bool:
     return True
 
 
+def is_folder(path: PathLike) -> bool:
+    """Return whether there is a folder at a path; False if it cannot be looked at, or no file system could hold it."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def is_file(path: PathLike) -> bool:
+    """Return whether there is a regular file at a path; False if it cannot be looked at."""
+    return stat.S_ISREG(_mode(path))
+
+
+def _mode(path: PathLike) -> int:
+    try:
+        return os.stat(path).st_mode
+    except (OSError, ValueError):  # ValueError: NUL, or characters that are no text
+        return 0
+
+
 def check_path(path: PathLike, kind: str) -> None:
     """Refuse a path that no file system can hold.
 

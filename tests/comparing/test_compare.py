@@ -14,6 +14,7 @@ from longtail.errors import UserError
 from tests.comparing.conftest import MakeRun
 
 BALANCED = ["LOSS.LOSS_TYPE", "BalancedSoftmaxCE"]
+SEED = ["DATASET.HOLD_OUT.SEED", 5]
 
 
 @pytest.fixture
@@ -163,3 +164,33 @@ def test_as_latex(make_run: MakeRun, tmp_path: Path) -> None:
 def test_formats_of_one_run(make_run: MakeRun, kind: str) -> None:
     text: Any = FORMATS[kind](compare([str(make_run(top1=0.5))]))
     assert text.endswith("\n") and ("50.00" in text or "0.5" in text)
+
+
+def folds(fold: int, number: int = 3) -> list[Any]:
+    return ["DATASET.HOLD_OUT.FOLDS", number, "DATASET.HOLD_OUT.FOLD", fold]
+
+
+def test_compare_averages_over_the_folds_of_a_cross_validation(make_run: MakeRun, tmp_path: Path) -> None:
+    for fold, top1 in ((1, 0.7), (2, 0.8), (3, 0.9)):
+        make_run(*folds(fold), top1=top1, valid=f"images {fold}")
+        make_run(*folds(fold), *BALANCED, name="bsce", top1=top1 + 0.05, valid=f"images {fold}")
+    plain, balanced = compare([str(tmp_path)], baseline="ce", metrics=["top1"]).lines
+    assert plain.seeds == balanced.seeds == ["0/1", "0/2", "0/3"]
+    accuracy = plain.metrics["top1"]
+    assert accuracy is not None and list(accuracy) == pytest.approx([0.8, 0.1, 3])
+    difference = balanced.differences["top1"]
+    assert difference is not None and list(difference) == pytest.approx([0.05, 0.05, 0.05, 3])
+    assert set(balanced.keys) == {"LOSS.LOSS_TYPE"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "valid"),
+    [(folds(1), "others"), (folds(2, number=4), "images 2"), ([], "images 1"), ([*folds(2), *SEED], "images 2")],
+)
+def test_compare_refuses_folds_of_other_divisions(
+    make_run: MakeRun, tmp_path: Path, overrides: list[Any], valid: str
+) -> None:
+    make_run(*folds(1), top1=0.7, valid="images 1")
+    make_run(*overrides, name="bsce", top1=0.8, valid=valid)
+    with pytest.raises(UserError, match="were evaluated on different images"):
+        compare([str(tmp_path)])

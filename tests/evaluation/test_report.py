@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from longtail.evaluation import (
+    Classes,
     ConfusionMatrix,
     Evaluator,
     results_table,
@@ -30,7 +31,7 @@ def cm() -> ConfusionMatrix:
 def test_write_per_class(tmp_path: Path, cm: ConfusionMatrix) -> None:
     path = tmp_path / "classes.csv"
     names = ["plain", 'comma, "quote"', "two\nlines", "ünï"]
-    write_per_class(path, cm, class_counts=[300, 50, 20, 0], names=names)
+    write_per_class(path, cm, Classes([300, 50, 20, 0], names))
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == names
@@ -47,16 +48,16 @@ def test_write_per_class(tmp_path: Path, cm: ConfusionMatrix) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"class_counts": [1, 2, 3, 4], "names": ["one"]}, "1 class names for 4"),
-        ({"class_counts": [1]}, "class counts"),
-        ({"class_counts": [1, 2, 3, 4], "many": 5, "few": 5}, "overlap"),
+        ({"counts": [1, 2, 3, 4], "names": ["one"]}, "1 class names for 4"),
+        ({"counts": [1]}, "class counts"),
+        ({"counts": [1, 2, 3, 4], "many": 5, "few": 5}, "overlap"),
     ],
 )
 def test_write_per_class_refuses_bad_input_and_leaves_no_file(
     tmp_path: Path, cm: ConfusionMatrix, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        write_per_class(tmp_path / "a", cm, **options)
+        write_per_class(tmp_path / "a", cm, Classes(**options))
     assert os.listdir(tmp_path) == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from longtail.config import load_config, to_yaml
-from longtail.evaluation import ConfusionMatrix, Samples, write_confusion_npz, write_per_class, write_samples
+from longtail.evaluation import Classes, ConfusionMatrix, Samples, write_confusion_npz, write_per_class, write_samples
 
 MEMBERS = 3
 
@@ -72,7 +72,7 @@ def _write_evaluation(folder: Path, samples: Samples, *, counts: list[int], name
     folder.mkdir(parents=True)
     cm = ConfusionMatrix(len(counts))
     cm.update(samples.prediction[-1], samples.label)
-    write_per_class(folder / "per_class_ensemble.csv", cm, class_counts=counts, names=names or None)
+    write_per_class(folder / "per_class_ensemble.csv", cm, Classes(counts, names))
     write_confusion_npz(folder / "confusion_ensemble.npz", cm, class_counts=counts)
     write_samples(folder / "samples.npz", samples)
     ensemble = {"top1": cm.accuracy()}

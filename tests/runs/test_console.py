@@ -62,3 +62,22 @@ def test_log_to_file_reports_a_full_disk_in_one_line() -> None:
         log_to_file(Path("/dev/full")),
     ):
         LOGGER.info("loss")
+
+
+def test_terminal_that_is_gone_leaves_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_to_terminal()
+    with open("/dev/null") as unwritable, log_to_file(tmp_path / "train.log"):
+        monkeypatch.setattr(sys, "stdout", unwritable)
+        LOGGER.info("one")
+        LOGGER.info("two")
+    lines = [line.split(" ", 2)[2] for line in (tmp_path / "train.log").read_text().splitlines()]
+    assert lines[0].startswith("WARNING standard output cannot be written any more: ")
+    assert lines[-1] == "INFO two"
+
+
+def test_terminal_shows_names_that_it_cannot_encode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(tmp_path / "out", "w", encoding="ascii") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        log_to_terminal()
+        LOGGER.info("é \udcff")
+    assert (tmp_path / "out").read_text() == "\\xe9 \\udcff\n"

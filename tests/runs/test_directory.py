@@ -144,3 +144,14 @@ def test_check_writable_asks_for_permission(tmp_path: Path, writable: bool, monk
     else:
         with pytest.raises(UserError, match=f"{tmp_path} is not writable"):
             check_writable(cfg)
+
+
+@pytest.mark.parametrize("content", ["", "TRAIN: [", "NO.KEY: 1\n"])
+def test_create_run_names_runs_with_damaged_configs(
+    cfg: CfgNode, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = create_run(cfg)
+    assert caplog.messages == []
+    first.config.write_text(content)
+    create_run(cfg)
+    assert caplog.messages == [f"{first.path} is not resumed: its config.yaml is damaged"]

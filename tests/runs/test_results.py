@@ -76,6 +76,7 @@ def test_is_finished_needs_the_content_that_was_written() -> None:
     read_again["last"]["top1"] = 0.6
     assert not is_finished(read_again)
     assert is_finished({"finished": True, "seconds": 1.0})  # of an older version, without a digest
+    assert not is_finished({"finished": True, "seconds": 1.0, "last": [1]})
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"finished": 1}, {"finished": False}, {"finished": True}])

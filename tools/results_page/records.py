@@ -10,7 +10,9 @@ from longtail.config import KEYS, flatten, is_recipe, load_config
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
+from longtail.runs.results import is_outcome
 from longtail.stages.recipe_file import load_recipe
+from longtail.user_files import is_file
 from tools.json_records import read_folder
 
 # May differ between runs of one config: locations, speed, the seed.
@@ -82,8 +84,9 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
     Raises:
         UserError: It is no run directory, or the config does not exist.
     """
-    results = read_json(run.results) or {}
-    if not run.config.is_file() or not (results or run.metrics.is_file()):
+    content = read_json(run.results)
+    results = content if is_outcome(content) else {}
+    if not is_file(run.config) or not (results or run.metrics.is_file()):
         raise UserError(f"{run.path} is not the directory of a run that was trained")
     cfg = load_config(run.config)
     history = list(_history(run.metrics))

@@ -17,9 +17,9 @@ Exit code: 0 done, 1 some files cannot be read, 2 a mistake in the command or co
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from longtail.cli.program import Parser, run_program
+from longtail.user_files import is_file, is_folder
 
 SHOWN = 20  # unreadable files that are listed
 
@@ -84,6 +84,8 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
     sections = {key.partition(".")[0] for key in KEYS if "." in key}
     for index, word in enumerate(words):
-        if word in KEYS or (word.partition(".")[0] in sections and "." in word and not Path(word).exists()):
+        if word in KEYS or (
+            word.partition(".")[0] in sections and "." in word and not (is_file(word) or is_folder(word))
+        ):
             return list(words[:index]), list(words[index:])
     return list(words), []

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from longtail.errors import ProcessLost, UserError
+from longtail.standard_output import discard_output, output_is_closed
 from longtail.threads import set_threads
 
 
@@ -52,18 +53,26 @@ def _without_blank(value: Any, added: set[str]) -> Any:
 def run_program(program: Callable[[], object]) -> int:
     """Run a program and return its exit code: 0; 1 after a `ProcessLost`, 2 after a `UserError`, 128 + signal number.
 
-    A mistake of the user is reported in one line on standard error; a bug of the software keeps its traceback.
+    A mistake of the user is reported in one line on standard error; a bug of the software keeps its traceback. A reader
+    of standard output that has ended, as `head`, counts as SIGPIPE.
     """
     set_threads()  # a program loads torch, after which it is too late
     previous = signal.signal(signal.SIGINT, _exit_at_once)
     try:
         program()
+        if output_is_closed():
+            discard_output()
     except UserError as error:
         _print(f"error: {error}")
         return 2
     except ProcessLost as error:
         _print(f"error: {error}")
         return 1
+    except BrokenPipeError:
+        if not output_is_closed():  # another pipe
+            raise
+        discard_output()
+        return 128 + signal.SIGPIPE
     except Exception as error:
         signum = getattr(error, "signum", None)  # of `Interrupted`, whose module would load torch
         if signum is None:

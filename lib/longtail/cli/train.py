@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.cli.program import Parser, run_program
+from longtail.user_files import is_file, is_folder
 
 OWN_IMAGES = "own,balanced_softmax"  # config of images that are named instead of one
 
@@ -93,7 +94,7 @@ def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[st
 
 def is_own_images(source: str) -> bool:
     """Return whether a source is a folder or list of images instead of a config."""
-    return Path(source).is_dir() or (source.lower().endswith((".csv", ".txt")) and Path(source).is_file())
+    return is_folder(source) or (source.lower().endswith((".csv", ".txt")) and is_file(source))
 
 
 def _add_options(parser: Parser) -> None:

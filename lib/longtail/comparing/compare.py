@@ -26,7 +26,7 @@ class Line:
 
     Attributes:
         label: Name of the group.
-        seeds: Its seeds.
+        seeds: Its seeds; of a cross-validation `seed/fold`.
         metrics: Mean and standard deviation of each metric; None if no run has it.
         differences: Paired difference of each metric to the baseline; {} for the baseline itself.
         parameters: Number of parameters.
@@ -35,7 +35,7 @@ class Line:
     """
 
     label: str
-    seeds: list[int]
+    seeds: list[int | str]
     metrics: Mapping[str, Estimate | None]
     differences: Mapping[str, Difference | None]
     parameters: int
@@ -101,11 +101,11 @@ def _line(group: Group, baseline: Group, *, metrics: Sequence[str], moment: str,
     if group is not baseline:
         for name in metrics:
             pairs = [
-                (_ensemble(group.runs[seed], moment)[name], _ensemble(baseline.runs[seed], moment)[name])
-                for seed in group.runs
-                if seed in baseline.runs
-                and name in _ensemble(group.runs[seed], moment)
-                and name in _ensemble(baseline.runs[seed], moment)
+                (_ensemble(run, moment)[name], _ensemble(baseline.runs[which], moment)[name])
+                for which, run in group.runs.items()
+                if which in baseline.runs
+                and name in _ensemble(run, moment)
+                and name in _ensemble(baseline.runs[which], moment)
             ]
             differences[name] = paired_difference([mine for mine, _ in pairs], [other for _, other in pairs])
     measured = {
@@ -115,7 +115,8 @@ def _line(group: Group, baseline: Group, *, metrics: Sequence[str], moment: str,
     hours = sum(float(run.results.get("seconds", 0)) for run in runs) / len(runs) / 3600
     parameters = int(runs[0].results.get("parameters", 0))
     values = {name: group.values[name] for name in keys}
-    return Line(group.label, list(group.runs), measured, differences, parameters, hours, values)
+    seeds = [f"{seed}/{fold}" if fold else seed for seed, fold in group.runs]
+    return Line(group.label, seeds, measured, differences, parameters, hours, values)
 
 
 def _ensemble(run: FinishedRun, moment: str) -> Mapping[str, float]:

@@ -10,8 +10,11 @@ from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.results import is_finished
+from longtail.user_files import is_folder
 
 SEED = "RAND_SEED"
+FOLD = "DATASET.HOLD_OUT.FOLD"
+DIVISION = ("DATASET.ROOT", *(f"DATASET.HOLD_OUT.{key}" for key in ("FOLDS", "SEED", "KEEP", "TEST", "GROUP")))
 LONGEST_LABEL = 60
 
 
@@ -36,6 +39,16 @@ class FinishedRun:
         """RAND_SEED."""
         return int(self.values[SEED])
 
+    @property
+    def fold(self) -> int:
+        """Fold of its validation images in a cross-validation, from 1; 0: there are no folds."""
+        return int(self.values[FOLD]) if self.values["DATASET.HOLD_OUT.FOLDS"] else 0
+
+    @property
+    def division(self) -> tuple[Any, ...]:
+        """What the folds of a cross-validation follow from; () without folds."""
+        return tuple(self.values[key] for key in DIVISION) if self.fold else ()
+
     def setting(self) -> tuple[Any, ...]:
         """Return the values of the keys by which runs are grouped."""
         return tuple(repr(self.values[name]) for name in grouping_keys())
@@ -43,15 +56,15 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs whose configs differ in the seed only.
+    """Runs whose configs differ in the seed only, and in the fold of a cross-validation.
 
     Attributes:
         label: Name in tables.
-        runs: Newest run of each seed.
+        runs: Newest run of each seed and fold.
     """
 
     label: str
-    runs: Mapping[int, FinishedRun]
+    runs: Mapping[tuple[int, int], FinishedRun]
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -60,8 +73,8 @@ class Group:
 
 
 def grouping_keys() -> list[str]:
-    """Return the keys that tell groups apart: what changes the computation, but not seed and files of earlier runs."""
-    left_out = (SEED, "NAME")
+    """Return the keys that tell groups apart: what changes the computation, but not seed, fold and earlier files."""
+    left_out = (SEED, FOLD, "NAME")
     files = ("weights", "images")
     return [name for name, key in KEYS.items() if key.result and name not in left_out and key.file not in files]
 
@@ -75,7 +88,7 @@ def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
     runs: dict[Path, FinishedRun] = {}
     unfinished: list[Path] = []
     for path in map(Path, paths):
-        if not path.is_dir():
+        if not is_folder(path):
             raise UserError(f"{path} is not a folder; name run directories, or folders of runs")
         configs = [path / "config.yaml"] if (path / "config.yaml").is_file() else sorted(path.rglob("config.yaml"))
         if not configs:
@@ -102,15 +115,17 @@ def read_run(path: Path, results: Mapping[str, Any]) -> FinishedRun:
 
 
 def check_same_images(runs: Sequence[FinishedRun]) -> None:
-    """Refuse runs that were evaluated on different images.
+    """Refuse runs that were evaluated on different images; those of a cross-validation may differ by fold.
 
     Raises:
         UserError: Names two runs and their images.
     """
     known = all(run.valid for run in runs)
-    first = runs[0]
-    for run in runs[1:]:
-        if _images(run, known) != _images(first, known):
+    first_of_fold: dict[int, FinishedRun] = {}
+    for run in runs:
+        first = first_of_fold.setdefault(run.fold, run)
+        if run.division != runs[0].division or _images(run, known) != _images(first, known):
+            first = runs[0] if first is run else first
             raise UserError(
                 f"{run.path} and {first.path} were evaluated on different images ({_shown(run)} and {_shown(first)}); "
                 "their accuracies cannot be compared"
@@ -128,10 +143,10 @@ def _shown(run: FinishedRun) -> str:
 
 
 def group_runs(runs: Sequence[FinishedRun]) -> list[Group]:
-    """Group runs whose configs differ in the seed only; of several runs of one seed the newest counts."""
-    groups: dict[tuple[Any, ...], dict[int, FinishedRun]] = {}
+    """Group runs whose configs differ in seed and fold only; of several runs of one seed and fold the newest counts."""
+    groups: dict[tuple[Any, ...], dict[tuple[int, int], FinishedRun]] = {}
     for run in sorted(runs, key=lambda run: run.path.name):  # run directories are named by their time
-        groups.setdefault(run.setting(), {})[run.seed] = run
+        groups.setdefault(run.setting(), {})[run.seed, run.fold] = run
     order = list(dict.fromkeys(run.setting() for run in runs))
     found = [dict(sorted(groups[setting].items())) for setting in order]
     return [Group(label, members) for label, members in zip(_labels(found), found, strict=True)]
@@ -142,7 +157,7 @@ def differing_keys(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in grouping_keys() if len({repr(values[name]) for values in groups}) > 1]
 
 
-def _labels(groups: Sequence[Mapping[int, FinishedRun]]) -> list[str]:
+def _labels(groups: Sequence[Mapping[tuple[int, int], FinishedRun]]) -> list[str]:
     """Return NAME where that tells all groups apart, else the values of the keys that differ."""
     values = [next(iter(runs.values())).values for runs in groups]
     names = [str(value["NAME"]) for value in values]

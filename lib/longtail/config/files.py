@@ -5,7 +5,7 @@ from pathlib import Path
 
 from longtail.errors import UserError
 from longtail.registry import nearest
-from longtail.user_files import check_path
+from longtail.user_files import check_path, is_file
 
 FOLDERS = ("data", "methods", "recipes", "released")  # of configs/, searched in this order
 
@@ -53,7 +53,7 @@ def find_config(name: str) -> Path:
 
 def is_recipe(source: str) -> bool:
     """Return whether a config source, or its last part, is a recipe: a file with stages."""
-    part = source if Path(source).is_file() else source.split(",")[-1]
+    part = source if is_file(source) else source.split(",")[-1]
     try:
         lines = find_config(part).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError, UserError):

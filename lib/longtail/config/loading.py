@@ -20,7 +20,7 @@ from longtail.config.names import resolve
 from longtail.config.yaml_files import read_yaml
 from longtail.errors import UserError
 from longtail.registry import nearest
-from longtail.user_files import check_path
+from longtail.user_files import check_path, is_file
 
 BASE = "_BASE_"
 FOR = "_FOR_"
@@ -93,7 +93,7 @@ def split_paths(path: Source | None) -> list[str]:
     if isinstance(path, Path):
         return [str(path)]
     if isinstance(path, str):
-        return [path] if Path(path).is_file() else path.split(",")
+        return [path] if is_file(path) else path.split(",")
     return [str(part) for part in path]
 
 

@@ -6,6 +6,7 @@ matplotlib is loaded by the first figure that is drawn, never by importing this 
 from longtail.evaluation.calibration import BINS, calibration_error
 from longtail.evaluation.class_metrics import CLASS_METRICS, class_metrics, recall_by_class
 from longtail.evaluation.class_offsets import OBJECTIVES, fit_class_offsets
+from longtail.evaluation.classes import Classes
 from longtail.evaluation.confusion import ConfusionMatrix
 from longtail.evaluation.ensemble import check_ensemble, ensemble_heads, ensemble_logits
 from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
@@ -27,6 +28,7 @@ __all__ = [
     "MANY",
     "OBJECTIVES",
     "TOP_K",
+    "Classes",
     "ConfusionMatrix",
     "Evaluator",
     "SampleRecorder",

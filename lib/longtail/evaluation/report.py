@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from longtail.evaluation.classes import Classes
 from longtail.evaluation.confusion import ConfusionMatrix, Integers
-from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_groups
+from longtail.evaluation.shots import GROUPS, counts_list
 from longtail.evaluation.tallies import PerClass
 from longtail.files import atomic_write
 from longtail.user_files import translating
@@ -29,15 +30,7 @@ ACCURACY = re.compile(
 )
 
 
-def write_per_class(
-    path: str | os.PathLike[str],
-    cm: PerClass,
-    *,
-    class_counts: Integers,
-    names: Sequence[str] | None = None,
-    many: int = MANY,
-    few: int = FEW,
-) -> None:
+def write_per_class(path: str | os.PathLike[str], cm: PerClass, classes: Classes) -> None:
     """Write a CSV file with one line per class.
 
     The recall of a class without test images and the precision of a class that was never predicted do not
@@ -46,17 +39,14 @@ def write_per_class(
     Args:
         path: the file to write.
         cm: the counted predictions over C classes.
-        class_counts: (C,) training images per class.
-        names: C class names; without them the cells are empty.
-        many: smallest count of a "many" class.
-        few: largest count of a "few" class.
+        classes: the classes; without names the cells are empty.
 
     Raises:
-        ValueError: `class_counts` or `names` has not C entries, or the thresholds overlap.
+        ValueError: there are not C classes.
     """
-    counts = counts_list(class_counts, cm.num_classes)
-    names = check_names(names, cm.num_classes) or [""] * cm.num_classes
-    group = {index: name for name, classes in shot_groups(counts, many, few).items() for index in classes}
+    classes.check(cm.num_classes)
+    names = classes.names or [""] * cm.num_classes
+    group = {index: name for name, members in classes.groups().items() for index in members}
     support, predicted, correct = cm.support(), cm.predicted(), cm.correct()
     recall, precision = cm.recall(), cm.precision()
     with translating(path, "table"), atomic_write(path, "w") as file:
@@ -68,7 +58,7 @@ def write_per_class(
                     index,
                     names[index],
                     group[index],
-                    counts[index],
+                    classes.counts[index],
                     support[index],
                     correct[index],
                     f"{recall[index]:.6f}" if support[index] else "",
@@ -140,17 +130,6 @@ def summary(results: Mapping[str, Any]) -> list[str]:
         further = [f"{words} {_percent(results['ensemble'][key])} %" for key, words in FURTHER]
         out.insert(1, f"{'':<{width}}  {', '.join(further)}")
     return out
-
-
-def check_names(names: Sequence[str] | None, num_classes: int) -> list[str] | None:
-    """Return class names as a list of C strings, or None when there are none.
-
-    Raises:
-        ValueError: there are not `num_classes` of them.
-    """
-    if names is not None and len(names) != num_classes:
-        raise ValueError(f"{len(names)} class names for {num_classes} classes")
-    return None if names is None else [str(name) for name in names]
 
 
 def _percent(fraction: float) -> str:

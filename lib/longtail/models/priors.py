@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import UserError
-from longtail.user_files import translating
+from longtail.user_files import is_file, translating
 
 PRIORS = ("uniform", "train", "reversed")
 
@@ -50,7 +50,7 @@ def read_prior(path: str, num_classes: int) -> list[float]:
     Raises:
         UserError: There is no such file, or it does not hold C positive numbers.
     """
-    if not Path(path).is_file():
+    if not is_file(path):
         raise UserError(f"TEST.PRIOR is {path!r}; allowed: {', '.join(PRIORS)}, or a file of {num_classes} frequencies")
     with translating(path, "prior", verb="read"):
         text = Path(path).read_text(encoding="utf-8", errors="replace")

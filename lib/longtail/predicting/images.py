@@ -12,7 +12,7 @@ from longtail.data.annotations import read_annotations
 from longtail.data.images.formats import SUFFIXES
 from longtail.data.images.reading import read_image
 from longtail.errors import UserError
-from longtail.user_files import translating
+from longtail.user_files import is_folder, translating
 
 LISTS = (".txt", ".json")
 FEW_FILES = 64  # up to this number worker processes would start more slowly than they decode
@@ -45,7 +45,7 @@ def list_images(names: Sequence[str]) -> list[str]:
     paths: list[str] = []
     for name in names:
         path = Path(name)
-        if path.is_dir():
+        if is_folder(path):
             found = _image_files(path)
         elif path.suffix.lower() in LISTS:
             found = _read_list(path)

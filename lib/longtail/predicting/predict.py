@@ -15,7 +15,7 @@ from longtail.files import atomic_write
 from longtail.predicting.images import Decoded, decode, list_images
 from longtail.predicting.tables import Columns, Row, write_csv, write_json
 from longtail.predicting.trained import Trained
-from longtail.user_files import translating
+from longtail.user_files import is_folder, translating
 
 FORMATS = (".csv", ".json")
 
@@ -95,7 +95,7 @@ def check_output(output: str) -> None:
         UserError: Names the allowed suffixes.
     """
     path = Path(output)
-    if output and (path.suffix.lower() not in FORMATS or not path.absolute().parent.is_dir()):
+    if output and (path.suffix.lower() not in FORMATS or not is_folder(path.absolute().parent)):
         raise UserError(f"--output {output} must be a {' or '.join(FORMATS)} file in a folder that exists")
 
 

@@ -26,6 +26,7 @@ from longtail.models import Output
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.stages.checks import check_network_and_data
 from longtail.stages.evaluate import corrected, find_checkpoint, load_network, test_views, with_views
+from longtail.user_files import is_folder
 
 
 class Choice(NamedTuple):
@@ -188,7 +189,7 @@ def load_trained(cfg: CfgNode, folder: Path, *, place: Place) -> Trained:
     """
     place = place.with_precision(cfg.TRAIN.AMP)
     check_network_and_data(cfg)
-    run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
+    run = RunDirectory(folder if is_folder(folder / "models") else parent_of_runs(cfg))
     checkpoint = find_checkpoint(cfg, run)
     content = read_checkpoint(checkpoint)
     counts, names = content.get("class_counts"), content.get("class_names") or ()

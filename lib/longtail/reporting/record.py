@@ -15,6 +15,7 @@ from longtail.evaluation import Samples, read_samples
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.loggers import read_history
+from longtail.user_files import is_file, is_folder
 
 Array = np.ndarray[Any, Any]
 
@@ -61,7 +62,7 @@ def read_run(path: str | Path) -> RunRecord:
         UserError: The folder is no run directory.
     """
     run = RunDirectory(Path(path))
-    if not run.config.is_file():
+    if not is_file(run.config):
         raise UserError(f"{path} is not a run directory: it has no config.yaml")
     evaluation = newest_evaluation(run)
     return RunRecord(
@@ -83,7 +84,7 @@ def newest_evaluation(run: RunDirectory) -> Path | None:
     folder = run.path / "evaluation"
     complete = [
         path
-        for path in (folder.iterdir() if folder.is_dir() else ())
+        for path in (folder.iterdir() if is_folder(folder) else ())
         if (path / "results.json").is_file() and (path / "confusion_ensemble.npz").is_file()
     ]
     return max(complete, key=lambda path: path.name, default=None)

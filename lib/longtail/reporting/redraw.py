@@ -4,6 +4,7 @@ from pathlib import Path
 
 from longtail.errors import UserError
 from longtail.evaluation import (
+    Classes,
     ConfusionMatrix,
     plot_class_counts,
     plot_confusion,
@@ -31,13 +32,13 @@ def redraw_figures(record: RunRecord) -> list[Path]:
     if record.confusion is not None and record.classes is not None and record.cfg is not None:
         counts = [int(row["training_images"]) for row in record.classes]
         listed = [row.get("name") or "" for row in record.classes]
-        names = listed if any(listed) else None
+        test = record.cfg.TEST
+        classes = Classes(counts, listed if any(listed) else (), many=test.MANY_SHOT, few=test.FEW_SHOT)
         cm = ConfusionMatrix.from_matrix(record.confusion)
-        many, few = record.cfg.TEST.MANY_SHOT, record.cfg.TEST.FEW_SHOT
         drawn += [folder / name for name in ("class_counts.png", "per_class_accuracy.png", "confusion.png")]
-        plot_class_counts(drawn[-3], counts, names=names, many=many, few=few)
-        plot_per_class_accuracy(drawn[-2], cm, class_counts=counts, names=names, many=many, few=few)
-        plot_confusion(drawn[-1], cm, class_counts=counts, names=names, many=many, few=few)
+        plot_class_counts(drawn[-3], classes)
+        plot_per_class_accuracy(drawn[-2], cm, classes)
+        plot_confusion(drawn[-1], cm, classes)
     if not drawn:
         raise UserError(f"{record.run.path} holds nothing to draw: neither epochs in metrics.jsonl nor an evaluation")
     return drawn

@@ -1,6 +1,7 @@
 """Log messages go to the terminal and to the log of the run."""
 
 import contextlib
+import io
 import logging
 import sys
 from collections.abc import Iterator
@@ -8,17 +9,27 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from longtail.standard_output import discard_output
 from longtail.user_files import os_error, translating
 
 _LOGGER = logging.getLogger("longtail")
 
 
 class _Terminal(logging.Handler):
-    """Writes to standard output without breaking a progress bar."""
+    """Writes to standard output without breaking a progress bar.
+
+    A run does not depend on it: if the pipe is closed, the terminal gone or the disk full, the log of the run remains.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        try:
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()
+        except OSError as error:
+            _LOGGER.removeHandler(self)
+            discard_output()
+            if _LOGGER.handlers or not isinstance(error, BrokenPipeError):  # without handlers: on standard error
+                _LOGGER.warning("standard output cannot be written any more: %s", error.strerror or error)
 
 
 class _LogFile(logging.FileHandler):
@@ -34,6 +45,8 @@ class _LogFile(logging.FileHandler):
 
 def log_to_terminal(quiet: bool = False) -> None:
     """Show messages on the terminal; with quiet, warnings only."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     handler = _Terminal()
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.setLevel(logging.WARNING if quiet else logging.INFO)

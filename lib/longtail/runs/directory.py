@@ -1,5 +1,6 @@
 """The run directory: everything that one training wrote."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from longtail.runs.inputs import differing_inputs, input_keys, input_records
 from longtail.runs.named import CONFIG
 from longtail.runs.results import is_finished
 from longtail.user_files import check_path, os_error
+
+logger = logging.getLogger(__name__)
 
 
 class RunDirectory(LockedFolder):
@@ -118,9 +121,25 @@ def create_run(cfg: CfgNode) -> RunDirectory:
     except OSError as error:
         raise os_error(error, parent_of_runs(cfg), kind="run directory", verb="written") from None
     run.lock()
+    for other in _unreadable_runs(run.path.parent):
+        logger.warning("%s is not resumed: its config.yaml is damaged", other)
     run.write_text(run.config.name, to_yaml(absolute_paths(cfg)))
     run.write_json(run.inputs.name, input_records(cfg))
     return run
+
+
+def _unreadable_runs(folder: Path) -> list[Path]:
+    """Return the run directories in a folder whose configs are damaged, so that nobody knows what they trained."""
+    damaged = []
+    for config in sorted(folder.glob("*/config.yaml")):
+        try:
+            load_config(config)
+            readable = config.stat().st_size > 0
+        except (UserError, OSError):
+            readable = False
+        if not readable:
+            damaged.append(config.parent)
+    return damaged
 
 
 def absolute_paths(cfg: CfgNode) -> CfgNode:

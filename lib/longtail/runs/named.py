@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from longtail.user_files import is_file, is_folder
+
 CONFIG = "config.yaml"  # the complete config of a run
 CALIBRATED = "calibrated.yaml"  # the same with what a calibration has chosen
 
@@ -14,7 +16,7 @@ def find_run(source: str | Path) -> tuple[Path, str | Path]:
             calibrated.yaml.
     """
     folder = Path(source)
-    if not folder.is_dir():
+    if not is_folder(folder):
         return folder.parent, source
     calibrated = folder / CALIBRATED
-    return folder, calibrated if calibrated.is_file() else folder / CONFIG
+    return folder, calibrated if is_file(calibrated) else folder / CONFIG

@@ -147,8 +147,17 @@ def is_finished(content: Any) -> bool:
         return False
     stated = content.get("checksum")
     if stated is None:
-        return "seconds" in content
+        return "seconds" in content and is_outcome(content)
     return bool(stated == _digest({key: value for key, value in content.items() if key != "checksum"}))
+
+
+def is_outcome(content: Any) -> bool:
+    """Return whether the content of a results.json has entries of the kinds that a run writes."""
+    if not isinstance(content, dict):
+        return False
+    evaluations = [content[key] for key in ("last", "best") if content.get(key) is not None]
+    whole = all(isinstance(entry, dict) and isinstance(entry.get("ensemble"), dict) for entry in evaluations)
+    return whole and all(isinstance(content.get(key, 0), (int, float)) for key in ("epochs", "seconds", "images"))
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from yacs.config import CfgNode
 
 from longtail.config import KEYS, RELEASED_DATASETS, describe_backbone, expert_backbones
 from longtail.data import SOURCES, check_test_time
-from longtail.data.augment import POLICIES
+from longtail.data.augment import POLICIES, build_policy, evaluation_transforms
 from longtail.data.cam.annotations import check_generated
 from longtail.data.normalization import channel_statistics
 from longtail.data.samplers import check_sampling
@@ -67,6 +67,10 @@ def check_names(cfg: CfgNode) -> None:
     check_optimizer(cfg)
     build_schedule(cfg)
     check_sampling(cfg)
+    if "transforms" in cfg.DATASET.VIEWS:
+        build_policy("transforms", cfg)
+    if cfg.DATASET.TEST_VIEW == "transforms":
+        evaluation_transforms(cfg)
     check_generated(cfg)
     check_class_means(cfg)
     _check_method(cfg)

@@ -29,6 +29,7 @@ from longtail.distributed import Place, from_main, gather_to_all
 from longtail.engine.inference import evaluate
 from longtail.errors import UserError
 from longtail.evaluation import (
+    Classes,
     Evaluator,
     SampleRecorder,
     Samples,
@@ -56,6 +57,7 @@ from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.folder import LockedFolder
 from longtail.stages.build import evaluator_maker, in_layout, trained_weights
 from longtail.stages.checks import check_network_and_data
+from longtail.user_files import is_file, is_folder
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
     """Load what is needed for an evaluation, see `validate`; within the block the processes are connected."""
     place = place.with_precision(cfg.TRAIN.AMP)
     check_network_and_data(cfg)
-    run = RunDirectory(folder if (folder / "models").is_dir() else parent_of_runs(cfg))
+    run = RunDirectory(folder if is_folder(folder / "models") else parent_of_runs(cfg))
     checkpoint = find_checkpoint(cfg, run)
     with place.connected():
         splits, normalize = build_splits(cfg, generated=False), build_normalize(cfg)
@@ -251,21 +253,18 @@ def _write_details(
     cfg: CfgNode, folder: Path, evaluator: Evaluator, *, class_counts: list[int], names: list[str] | None
 ) -> None:
     """Write tables and figures of the ensemble and of every expert."""
-    shots: dict[str, Any] = {"names": names, "many": cfg.TEST.MANY_SHOT, "few": cfg.TEST.FEW_SHOT}
+    classes = Classes(class_counts, names or (), many=cfg.TEST.MANY_SHOT, few=cfg.TEST.FEW_SHOT)
     which: list[tuple[str, int | Literal["ensemble"]]] = [("ensemble", "ensemble")]
     if evaluator.experts > 1:  # a single one is the ensemble
         which += [(f"expert{number + 1}", number) for number in range(evaluator.experts)]
     for name, index in which:
-        write_per_class(
-            folder / f"per_class_{name}.csv", evaluator.per_class(index), class_counts=class_counts, **shots
-        )
+        write_per_class(folder / f"per_class_{name}.csv", evaluator.per_class(index), classes)
         if not evaluator.has_confusion:
             continue
         cm = evaluator.confusion(index)
         write_confusion_npz(folder / f"confusion_{name}.npz", cm, class_counts=class_counts)
-        plot_confusion(folder / f"confusion_{name}.png", cm, class_counts=class_counts, **shots)
-    ensemble = evaluator.per_class("ensemble")
-    plot_per_class_accuracy(folder / "per_class_accuracy.png", ensemble, class_counts=class_counts, **shots)
+        plot_confusion(folder / f"confusion_{name}.png", cm, classes)
+    plot_per_class_accuracy(folder / "per_class_accuracy.png", evaluator.per_class("ensemble"), classes)
 
 
 def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
@@ -276,7 +275,7 @@ def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
     """
     name = cfg.TEST.MODEL_FILE or "best_ensemble.pth"
     for path in (run.models / name, Path(name)):
-        if path.is_file():
+        if is_file(path):
             return path
     raise UserError(
         f"checkpoint {name} is neither in {run.models} nor a file; TEST.MODEL_FILE names the one to evaluate"

@@ -1,7 +1,6 @@
 """The stage that trains: from a config to results.json."""
 
 import logging
-from typing import Any
 
 import torch
 from yacs.config import CfgNode
@@ -10,7 +9,7 @@ from longtail.data import Splits, build_splits
 from longtail.distributed import Place
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import Training
-from longtail.evaluation import plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
+from longtail.evaluation import Classes, plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
 from longtail.runs.directory import RunDirectory
 from longtail.runs.environment import describe
 from longtail.runs.loggers import read_history
@@ -114,18 +113,20 @@ def _report(run: Run, trainer: Trainer) -> None:
     drawings = trainer.training.method.figures(trainer.training.data)  # all processes take part
     if not run.directory:
         return
-    class_counts = list(trainer.training.data.class_counts)
-    names = trainer.training.facts.class_names or None
-    many, few = run.cfg.TEST.MANY_SHOT, run.cfg.TEST.FEW_SHOT
+    classes = Classes(
+        trainer.training.data.class_counts,
+        trainer.training.facts.class_names,
+        many=run.cfg.TEST.MANY_SHOT,
+        few=run.cfg.TEST.FEW_SHOT,
+    )
     folder = run.directory.figures
     # All at the end: loading matplotlib would delay the first step.
-    plot_class_counts(folder / "class_counts.png", class_counts, names=names, many=many, few=few)
+    plot_class_counts(folder / "class_counts.png", classes)
     plot_curves(folder / "curves.png", read_history(run.directory.metrics))
     if trainer.evaluator:
-        shots: dict[str, Any] = {"class_counts": class_counts, "names": names, "many": many, "few": few}
-        plot_per_class_accuracy(folder / "per_class_accuracy.png", trainer.evaluator.per_class("ensemble"), **shots)
+        plot_per_class_accuracy(folder / "per_class_accuracy.png", trainer.evaluator.per_class("ensemble"), classes)
         if trainer.evaluator.has_confusion:
-            plot_confusion(folder / "confusion.png", trainer.evaluator.confusion("ensemble"), **shots)
+            plot_confusion(folder / "confusion.png", trainer.evaluator.confusion("ensemble"), classes)
     for name, draw in drawings.items():
         draw(folder / name)
     best = trainer.results.best

@@ -71,6 +71,20 @@ def test_own_lists_hold_out(run: Any, tmp_path: Path) -> None:
     }
 
 
+def test_own_lists_hold_out_groups_and_keep_weights(run: Any, content: Any, tmp_path: Path) -> None:
+    lines = [f"{number}.png,{number % 2},p{number % 5},{number / 10}" for number in range(20)]
+    train = write(tmp_path / "a.csv", "path,label,patient,weight", *lines)
+    run("convert_from_lists", *arguments(tmp_path, train, "--valid_fraction", 0.2, "--group", "patient"))
+    numbers = {
+        name: [int(Path(path).stem) for path in read_annotations(tmp_path / f"out/{name}.json").paths]
+        for name in ("train", "valid")
+    }
+    assert sorted(numbers["train"] + numbers["valid"]) == list(range(20))
+    assert len({number % 5 for number in numbers["valid"]}) == 1 and len(numbers["valid"]) == 4
+    assert content(tmp_path / "out/valid.json")["annotations"][0]["weight"] == numbers["valid"][0] / 10
+    assert read_annotations(tmp_path / "out/train.json").weights == [number / 10 for number in numbers["train"]]
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

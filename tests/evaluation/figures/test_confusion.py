@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from longtail.evaluation import ConfusionMatrix, plot_confusion
+from longtail.evaluation import Classes, ConfusionMatrix, plot_confusion
 from longtail.evaluation.figures import confusion
 from longtail.evaluation.figures.style import SHOT_COLORS
 from tests.evaluation.figures.test_training import long_tail
@@ -47,7 +47,7 @@ def test_plot_confusion_draws_every_class_of_a_large_matrix(tmp_path: Path, clas
 def test_plot_confusion_sorts_by_class_count_and_grays_empty_rows(tmp_path: Path) -> None:
     cm = ConfusionMatrix(100)
     cm.update([99] * 99, [label for label in range(100) if label != 49])  # everything is predicted as class 99
-    plot_confusion(tmp_path / "a.png", cm, class_counts=long_tail(100)[::-1])  # which has the most training images
+    plot_confusion(tmp_path / "a.png", cm, Classes(long_tail(100)[::-1]))  # which has the most training images
     image = read_picture(tmp_path / "a.png")
     cells = heat_map(image)
     dark = cells[:, :, 0] < 0.35
@@ -62,7 +62,7 @@ def test_plot_confusion_draws_too_many_classes_in_blocks(tmp_path: Path, monkeyp
     assert pooled.tolist() == [[12, 20, 13], [52, 60, 33], [41, 45, 24]]
     monkeypatch.setattr(confusion, "LARGEST", 70)
     monkeypatch.setattr(confusion, "SIDE", 600)
-    plot_confusion(tmp_path / "a.png", diagonal(129), class_counts=long_tail(129))
+    plot_confusion(tmp_path / "a.png", diagonal(129), Classes(long_tail(129)))
     cells = heat_map(read_picture(tmp_path / "a.png"))
     assert cells.shape[:2] == (650, 650)  # 65 blocks of two classes
     middle = np.arange(65) * 10 + 5
@@ -75,8 +75,8 @@ def test_plot_confusion_of_a_small_matrix(tmp_path: Path, normalize: bool, group
     names = ["a", "$b_{", "$c$", "a class whose name is far too long for any axis", "e"]
     cm = diagonal(5, samples=1234)
     cm.matrix[0, 1] = 200
-    counts = long_tail(5) if grouped else None
-    plot_confusion(tmp_path / "a.png", cm, class_counts=counts, names=names, normalize=normalize)
+    classes = Classes(long_tail(5), names) if grouped else None
+    plot_confusion(tmp_path / "a.png", cm, classes, normalize=normalize)
     image = read_picture(tmp_path / "a.png")
     assert (fraction_of(image, SHOT_COLORS["few"]) > 1e-3) == grouped
 
@@ -96,7 +96,7 @@ def test_plot_confusion_writes_the_counts_of_a_small_matrix(tmp_path: Path) -> N
 @pytest.mark.parametrize("classes", [1, 25])
 def test_plot_confusion_of_any_size(tmp_path: Path, classes: int) -> None:
     names = [f"class {i}" for i in range(classes)]
-    plot_confusion(tmp_path / "a.png", diagonal(classes), class_counts=[10] * classes, names=names)
+    plot_confusion(tmp_path / "a.png", diagonal(classes), Classes([10] * classes, names))
     read_picture(tmp_path / "a.png")
 
 
@@ -107,7 +107,7 @@ def test_plot_confusion_without_samples(tmp_path: Path) -> None:
 
 def test_plot_confusion_of_bad_input_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="class counts"):
-        plot_confusion(tmp_path / "a.png", diagonal(3), class_counts=[1, 2])
+        plot_confusion(tmp_path / "a.png", diagonal(3), Classes([1, 2]))
     with pytest.raises(ValueError, match="class names"):
-        plot_confusion(tmp_path / "a.png", diagonal(3), names=["one"])
+        Classes([1, 2, 3], ["one"])
     assert os.listdir(tmp_path) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from longtail.evaluation import ConfusionMatrix, plot_class_counts, plot_confusion, plot_per_class_accuracy
+from longtail.evaluation import Classes, ConfusionMatrix, plot_class_counts, plot_confusion, plot_per_class_accuracy
 from longtail.evaluation.figures.style import FONT, FURTHER_FONTS, label_font, label_of
 
 UNWRITABLE = "\U000f0000"  # private use: no font has it
@@ -39,7 +39,7 @@ def test_figures_of_unusual_names_give_no_warning(tmp_path: Path) -> None:
     counts = [100, 50, 10, 5]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plot_confusion(tmp_path / "confusion.png", cm, class_counts=counts, names=names)
-        plot_class_counts(tmp_path / "counts.png", counts, names=names)
-        plot_per_class_accuracy(tmp_path / "accuracy.png", cm, class_counts=counts, names=names)
+        plot_confusion(tmp_path / "confusion.png", cm, Classes(counts, names))
+        plot_class_counts(tmp_path / "counts.png", Classes(counts, names))
+        plot_per_class_accuracy(tmp_path / "accuracy.png", cm, Classes(counts, names))
     assert len(list(tmp_path.glob("*.png"))) == 3

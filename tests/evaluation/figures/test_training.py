@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from longtail.evaluation import ConfusionMatrix, plot_class_counts, plot_curves, plot_per_class_accuracy
+from longtail.evaluation import Classes, ConfusionMatrix, plot_class_counts, plot_curves, plot_per_class_accuracy
 from longtail.evaluation.figures import training
 from longtail.evaluation.figures.style import SHOT_COLORS, new_figure
 from tests.helpers.pictures import fraction_of, of_color, read_picture
@@ -25,7 +25,7 @@ def long_tail(classes: int) -> list[int]:
 
 @pytest.mark.parametrize("classes", [10, 1000])
 def test_plot_class_counts_shows_each_group(tmp_path: Path, classes: int) -> None:
-    plot_class_counts(tmp_path / "a.png", long_tail(classes))
+    plot_class_counts(tmp_path / "a.png", Classes(long_tail(classes)))
     image = read_picture(tmp_path / "a.png")
     assert all(fraction_of(image, color) > 0.02 for color in SHOT_COLORS.values())
     # Falling bars: more color on the left than on the right.
@@ -36,14 +36,14 @@ def test_plot_class_counts_shows_each_group(tmp_path: Path, classes: int) -> Non
 
 @pytest.mark.parametrize("counts", [[5], [1000, 0]])
 def test_plot_class_counts_of_one_class_or_an_empty_class(tmp_path: Path, counts: list[int]) -> None:
-    plot_class_counts(tmp_path / "a.png", counts)
+    plot_class_counts(tmp_path / "a.png", Classes(counts))
     read_picture(tmp_path / "a.png")
 
 
 def test_plot_class_counts_does_not_depend_on_the_order_of_many_classes(tmp_path: Path) -> None:
     for name, counts in (("a", long_tail(100)), ("b", long_tail(100)[::-1])):
         (tmp_path / name).mkdir()
-        plot_class_counts(tmp_path / name / "a.png", counts)
+        plot_class_counts(tmp_path / name / "a.png", Classes(counts))
     assert np.array_equal(read_picture(tmp_path / "a/a.png"), read_picture(tmp_path / "b/a.png"))
 
 
@@ -62,7 +62,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("counts", [[100] * 10, [120, 110, 100, 90, 80, 70], [500] * 9 + [3], long_tail(100)])
 def test_legend_of_class_counts_covers_no_bar(tmp_path: Path, figures: list[Any], counts: list[int]) -> None:
-    plot_class_counts(tmp_path / "a.png", counts)
+    plot_class_counts(tmp_path / "a.png", Classes(counts))
     (axes,) = figures[0].axes
     box = axes.get_legend().get_window_extent()
     for place, count in enumerate(sorted(counts, reverse=True)):
@@ -118,7 +118,7 @@ def test_plot_curves_refuses_a_history_without_epochs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("classes", [10, 1000])
 def test_plot_per_class_accuracy_draws_the_recall(tmp_path: Path, classes: int) -> None:
     cm = ConfusionMatrix.from_matrix(torch.eye(classes, dtype=torch.int64) * 4)
-    plot_per_class_accuracy(tmp_path / "a.png", cm, class_counts=long_tail(classes))
+    plot_per_class_accuracy(tmp_path / "a.png", cm, Classes(long_tail(classes)))
     image = read_picture(tmp_path / "a.png")
     rows = np.nonzero(of_color(image, SHOT_COLORS["few"]).any(1))[0]
     legend_row = 0.9 * image.shape[0]
@@ -127,21 +127,21 @@ def test_plot_per_class_accuracy_draws_the_recall(tmp_path: Path, classes: int) 
 
 def test_plot_per_class_accuracy_of_classes_without_samples(tmp_path: Path) -> None:
     cm = ConfusionMatrix(4)
-    plot_per_class_accuracy(tmp_path / "a.png", cm, class_counts=[5, 0, 200, 3])
+    plot_per_class_accuracy(tmp_path / "a.png", cm, Classes([5, 0, 200, 3]))
     read_picture(tmp_path / "a.png")
     cm.update([0, 1, 1], [0, 1, 2])
-    plot_per_class_accuracy(tmp_path / "a.png", cm, class_counts=[5, 0, 200, 3])
+    plot_per_class_accuracy(tmp_path / "a.png", cm, Classes([5, 0, 200, 3]))
     read_picture(tmp_path / "a.png")
 
 
 def test_figures_of_bad_input_leave_no_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     with pytest.raises(ValueError, match="class counts"):
-        plot_per_class_accuracy(path, ConfusionMatrix(3), class_counts=[1])
+        plot_per_class_accuracy(path, ConfusionMatrix(3), Classes([1]))
     with pytest.raises(ValueError):
-        plot_class_counts(path, [])
+        plot_class_counts(path, Classes([]))
     with pytest.raises(ValueError, match="overlap"):
-        plot_class_counts(path, [1, 2], many=5, few=5)
+        Classes([1, 2], many=5, few=5)
     assert os.listdir(tmp_path) == []
 
 
@@ -149,7 +149,7 @@ def test_figures_load_matplotlib_when_the_first_is_drawn_and_never_pyplot(tmp_pa
     code = (
         "import sys, longtail.evaluation as e\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "e.plot_class_counts(sys.argv[1], [3, 2, 1])\n"
+        "e.plot_class_counts(sys.argv[1], e.Classes([3, 2, 1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     run = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png"], check=False, capture_output=True)

@@ -201,7 +201,8 @@ DATA: Keys = {
     ),
     "TRANSFORMS.TRAIN_TRANSFORMS": Key(
         ("random_resized_crop", "random_horizontal_flip"),
-        "Steps of the `transforms` policy for training images, in this order.",
+        "Steps of the `transforms` policy for training images, in this order: names, or any transform of "
+        "torchvision.transforms.v2 with its arguments, as 'v2.ColorJitter(brightness=0.4)'.",
         items="name",
     ),
     "TRANSFORMS.TEST_TRANSFORMS": Key(

@@ -15,6 +15,7 @@ from longtail.data.augment.geometry import window
 from longtail.data.augment.resample import resize
 from longtail.data.augment.simclr import ColorJitter, random_boxes
 from longtail.data.augment.steps import Chain, Policy, RandomCrop, RandomFlip, RandomRotation
+from longtail.data.augment.torchvision_v2 import PREFIX, TorchvisionTransform
 from longtail.errors import UserError
 from longtail.registry import Registry
 
@@ -191,13 +192,24 @@ def build_transforms(names: Sequence[str], cfg: CfgNode) -> Chain:
     """Return the chain of the named transforms.
 
     Args:
-        names: Names in `TRANSFORMS`, in order of application.
+        names: Names in `TRANSFORMS`, or transforms of torchvision as `v2.ColorJitter(brightness=0.4)`, in order of
+            application.
         cfg: Config.
 
     Returns:
         A policy.
 
     Raises:
-        UserError: A name is unknown, or a transform cannot work with INPUT_SIZE.
+        UserError: A name is unknown, or a transform cannot work with its arguments or INPUT_SIZE.
     """
-    return Chain([TRANSFORMS.get(name)(cfg) for name in names])
+    return Chain(
+        [_from_torchvision(name, cfg) if name.startswith(PREFIX) else TRANSFORMS.get(name)(cfg) for name in names]
+    )
+
+
+def _from_torchvision(text: str, cfg: CfgNode) -> TorchvisionTransform:
+    """Build a transform of torchvision, tried on an image of twice INPUT_SIZE."""
+    transform = TorchvisionTransform(text)
+    height, width = _size(cfg)
+    transform.check((2 * height, 2 * width))
+    return transform

@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from longtail.data.dataset import ImageSet, replace_bad
 from longtail.data.images.bad_images import BadImage
 from longtail.data.images.reading import read_images
 from longtail.errors import UserError
+from longtail.user_files import is_file
 
 
 def append_generated(images: ImageSet, path: str) -> ImageSet:
@@ -25,7 +25,7 @@ def append_generated(images: ImageSet, path: str) -> ImageSet:
     Raises:
         UserError: The annotation file is missing or invalid, or the original images have weights.
     """
-    if not Path(path).is_file():
+    if not is_file(path):
         raise UserError(
             f"DATASET.CAM_DATA_JSON_SAVE_PATH {path} does not exist; DATASET.GENERATE_CAM_BASED_DATASET True creates "
             "it once all images are generated"

@@ -9,7 +9,7 @@ from pathlib import Path
 from longtail.data.convert.split import Split
 from longtail.data.images.formats import FORMATS, is_image
 from longtail.errors import UserError, errors_in
-from longtail.user_files import check_path, translating
+from longtail.user_files import check_path, is_folder, translating
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def subfolders(root: Path) -> list[str]:
         UserError: The folder does not exist or cannot be read.
     """
     check_path(root, "folder")
-    if not root.is_dir():
+    if not is_folder(root):
         raise UserError(f"folder {root} does not exist")
     with translating(root, "folder", verb="read"):
         return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not is_service(entry.name))

@@ -12,6 +12,7 @@ from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.own_lists import GROUP, read_own_lists
 from longtail.data.convert.split import Split
 from longtail.errors import UserError
+from longtail.user_files import is_folder
 
 FEWEST_STEPS = 8  # of an epoch
 LISTS = (".csv", ".txt")  # suffixes of lists of images
@@ -29,7 +30,7 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
     Raises:
         UserError: The images cannot be read or divided, or there is no such column.
     """
-    if Path(root).suffix.lower() in LISTS and not Path(root).is_dir():
+    if Path(root).suffix.lower() in LISTS and not is_folder(root):
         splits = read_own_lists({"train": root}, image_path=Path(root).parent, group=group)
     elif folders := split_folders(root):
         train = read_class_folders(folders.pop("train"))

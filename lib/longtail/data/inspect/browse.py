@@ -68,7 +68,7 @@ def browse(cfg: CfgNode, per_part: int = 4) -> Sheet:
     """
     train = build_splits(cfg).train
     pixels = train.load()
-    train = replace(train, load=lambda: pixels)
+    train = replace(train, load=lambda: pixels, weights=None)
     loader = build_loaders(cfg, Splits(train, train)).train  # the validation images are not needed, nor decoded
     if isinstance(loader, FileLoader):
         loader.pool.workers = 0  # workers would decode ahead, although only some batches are needed

@@ -24,7 +24,8 @@ class WeightedLoader(Loader):
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, see `Loader.epoch`."""
-        return map(self._with_weights, self.loader.epoch(epoch, start))
+        for batch in self.loader.epoch(epoch, start):
+            yield self._with_weights(batch)
 
     def peek(self, number: int) -> Batch:
         """See `Loader.peek`."""

@@ -1,12 +1,12 @@
 """Figure of a confusion matrix, readable with ten classes and with a thousand."""
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from longtail.evaluation.confusion import ConfusionMatrix, Integers
+from longtail.evaluation.classes import Classes
+from longtail.evaluation.confusion import ConfusionMatrix
 from longtail.evaluation.figures.style import (
     DPI,
     FAINT,
@@ -18,8 +18,6 @@ from longtail.evaluation.figures.style import (
     new_figure,
     save,
 )
-from longtail.evaluation.report import check_names
-from longtail.evaluation.shots import FEW, MANY, counts_list, shot_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,12 +38,9 @@ TITLE: dict[str, Any] = {"fontweight": "bold", "color": INK}
 def plot_confusion(
     path: str | os.PathLike[str],
     cm: ConfusionMatrix,
+    classes: Classes | None = None,
     *,
-    class_counts: Integers | None = None,
-    names: Sequence[str] | None = None,
     normalize: bool = True,
-    many: int = MANY,
-    few: int = FEW,
 ) -> None:
     """Draw a confusion matrix as a heat map: a row per true class, a column per predicted class.
 
@@ -56,35 +51,31 @@ def plot_confusion(
     Args:
         path: the PNG file to write.
         cm: the counted predictions over C classes.
-        class_counts: (C,) training images per class; the classes are then drawn largest first, with their
-            shot groups marked.
-        names: C class names for the ticks; the class ids when absent.
+        classes: the classes, which are then drawn largest first, with their names, or their ids if they have
+            none, and with their shot groups marked; None: in the order of their ids.
         normalize: draw fractions of each row rather than counts.
-        many: smallest count of a "many" class.
-        few: largest count of a "few" class.
 
     Raises:
-        ValueError: `class_counts` or `names` has not C entries, or the thresholds overlap.
+        ValueError: there are not C classes.
     """
-    classes = cm.num_classes
-    labels = check_names(names, classes) or [str(index) for index in range(classes)]
-    order, groups = list(range(classes)), {}
-    if class_counts is not None:
-        counts = counts_list(class_counts, classes)
-        order.sort(key=lambda index: -counts[index])
-        groups = {name: len(members) for name, members in shot_groups(counts, many, few).items() if members}
+    order, groups, names = list(range(cm.num_classes)), {}, [str(index) for index in range(cm.num_classes)]
+    if classes is not None:
+        classes.check(cm.num_classes)
+        order.sort(key=lambda index: -classes.counts[index])
+        groups = {name: len(members) for name, members in classes.groups().items() if members}
+        names = list(classes.names) or names
     # With sorted classes every shot group is one run of rows.
     raw = cm.matrix.cpu().numpy()[np.ix_(order, order)]
-    labels = [label_of(labels[index], str(index)) for index in order]
+    labels = [label_of(names[index], str(index)) for index in order]
 
     title = "Confusion matrix"
     accuracy = cm.accuracy()
     if accuracy is not None:
         title += f" (accuracy {100 * accuracy:.2f} %)"
-    if classes <= NAMED:
+    if cm.num_classes <= NAMED:
         figure = _draw_small(raw, labels, groups, normalize, title)
     else:
-        figure = _draw_large(raw, groups, normalize, title, by_count=class_counts is not None)
+        figure = _draw_large(raw, groups, normalize, title, by_count=classes is not None)
     save(figure, path)
 
 

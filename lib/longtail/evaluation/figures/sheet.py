@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from longtail.evaluation.confusion import Integers
+from longtail.evaluation.classes import Classes
 from longtail.evaluation.figures.style import FAINT, INK, SHOT_COLORS, label_font, label_of, new_figure, save
 from longtail.evaluation.figures.training import draw_class_counts
-from longtail.evaluation.shots import FEW, MANY, shot_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,10 +45,7 @@ def plot_sheet(
     rows: Sequence[Row],
     *,
     views: Sequence[str],
-    class_counts: Integers,
-    names: Sequence[str] | None = None,
-    many: int = MANY,
-    few: int = FEW,
+    classes: Classes,
 ) -> None:
     """Draw rows of images, part by part from left to right, over the curve of the class counts.
 
@@ -58,18 +54,14 @@ def plot_sheet(
         title: of the sheet.
         rows: at least one; those of one part stand below each other.
         views: name of each view.
-        class_counts: (C,) training images per class.
-        names: C class names for the class counts; without them the ids.
-        many: smallest count of a "many" class.
-        few: largest count of a "few" class.
+        classes: the classes, whose counts are drawn below.
 
     Raises:
         ValueError: there are no rows.
     """
     if not rows:
         raise ValueError("no images to draw")
-    counts = [int(count) for count in class_counts]
-    group = {label: name for name, labels in shot_groups(counts, many, few).items() for label in labels}
+    group = {label: name for name, labels in classes.groups().items() for label in labels}
     parts = list(dict.fromkeys(row.part for row in rows))
     columns = 1 + len(views)
     deepest = max(sum(row.part == part for row in rows) for part in parts)
@@ -77,7 +69,7 @@ def plot_sheet(
     cell = CELL if columns > 3 else 1.25
     width = max(len(parts) * (LABEL + columns * cell + 0.25) + 0.2, 9.0)
     grid = deepest * (cell + 0.06)
-    below = 0.55 + (TURNED if names else 0)
+    below = 0.55 + (TURNED if classes.names else 0)
     height = 1.15 + grid + CURVE + below - 0.25
 
     figure = new_figure(width, height, layout=None)
@@ -89,14 +81,14 @@ def plot_sheet(
         for depth, row in enumerate(row for row in rows if row.part == part):
             top = 1.15 + depth * (cell + 0.06)
             color = SHOT_COLORS[group[row.label]]
-            _words(figure, left, top + cell / 2, (width, height), row, counts[row.label], color)
+            _words(figure, left, top + cell / 2, (width, height), row, classes.counts[row.label], color)
             for column, image in enumerate(row.images):
                 shift = LABEL + column * cell + (0.08 if column else 0)
                 side = cell - 0.06
                 box = ((left + shift) / width, 1 - (top + cell) / height, side / width, side / height)
                 _show(figure.add_axes(box), image, None if column else color)
     curve = figure.add_axes((0.75 / width, below / height, 1 - 0.95 / width, (CURVE - 1.0) / height))
-    draw_class_counts(curve, counts, names=names, many=many, few=few)
+    draw_class_counts(curve, classes)
     save(figure, path)
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from longtail.evaluation.confusion import Integers
+from longtail.evaluation.classes import Classes
 from longtail.evaluation.figures.style import (
     EXPERT,
     FAINT,
@@ -21,8 +21,7 @@ from longtail.evaluation.figures.style import (
     plain_log,
     save,
 )
-from longtail.evaluation.report import check_names
-from longtail.evaluation.shots import FEW, GROUPS, MANY, counts_list, shot_accuracy, shot_groups
+from longtail.evaluation.shots import GROUPS, shot_accuracy
 from longtail.evaluation.tallies import PerClass
 
 if TYPE_CHECKING:
@@ -36,41 +35,24 @@ Record = Mapping[str, Any]
 Points = list[tuple[float, float]]
 
 
-def plot_class_counts(
-    path: str | os.PathLike[str],
-    class_counts: Integers,
-    *,
-    names: Sequence[str] | None = None,
-    many: int = MANY,
-    few: int = FEW,
-) -> None:
+def plot_class_counts(path: str | os.PathLike[str], classes: Classes) -> None:
     """Draw the training images of every class, largest class first, colored by shot group.
 
     Args:
         path: the PNG file to write.
-        class_counts: (C,) training images per class.
-        names: C class names; without them the ids.
-        many: smallest count of a "many" class.
-        few: largest count of a "few" class.
+        classes: the classes; without names their ids are drawn.
 
     Raises:
-        ValueError: there are no classes, or the thresholds overlap.
+        ValueError: there are no classes.
     """
     figure = new_figure(8, 4)
-    draw_class_counts(figure.add_subplot(), class_counts, names=names, many=many, few=few)
+    draw_class_counts(figure.add_subplot(), classes)
     save(figure, path)
 
 
-def draw_class_counts(
-    axes: "Axes",
-    class_counts: Integers,
-    *,
-    names: Sequence[str] | None = None,
-    many: int = MANY,
-    few: int = FEW,
-) -> None:
+def draw_class_counts(axes: "Axes", classes: Classes) -> None:
     """Draw into axes what `plot_class_counts` writes to a file."""
-    counts = counts_list(class_counts)
+    counts, names = list(classes.counts), classes.names
     if not counts:
         raise ValueError("no classes to draw")
     order = sorted(range(len(counts)), key=lambda index: -counts[index])
@@ -81,12 +63,12 @@ def draw_class_counts(
     logarithmic = sizes[0] > 10 * max(1, sizes[-1])
     floor = 0.7 if logarithmic else 0.0
     gap = 0.2 if len(counts) <= 60 else 0.0
-    for name, classes in shot_groups(counts, many, few).items():
-        if not classes:
+    for name, members in classes.groups().items():
+        if not members:
             continue
-        label = f"{name} ({_rule(name, many, few)}): {_many_of(len(classes), 'class', 'classes')}, "
-        label += _many_of(sum(counts[index] for index in classes), "image")
-        places = sorted(rank[index] for index in classes)
+        label = f"{name} ({classes.rule(name)}): {_many_of(len(members), 'class', 'classes')}, "
+        label += _many_of(sum(counts[index] for index in members), "image")
+        places = sorted(rank[index] for index in members)
         if gap:
             bars = [max(sizes[place] - floor, 0) for place in places]
             axes.bar(places, bars, width=1 - gap, bottom=floor, color=SHOT_COLORS[name], label=label)
@@ -192,38 +174,27 @@ def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None
     save(figure, path)
 
 
-def plot_per_class_accuracy(
-    path: str | os.PathLike[str],
-    cm: PerClass,
-    *,
-    class_counts: Integers,
-    names: Sequence[str] | None = None,
-    many: int = MANY,
-    few: int = FEW,
-) -> None:
+def plot_per_class_accuracy(path: str | os.PathLike[str], cm: PerClass, classes: Classes) -> None:
     """Draw the recall of each class over its training images, with the accuracy of each shot group.
 
     Args:
         path: the PNG file to write.
         cm: the counted predictions over C classes; classes without test images are left out.
-        class_counts: (C,) training images per class.
-        names: C class names; the worst classes are named in the figure.
-        many: smallest count of a "many" class.
-        few: largest count of a "few" class.
+        classes: the classes; if they have names, the worst of them are named in the figure.
 
     Raises:
-        ValueError: `class_counts` or `names` has not C entries, or the thresholds overlap.
+        ValueError: there are not C classes.
     """
-    counts, names = counts_list(class_counts, cm.num_classes), check_names(names, cm.num_classes)
-    recall, support = cm.recall(), cm.support()
-    accuracy = shot_accuracy(cm, counts, many, few)
+    classes.check(cm.num_classes)
+    counts, recall, support = classes.counts, cm.recall(), cm.support()
+    accuracy = shot_accuracy(cm, counts, classes.many, classes.few)
     figure = new_figure(8, 4.4)
     axes = figure.add_subplot()
     layer = 4 if cm.num_classes > 200 else 2
     size = 36 if cm.num_classes <= 30 else 20 if cm.num_classes <= 200 else 9
-    for name, classes in shot_groups(counts, many, few).items():
+    for name, members in classes.groups().items():
         mean = accuracy[name]
-        shown = [index for index in classes if support[index]]
+        shown = [index for index in members if support[index]]
         if mean is None:
             continue
         across, up = [counts[index] for index in shown], [100 * recall[index] for index in shown]
@@ -232,12 +203,12 @@ def plot_per_class_accuracy(
         # seen.
         ends = (min(across) / 1.04, max(across) * 1.04)
         axes.plot(ends, [100 * mean] * 2, color="white", linewidth=4.5, zorder=layer, solid_capstyle="butt")
-        label = f"{name} ({_rule(name, many, few)}): {100 * mean:.1f} %, "
+        label = f"{name} ({classes.rule(name)}): {100 * mean:.1f} %, "
         label += _many_of(len(shown), "class", "classes")
         axes.plot(ends, [100 * mean] * 2, color=SHOT_COLORS[name], linewidth=2.2, zorder=layer, label=label)
     _scale_counts(axes, counts)
-    if names:
-        _name_worst(axes, names, counts, recall=recall, support=support)
+    if classes.names:
+        _name_worst(axes, classes, recall=recall, support=support)
     axes.set_ylim(0, 100)
     title = "Accuracy per class"
     if accuracy["all"] is not None:
@@ -260,10 +231,9 @@ def _scale_counts(axes: "Axes", counts: Sequence[int]) -> None:
     plain_log(axes.xaxis)
 
 
-def _name_worst(
-    axes: "Axes", names: Sequence[str], counts: Sequence[int], *, recall: Sequence[float], support: Sequence[int]
-) -> None:
+def _name_worst(axes: "Axes", classes: Classes, *, recall: Sequence[float], support: Sequence[int]) -> None:
     """Write the names of the classes with the lowest recall beside their points; of equal points only one."""
+    names, counts = classes.names, classes.counts
     tested = [index for index in range(len(names)) if support[index]]
     worst = {(counts[index], recall[index]): index for index in sorted(tested, key=lambda index: -recall[index])}
     for (across, up), index in list(worst.items())[-NAMED_WORST:]:
@@ -279,10 +249,6 @@ def _name_worst(
             parse_math=False,
             zorder=5,
         )
-
-
-def _rule(name: str, many: int, few: int) -> str:
-    return {"many": f"≥ {many}", "medium": f"{few + 1}–{many - 1}", "few": f"≤ {few}"}[name]
 
 
 def _many_of(number: int, one: str, more: str = "") -> str:
