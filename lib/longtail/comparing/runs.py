@@ -158,7 +158,7 @@ def differing_keys(groups: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _labels(groups: Sequence[Mapping[tuple[int, int], FinishedRun]]) -> list[str]:
-    """Return NAME where that tells all groups apart, else the values of the keys that differ."""
+    """Return NAME where all groups differ in it, else the values of the keys that differ."""
     values = [next(iter(runs.values())).values for runs in groups]
     names = [str(value["NAME"]) for value in values]
     if len(set(names)) == len(names):
