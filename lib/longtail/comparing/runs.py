@@ -73,7 +73,7 @@ class Group:
 
 
 def grouping_keys() -> list[str]:
-    """Return the keys that tell groups apart: what changes the computation, but not seed, fold and earlier files."""
+    """Return the keys by which runs are grouped: what changes the computation, but not seed, fold and earlier files."""
     left_out = (SEED, FOLD, "NAME")
     files = ("weights", "images")
     return [name for name, key in KEYS.items() if key.result and name not in left_out and key.file not in files]
