@@ -155,3 +155,13 @@ def test_create_run_names_runs_with_damaged_configs(
     first.config.write_text(content)
     create_run(cfg)
     assert caplog.messages == [f"{first.path} is not resumed: its config.yaml is damaged"]
+
+
+def test_create_run_removes_what_killed_processes_left_beside_it(cfg: CfgNode) -> None:
+    killed, busy = create_run(cfg), create_run(cfg)
+    killed.unlock()
+    left = [run.path / ".config.yaml.0123456789ab.tmp" for run in (killed, busy)]
+    for path in left:
+        path.touch()
+    create_run(cfg)
+    assert [path.exists() for path in left] == [False, True]  # the other run is locked

@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from longtail.config import KEYS, flatten, load_config, to_yaml, value_of
 from longtail.errors import UserError
+from longtail.files import remove_temporary_files
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_inputs, input_keys, input_records
 from longtail.runs.named import CONFIG
@@ -123,9 +124,20 @@ def create_run(cfg: CfgNode) -> RunDirectory:
     run.lock()
     for other in _unreadable_runs(run.path.parent):
         logger.warning("%s is not resumed: its config.yaml is damaged", other)
+    _remove_leftovers(run)
     run.write_text(run.config.name, to_yaml(absolute_paths(cfg)))
     run.write_json(run.inputs.name, input_records(cfg))
     return run
+
+
+def _remove_leftovers(new: RunDirectory) -> None:
+    """Remove what killed processes left of files in the runs beside a new one, unless a process trains them."""
+    for path in new.path.parent.iterdir():
+        run = RunDirectory(path)
+        if path != new.path and any(path.glob(".*.tmp")) and run.lock():
+            remove_temporary_files(path)
+            remove_temporary_files(run.models)
+            run.unlock()
 
 
 def _unreadable_runs(folder: Path) -> list[Path]:

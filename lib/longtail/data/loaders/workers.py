@@ -2,10 +2,12 @@
 
 import atexit
 import contextlib
+import gc
 import os
 import signal
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -71,6 +73,8 @@ class WorkerPool(Generic[T]):
             finished = True
         except OSError as error:
             reason = error.strerror or str(error)
+            traceback.clear_frames(error.__traceback__)  # pipes of workers that were to be, as others need handles, too
+            gc.collect()
             raise UserError(
                 f"{self.workers} worker processes cannot be started or read: {reason}; lower TRAIN.NUM_WORKERS and "
                 "TEST.NUM_WORKERS (0 loads in the main process), or raise the limit of open files (ulimit -n)"
