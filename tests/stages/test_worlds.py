@@ -64,7 +64,12 @@ def test_processes_of_cutmix_with_repeat_factors_stay_equal(tmp_path: Path) -> N
     results = tmp_path / "results"
     results.mkdir()
     method = [*CUTMIX, "TRAIN.SAMPLER.TYPE", "repeat-factor sampler"]
-    first, other = train_in_worlds(partial(config, tmp_path, method), results, worlds=(2,), look=look)[2]
+
+    def weights_and_steps(trainer: Trainer) -> dict[str, Any]:
+        return {"model": trainer.training.network.state_dict(), "steps": len(trainer.training.loaders.train)}
+
+    make = partial(config, tmp_path, method)
+    first, other = train_in_worlds(make, results, worlds=(2,), look=weights_and_steps)[2]
     assert first["steps"] == other["steps"] > 276 // GLOBAL_BATCH
     for name, value in first["model"].items():
         assert value.isfinite().all() and torch.equal(value, other["model"][name]), name
