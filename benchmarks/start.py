@@ -1,16 +1,19 @@
-"""From the command to the first step of a training on files of CIFAR-10-LT's number and size, on a CPU.
+"""From the command to the first step of a training, to the error for a mistyped key, and to the help, on a CPU.
 
-A process is started as a user starts it, on JPEG files made for it (12,406 training and 10,000 validation images),
-until it reports its first step.
+A process is started as a user starts it: on JPEG files of CIFAR-10-LT's number and size (12,406 training and 10,000
+validation images) and on Digits-LT, until it reports its first step; with a key that does not exist; with --help. The
+notes have the processor time, which other programs change less.
 """
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from made_up_images import long_tailed_labels, smooth_images
@@ -18,6 +21,11 @@ from measuring import Row
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {  # name -> exit code, and what Python is started with
+    "loading PyTorch alone": (0, ["-c", "import torch"]),
+    "error for a mistyped key": (2, ["-m", "longtail", "train", "digits_lt,ce", "TRAIN.MAX_EPOCHS", "3"]),
+    "--help": (0, ["-m", "longtail", "train", "--help"]),
+}
 COMMAND = [sys.executable, str(ROOT / "main" / "train.py"), "--gpus", "cpu", "--resume", "never"]
 
 
@@ -59,11 +67,19 @@ def seconds_to_first_step(config: str, *overrides: str) -> float:
     raise RuntimeError(f"the training took no step: {' '.join(lines[-3:])}")
 
 
-def seconds_to_import_torch() -> float:
-    """Return the seconds that Python takes to start and to import PyTorch."""
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import torch"], check=True)
-    return time.perf_counter() - start
+def seconds_of(*words: str, code: int = 0) -> tuple[float, float]:
+    """Run Python with these words, and return the seconds and the processor time that it took.
+
+    Raises:
+        RuntimeError: It ended with another code.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, check=False)
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != code:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.decode()[-200:]}")
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def measure(
@@ -77,16 +93,22 @@ def measure(
             *("DATASET.VALID_JSON", str(write_split(folder, "valid", valid))),
             *("OUTPUT_DIR", str(folder / "output")),
         ]
-        seconds, alone = [], []
+        seconds, digits = [], []
+        short: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
         for _ in range(rounds):
             seconds.append(seconds_to_first_step(config, *files))
-            alone.append(seconds_to_import_torch())
-    return [
-        Row(
-            "start: command to first step",
-            "s",
-            statistics.median(seconds),
-            higher_is_better=False,
-            note=f"{config}, median of {rounds} starts; loading PyTorch alone takes {statistics.median(alone):.2f} s",
-        )
+            digits.append(seconds_to_first_step("digits_lt,ce", "OUTPUT_DIR", str(folder / "output")))
+            for name, (code, words) in COMMANDS.items():
+                short[name].append(seconds_of(*words, code=code))
+    rows = [
+        _row(f"{config}, command to first step", seconds, f"median of {rounds} starts"),
+        _row("digits_lt,ce, command to first step", digits, f"median of {rounds} starts"),
     ]
+    for name, times in short.items():
+        spent = statistics.median(processor for _, processor in times)
+        rows.append(_row(name, [wall for wall, _ in times], f"{spent:.2f} s of a processor"))
+    return rows
+
+
+def _row(name: str, seconds: Sequence[float], note: str) -> Row:
+    return Row(f"start: {name}", "s", statistics.median(seconds), higher_is_better=False, note=note)

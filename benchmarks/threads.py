@@ -2,7 +2,7 @@
 """Training with the default threads, with those of torch, and with one, beside other busy processes.
 
 The number of threads and how they wait must be set before torch is loaded, so each way is a process that trains NCL on
-images of CIFAR's size (3 x ResNet-32, batch 64, float32) whenever it is asked to. Alone, and beside processes that only
+images of CIFAR's size (3 x ResNet-32, float32) whenever it is asked to. Alone, and beside processes that only
 compute, the ways take turns.
 """
 
@@ -20,7 +20,6 @@ from measuring import Row
 ROOT = Path(__file__).resolve().parent.parent
 DECIDED_BY = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 OURS, TORCH, ONE = "default", "torch's own default", "one thread"
-BATCH = 64
 
 
 class Way:
@@ -29,11 +28,12 @@ class Way:
     Args:
         name: `OURS`, `TORCH` or `ONE`.
         images: Images of one call.
+        batch: Images of a step.
     """
 
-    def __init__(self, name: str, images: int) -> None:
+    def __init__(self, name: str, images: int, *, batch: int) -> None:
         self.images = images
-        command = [sys.executable, __file__, "ours" if name == OURS else "as it is", str(images)]
+        command = [sys.executable, __file__, "ours" if name == OURS else "as it is", str(images), str(batch)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment_of(name)
         )
@@ -75,12 +75,12 @@ def busy(number: int) -> Iterator[None]:
             process.wait()
 
 
-def measure(images: int = 256, *, rounds: int = 5, beside: tuple[int, ...] = (0, 1, 4)) -> list[Row]:
+def measure(images: int = 128, batch: int = 64, *, rounds: int = 5, beside: tuple[int, ...] = (0, 1, 4)) -> list[Row]:
     """Return rows of the default against the two other ways; see the module."""
     with contextlib.ExitStack() as stack:
         ways = {}
         for name in (OURS, TORCH, ONE):
-            ways[name] = Way(name, images)
+            ways[name] = Way(name, images, batch=batch)
             stack.callback(ways[name].close)
         return [row for number in beside for row in _rows(ways, number, rounds)]
 
@@ -102,13 +102,13 @@ def _rows(ways: Mapping[str, Way], number: int, rounds: int) -> list[Row]:
     return rows
 
 
-def serve(images: int) -> None:
+def serve(images: int, batch: int) -> None:
     """Train `images` images for every line that comes in, and answer with the seconds."""
     import torch
     from made_up_images import long_tailed_labels, smooth_images
     from training import CLASSES, build_trainer, config, our_epoch
 
-    cfg = config("TRAIN.BATCH_SIZE", BATCH, "TRAIN.MAX_EPOCH", 10**6, "TRAIN.AMP", "off")
+    cfg = config("TRAIN.BATCH_SIZE", batch, "TRAIN.MAX_EPOCH", 10**6, "TRAIN.AMP", "off")
     pixels, labels = smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES)
     epoch = our_epoch(build_trainer(cfg, pixels, labels, device=torch.device("cpu")))
     for _ in sys.stdin:
@@ -123,4 +123,4 @@ if __name__ == "__main__":
         from longtail.threads import set_threads
 
         set_threads()
-    serve(int(sys.argv[2]))
+    serve(*map(int, sys.argv[2:]))

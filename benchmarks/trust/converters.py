@@ -12,7 +12,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,12 +119,6 @@ def extra(draw: random.Random, names: dict[str, tuple[str, ...]]) -> list[str]:
     return [part for name in chosen for part in ((name, draw.choice(names[name])) if names[name] else (name,))]
 
 
-def link(folder: Path, targets: Mapping[str, str]) -> None:
-    """Make symbolic links."""
-    for name, target in targets.items():
-        (folder / name).symlink_to(target)
-
-
 def damage_images(work: Path, draw: random.Random) -> None:
     """Change a folder of images in one or two ways."""
     images = work / "imgs"
@@ -156,6 +150,12 @@ def damage_images(work: Path, draw: random.Random) -> None:
             change()
         except OSError:  # two changes that do not go together
             continue
+
+
+def link(folder: Path, links: dict[str, str]) -> None:
+    """Make symbolic links in a folder."""
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
 
 
 def folder_words(work: Path, draw: random.Random) -> list[Any]:

@@ -323,6 +323,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def empty(path: Path) -> None:
+    """Keep nothing."""
+    path.write_bytes(b"")
+
+
 def swap(path: Path) -> None:
     """Put a sound file of the same kind there that is another one."""
     if path.suffix == ".pth":
@@ -346,7 +351,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "deleted": Path.unlink,
     "cut": cut,
     "flipped": flip,
-    "emptied": lambda path: path.write_bytes(b""),
+    "emptied": empty,
     "swapped": swap,
 }
 

@@ -36,6 +36,7 @@ TINY: dict[str, dict[str, Any]] = {
         "cuda_graph": "off",
     },
     "start": {"train": 128, "valid": 20, "rounds": 1},
+    "threads": {"images": 8, "batch": 4, "rounds": 1, "beside": (1,)},
 }
 
 

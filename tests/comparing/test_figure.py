@@ -28,7 +28,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def some_runs(make_run: MakeRun) -> list[str]:
     runs = [make_run(seed=seed, top1=0.5 + seed / 50, many=0.8, few=0.1 + seed / 20, nll=1.0) for seed in range(3)]
-    runs.append(make_run("TRAIN.BATCH_SIZE", 32, name="bälanced_$oftmax", top1=0.6, many=0.7))
+    runs.append(make_run("TRAIN.BATCH_SIZE", 64, name="bälanced_$oftmax", top1=0.6, many=0.7))
     return [str(run) for run in runs]
 
 

@@ -62,6 +62,7 @@ def test_class_balanced_weights_worked_example() -> None:
     loss = example_loss("ClassBalanceCE", BETA, 0.9999)
     assert isinstance(loss, ClassBalanced) and loss.class_weights is not None
     expected = [0.130436, 0.325114, 0.649578, 1.298507, 2.596365]
+    assert loss.class_weights is not None
     assert loss.class_weights.tolist() == pytest.approx(expected, abs=1e-6)
 
 

@@ -18,7 +18,7 @@ from longtail.models import build_model, synchronize_batch_norm
 from longtail.stages.checks import check_training
 from tests.helpers.methods import KnownData
 from tests.helpers.processes import Results
-from tests.helpers.training import CONTRASTIVE, NCL, TinyConfig, tiny_config
+from tests.helpers.training import CONTRASTIVE, CUTMIX, NCL, TinyConfig, tiny_config
 from tests.helpers.worlds import place_in, train_in_worlds
 
 SIZES = (1, 2, 3)
@@ -56,6 +56,18 @@ def test_processes_that_share_a_batch_compute_the_same(method: str, tmp_path: Pa
     for size in SIZES:
         assert len(list((tmp_path / str(size) / "tiny").iterdir())) == 1  # one process writes
         assert [process["writes"] for process in worlds[size]] == [True] + [False] * (size - 1)
+
+
+@pytest.mark.slow
+def test_processes_of_cutmix_with_repeat_factors_stay_equal(tmp_path: Path) -> None:
+    """They draw other boxes and see other images, and end with the same weights."""
+    results = tmp_path / "results"
+    results.mkdir()
+    method = [*CUTMIX, "TRAIN.SAMPLER.TYPE", "repeat-factor sampler"]
+    first, other = train_in_worlds(partial(config, tmp_path, method), results, worlds=(2,), look=look)[2]
+    assert first["steps"] == other["steps"] > 276 // GLOBAL_BATCH
+    for name, value in first["model"].items():
+        assert value.isfinite().all() and torch.equal(value, other["model"][name]), name
 
 
 def check_numbers(worlds: Results) -> None:

@@ -7,7 +7,7 @@ from longtail.comparing.tables import NATURAL
 from longtail.errors import UserError
 from longtail.evaluation.figures.style import INK, dress, label_font, new_figure, save
 
-# Okabe and Ito's colors, told apart with any color vision; runs beyond them have other markers.
+# Okabe and Ito's colors, distinct with any color vision; runs beyond them have other markers.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v")
 WORDS = {"top1": "all"}

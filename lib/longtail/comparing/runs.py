@@ -73,7 +73,7 @@ class Group:
 
 
 def grouping_keys() -> list[str]:
-    """Return the keys that tell groups apart: what changes the computation, but not seed, fold and earlier files."""
+    """Return the keys by which runs are grouped: what changes the computation, but not seed, fold and earlier files."""
     left_out = (SEED, FOLD, "NAME")
     files = ("weights", "images")
     return [name for name, key in KEYS.items() if key.result and name not in left_out and key.file not in files]
@@ -158,7 +158,7 @@ def differing_keys(groups: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _labels(groups: Sequence[Mapping[tuple[int, int], FinishedRun]]) -> list[str]:
-    """Return NAME where that tells all groups apart, else the values of the keys that differ."""
+    """Return NAME where all groups differ in it, else the values of the keys that differ."""
     values = [next(iter(runs.values())).values for runs in groups]
     names = [str(value["NAME"]) for value in values]
     if len(set(names)) == len(names):

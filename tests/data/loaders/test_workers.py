@@ -22,6 +22,9 @@ class Squares(Dataset[Any]):
             os.kill(os.getpid(), signal.SIGKILL)
         if key == -2:
             time.sleep(60)
+        if key == -4:
+            signal.signal(signal.SIGBUS, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGBUS)
         if key == -3:
             raise RuntimeError("a bug")
         return key * key, os.getpid()
@@ -66,6 +69,24 @@ def test_batches_that_are_not_taken_end_the_workers() -> None:
 def test_killed_worker_is_reported() -> None:
     with pytest.raises(UserError, match=r"^a worker process has been killed; most often memory was short: lower TRAIN"):
         list(make_pool(1).batches(keys([1], [-1])))
+
+
+def test_worker_that_dies_does_not_disturb_what_the_main_process_does() -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = make_pool(1).batches(keys(*([number] for number in range(20))))
+    _, process = next(batches)
+    assert signal.getsignal(signal.SIGCHLD) == before
+    os.kill(process, signal.SIGKILL)
+    time.sleep(0.2)  # a step, or a checkpoint that is written
+    with pytest.raises(UserError, match=r"^a worker process has been killed; most often memory was short"):
+        list(batches)
+
+
+def test_worker_without_shared_memory_is_reported() -> None:
+    with pytest.raises(
+        UserError, match=r"^a worker process has been killed, which has no shared memory left \(/dev/shm"
+    ):
+        list(make_pool(1).batches(keys([1], [-4])))
 
 
 def test_batch_that_does_not_come_is_reported() -> None:

@@ -1,9 +1,11 @@
 """A pool of worker processes that lives through all epochs, and never lets the main process wait for ever."""
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -95,7 +97,9 @@ class WorkerPool(Generic[T]):
                 prefetch_factor=PREFETCH if self.workers else None,
                 generator=torch.Generator(),  # the DataLoader would otherwise use the global random state
             )
-        iterator, waited = iter(self._loader), 0.0
+        with _children_unheeded():
+            iterator = iter(self._loader)
+        waited = 0.0
         while True:
             try:
                 batch = next(iterator)
@@ -103,7 +107,7 @@ class WorkerPool(Generic[T]):
                 return
             except RuntimeError as error:
                 if "timed out" not in str(error):
-                    raise _lost_worker(error) from None
+                    raise _lost_worker(error, getattr(iterator, "_workers", ())) from None
                 waited += POLL
                 self.on_wait()
                 if waited >= self.timeout:
@@ -114,6 +118,21 @@ class WorkerPool(Generic[T]):
                 continue
             waited = 0.0
             yield batch
+
+
+@contextlib.contextmanager
+def _children_unheeded() -> Iterator[None]:
+    """Within the block, torch may start workers; afterwards, SIGCHLD is handled as before.
+
+    The handler that torch sets raises an error when a worker dies, wherever the main process is at that moment: within
+    a step, or while a checkpoint is written. The loader notices a dead worker itself when it waits for a batch.
+    """
+    previous = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if previous is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, previous)
 
 
 _POOLS: "weakref.WeakSet[WorkerPool[Any]]" = weakref.WeakSet()
@@ -165,11 +184,11 @@ def check_shared_memory(batch_bytes: int, *, workers: int, folder: str = SHARED_
     )
 
 
-def _lost_worker(error: RuntimeError) -> UserError:
+def _lost_worker(error: RuntimeError, workers: Sequence[Any]) -> UserError:
     """Return the error of a user for a worker that has died; other errors are bugs and keep their traceback."""
-    text = " ".join(str(error).split())
-    if "exited unexpectedly" in text or "killed by signal" in text:
-        memory = "" if "Bus error" not in text else ", which has no shared memory left (/dev/shm)"
+    if "exited unexpectedly" in str(error) or "killed by signal" in str(error):
+        full = any(worker.exitcode == -signal.SIGBUS for worker in workers)
+        memory = ", which has no shared memory left (/dev/shm)" if full else ""
         return UserError(
             f"a worker process has been killed{memory}; most often memory was short: lower TRAIN.NUM_WORKERS or "
             "TRAIN.BATCH_SIZE; the same command resumes"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
-# Paul Tol's "high contrast" triple: told apart with any color vision, and in gray.
+# Paul Tol's "high contrast" triple: distinct with any color vision, and in gray.
 FONT = "DejaVu Sans"  # comes with matplotlib
 FURTHER_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Noto Sans", "Arial Unicode MS")
 SHOT_COLORS = {"many": "#004488", "medium": "#DDAA33", "few": "#BB5566"}
