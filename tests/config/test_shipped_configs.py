@@ -272,3 +272,9 @@ def test_two_steps_and_an_evaluation_on_large_images(source: str) -> None:
     """
     small = ["TRAIN.BATCH_SIZE", 2, "INPUT_SIZE", [32, 32], "NETWORK.MOCO_K", 16, "TRAIN.OPTIMIZER.BASE_LR", 1e-9]
     check_training(source, *small)
+
+
+def test_own_images_are_selected_by_balanced_accuracy() -> None:
+    """The validation images of a folder are as unequal as its training images."""
+    assert load_config("own,balanced_softmax").TEST.SELECT_BY == "balanced_accuracy"
+    assert load_config("imagenet_lt,ce_r10").TEST.SELECT_BY == "top1"
