@@ -105,7 +105,7 @@ class WorkerPool(Generic[T]):
         with _children_unheeded():
             iterator: Any = iter(self._loader)
         if self.workers:
-            # Where torch waits for a batch, and for workers at the start of an epoch; weak, so that nothing lives longer.
+            # Where torch waits for a batch, and for workers when an epoch starts; weak, so that nothing lives longer.
             iterator._get_data = partial(WorkerPool._wait, weakref.proxy(self), weakref.proxy(iterator))
         yield from iterator
 
