@@ -141,3 +141,22 @@ def nested(rank: int, world: int) -> list[bool]:
 def test_connected_inside_of_a_group_leaves_it_open(tmp_path_factory: pytest.TempPathFactory) -> None:
     results = run_processes(nested, tmp_path_factory.mktemp("worlds"), worlds=[2])
     assert results[2] == [[True, True, True]] * 2
+
+
+def silent(rank: int, world: int) -> str:
+    """Let process 0 wait for a number that process 1 never sends."""
+    consensus = Consensus(timeout=0.5)
+    if rank == 1:
+        time.sleep(3)
+        return ""
+    consensus.exchange(1)
+    try:
+        consensus.settle()
+    except RuntimeError as error:
+        return str(error).lower()
+    return "answered"
+
+
+def test_consensus_does_not_wait_longer_than_its_timeout(tmp_path_factory: pytest.TempPathFactory) -> None:
+    results = run_processes(silent, tmp_path_factory.mktemp("worlds"), worlds=[2])
+    assert "timed out" in results[2][0] or "timeout" in results[2][0]

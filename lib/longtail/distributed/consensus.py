@@ -1,8 +1,12 @@
 """Agreement of all processes on a small number in every step, without waiting for it."""
 
+from datetime import timedelta
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from longtail.distributed.processes import PEER_TIMEOUT
 
 
 class Consensus:
@@ -11,13 +15,16 @@ class Consensus:
     The numbers of one call travel while the next step is computed and are known at the next call, so nobody waits. They
     use a group of their own over the CPU, so a GPU is never synchronized.
 
+    Args:
+        timeout: Seconds after which a process that does not answer counts as lost.
+
     Attributes:
         delayed: Whether a number is known one call later; in one process it is known at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = PEER_TIMEOUT) -> None:
         self.delayed = dist.is_initialized()
-        self._group: dist.ProcessGroup | None = _cpu_group() if self.delayed else None
+        self._group: dist.ProcessGroup | None = _cpu_group(timeout) if self.delayed else None
         self._pending: tuple[dist.Work, Tensor] | None = None
 
     def exchange(self, value: int) -> int:
@@ -41,7 +48,7 @@ class Consensus:
         return int(sent)
 
 
-def _cpu_group() -> dist.ProcessGroup:
-    group = dist.new_group(backend="gloo")
+def _cpu_group(timeout: float) -> dist.ProcessGroup:
+    group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))  # it does not inherit that of the others
     assert isinstance(group, dist.ProcessGroup)  # every process is a member
     return group

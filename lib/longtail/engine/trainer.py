@@ -66,7 +66,7 @@ class Trainer:
         on_cpu = training.place.device.type == "cpu" and not training.recorder
         self.guard = FiniteGuard(training.optimizer, immediate=on_cpu)
         self.graph = GraphStep(self.train_step, training.recorder, guard=self.guard) if training.recorder else None
-        self.consensus = Consensus()
+        self.consensus = Consensus(training.plan.peer_seconds)
         self._seconds_before = 0.0
         self._started = self._saved = time.monotonic()
         self._parent = os.getppid()

@@ -82,6 +82,22 @@ def test_worker_that_dies_does_not_disturb_what_the_main_process_does() -> None:
         list(batches)
 
 
+def test_worker_that_dies_between_epochs_is_reported() -> None:
+    pool = make_pool(2)
+    first = list(pool.batches(keys([1], [2])))
+    os.kill(first[0][1], signal.SIGKILL)
+    with pytest.raises(UserError, match=r"^a worker process has been killed; most often memory was short"):
+        list(pool.batches(keys([3], [4])))
+
+
+def test_slow_start_of_an_epoch_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longtail.data.loaders.workers.POLL", 1e-4)  # as on a machine that is very busy
+    pool = make_pool(2)
+    for _ in range(3):
+        assert [batch for batch, _ in pool.batches(keys([1], [2], [3]))] == [[1], [4], [9]]
+    pool.close()
+
+
 def test_worker_without_shared_memory_is_reported() -> None:
     with pytest.raises(
         UserError, match=r"^a worker process has been killed, which has no shared memory left \(/dev/shm"

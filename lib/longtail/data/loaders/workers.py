@@ -10,6 +10,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -102,26 +103,29 @@ class WorkerPool(Generic[T]):
                 generator=torch.Generator(),  # the DataLoader would otherwise use the global random state
             )
         with _children_unheeded():
-            iterator = iter(self._loader)
+            iterator: Any = iter(self._loader)
+        if self.workers:
+            # Where torch waits for a batch, and for workers when an epoch starts; weak, so that nothing lives longer.
+            iterator._get_data = partial(WorkerPool._wait, weakref.proxy(self), weakref.proxy(iterator))
+        yield from iterator
+
+    def _wait(self, iterator: Any) -> Any:
+        """Return what the next worker answers; signals are obeyed meanwhile."""
         waited = 0.0
         while True:
             try:
-                batch = next(iterator)
-            except StopIteration:
-                return
+                answered, answer = iterator._try_get_data(POLL)
             except RuntimeError as error:
-                if "timed out" not in str(error):
-                    raise _lost_worker(error, getattr(iterator, "_workers", ())) from None
-                waited += POLL
-                self.on_wait()
-                if waited >= self.timeout:
-                    raise UserError(
-                        f"no batch came for {self.timeout / 60:g} minutes (TRAIN.LOADER_TIMEOUT): {self.workers} "
-                        "workers wait for a disk that does not answer, or for memory"
-                    ) from None
-                continue
-            waited = 0.0
-            yield batch
+                raise _lost_worker(error, iterator._workers) from None
+            if answered:
+                return answer
+            waited += POLL
+            self.on_wait()
+            if waited >= self.timeout:
+                raise UserError(
+                    f"no batch came for {self.timeout / 60:g} minutes (TRAIN.LOADER_TIMEOUT): {self.workers} "
+                    "workers wait for a disk that does not answer, or for memory"
+                )
 
 
 @contextlib.contextmanager
