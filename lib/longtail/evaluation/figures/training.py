@@ -152,16 +152,7 @@ def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None
         _line(shots, points, SHOT_COLORS[name], f"{name}{last}")
     dress(shots, "Accuracy by shot group", "epoch", "top-1 accuracy (%)")
 
-    rates = _points(train, lambda r: r.get("lr"))
-    _line(rate, rates, INK, "")
-    values = [value for _, value in rates]
-    if values and min(values) > 0 and max(values) > 50 * min(values):
-        rate.set_yscale("log")
-        plain_log(rate.yaxis, fractions=True)
-    elif values:
-        rate.set_ylim(bottom=min(0.0, *values, 0.0))
-    dress(rate, "Learning rate", "epoch", "learning rate")
-
+    _draw_rates(rate, _points(train, lambda r: r.get("lr")))
     epochs = [record["epoch"] for record in history]
     for axes in (loss, accuracy, shots, rate):
         margin = max(0.5, 0.02 * (max(epochs) - min(epochs)))
@@ -172,6 +163,18 @@ def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None
             axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=FAINT, fontsize=9)
             axes.set_yticks([])
     save(figure, path)
+
+
+def _draw_rates(axes: "Axes", rates: Points) -> None:
+    """Draw learning rates; on a logarithmic axis if they differ much."""
+    _line(axes, rates, INK, "")
+    values = [value for _, value in rates]
+    if values and min(values) > 0 and max(values) > 50 * min(values):
+        axes.set_yscale("log")
+        plain_log(axes.yaxis, fractions=True)
+    elif values:
+        axes.set_ylim(bottom=min(0.0, *values, 0.0))
+    dress(axes, "Learning rate", "epoch", "learning rate")
 
 
 def plot_per_class_accuracy(path: str | os.PathLike[str], cm: PerClass, classes: Classes) -> None:

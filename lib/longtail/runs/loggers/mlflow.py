@@ -16,7 +16,7 @@ from longtail.runs.loggers.curves import curves
 
 EXPERIMENT = "longtail"  # unless MLFLOW_EXPERIMENT_NAME names another
 METRICS, PARAMETERS = 1000, 100  # that MLflow takes in one request
-LONGEST = 500  # characters of a parameter
+LONGEST = 500  # characters of a parameter or a message
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -89,8 +89,8 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"TRAIN.LOGGERS mlflow: {reason}; the same command resumes") from None
+        reason = " ".join(str(error).split())[:LONGEST]
+        raise UserError(f"TRAIN.LOGGERS mlflow: {reason}") from None
 
 
 @LOGGERS.register("mlflow")

@@ -38,9 +38,7 @@ class WeightsAndBiases:
             )
         except wandb.errors.Error as error:
             reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"TRAIN.LOGGERS wandb: {reason}; wandb login or WANDB_MODE=offline, then the same command resumes"
-            ) from None
+            raise UserError(f"TRAIN.LOGGERS wandb: {reason}; wandb login, or set WANDB_MODE=offline") from None
         self.run.define_metric("epoch")
         self.run.define_metric("*", step_metric="epoch")
         logger.info("wandb: %s", self.run.url or self.run.dir)
