@@ -36,7 +36,7 @@ TINY: dict[str, dict[str, Any]] = {
         "cuda_graph": "off",
     },
     "start": {"train": 128, "valid": 20, "rounds": 1},
-    "threads": {"images": 8, "batch": 4, "rounds": 1, "beside": (1,)},
+    "threads": {"images": 32, "batch": 16, "rounds": 1, "beside": (1,)},
 }
 
 
