@@ -36,7 +36,7 @@ TINY: dict[str, dict[str, Any]] = {
         "cuda_graph": "off",
     },
     "start": {"train": 128, "valid": 20, "rounds": 1},
-    "threads": {"images": 8, "batch": 4, "rounds": 1, "beside": (1,)},
+    "threads": {"images": 32, "batch": 16, "rounds": 1, "beside": (1,)},
 }
 
 
@@ -45,7 +45,10 @@ def test_rows_are_all_measured_here() -> None:
     assert files == set(TINY)
 
 
-@pytest.mark.parametrize("file", TINY)
+SLOW = {"threads"}  # its threads spin, which takes minutes on a busy machine
+
+
+@pytest.mark.parametrize("file", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TINY])
 def test_measure_returns_positive_values(file: Any) -> None:
     rows = __import__(file).measure(**TINY[file])
     assert rows
