@@ -17,8 +17,10 @@ from pathlib import Path
 
 from measuring import Row
 
+from longtail.threads import COUNTS, WAITS
+
 ROOT = Path(__file__).resolve().parent.parent
-DECIDED_BY = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+DECIDED_BY = (*COUNTS, *WAITS)
 OURS, TORCH, ONE = "default", "torch's own default", "one thread"
 
 

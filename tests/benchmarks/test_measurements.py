@@ -36,19 +36,15 @@ TINY: dict[str, dict[str, Any]] = {
         "cuda_graph": "off",
     },
     "start": {"train": 128, "valid": 20, "rounds": 1},
-    "threads": {"images": 32, "batch": 16, "rounds": 1, "beside": (1,)},
 }
 
 
 def test_rows_are_all_measured_here() -> None:
     files = {file for file, _ in (run.ROWS | run.GPU_ROWS).values()}
-    assert files == set(TINY)
+    assert files == {*TINY, "threads"}  # for threads see test_threads.py
 
 
-SLOW = {"threads"}  # its threads spin, which takes minutes on a busy machine
-
-
-@pytest.mark.parametrize("file", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TINY])
+@pytest.mark.parametrize("file", TINY)
 def test_measure_returns_positive_values(file: Any) -> None:
     rows = __import__(file).measure(**TINY[file])
     assert rows
