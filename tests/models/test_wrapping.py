@@ -1,5 +1,6 @@
 """Wrapping of networks for several devices."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def test_wrap_for_several_devices_is_data_parallel(monkeypatch: pytest.MonkeyPat
 def work(rank: int, world: int) -> list[bool]:
     place = Place(World(rank, rank, world))
     module, frozen = nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False)
-    wrapped = wrap(module, place)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        wrapped = wrap(module, place)
     return [isinstance(wrapped, DistributedDataParallel), unwrap(wrapped) is module, wrap(frozen, place) is frozen]
 
 

@@ -1,5 +1,6 @@
 """Wrapping of modules for several devices: DataParallel, DistributedDataParallel, synchronized batch norm."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -35,12 +36,17 @@ def wrap(module: nn.Module, place: Place) -> nn.Module:
             return module  # DistributedDataParallel refuses a module without gradients
         ids = [place.device.index] if place.device.type == "cuda" else None
         # Each process keeps its batch-norm statistics in training; those of process 0 are shared before evaluation.
-        return nn.parallel.DistributedDataParallel(
-            module, device_ids=ids, gradient_as_bucket_view=True, broadcast_buffers=False
-        )
+        apart: dict[str, Any] = {_buffer_option(): False}
+        return nn.parallel.DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True, **apart)
     if len(place.devices) > 1:
         return ParallelModule(module, [device.index for device in place.devices])
     return module
+
+
+def _buffer_option() -> str:
+    """Return the option that shares buffers in every step; newer versions of torch warn about its old name."""
+    options = inspect.signature(nn.parallel.DistributedDataParallel.__init__).parameters
+    return "forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers"
 
 
 def unwrap(module: Any) -> nn.Module:
