@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from longtail.errors import ProcessLost, UserError
 from longtail.standard_output import discard_output, output_is_closed
@@ -39,8 +39,7 @@ class Parser(argparse.ArgumentParser):
         added = set(spaced) - set(words)
         options = self.parse_intermixed_args(spaced)
         for name, value in vars(options).items():
-            if isinstance(value, list):
-                setattr(options, name, [word[1:] if word in added else word for word in value])
+            setattr(options, name, _as_typed(value, added))
         return options
 
 
@@ -82,6 +81,13 @@ def leading_numbers(words: Sequence[str]) -> tuple[list[float], list[str]]:
     """Split what follows an option into the numbers that it takes and the KEY VALUE pairs after them."""
     count = next((index for index, word in enumerate(words) if not _is_number(word)), len(words))
     return [float(number) for number in words[:count]], list(words[count:])
+
+
+def _as_typed(value: Any, added: set[str]) -> Any:
+    """Return an option, or its nested lists of words, without the blanks that were added."""
+    if isinstance(value, list):
+        return [_as_typed(entry, added) for entry in value]
+    return value[1:] if isinstance(value, str) and value in added else value
 
 
 def _is_number(word: str) -> bool:
