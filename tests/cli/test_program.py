@@ -71,6 +71,15 @@ def test_parser_takes_negative_numbers_for_values(value: str) -> None:
     assert options.overrides == ["KEY", value, "OTHER", "1"]
 
 
+def test_parser_takes_negative_numbers_of_an_option_that_repeats() -> None:
+    parser = Parser("help", "longtail x")
+    parser.add_argument("--set", nargs="+", action="append", default=[])
+    assert parser.parse(["--set", "KEY", "-1", "--set", "OTHER", "-inf", "2"]).set == [
+        ["KEY", "-1"],
+        ["OTHER", "-inf", "2"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
