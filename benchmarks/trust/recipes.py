@@ -109,12 +109,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--states", type=int, default=45, metavar="N", help="damaged states; default: 45")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
-    logging.disable(logging.CRITICAL)
     draw = random.Random(chosen.seed)
-    with tempfile.TemporaryDirectory() as folder, no_figures():
+    with tempfile.TemporaryDirectory() as folder, no_figures(), without_log():
         faults = damaged_files(Path(folder) / "files", chosen.trials, draw=draw)
         faults += damaged_states(Path(folder) / "states", chosen.states, draw=draw)
     return 1 if faults else 0
+
+
+@contextlib.contextmanager
+def without_log() -> Iterator[None]:
+    """Within the block, log nothing."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 # ---------------------------------------------------------------------- recipe files

@@ -31,8 +31,8 @@ def test_value_of_and_flatten_use_dotted_keys() -> None:
 REFUSED = [
     (["TRAIN.OPTIMIZER.MOMENTUM", 1.5], "TRAIN.OPTIMIZER.MOMENTUM is 1.5; it must be between 0 and 1"),
     (["TRAIN.BATCH_SIZE", 0], "TRAIN.BATCH_SIZE is 0; it must be between 1 and 1048576"),
-    (["LOSS.HCM_N", 0], "LOSS.HCM_N is 0; it must be at least 1"),
-    (["LOSS.HCM_N", 10**10], "LOSS.HCM_N is 10000000000; it must be between 1 and 1000000000"),
+    (["LOSS.HCM_N", -1], "LOSS.HCM_N is -1; it must be at least 0"),
+    (["LOSS.HCM_N", 10**10], "LOSS.HCM_N is 10000000000; it must be between 0 and 1000000000"),
     (["LOSS.CE_RATIO", float("nan")], "LOSS.CE_RATIO is nan; it must be between 0 and 1000000"),
     (["VALID_STEP", 0], "VALID_STEP is 0; it must be at least 1, or -1 for never"),
     (["SAVE_STEP", -2], "SAVE_STEP is -2; it must be at least 1, or -1 for never"),

@@ -112,7 +112,7 @@ def test_list_of_numbers_checks_each_item(name: str) -> None:
     key = KEYS[name]
     kind = int if key.items == "int" else float
     length = key.length or 1
-    for number in (-1, 10**12):
+    for number in (min(key.low or 0, 0) - 1, 10**12):
         assert refusal(name, [kind(number)] * length).startswith(f"{name} is "), number
     assert f"it must be a list of {'whole numbers' if kind is int else 'numbers'}" in refusal(name, ["a"] * length)
     if key.length:

@@ -26,7 +26,7 @@ def run_processes(work: Callable[[int, int], Any], folder: Path, *, worlds: Sequ
     for process in started:
         process.start()
     for process in started:
-        process.join(timeout=120)
+        process.join(timeout=300)
         assert process.exitcode == 0
     return {world: [torch.load(folder / f"{world}-{rank}.pt") for rank in range(world)] for world in worlds}
 

@@ -119,7 +119,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_damaged_state_names_the_one_before_which_resumes(start: Start, tmp_path: Path) -> None:
+def test_damaged_state_gives_way_to_the_one_before(start: Start, tmp_path: Path) -> None:
     script = ["data_parallel_train.sh", CONFIG, "cpu"]
     finish(start(*script, name="whole", epochs=1))
     process = start(*script, name="broken", epochs=1)
@@ -128,12 +128,13 @@ def test_damaged_state_names_the_one_before_which_resumes(start: Start, tmp_path
     finish(process, 128 + signal.SIGTERM)
     models = only_run(tmp_path / "broken") / "models"
     damage(models / "last.pth")
-    output = finish(start(*script, name="broken", epochs=1), 2)
-    assert output.startswith(f"error: checkpoint {models}/last.pth is damaged: ") and output.count("\n") == 1
-    assert f"; {models}/previous.pth is whole: use it, as with --resume {models}/previous.pth, or delete" in output
-    finish(start(*script, "--resume", str(models / "previous.pth"), name="resumed", epochs=1))
+    refused = finish(start(*script, "--resume", str(models / "last.pth"), name="broken", epochs=1), 2)
+    assert refused.startswith(f"error: checkpoint {models}/last.pth is damaged: ") and refused.count("\n") == 1
+    assert f"; {models}/previous.pth is whole: use it, as with --resume {models}/previous.pth, or delete" in refused
+    resumed = finish(start(*script, name="broken", epochs=1))
+    assert f"{models}/last.pth is damaged or lost; resuming from an older checkpoint of the run" in resumed
     for name, value in weights(only_run(tmp_path / "whole")).items():
-        assert torch.equal(value, weights(only_run(tmp_path / "resumed"))[name]), name
+        assert torch.equal(value, weights(only_run(tmp_path / "broken"))[name]), name
 
 
 def test_ctrl_c_before_training_is_quiet(start: Start) -> None:

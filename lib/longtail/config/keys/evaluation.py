@@ -85,6 +85,8 @@ EVALUATION: Keys = {
         [],
         "Decision thresholds: what is added to the logits of each class, C numbers; []: nothing. A calibrate stage of "
         "a recipe chooses them. Acts where LOGIT_ADJUSTMENT does.",
+        low=-1000,
+        high=1000,
         items="float",
         ours=True,
     ),
