@@ -30,7 +30,8 @@ from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import build_model
 from longtail.stages.checks import check_names
-from longtail.stages.recipe_file import Recipe, generating_into, load_recipe
+from longtail.stages.recipe_file import Recipe, load_recipe
+from longtail.stages.recipe_stage import generating_into
 from tests.helpers.methods import KnownData
 
 DATA, METHODS, RECIPES = (short_names((folder,)) for folder in ("data", "methods", "recipes"))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from longtail.models import FiveCrops, Output, StackedFeatures, TestTimeAugmentation, flip_views, one_view
+from longtail.models import FiveCrops, MeanLogits, Output, StackedFeatures, flip_views, one_view
 
 
 class Sides(nn.Module):
@@ -25,11 +25,11 @@ def images() -> Tensor:
 def test_flip_is_the_mean_of_image_and_mirror_image(images: Tensor) -> None:
     network = Sides()
     wanted = torch.stack([(network(image[None]).logits + network(image[None].flip(3)).logits) / 2 for image in images])
-    assert torch.allclose(TestTimeAugmentation(network, flip_views)(images).logits, wanted[:, :, 0].transpose(0, 1))
+    assert torch.allclose(MeanLogits(network, flip_views)(images).logits, wanted[:, :, 0].transpose(0, 1))
 
 
 def test_flip_of_a_flipped_image_is_the_same_prediction(images: Tensor) -> None:
-    network = TestTimeAugmentation(Sides(), flip_views)
+    network = MeanLogits(Sides(), flip_views)
     assert torch.equal(network(images).logits, network(images.flip(3)).logits)
     assert not torch.equal(Sides()(images).logits, Sides()(images.flip(3)).logits)
 
@@ -51,7 +51,7 @@ def test_five_crops_of_padded_images_have_their_size_and_the_fill(images: Tensor
 
 def test_mean_logits_equal_a_naive_loop(images: Tensor) -> None:
     network, crops = Sides(), FiveCrops((6, 6))
-    found = TestTimeAugmentation(network, crops)(images).logits
+    found = MeanLogits(network, crops)(images).logits
     for index, image in enumerate(images):
         logits = [network(crop).logits[:, 0] for crop in crops(image[None])]
         assert torch.allclose(found[:, index], sum(logits[1:], logits[0]) / 5)

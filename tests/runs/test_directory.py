@@ -17,9 +17,8 @@ from longtail.runs.directory import (
     check_writable,
     create_run,
     differing_keys,
-    finished_run,
+    run_to_resume,
     runs_of,
-    unfinished_run,
 )
 
 SAME = ["TRAIN.NUM_WORKERS", 3, "SHOW_STEP", 7, "OUTPUT_DIR", "elsewhere"]  # keys that do not change the result
@@ -54,35 +53,36 @@ def test_create_run_writes_absolute_paths(cfg: CfgNode, tmp_path: Path, monkeypa
     assert absolute_paths(written) == written
 
 
-def test_unfinished_run_is_free_and_has_a_checkpoint(cfg: CfgNode) -> None:
+def test_run_to_resume_is_free_and_has_a_checkpoint(cfg: CfgNode) -> None:
     run = create_run(cfg)
     run.unlock()
-    assert unfinished_run(cfg) is None  # no checkpoint yet
+    assert run_to_resume(cfg) is None  # no checkpoint yet
     run.last.touch()
-    found = unfinished_run(cfg)
+    found = run_to_resume(cfg)
     assert found is not None and found.path == run.path
-    assert unfinished_run(cfg) is None  # locked
+    assert run_to_resume(cfg) is None  # locked
     found.unlock()
     run.write_json("results.json", {"epochs": 60, "last": {"epoch": 60}})
-    again = unfinished_run(cfg)
-    assert again is not None  # its figures may still be missing
+    again = run_to_resume(cfg)
+    assert again is not None and not again.finished()  # its figures may still be missing
     again.unlock()
     run.write_json("results.json", {"epochs": 60, "seconds": 1.0, "finished": True})
-    assert unfinished_run(cfg) is None
-    done = finished_run(cfg)
-    assert done is not None and done.path == run.path
+    done = run_to_resume(cfg)
+    assert done is not None and done.path == run.path and done.finished()
 
 
-def test_finished_run_is_the_newest_that_saved_something(cfg: CfgNode) -> None:
+def test_run_to_resume_is_a_finished_one_only_if_it_is_the_newest_that_saved_something(cfg: CfgNode) -> None:
     older, newer = create_run(cfg), create_run(cfg)
     for run in (older, newer):
         run.unlock()
     older.last.touch()
     older.write_json("results.json", {"seconds": 1.0, "finished": True})
-    found = finished_run(cfg)
+    found = run_to_resume(cfg)
     assert found is not None and found.path == older.path
     newer.last.touch()
-    assert finished_run(cfg) is None
+    unfinished = run_to_resume(cfg)
+    assert unfinished is not None and unfinished.path == newer.path
+    assert run_to_resume(cfg) is None  # another process trains it
 
 
 def test_runs_of_are_the_newest_first_and_of_the_same_config(cfg: CfgNode, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LARGEST = 10**9  # of every number whose declaration gives no bound
+MOST_EPOCHS = 10**7
 
 
 @dataclass(frozen=True)

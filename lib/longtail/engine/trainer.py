@@ -116,10 +116,9 @@ class Trainer:
                 self.meter.update(step, norm)
                 self.batch, self._recent = self.batch + 1, batch.images
                 progress.advance(len(batch.all_indices) * t.place.world.size)
-                if self.batch % t.plan.report_every == 0 and self.batch < len(t.loaders.train):
+                every = self.batch % t.plan.report_every == 0 and self.batch < len(t.loaders.train)
+                if every or progress.due():
                     self.guard.report()
-                    progress.show(self.meter.means())
-                elif progress.due():
                     progress.show(self.meter.means())
                 self._obey(self.consensus.exchange(self._request()))
             self.guard.report()

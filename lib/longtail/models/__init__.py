@@ -13,7 +13,7 @@ from longtail.models.output import Classifiers, Output
 from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
 from longtail.models.projections import PROJECTIONS, EncodedOutput, QueryEncoder
 from longtail.models.released import momentum_branch
-from longtail.models.test_time import FiveCrops, StackedFeatures, TestTimeAugmentation, Views, flip_views, one_view
+from longtail.models.test_time import FiveCrops, MeanLogits, StackedFeatures, Views, flip_views, one_view
 from longtail.models.weight_files import read_weights, weights_in
 from longtail.models.weights import (
     load_backbone_weights,
@@ -40,13 +40,13 @@ __all__ = [
     "KeyEncoder",
     "KeyQueue",
     "LoadReport",
+    "MeanLogits",
     "Network",
     "Output",
     "PostHocClassifier",
     "QueryEncoder",
     "SampleQueue",
     "StackedFeatures",
-    "TestTimeAugmentation",
     "Views",
     "build_adjusted_heads",
     "build_model",

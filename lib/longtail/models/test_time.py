@@ -50,42 +50,38 @@ class FiveCrops:
         return [images[:, :, top : top + rows, left : left + columns] for top, left in corners]
 
 
-class TestTimeAugmentation(nn.Module):
-    """A network whose logits are the mean over several views of an image.
+class SeveralViews(nn.Module):
+    """A network that is applied to several views of an image.
 
     Args:
         network: Images to `Output`.
         views: Images to their views.
     """
 
-    __test__ = False  # no test class of pytest
-
     def __init__(self, network: nn.Module, views: Views) -> None:
         super().__init__()
         self.network = network
         self.views = views
+
+    def outputs(self, images: Tensor) -> list[Output]:
+        """Return the output for each view of images (B, 3, H, W)."""
+        return [self.network(view) for view in self.views(images)]
+
+
+class MeanLogits(SeveralViews):
+    """A network whose logits are the mean over the views."""
 
     def forward(self, images: Tensor) -> Output:
         """Return the mean logits (E, B, C), float32, and the features of the first view, of images (B, 3, H, W)."""
-        outputs = [self.network(view) for view in self.views(images)]
+        outputs = self.outputs(images)
         return Output(torch.stack([output.logits.float() for output in outputs]).mean(dim=0), outputs[0].features)
 
 
-class StackedFeatures(nn.Module):
-    """A network whose features are those of all views, (B, V, D_e) of every head.
-
-    Args:
-        network: Images to `Output`.
-        views: Images to their views.
-    """
-
-    def __init__(self, network: nn.Module, views: Views) -> None:
-        super().__init__()
-        self.network = network
-        self.views = views
+class StackedFeatures(SeveralViews):
+    """A network whose features are those of all views, (B, V, D_e) of every head."""
 
     def forward(self, images: Tensor) -> Output:
         """Return the logits of the first view and the features of all, of images (B, 3, H, W)."""
-        outputs = [self.network(view) for view in self.views(images)]
+        outputs = self.outputs(images)
         features = zip(*(output.features for output in outputs), strict=True)
         return Output(outputs[0].logits, tuple(torch.stack(head, dim=1) for head in features))

@@ -25,7 +25,7 @@ from longtail.evaluation import ensemble_heads, ensemble_logits
 from longtail.models import Output
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.stages.checks import check_network_and_data
-from longtail.stages.evaluate import corrected, find_checkpoint, load_network, test_views, with_views
+from longtail.stages.evaluate import build_views, corrected, find_checkpoint, load_network, with_views
 from longtail.user_files import is_folder
 
 
@@ -197,7 +197,7 @@ def load_trained(cfg: CfgNode, folder: Path, *, place: Place) -> Trained:
         splits = build_splits(cfg, generated=False)
         counts, names = splits.train.class_counts(), splits.class_names()
     network = load_network(cfg, len(counts), checkpoint, content=content).to(place.device)
-    views = test_views(cfg, build_normalize(cfg))
+    views = build_views(cfg, build_normalize(cfg))
     return Trained(
         cfg,
         with_views(corrected(cfg, network, class_counts=counts), views),

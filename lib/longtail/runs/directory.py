@@ -174,18 +174,19 @@ def _candidates(path: Path) -> Iterator[Path]:
         number += 1
 
 
-def unfinished_run(cfg: CfgNode) -> RunDirectory | None:
-    """Return the newest run of the same config if it can be resumed and no other process is training it, locked."""
+def run_to_resume(cfg: CfgNode) -> RunDirectory | None:
+    """Return the newest unfinished run of the same config that no other process is training, locked.
+
+    If there is none: the newest run that has saved something, if it is finished, of which nothing is left to do.
+    """
+    newest = None
     for run in runs_of(cfg):
-        if not run.finished() and run.checkpoints() and run.lock():
+        if not run.checkpoints():
+            continue
+        newest = newest or run
+        if not run.finished() and run.lock():
             return run
-    return None
-
-
-def finished_run(cfg: CfgNode) -> RunDirectory | None:
-    """Return the newest run of the same config that has saved something, if it is finished."""
-    run = next((run for run in runs_of(cfg) if run.checkpoints()), None)
-    return run if run and run.finished() else None
+    return newest if newest and newest.finished() else None
 
 
 def runs_of(cfg: CfgNode) -> Iterator[RunDirectory]:

@@ -86,18 +86,19 @@ def differing_inputs(recorded: Any, current: dict[str, dict[str, str]]) -> list[
 
     Other entries of the record, as the checkpoint that a stage evaluates, are not compared.
     """
-    used = {name: entry for name, entry in recorded.items() if name in input_keys()} if _is_record(recorded) else {}
+    used = [name for name in _entries(recorded) if name in input_keys()]
     return differing_files(recorded, {**dict.fromkeys(used), **current})
 
 
 def differing_files(recorded: Any, current: Mapping[str, Any]) -> list[str]:
     """Return the keys of `current` whose files have another digest there than in the record of a run."""
-    recorded = recorded if _is_record(recorded) else {}
-    return [name for name, entry in current.items() if _digest(recorded.get(name)) != _digest(entry)]
+    known = _entries(recorded)
+    return [name for name, entry in current.items() if _digest(known.get(name)) != _digest(entry)]
 
 
-def _is_record(content: Any) -> bool:
-    return isinstance(content, dict)
+def _entries(recorded: Any) -> dict[str, Any]:
+    """Return the entries of a record; none if it is damaged."""
+    return recorded if isinstance(recorded, dict) else {}
 
 
 def _digest(entry: Any) -> str | None:

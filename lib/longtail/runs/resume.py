@@ -8,7 +8,7 @@ from yacs.config import CfgNode
 
 from longtail.checkpoint_file import is_whole, read_checkpoint
 from longtail.errors import UserError
-from longtail.runs.directory import RunDirectory, differing_keys, finished_run, unfinished_run
+from longtail.runs.directory import RunDirectory, differing_keys, run_to_resume
 from longtail.runs.results import RunFacts
 from longtail.user_files import check_path
 
@@ -53,7 +53,7 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
         UserError: There is nothing at that path, or the run is being trained by another process.
     """
     if resume == "auto" or restarted:
-        run = unfinished_run(cfg) or finished_run(cfg)
+        run = run_to_resume(cfg)
         if run:
             return ResumePoint(run.last, run) if run.finished() else _newest_whole(run)
     if resume == "never":

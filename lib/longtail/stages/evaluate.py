@@ -43,8 +43,8 @@ from longtail.evaluation import (
 )
 from longtail.models import (
     FiveCrops,
+    MeanLogits,
     PostHocClassifier,
-    TestTimeAugmentation,
     Views,
     build_adjusted_heads,
     build_model,
@@ -121,7 +121,7 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
             network,
             build_valid_loader(cfg, splits.valid, shard=shard, device=place.device, policy=policy),
             normalize,
-            test_views(cfg, normalize),
+            build_views(cfg, normalize),
             evaluator_maker(cfg, counts, experts=len(network.heads), device=place.device),
             place,
         )
@@ -187,7 +187,7 @@ def corrected(cfg: CfgNode, network: Any, *, class_counts: Sequence[int]) -> nn.
     return module
 
 
-def test_views(cfg: CfgNode, normalize: Normalize) -> Views:
+def build_views(cfg: CfgNode, normalize: Normalize) -> Views:
     """Return the views of TEST.TTA of normalized images."""
     if cfg.TEST.TTA == "flip":
         return flip_views
@@ -202,7 +202,7 @@ def test_views(cfg: CfgNode, normalize: Normalize) -> Views:
 
 def with_views(network: nn.Module, views: Views) -> nn.Module:
     """Return a network whose logits are the mean over the views of an image; the network itself for one view."""
-    return network if views is one_view else TestTimeAugmentation(network, views)
+    return network if views is one_view else MeanLogits(network, views)
 
 
 def applied_corrections(cfg: CfgNode) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from longtail.runs.results import evaluation_outcome, last_accuracies, sealed
 from longtail.stages.calibrate import calibrate
 from longtail.stages.evaluate import validate
 from longtail.stages.generate import generate
-from longtail.stages.recipe_file import GENERATED, SUMMARY, Artifact, Recipe, Stage, generating_into, load_recipe
+from longtail.stages.recipe_file import Recipe, load_recipe
+from longtail.stages.recipe_stage import GENERATED, SUMMARY, Artifact, Stage, generating_into
 from longtail.stages.train import train
 
 logger = logging.getLogger(__name__)

@@ -1,9 +1,10 @@
 """Keys of the training: TRAIN and METHOD."""
 
-from longtail.config.key import Key, Keys
+from longtail.config.key import MOST_EPOCHS, Key, Keys
+from longtail.config.keys.optimization import OPTIMIZATION
+from longtail.config.keys.sampling import SAMPLING
 from longtail.config.keys.subclasses import SUBCLASSES
 
-_EPOCHS = 10**7
 _PROCESSES = 4096
 
 TRAINING: Keys = {
@@ -17,7 +18,7 @@ TRAINING: Keys = {
         60,
         "Number of epochs.",
         low=1,
-        high=_EPOCHS,
+        high=MOST_EPOCHS,
     ),
     "TRAIN.SHUFFLE": Key(
         True,
@@ -174,195 +175,10 @@ TRAINING: Keys = {
         1,
         "Last epoch without them.",
         low=1,
-        high=_EPOCHS,
+        high=MOST_EPOCHS,
     ),
-    "TRAIN.SAMPLER.TYPE": Key(
-        "default",
-        "default: every image once per epoch | weighted sampler: draw a class, then one of its images | class-aware "
-        "sampler: the classes in turn, several images of each in a row | repeat-factor sampler: images of rare classes "
-        "several times per epoch, all others once | bbn sampler: as default, and a partner for each batch.",
-    ),
-    "TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE": Key(
-        "balance",
-        "Class probabilities: balance (uniform) | square (p_c ~ n_c^EXPONENT) | progressive (from n_c to balance over "
-        "MAX_EPOCH) | effective (an image of class c with the weight 1 / its effective number).",
-    ),
-    "TRAIN.SAMPLER.WEIGHTED_SAMPLER.EXPONENT": Key(
-        0.5,
-        "Exponent of `square`; n_c are the training images of class c.",
-        low=0,
-        high=1,
-        ours=True,
-    ),
-    "TRAIN.SAMPLER.WEIGHTED_SAMPLER.BETA": Key(
-        0.9999,
-        "Beta of the effective number (1 - BETA^n_c) / (1 - BETA) of `effective`.",
-        low=0,
-        high=1,
-        ours=True,
-    ),
-    "TRAIN.SAMPLER.CLASS_AWARE.PER_CLASS": Key(
-        4,
-        "Class-aware sampler: images of a class in a row.",
-        low=1,
-        high=65536,
-        ours=True,
-    ),
-    "TRAIN.SAMPLER.CLASS_AWARE.LENGTH": Key(
-        "classes",
-        "Class-aware sampler: an epoch has as many images as the largest class times the number of classes (classes), "
-        "or as there are training images (images).",
-        allowed=("classes", "images"),
-        ours=True,
-    ),
-    "TRAIN.SAMPLER.REPEAT_FACTOR.THRESHOLD": Key(
-        0.0,
-        "Repeat-factor sampler: an image of a class with the fraction f of the images is shown sqrt(THRESHOLD / f) "
-        "times per epoch, and at least once; 0: 1 / number of classes. (LVIS: 0.001.)",
-        low=0,
-        high=1,
-        ours=True,
-    ),
-    "TRAIN.SAMPLER.BBN_SAMPLER.TYPE": Key(
-        "reverse",
-        "Class probabilities of the partners: reverse (p_c ~ 1 / n_c).",
-        allowed=("reverse",),
-    ),
-    "TRAIN.SAMPLER.MULTI_NETWORK_TYPE": Key(
-        ["default"],
-        "NCL's key, of which the first name counts: default (see TYPE) | weighted_balance | weighted_square (p_c ~ "
-        "n_c^0.25, which is what its code computes) | weighted_progressive. Replaced by TYPE and WEIGHTED_SAMPLER when "
-        "the config is loaded.",
-        items="name",
-    ),
-    "TRAIN.OPTIMIZER.TYPE": Key(
-        "SGD",
-        "SGD | ADAM | ADAMW | timm/<name of an optimizer of timm>.",
-    ),
-    "TRAIN.OPTIMIZER.BASE_LR": Key(
-        0.001,
-        "Learning rate.",
-        positive=True,
-        high=1e4,
-    ),
-    "TRAIN.OPTIMIZER.MOMENTUM": Key(
-        0.9,
-        "Momentum of SGD.",
-        low=0,
-        high=1,
-    ),
-    "TRAIN.OPTIMIZER.NESTEROV": Key(
-        True,
-        "Nesterov momentum of SGD, as both releases use it.",
-        ours=True,
-    ),
-    "TRAIN.OPTIMIZER.BETAS": Key(
-        (0.9, 0.999),
-        "Decays of the two moments of Adam and AdamW. Optimizers of timm have defaults of their own, unless it is set.",
-        items="float",
-        low=0,
-        high=0.9999999,
-        length=2,
-        ours=True,
-    ),
-    "TRAIN.OPTIMIZER.WEIGHT_DECAY": Key(
-        1e-4,
-        "Weight decay; see DECAY_1D for batch norm and biases.",
-        low=0,
-        high=100,
-    ),
-    "TRAIN.OPTIMIZER.DECAY_1D": Key(
-        True,
-        "Weight decay also on parameters with one dimension (batch norm, biases), position embeddings and class "
-        "tokens, as NCL and Bag of Tricks do.",
-        ours=True,
-    ),
-    "TRAIN.OPTIMIZER.LAYER_DECAY": Key(
-        1.0,
-        "Factor between the learning rates of neighboring layers, from the heads down; 1: one rate for all layers.",
-        positive=True,
-        high=1,
-        ours=True,
-    ),
-    "TRAIN.OPTIMIZER.CLIP_NORM": Key(
-        0.0,
-        "Largest norm of the gradient over all parameters; 0: no clipping.",
-        low=0,
-        high=1e6,
-        ours=True,
-    ),
-    "TRAIN.OPTIMIZER.SAM_RHO": Key(
-        0.0,
-        "Sharpness-aware minimization (arXiv 2010.01412): length of the step, along the gradient over all parameters, "
-        "to the weights whose gradient the optimizer is given; twice the cost of a step. 0: without.",
-        low=0,
-        high=100,
-        ours=True,
-    ),
-    "TRAIN.LR_SCHEDULER.TYPE": Key(
-        "multistep",
-        "multistep | warmup (linear, then multistep) | cosine | warmup_cosine (linear from 0, then cosine) | "
-        "ramp_cosine (cosine, whose first WARM_EPOCH epochs are replaced by a line, per step).",
-    ),
-    "TRAIN.LR_SCHEDULER.LR_STEP": Key(
-        [40, 50],
-        "Epochs from which the learning rate is multiplied by LR_FACTOR.",
-        items="int",
-        low=0,
-        high=_EPOCHS,
-        rising=True,
-    ),
-    "TRAIN.LR_SCHEDULER.LR_FACTOR": Key(
-        0.1,
-        "Factor of the learning rate at each LR_STEP.",
-        positive=True,
-        high=1e4,
-    ),
-    "TRAIN.LR_SCHEDULER.WARM_EPOCH": Key(
-        5,
-        "Epochs of warm-up.",
-        low=0,
-        high=_EPOCHS,
-    ),
-    "TRAIN.LR_SCHEDULER.WARM_FACTOR": Key(
-        1 / 3,
-        "warmup and ramp_cosine: fraction of the learning rate at which the warm-up starts.",
-        low=0,
-        high=1,
-        ours=True,
-    ),
-    "TRAIN.LR_SCHEDULER.PER_STEP": Key(
-        True,
-        "warmup_cosine: change the rate in every step; False: in every epoch.",
-        ours=True,
-    ),
-    "TRAIN.LR_SCHEDULER.COSINE_DECAY_END": Key(
-        0,
-        "Epoch at which the cosine ends; 0: MAX_EPOCH.",
-        low=0,
-        high=_EPOCHS,
-    ),
-    "TRAIN.LR_SCHEDULER.MIN_LR": Key(
-        1e-4,
-        "Learning rate at which the cosine schedules end.",
-        low=0,
-        high=1e4,
-        ours=True,
-    ),
-    "TRAIN.LR_SCHEDULER.EPOCH_OFFSET": Key(
-        1,
-        "Schedules use e - 1 + EPOCH_OFFSET in epoch e: 1 as released, 0 starts the cosine at its top.",
-        low=0,
-        high=1,
-        ours=True,
-    ),
-    "TRAIN.EMA.DECAY": Key(
-        0.0,
-        "Decay of the exponential moving average of the weights, which is then evaluated; 0: no average.",
-        low=0,
-        high=0.999999,
-        ours=True,
-    ),
+    **SAMPLING,
+    **OPTIMIZATION,
     "METHOD.STATE": Key(
         "",
         "Checkpoint of which the training method takes its state (momentum encoder, queue, ...); empty: a new state.",

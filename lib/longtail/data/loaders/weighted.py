@@ -41,8 +41,8 @@ class WeightedLoader(Loader):
 
     def _with_weights(self, batch: Batch) -> Batch:
         partner = self._with_weights(batch.partner) if batch.partner else None
-        weights = self.weights[batch.indices.to(self.weights.device)].to(batch.indices.device)
-        return batch._replace(partner=partner, weights=weights)
+        self.weights = self.weights.to(batch.indices.device)  # once; to move the indices instead would wait for a GPU
+        return batch._replace(partner=partner, weights=self.weights[batch.indices])
 
 
 def normalized_weights(weights: Tensor, name: str) -> Tensor:

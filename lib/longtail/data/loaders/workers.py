@@ -59,7 +59,7 @@ class WorkerPool(Generic[T]):
         self.on_wait: Callable[[], None] = nothing
         self._keys = _Keys()
         self._loader: DataLoader[T] | None = None
-        _POOLS.add(self)
+        _close_at_exit(self)
 
     def batches(self, keys: Sequence[Callable[[], list[Any]]]) -> Iterator[T]:
         """Yield one batch per entry of `keys`, each of which returns the keys of its samples.
@@ -143,14 +143,19 @@ def _children_unheeded() -> Iterator[None]:
             signal.signal(signal.SIGCHLD, previous)
 
 
-_POOLS: "weakref.WeakSet[WorkerPool[Any]]" = weakref.WeakSet()
+def _close_at_exit(pool: WorkerPool[Any]) -> None:
+    """End the workers of a pool before the interpreter ends, if it still exists.
+
+    That is before multiprocessing's own exit handler, which kills workers: torch reports those as lost.
+    """
+    close = partial(_close, weakref.ref(pool))
+    atexit.register(close)
+    weakref.finalize(pool, atexit.unregister, close).atexit = False  # handlers of pools that are gone do not pile up
 
 
-@atexit.register  # before multiprocessing's own exit handler, which kills workers: torch reports those as lost
-def _close_pools() -> None:
-    """End the workers of all pools that still exist."""
-    for pool in list(_POOLS):
-        pool.close()
+def _close(pool: "weakref.ref[WorkerPool[Any]]") -> None:
+    if (existing := pool()) is not None:
+        existing.close()
 
 
 class _Keys:

@@ -14,7 +14,7 @@ from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 
 IDENTIFIERS = "loggers.json"  # in a run directory: {logger: identifier of the run there}
-NEEDS = {"wandb": "wandb", "mlflow": "mlflow"}  # logger -> package; the pip extra has the name of the logger
+PACKAGES = ("wandb", "mlflow")  # loggers that need a package and a pip extra of the same name
 
 Record = dict[str, Any]  # one epoch and split: {"epoch", "split": "train" or "valid", ...}
 
@@ -61,10 +61,9 @@ def check_loggers(cfg: CfgNode) -> None:
     """
     for name in logger_names(cfg):
         LOGGERS.get(name)
-        if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
+        if name in PACKAGES and importlib.util.find_spec(name) is None:
             raise UserError(
-                f"TRAIN.LOGGERS {name} needs the package {NEEDS[name]}, which is not installed: "
-                f"pip install 'longtail[{name}]'"
+                f"TRAIN.LOGGERS {name} needs the package {name}, which is not installed: pip install 'longtail[{name}]'"
             )
 
 
