@@ -98,6 +98,18 @@ def test_results_page_counts_only_the_full_schedule_as_configured(record: Record
     assert top_table(published, [replace(record, **change)]).count("\n") == 1
 
 
+def test_results_page_shows_the_last_stage_of_a_recipe(record: Record) -> None:
+    published = read_published(ROOT / "docs" / "results.yaml")
+    first = replace(record, config="cifar10_im100_json,crt", stage="baseline", hours=9.0, began="2026-01-01")
+    second = replace(
+        first, stage="classifier", epochs=30, reached=30, last={"top1": 0.75}, hours=1.0, began="2026-01-02"
+    )
+    assert "25.00 (1)" not in top_table(published, [first]) and "30.00 (1)" not in top_table(published, [first])
+    assert "| cRT | CIFAR-10-LT 100, lossless | 25.01 / 26.12 | 25.00 (1) | 230 | 10.0 |" in top_table(
+        published, [first, second]
+    )
+
+
 def test_record_writes_files_that_are_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, folder = write_run(tmp_path / "run"), tmp_path / "records"
     assert main([CONFIG, str(run), "--folder", str(folder), "--images", "lossless"]) == 0

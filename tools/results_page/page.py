@@ -3,8 +3,9 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from longtail.config import is_recipe
+from longtail.config import find_config, is_recipe, read_yaml
 from tools.results_page.published import DataSet, Group, Published, Row
 from tools.results_page.records import Record
 
@@ -88,20 +89,43 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
 
 
 def runs_of(records: Sequence[Record], row: Row, *, data: DataSet, config: str) -> list[Record]:
-    """Return the finished runs of a row on a data set, the newest of each seed."""
+    """Return the finished runs of a row on a data set, the newest of each seed.
+
+    Of a recipe that is its last stage, or the one that the row names, with the epochs and hours of the stages before.
+    """
     wanted = {_normal(f"{data.data},{config}"), _normal(f"{data.data}_json,{config}")}
+    stage = row.stage or _last_stage(config)
     found: dict[int, Record] = {}
     for record in sorted(records, key=lambda record: record.began):
-        stage = not is_recipe(record.config) or not row.stage or record.stage == row.stage
         if (
-            stage
-            and _normal(record.config) in wanted
+            _normal(record.config) in wanted
+            and record.stage == stage
             and record.finished
             and not record.differs
             and record.train_images == data.images
         ):
-            found[record.seed] = record
+            found[record.seed] = _with_earlier_stages(record, records)
     return list(found.values())
+
+
+def _last_stage(config: str) -> str:
+    """Return the name of the last stage of a recipe; "" for a config that is none."""
+    if not is_recipe(config):
+        return ""
+    name: str = read_yaml(find_config(config.split(",")[-1]), "recipe")["stages"][-1]["name"]
+    return name
+
+
+def _with_earlier_stages(record: Record, records: Sequence[Record]) -> Record:
+    """Return the record of a stage with the epochs and hours of the whole recipe up to it."""
+    same = [
+        other
+        for other in records
+        if (other.config, other.seed, other.images) == (record.config, record.seed, record.images)
+        and other.began <= record.began
+    ]
+    epochs, hours = sum(other.epochs for other in same), sum(other.hours for other in same)
+    return replace(record, epochs=epochs, reached=epochs, hours=hours) if record.stage else record
 
 
 def _normal(config: str) -> str:

@@ -1,5 +1,7 @@
 """The pool of workers: batches in order, over several epochs, and never waiting for ever."""
 
+import atexit
+import gc
 import os
 import signal
 import time
@@ -123,6 +125,17 @@ def test_on_wait_may_stop_the_waiting() -> None:
     pool.on_wait = stop
     with pytest.raises(KeyboardInterrupt):
         list(pool.batches(keys([-2])))
+
+
+def test_exit_handlers_of_pools_that_are_gone_do_not_pile_up() -> None:
+    make_pool(0)
+    gc.collect()
+    before = atexit._ncallbacks()
+    pools = [make_pool(0) for _ in range(5)]
+    assert atexit._ncallbacks() == before + 5
+    del pools
+    gc.collect()
+    assert atexit._ncallbacks() == before
 
 
 def test_bug_in_a_worker_keeps_its_traceback() -> None:
