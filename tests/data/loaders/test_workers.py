@@ -127,15 +127,20 @@ def test_on_wait_may_stop_the_waiting() -> None:
         list(pool.batches(keys([-2])))
 
 
-def test_exit_handlers_of_pools_that_are_gone_do_not_pile_up() -> None:
-    make_pool(0)
+def test_exit_handlers_end_workers_and_go_with_their_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: list[Any] = []
+    monkeypatch.setattr(atexit, "register", handlers.append)
+    monkeypatch.setattr(atexit, "unregister", handlers.remove)
+    pool, other = make_pool(1), make_pool(0)
+    ((_, process),) = pool.batches(keys([1]))
+    for handler in list(handlers):
+        handler()
+    with pytest.raises(OSError):
+        os.kill(process, 0)
+    assert len(handlers) == 2
+    del pool, other, handler
     gc.collect()
-    before = atexit._ncallbacks()
-    pools = [make_pool(0) for _ in range(5)]
-    assert atexit._ncallbacks() == before + 5
-    del pools
-    gc.collect()
-    assert atexit._ncallbacks() == before
+    assert handlers == []
 
 
 def test_bug_in_a_worker_keeps_its_traceback() -> None:
