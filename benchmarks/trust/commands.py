@@ -28,7 +28,7 @@ from longtail.stages import evaluate as evaluate_stage
 from longtail.stages.train import train
 
 SETTINGS = (
-    *("DATASET.DATASET", "annotations", "DATASET.VIEWS", ["crop_flip"], "BACKBONE.TYPE", "small_measured"),
+    *("DATASET.DATASET", "annotations", "DATASET.VIEWS", ["crop_flip"], "BACKBONE.TYPE", "tiny"),
     *("TRAIN.BATCH_SIZE", 4, "TRAIN.MAX_EPOCH", 2, "VALID_STEP", 1, "SAVE_STEP", -1, "TRAIN.TENSORBOARD.ENABLE", False),
     *("TRAIN.NUM_WORKERS", 0, "TEST.NUM_WORKERS", 0, "TEST.BATCH_SIZE", 8, "NAME", "run", "INPUT_SIZE", (32, 32)),
 )

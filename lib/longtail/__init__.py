@@ -4,8 +4,8 @@ import longtail
 
 cfg = longtail.load_config("digits_lt,ncl", ["TRAIN.MAX_EPOCH", 2])
 run = longtail.train(cfg, gpus="cpu")
-print(longtail.evaluate(run)["ensemble"]["top1"])
-print(longtail.load(run).predict("photo.jpg")[0].name)
+accuracy = longtail.evaluate(run)["ensemble"]["top1"]
+name = longtail.load(run).predict("photo.jpg")[0].name
 """
 
 from typing import TYPE_CHECKING, Any

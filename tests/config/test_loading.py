@@ -112,10 +112,10 @@ def test_load_config_bare_off_is_off(write: Write, base: str) -> None:
 
 
 def test_load_config_expands_home_and_variables_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/user")
+    monkeypatch.setenv("HOME", "/a/home")
     monkeypatch.setenv("DATA", "/data")
     cfg = load_config(None, ["DATASET.ROOT", "~/images", "DATASET.TRAIN_JSON", "$DATA/train.json", "NAME", "$DATA"])
-    assert (cfg.DATASET.ROOT, cfg.DATASET.TRAIN_JSON) == ("/home/user/images", "/data/train.json")
+    assert (cfg.DATASET.ROOT, cfg.DATASET.TRAIN_JSON) == ("/a/home/images", "/data/train.json")
     assert cfg.NAME == "$DATA"  # not the name of a file
     monkeypatch.delenv("DATA")
     message = refusal(None, ["DATASET.ROOT", "${DATA}/images"])

@@ -1,10 +1,17 @@
 """Made-up images with the statistics of photographs: smooth areas, edges and texture."""
 
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from yacs.config import CfgNode
+
+from longtail.config import load_config
+
+SIZES = [(150, 200), (220, 130), (90, 80), (48, 100)]
 
 
 def photograph(height: int = 150, width: int = 200, *, seed: int = 0) -> np.ndarray:
@@ -26,3 +33,21 @@ def jpeg(pixels: np.ndarray, *, mode: str = "RGB", **options: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(file, "JPEG", **{"quality": 90, **options})
     return file.getvalue()
+
+
+def write_photographs(folder: Path, number: int = 4) -> Path:
+    """Write photographs of several sizes in two classes, and return their annotation file."""
+    entries: list[dict[str, Any]] = []
+    for index in range(number):
+        name = f"{index}.jpg"
+        (folder / name).write_bytes(jpeg(photograph(*SIZES[index % 4], seed=index)))
+        entries.append({"image_id": 7 + index, "fpath": name, "category_id": index % 2})
+    file = folder / "all.json"
+    file.write_text(json.dumps({"annotations": entries, "num_classes": 2, "class_names": ["a", "b"]}))
+    return file
+
+
+def listed_config(annotations: Path, *pairs: Any) -> CfgNode:
+    """Return a config that trains and evaluates on the images of one annotation file."""
+    words = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", annotations, "DATASET.VALID_JSON", annotations]
+    return load_config(None, [*map(str, words), *pairs])

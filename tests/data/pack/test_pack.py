@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,30 +17,11 @@ from longtail.data import build_splits
 from longtail.data.images.reading import read_pixels
 from longtail.data.pack import Settings, pack
 from longtail.errors import UserError
-from tests.helpers.photographs import jpeg, photograph
-
-SIZES = [(150, 200), (220, 130), (90, 80), (48, 100)]
-
-
-def data_set(folder: Path, number: int = 4) -> Path:
-    """Write images of several sizes and their annotation file."""
-    entries: list[dict[str, Any]] = []
-    for index in range(number):
-        name = f"{index}.jpg"
-        (folder / name).write_bytes(jpeg(photograph(*SIZES[index % 4], seed=index)))
-        entries.append({"image_id": 7 + index, "fpath": name, "category_id": index % 2})
-    file = folder / "all.json"
-    file.write_text(json.dumps({"annotations": entries, "num_classes": 2, "class_names": ["a", "b"]}))
-    return file
-
-
-def config(annotations: Path) -> Any:
-    pairs = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", annotations, "DATASET.VALID_JSON", annotations]
-    return load_config(None, [str(word) for word in pairs])
+from tests.helpers.photographs import listed_config, write_photographs
 
 
 def test_pack_writes_smaller_copies_and_their_annotations(tmp_path: Path) -> None:
-    files = pack(config(data_set(tmp_path)), tmp_path / "packed", Settings(side=64))
+    files = pack(listed_config(write_photographs(tmp_path)), tmp_path / "packed", Settings(side=64))
     assert sorted(files) == ["train", "valid"]
     content = json.loads(files["train"].read_text())
     assert content["class_names"] == ["a", "b"]
@@ -53,7 +33,7 @@ def test_pack_writes_smaller_copies_and_their_annotations(tmp_path: Path) -> Non
 
 
 def test_pack_keeps_the_content(tmp_path: Path) -> None:
-    files = pack(config(data_set(tmp_path)), tmp_path / "packed", Settings(side=64))
+    files = pack(listed_config(write_photographs(tmp_path)), tmp_path / "packed", Settings(side=64))
     copy = read_pixels(files["train"].parent / "train/00000/000.jpg").astype(int)
     expected = Image.fromarray(read_pixels(tmp_path / "0.jpg")).resize((85, 64), Image.Resampling.BICUBIC)
     apart = (copy - np.asarray(expected).astype(int)).mean(axis=2)  # JPEG stores colors at half the resolution
@@ -61,14 +41,14 @@ def test_pack_keeps_the_content(tmp_path: Path) -> None:
 
 
 def test_packed_annotations_are_a_data_set(tmp_path: Path) -> None:
-    files = pack(config(data_set(tmp_path)), tmp_path / "packed", Settings(side=70))
-    splits = build_splits(config(files["train"]))
+    files = pack(listed_config(write_photographs(tmp_path)), tmp_path / "packed", Settings(side=70))
+    splits = build_splits(listed_config(files["train"]))
     assert splits.train.labels.tolist() == [0, 1, 0, 1]
     assert splits.train.load()[0].shape == (3, 70, 93)
 
 
 def test_pack_continues_and_replaces_damaged_copies(tmp_path: Path) -> None:
-    cfg = config(data_set(tmp_path))
+    cfg = listed_config(write_photographs(tmp_path))
     files = pack(cfg, tmp_path / "packed", Settings(side=64))
     copies = [tmp_path / "packed" / f"train/00000/00{number}.jpg" for number in range(3)]
     before = [copy.read_bytes() for copy in copies]
@@ -84,7 +64,7 @@ def test_pack_continues_and_replaces_damaged_copies(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_pack_continues_after_kill(tmp_path: Path) -> None:
-    annotations = data_set(tmp_path, 600)
+    annotations = write_photographs(tmp_path, 600)
     folder = tmp_path / "packed"
     words = ["pack", "digits_lt,ce", "--folder", str(folder), "--side", "64", "DATASET.DATASET", "annotations"]
     words += ["DATASET.TRAIN_JSON", str(annotations), "DATASET.VALID_JSON", str(annotations)]
@@ -105,7 +85,7 @@ def test_pack_continues_after_kill(tmp_path: Path) -> None:
 
 
 def test_pack_refuses_a_folder_of_another_size(tmp_path: Path) -> None:
-    cfg = config(data_set(tmp_path))
+    cfg = listed_config(write_photographs(tmp_path))
     pack(cfg, tmp_path / "packed", Settings(side=64))
     with pytest.raises(UserError, match="packed with another side"):
         pack(cfg, tmp_path / "packed", Settings(side=65))
@@ -117,7 +97,7 @@ def test_pack_refuses_data_without_files(tmp_path: Path) -> None:
 
 
 def test_pack_names_an_image_that_cannot_be_read(tmp_path: Path) -> None:
-    cfg = config(data_set(tmp_path))
+    cfg = listed_config(write_photographs(tmp_path))
     (tmp_path / "2.jpg").write_bytes(b"\xff\xd8")
     with pytest.raises(UserError, match=r"2\.jpg cannot be read"):
         pack(cfg, tmp_path / "packed", Settings(side=64))

@@ -10,42 +10,23 @@ import pytest
 import torch
 
 from longtail.cli.main import main
-from longtail.config import load_config
 from longtail.data import build_loaders, build_splits
 from longtail.data.cam.annotations import append_generated
 from longtail.data.images.packed import PackedFiles
 from longtail.data.pack import Settings, describe, pack
 from longtail.data.pack.work import copy_of
 from longtail.errors import UserError
-from tests.helpers.photographs import jpeg, photograph
+from tests.helpers.photographs import listed_config, write_photographs
 
-SIZES = [(150, 200), (220, 130), (90, 80), (48, 100)]
 UINT8 = Settings(side=64, format="uint8")
 
 
-def data_set(folder: Path, number: int = 4) -> Path:
-    """Write images of several sizes and their annotation file."""
-    entries: list[dict[str, Any]] = []
-    for index in range(number):
-        name = f"{index}.jpg"
-        (folder / name).write_bytes(jpeg(photograph(*SIZES[index % 4], seed=index)))
-        entries.append({"image_id": 7 + index, "fpath": name, "category_id": index % 2})
-    file = folder / "all.json"
-    file.write_text(json.dumps({"annotations": entries, "num_classes": 2}))
-    return file
-
-
-def config(annotations: Path, *pairs: Any) -> Any:
-    words = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", annotations, "DATASET.VALID_JSON", annotations]
-    return load_config(None, [*map(str, words), *pairs])
-
-
 def packed(folder: Path, number: int = 4) -> dict[str, Path]:
-    return pack(config(data_set(folder, number)), folder / "packed", UINT8)
+    return pack(listed_config(write_photographs(folder, number)), folder / "packed", UINT8)
 
 
 def copies(file: Path) -> PackedFiles:
-    images = build_splits(config(file)).train.load()
+    images = build_splits(listed_config(file)).train.load()
     assert isinstance(images, PackedFiles)
     return images
 
@@ -86,7 +67,7 @@ def test_packed_files_train(tmp_path: Path, loader: str) -> None:
     files = packed(tmp_path, 8)
     words: list[Any] = ["INPUT_SIZE", [32, 32], "DATASET.VIEWS", ("randaugment",), "DATASET.TEST_VIEW", "transforms"]
     words += ["DATASET.LOADER", loader, "TRAIN.BATCH_SIZE", 4, "TRAIN.NUM_WORKERS", 1, "TEST.NUM_WORKERS", 0]
-    loaders = build_loaders(config(files["train"], *words))
+    loaders = build_loaders(listed_config(files["train"], *words))
     batches = list(loaders.train.epoch(1))
     assert [tuple(batch.images.shape) for batch in batches] == [(1, 4, 3, 32, 32)] * 2
     assert torch.cat([batch.indices for batch in batches]).sort().values.tolist() == list(range(8))
@@ -117,7 +98,7 @@ def test_pack_pixels_reads_no_image_that_is_complete(tmp_path: Path, monkeypatch
         raise AssertionError("a complete copy was made again")
 
     monkeypatch.setattr("longtail.data.pack.pixels.copy_of", fail)
-    pack(config(tmp_path / "all.json"), tmp_path / "packed", UINT8)
+    pack(listed_config(tmp_path / "all.json"), tmp_path / "packed", UINT8)
 
 
 def test_packed_pixels_that_are_too_short_are_refused(tmp_path: Path) -> None:
@@ -125,7 +106,7 @@ def test_packed_pixels_that_are_too_short_are_refused(tmp_path: Path) -> None:
     with open(file.with_suffix(".pixels"), "ab") as pixels:
         pixels.truncate(100)
     with pytest.raises(UserError, match="have 100 bytes"):
-        build_splits(config(file))
+        build_splits(listed_config(file))
 
 
 @pytest.mark.parametrize("value", [None, "3", -1])
@@ -135,25 +116,25 @@ def test_packed_pixels_need_a_place(tmp_path: Path, value: Any) -> None:
     content["annotations"][2]["offset"] = value
     file.write_text(json.dumps(content))
     with pytest.raises(UserError, match="outside them" if value == -1 else "annotation 2 needs whole numbers"):
-        build_splits(config(file))
+        build_splits(listed_config(file))
 
 
 def test_pack_refuses_packed_images_and_other_formats(tmp_path: Path) -> None:
     files = packed(tmp_path)
     with pytest.raises(UserError, match="packed already"):
-        pack(config(files["train"]), tmp_path / "again", UINT8)
+        pack(listed_config(files["train"]), tmp_path / "again", UINT8)
     with pytest.raises(UserError, match="another quality, format"):
-        pack(config(tmp_path / "all.json"), tmp_path / "packed", Settings(side=64))
+        pack(listed_config(tmp_path / "all.json"), tmp_path / "packed", Settings(side=64))
 
 
 def test_packed_files_take_no_generated_images(tmp_path: Path) -> None:
     file = packed(tmp_path)["train"]
     with pytest.raises(UserError, match="packed pixels"):
-        append_generated(build_splits(config(file)).train, str(tmp_path / "all.json"))
+        append_generated(build_splits(listed_config(file)).train, str(tmp_path / "all.json"))
 
 
 def test_pack_command_writes_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    annotations = str(data_set(tmp_path))
+    annotations = str(write_photographs(tmp_path))
     words = ["pack", "digits_lt,ce", "--folder", str(tmp_path / "packed"), "--side", "64", "--format"]
     data = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", annotations, "DATASET.VALID_JSON", annotations]
     assert main([*words, "uint8", *data]) == 0

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
-# Paul Tol's "high contrast" triple: distinct with any color vision, and in gray.
 FONT = "DejaVu Sans"  # comes with matplotlib
 FURTHER_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Noto Sans", "Arial Unicode MS")
+# Paul Tol's "high contrast" triple: distinct with any color vision, and in gray.
 SHOT_COLORS = {"many": "#004488", "medium": "#DDAA33", "few": "#BB5566"}
 INK = "#222222"
 FAINT = "#8A8A8A"
