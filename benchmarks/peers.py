@@ -22,12 +22,15 @@ import importlib
 import importlib.util
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from served import Served, answer, family
+
+from longtail.threads import set_threads
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("longtail", "torchvision", "timm", "lightning")
@@ -56,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 # The side that measures
 
 
-class Peer:
+class Peer(Served):  # type: ignore[misc]  # mypy does not look beside a script
     """A process that trains an epoch whenever it is asked to.
 
     Attributes:
@@ -66,40 +69,18 @@ class Peer:
     """
 
     def __init__(self, name: str, images: int) -> None:
-        from longtail.threads import set_threads
-
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
         set_threads(environment)
-        command = [sys.executable, __file__, "--serve", name, "--images", str(images)]
         begin = time.perf_counter()
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self._answer()
+        super().__init__([sys.executable, __file__, "--serve", name, "--images", str(images)], environment)
         self.start = time.perf_counter() - begin
         self.seconds: list[float] = []
         self.megabytes = 0.0
 
     def train(self) -> None:
         """Train an epoch."""
-        assert self.process.stdin
-        self.process.stdin.write("epoch\n")
-        self.process.stdin.flush()
-        self.seconds.append(float(self._answer()))
+        self.seconds.append(self.ask())
         self.megabytes = max(self.megabytes, sum(map(megabytes, family(self.process.pid))))
-
-    def _answer(self) -> str:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith("answer "):
-                return line.split()[1]
-        raise RuntimeError("a training process has ended")
-
-    def close(self) -> None:
-        """End the process and its workers."""
-        for number in family(self.process.pid):
-            os.kill(number, 9)
-        self.process.wait()
 
 
 def compare(images: int, rounds: int) -> None:
@@ -128,12 +109,6 @@ def compare(images: int, rounds: int) -> None:
     print(f"not installed: {', '.join(sorted(set(NAMES) - set(installed))) or 'none'}; load average {load}")
 
 
-def family(number: int) -> list[int]:
-    """Return a process and its descendants."""
-    children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
-    return [number, *(one for child in children for one in family(int(child)))]
-
-
 def megabytes(number: int) -> float:
     """Return the memory of a process; pages that n processes share count 1 / n."""
     lines = Path(f"/proc/{number}/smaps_rollup").read_text().splitlines()
@@ -141,12 +116,6 @@ def megabytes(number: int) -> float:
 
 
 # The side that is measured
-
-
-def answer(text: object) -> None:
-    """Answer to the process that measures."""
-    sys.stdout.write(f"answer {text}\n")
-    sys.stdout.flush()
 
 
 def serve(name: str, images: int) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from measuring import Row
+from served import Served, answer
 
 from longtail.threads import COUNTS, WAITS
 
@@ -24,7 +25,7 @@ DECIDED_BY = (*COUNTS, *WAITS)
 OURS, TORCH, ONE = "default", "torch's own default", "one thread"
 
 
-class Way:
+class Way(Served):  # type: ignore[misc]  # mypy does not look beside a script
     """A process that trains a few steps whenever it is asked to.
 
     Args:
@@ -35,27 +36,12 @@ class Way:
 
     def __init__(self, name: str, images: int, *, batch: int) -> None:
         self.images = images
-        command = [sys.executable, __file__, "ours" if name == OURS else "as it is", str(images), str(batch)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment_of(name)
-        )
-        self.rate()  # to warm up
+        way = "ours" if name == OURS else "as it is"
+        super().__init__([sys.executable, __file__, way, str(images), str(batch)], environment_of(name))
 
     def rate(self) -> float:
         """Train, and return images per second."""
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write("train\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the training process has ended")
-        return self.images / float(line)
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
+        return self.images / self.ask()
 
 
 def environment_of(name: str) -> dict[str, str]:
@@ -113,11 +99,12 @@ def serve(images: int, batch: int) -> None:
     cfg = config("TRAIN.BATCH_SIZE", batch, "TRAIN.MAX_EPOCH", 10**6, "TRAIN.AMP", "off")
     pixels, labels = smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES)
     epoch = our_epoch(build_trainer(cfg, pixels, labels, device=torch.device("cpu")))
+    epoch()  # to warm up
+    answer("ready")
     for _ in sys.stdin:
         start = time.perf_counter()
         epoch()
-        sys.stdout.write(f"{time.perf_counter() - start}\n")
-        sys.stdout.flush()
+        answer(time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,8 @@ def demo(seeds: list[int], output: str, gpus: str | None) -> None:
             print(f"\n{method}, seed {seed}", flush=True)
             cfg = longtail.load_config(config, ["RAND_SEED", seed, "OUTPUT_DIR", output])
             runs[method].append(longtail.train(cfg, gpus=gpus))
-    print(
-        f"\nDigits-LT, ensemble accuracy in percent after the last epoch, {'one seed' if len(seeds) == 1 else f'mean of {len(seeds)} seeds'}:\n"
-    )
+    runs_per_method = "one seed" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
+    print(f"\nDigits-LT, ensemble accuracy in percent after the last epoch, {runs_per_method}:\n")
     print(results_table([row(method, paths) for method, paths in runs.items()]))
     print("\nrun directories, with figures:")
     for path in (path for paths in runs.values() for path in paths):
