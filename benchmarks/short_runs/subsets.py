@@ -1,11 +1,21 @@
-"""What the short runs share: smaller annotation files, and a table by shot group."""
+#!/usr/bin/env python3
+"""Write a smaller annotation file: the first images of every class. Also what the short runs share.
+
+    python benchmarks/short_runs/subsets.py train.json smaller.json --fraction 0.1
+
+Exit code: 0, or 2 for a mistake in the command or in the files.
+"""
 
 import argparse
 import json
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from longtail.cli.program import run_program
+from longtail.user_files import read_json
 
 SHOWN = ("top1", "many", "medium", "few")
 
@@ -29,7 +39,7 @@ def write_subset(source: Path, target: Path, *, fraction: float) -> Path:
         target: File to write.
         fraction: Fraction of the images of each class that is kept.
     """
-    content = json.loads(source.read_text())
+    content = read_json(source, "annotation file")
     per_class = defaultdict(list)
     for entry in content["annotations"]:
         per_class[entry["category_id"]].append({**entry, "fpath": str((source.parent / entry["fpath"]).resolve())})
@@ -51,3 +61,22 @@ def line(name: str, runs: Sequence[Mapping[str, float]], *, minutes: float) -> s
 def heading() -> str:
     """Return the first line of the table."""
     return f"{'top-1, %':34} " + " ".join(f"{key:>11}" for key in ("all", *SHOWN[1:])) + "  minutes"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the smaller file, and print how many images it has."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="annotation file")
+    parser.add_argument("target", type=Path, help="file to write")
+    parser.add_argument("--fraction", type=float, required=True, help="of the images of each class, at least one")
+    options = parser.parse_args(arguments)
+
+    def write() -> None:
+        target = write_subset(options.source, options.target, fraction=options.fraction)
+        print(f"{target}: {len(json.loads(target.read_text())['annotations'])} images")
+
+    return run_program(write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cadel_steps import CLASSES, RELEASED, agrees, sizes_of
-from short_runs.subsets import line, write_subset
+from short_runs.subsets import line, main, write_subset
 
 from longtail.config import load_config
 
@@ -26,6 +26,16 @@ def test_subset_keeps_the_first_images_of_every_class(tmp_path: Path) -> None:
     assert [Path(entry["fpath"]).relative_to(tmp_path).as_posix() for entry in content["annotations"]] == [
         *("0/0.jpg", "0/1.jpg", "1/0.jpg", "1/1.jpg", "2/0.jpg"),
     ]
+
+
+def test_subset_command_says_what_it_wrote_or_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = tmp_path / "all.json", tmp_path / "some.json"
+    assert main([str(source), str(target), "--fraction", "0.5"]) == 2
+    assert str(source) in capsys.readouterr().err
+    entries = [{"fpath": f"{number}.jpg", "category_id": 0} for number in range(4)]
+    source.write_text(json.dumps({"annotations": entries, "num_classes": 1}))
+    assert main([str(source), str(target), "--fraction", "0.5"]) == 0
+    assert capsys.readouterr().out == f"{target}: 2 images\n"
 
 
 def test_line_shows_mean_and_deviation() -> None:
