@@ -21,40 +21,12 @@ from command_lines import CLASSES, as_nobody, command, fresh_copy, main_of, make
 from common import Trials, options
 
 NUMBERS = (
-    "0",
-    "1",
-    "-1",
-    "3",
-    "1e309",
-    "nan",
-    "-inf",
-    "0.5",
-    "1",
-    "2",
-    "100",
-    "1.5",
-    "x",
-    "",
-    "9" * 400,
-    "0x10",
-    "²",
-    "4294967296",
+    *("0", "1", "-1", "3", "1e309", "nan", "-inf", "0.5", "1", "2", "100", "1.5", "x", "", "9" * 400),
+    *("0x10", "²", "4294967296"),
 )
 PATHS = (
-    "d",
-    "out",
-    "",
-    ".",
-    "..",
-    "a\0b",
-    "x" * 300,
-    "/proc/nothing",
-    "/dev/null",
-    "imgs",
-    "fifo",
-    "\ud800",
-    "no/such",
-    "-x",
+    *("d", "out", "", ".", "..", "a\0b", "x" * 300, "/proc/nothing", "/dev/null", "imgs", "fifo", "\ud800"),
+    *("no/such", "-x"),
 )
 LABELS = ("0", "1", "2", "-1", "7", "1.0", "x", "", "9" * 5000, "0x1", "²", "1e3", "nan", "000", "999")
 LISTS = ("train", "val", "test")
@@ -201,15 +173,8 @@ def own_list_words(work: Path, draw: random.Random) -> list[Any]:
     source = name if draw.random() < 0.9 else draw.choice((*PATHS, "fifo", "/dev/zero"))
     names = {"--valid": (name, *PATHS), "--test": PATHS, "--valid_fraction": NUMBERS, "--no-check": (), "--force": ()}
     images = draw.choice(("imgs", "imgs", "imgs", *PATHS))
-    return [
-        "--train",
-        source,
-        "--image_path",
-        images,
-        "--output_path",
-        draw.choice(("out", *PATHS[:4])),
-        *extra(draw, names),
-    ]
+    words = ("--train", source, "--image_path", images, "--output_path", draw.choice(("out", *PATHS[:4])))
+    return [*words, *extra(draw, names)]
 
 
 def published_words(work: Path, draw: random.Random, *, prefix: str) -> list[Any]:
@@ -223,47 +188,27 @@ def published_words(work: Path, draw: random.Random, *, prefix: str) -> list[Any
             path.write_bytes(lines_of(draw, (" ", " ", "\t", ",")))
     source = "lists" if draw.random() < 0.9 else draw.choice(PATHS)
     output = draw.choice(("out", "out", "out", *PATHS))
-    return [
-        "--input_path",
-        source,
-        "--image_path",
-        "imgs",
-        "--output_path",
-        output,
-        *extra(draw, {"--no-check": (), "--force": ()}),
-    ]
+    words = ("--input_path", source, "--image_path", "imgs", "--output_path", output)
+    return [*words, *extra(draw, {"--no-check": (), "--force": ()})]
 
 
 def coco_words(work: Path, draw: random.Random) -> list[Any]:
     """Return a command line of convert_from_iNat.py."""
     odd: tuple[Any, ...] = (
-        None,
-        True,
-        -1,
-        1.5,
-        10**30,
-        "",
-        "x",
-        [],
-        {},
-        "a\0b",
-        "\ud800",
-        "x" * 300,
-        "../imgs/ant/0.png",
-        float("nan"),
+        *(None, True, -1, 1.5, 10**30, "", "x", [], {}, "a\0b", "\ud800", "x" * 300, "../imgs/ant/0.png", float("nan")),
     )
 
     def maybe(value: Any) -> Any:
         return draw.choice(odd) if draw.random() < 0.03 else value
 
     files = [f"{name}/{number}.png" for name in CLASSES for number in range(4)]
-    images = [
+    entries = [
         maybe({"id": maybe(k), "file_name": maybe(file), "height": maybe(32), "width": maybe(32)})
         for k, file in enumerate(files)
     ]
     labels = [maybe({"image_id": maybe(k), "category_id": maybe(k // 4 * 45 + 1)}) for k in range(len(files))]
     categories = [maybe({"id": maybe(k * 45 + 1), "name": maybe(name)}) for k, name in enumerate(CLASSES)]
-    content = {"images": maybe(images), "annotations": maybe(labels), "categories": maybe(categories)}
+    content = {"images": maybe(entries), "annotations": maybe(labels), "categories": maybe(categories)}
     text = json.dumps(content)
     if draw.random() < 0.2:
         position = draw.randrange(len(text))
@@ -271,14 +216,8 @@ def coco_words(work: Path, draw: random.Random) -> list[Any]:
     (work / "coco.json").write_text(text, encoding="utf-8", errors="surrogatepass")
     source = "coco.json" if draw.random() < 0.9 else draw.choice((*PATHS, "/dev/zero"))
     output = draw.choice(("out.json", "out.json", "out.json", *PATHS))
-    words = [
-        "--input_json_file",
-        source,
-        "--image_path",
-        draw.choice(("imgs", "imgs", "imgs", *PATHS)),
-        "--output_json_file",
-        output,
-    ]
+    images = draw.choice(("imgs", "imgs", "imgs", *PATHS))
+    words = ("--input_json_file", source, "--image_path", images, "--output_json_file", output)
     return [*words, *extra(draw, {"--no-check": (), "--force": ()})]
 
 
@@ -293,15 +232,8 @@ def path_words(work: Path, draw: random.Random) -> list[Any]:
         (work / "a.json").write_text(draw.choice(("", "[]", "{}", "[" * 3000, '{"annotations": 3}')))
     file = "a.json" if draw.random() < 0.9 else draw.choice(PATHS)
     new = draw.choice((str(work / "imgs"), "imgs", "", "a\0b", "x" * 300))
-    return [
-        "--json_file",
-        file,
-        "-f",
-        draw.choice(("/old", "/old/", "", "/", "old", "/none")),
-        "-r",
-        new,
-        *extra(draw, {"--no-check": ()}),
-    ]
+    words = ("--json_file", file, "-f", draw.choice(("/old", "/old/", "", "/", "old", "/none")), "-r", new)
+    return [*words, *extra(draw, {"--no-check": ()})]
 
 
 def cifar_words(work: Path, draw: random.Random) -> list[Any]:
@@ -310,22 +242,11 @@ def cifar_words(work: Path, draw: random.Random) -> list[Any]:
         (work / "d").mkdir()
         archive = work / "d" / "cifar-10-python.tar.gz"
         draw.choice((lambda: archive.write_bytes(b"x"), lambda: os.mkfifo(archive), archive.mkdir))()
-    names = {
-        "--seed": NUMBERS,
-        "--kind": ("exp", "step", "x"),
-        "--input_path": PATHS,
-        "--output_path": PATHS,
-        "--force": (),
-    }
+    names = {"--seed": NUMBERS, "--kind": ("exp", "step", "x"), "--force": ()}
+    names |= dict.fromkeys(("--input_path", "--output_path"), PATHS)
     factor = draw.choice(NUMBERS)
-    return [
-        "--dataset",
-        draw.choice(("cifar10", "cifar11")),
-        "--imbalance_factor",
-        factor,
-        "--no-download",
-        *extra(draw, names),
-    ]
+    words = ("--dataset", draw.choice(("cifar10", "cifar11")), "--imbalance_factor", factor, "--no-download")
+    return [*words, *extra(draw, names)]
 
 
 def tfrecord_words(work: Path, draw: random.Random) -> list[Any]:

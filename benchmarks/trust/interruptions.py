@@ -22,17 +22,8 @@ from pathlib import Path
 from forked import STARTING, Child, outcome, start, warm_up
 from small import FIRST_CONFIG, no_figures
 
-SETTINGS = (
-    "SAVE_STEP",
-    2,
-    "TRAIN.MAX_EPOCH",
-    6,
-    "TRAIN.CHECKPOINT_MINUTES",
-    0,
-    "TRAIN.PEER_TIMEOUT",
-    1,
-    "NAME",
-    "trial",
+SETTINGS: tuple[object, ...] = (
+    *("SAVE_STEP", 2, "TRAIN.MAX_EPOCH", 6, "TRAIN.CHECKPOINT_MINUTES", 0, "TRAIN.PEER_TIMEOUT", 1, "NAME", "trial"),
 )
 
 
