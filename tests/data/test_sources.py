@@ -103,14 +103,20 @@ def test_annotations_source_missing_key(image_folder: Callable[..., str], key: A
 
 
 def test_annotations_source_root(image_folder: Callable[..., str], tmp_path: Path) -> None:
-    path = image_folder("train", [0], 1)
+    path = image_folder("train", [0, 1], 2)
     moved = tmp_path / "lists" / "train.json"
     moved.parent.mkdir()
     moved.write_text(Path(path).read_text())
     keys = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", str(moved), "DATASET.VALID_JSON", str(moved)]
-    assert splits(*keys, "DATASET.ROOT", str(tmp_path)).train.load().shape == (1, 3, 8, 8)
+    assert splits(*keys, "DATASET.ROOT", str(tmp_path)).train.load().shape == (2, 3, 8, 8)
     with pytest.raises(UserError, match="does not exist"):
         splits(*keys).train.load()
+
+
+def test_build_splits_refuses_one_class(image_folder: Callable[..., str]) -> None:
+    path = image_folder("train", [0, 0], 1)
+    error = refusal("DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", path, "DATASET.VALID_JSON", path)
+    assert error == f"{path} has one class; at least two are needed"
 
 
 def test_build_splits_class_without_training_images(image_folder: Callable[..., str]) -> None:

@@ -78,6 +78,8 @@ def _check_classes(splits: Splits) -> None:
             raise UserError(f"{train.name} has {train.num_classes} classes, {split.name} has {split.num_classes}")
         if split is not None:
             check_same_names(train.class_names, split.class_names, train.name, split.name)
+    if train.num_classes < 2:
+        raise UserError(f"{train.name} has one class; at least two are needed")
     empty = [label for label, count in enumerate(train.class_counts()) if count == 0]
     if empty:
         shown = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")

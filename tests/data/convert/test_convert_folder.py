@@ -237,3 +237,69 @@ def test_convert_folder_force(run: Any, refused: Any, class_folders: Any, tmp_pa
     run("convert_from_folder", *arguments(root, tmp_path))
     error = refused("convert_from_folder", *arguments(root, tmp_path, "--valid_per_class", 1))
     assert error == f"{tmp_path}/out/train.json exists; --force replaces it"
+
+
+def test_convert_folder_of_training_images_alone(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    class_folders("photos/train", {"a": 4, "b": 2})
+    run("convert_from_folder", *arguments(tmp_path / "photos", tmp_path, "--valid_per_class", 1))
+    assert read_annotations(tmp_path / "out/train.json").labels == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (("a",), "{photos} holds one class, a; at least two are needed"),
+        (
+            ("photos/a", "photos/b"),
+            "{photos} holds one class, photos; at least two are needed; if its folders a, b are the classes, name "
+            "{photos}/photos",
+        ),
+        (
+            ("train/a", "train/b", "val/a", "labels"),
+            "{photos} holds the splits train, val, and other folders: labels; to use its training images only, name "
+            "their folder: {photos}/train",
+        ),
+        (
+            ("train/a", "train/b", "test"),
+            "{photos} holds the splits test, train, but there are no class folders in {photos}/test; to use its "
+            "training images only, name their folder: {photos}/train",
+        ),
+        (("val/a", "test/a"), "{photos} holds the splits test, val, but no folder train"),
+        (
+            ("Train/a", "train/a"),
+            "{photos} holds the splits Train, train, of which two mean the same; allowed: one each for train, valid "
+            "and test",
+        ),
+        (
+            ("a/train", "a/val", "b/train"),
+            "the class folders of {photos} hold splits (train, val), which would be mixed; name folders as "
+            "{photos}/val/a instead",
+        ),
+        (
+            ("caf\u00e9", "cafe\u0301"),
+            "{photos} holds two folders 'caf\u00e9', which differ in their Unicode form only",
+        ),
+    ],
+)
+def test_convert_folder_refuses_what_is_not_one_folder_per_class(
+    refused: Any, class_folders: Any, tmp_path: Path, folders: Any, message: str
+) -> None:
+    root = class_folders("photos", dict.fromkeys(folders, 3))
+    error = refused("convert_from_folder", *arguments(root, tmp_path))
+    assert error == message.format(photos=root)
+
+
+def test_convert_folder_knows_classes_by_what_they_look_like(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    class_folders("photos/train", {"cafe\u0301": 2, "b": 1})
+    class_folders("photos/val", {"caf\u00e9": 1, "b": 1})
+    run("convert_from_folder", *arguments(tmp_path / "photos", tmp_path))
+    assert read_annotations(tmp_path / "out/valid.json").labels == [0, 1]
+    assert read_annotations(tmp_path / "out/train.json").class_names == ("b", "caf\u00e9")
+
+
+def test_convert_folder_counts_images_beside_the_classes(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    root = class_folders("photos", {"a": 2, "b": 1})
+    for number in range(3):
+        (root / f"{number}.png").touch()
+    output = run("convert_from_folder", *arguments(root, tmp_path))
+    assert "left out: 3 x image beside the class folders" in output

@@ -118,8 +118,36 @@ def test_own_lists_refuse_labels_without_training_images(refused: Any, tmp_path:
     assert error == "valid images have labels that no training image has: 3"
 
 
-def test_own_lists_say_which_image_is_listed_twice(run: Any, tmp_path: Path) -> None:
-    train = write(tmp_path / "train.txt", "a.png 0", "b.png 1", "./a.png 1")
-    output = run("convert_from_lists", *arguments(tmp_path, train, "--no-check"))
-    assert "WARNING: 1 images are listed more than once, the first is " in output
-    assert "a.png" in output.split("the first is ")[1].splitlines()[0]
+@pytest.mark.parametrize("again", ["a.png", "./a.png", "sub/../a.png", "{folder}/a.png"])
+def test_own_lists_refuse_an_image_that_is_listed_twice(refused: Any, tmp_path: Path, again: str) -> None:
+    again = again.format(folder=tmp_path)
+    train = write(tmp_path / "train.txt", "a.png 0", "b.png 1", f"{again} 1")
+    error = refused("convert_from_lists", *arguments(tmp_path, train))
+    assert error == f"list {train}: line 3: {again} is listed in line 1 too, there with label 0"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("path,label", "a.png,1", "b.png,01"), "labels 01 and 1 are the same number; write it in one way"),
+        (("path,label,label", "a.png,0,1"), "list {train} has two columns 'label'; one is needed"),
+        (("path,label", 'a.png,"x', "b.png,y"), "list {train} line 3: unexpected end of data"),
+        (("path,label", f"a.png,{'x' * 200_000}"), "list {train} line 2: field larger than field limit (131072)"),
+    ],
+)
+def test_own_lists_refuse_what_csv_would_change(refused: Any, tmp_path: Path, lines: Any, message: str) -> None:
+    train = write(tmp_path / "train.csv", *lines)
+    error = refused("convert_from_lists", *arguments(tmp_path, train))
+    assert error == message.format(train=train)
+
+
+def test_own_lists_keep_line_feeds_and_separators_in_quotes(run: Any, content: Any, tmp_path: Path) -> None:
+    lines = ["path,label", 'a.png,"great\nowl"', "b.png,bee\u2028x", "c.png,cafe\u0301", "d.png,caf\u00e9"]
+    run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "train.csv", *lines)))
+    assert content(tmp_path / "out/train.json")["classes"] == ["bee\u2028x", "caf\u00e9", "great\nowl"]
+
+
+def test_own_lists_name_groups_that_their_splits_share(run: Any, tmp_path: Path) -> None:
+    lines = ["path,label,group,split", "a.png,0,p1,train", "b.png,1,p2,train", "c.png,1,p1,val", "d.png,1,p3,val"]
+    output = run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "train.csv", *lines)))
+    assert "WARNING: 1 groups have both train and valid images: p1" in output

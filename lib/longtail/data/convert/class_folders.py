@@ -2,8 +2,9 @@
 
 import logging
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from longtail.data.convert.split import Split
@@ -42,15 +43,16 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None) -
             than known, a folder cannot be read, or it belongs to two classes.
     """
     root = Path(root)
-    folders = subfolders(root)
-    if not folders:
-        raise UserError(f"{root} holds no folders; each class needs one, with its images in it")
-    if classes is not None and set(folders) - set(classes):
+    folders = _class_folders(root)
+    if classes is None:
+        _check_classes(root, folders)
+    elif set(folders) - set(classes):
         others = sorted(set(folders) - set(classes))
         raise UserError(f"{root} has classes that the training images do not have: {', '.join(others[:10])}")
     found = _Walk(root)
     names = list(classes or folders)
-    images = [found.images(name) if name in folders else [] for name in names]
+    images = [found.images(folders[name]) if name in folders else [] for name in names]
+    found.count_loose()
     found.log_left_out()
     empty = [name for name, paths in zip(names, images, strict=True) if not paths]
     if empty and classes is None:
@@ -69,14 +71,37 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None) -
 def split_folders(root: str | Path) -> dict[str, Path]:
     """Return {"train": folder, "valid": folder, ...} for a folder of splits such as train/ and val/; else {}.
 
+    Two folders with names of splits, or `train` alone, are splits. One such name among others is a class.
+
     Raises:
-        UserError: The folder does not exist or cannot be read.
+        UserError: The folder does not exist or cannot be read; or beside splits there are other folders, a split is
+            there twice, has no class folders, or is not there for training.
     """
-    names = subfolders(Path(root))
-    splits = {SPLIT_NAMES[name.lower()]: Path(root) / name for name in names if name.lower() in SPLIT_NAMES}
-    if "train" not in splits or len(splits) != len(names) or len(splits) < 2:
+    root = Path(root)
+    names = subfolders(root)
+    of_splits = [name for name in names if name.lower() in SPLIT_NAMES]
+    splits = {SPLIT_NAMES[name.lower()]: root / name for name in of_splits}
+    alone = len(names) == 1 and "train" in splits and bool(subfolders(splits["train"]))
+    if len(of_splits) < 2 and not alone:
         return {}
-    return splits if all(subfolders(folder) for folder in splits.values()) else {}
+    shown = f"{root} holds the splits {', '.join(of_splits)}"
+    if "train" not in splits:
+        raise UserError(f"{shown}, but no folder train")
+    if len(splits) < len(of_splits):
+        raise UserError(f"{shown}, of which two mean the same; allowed: one each for train, valid and test")
+    only = f"to use its training images only, name their folder: {splits['train']}"
+    if len(of_splits) < len(names):
+        others = ", ".join(name for name in names if name not in of_splits)
+        raise UserError(f"{shown}, and other folders: {others}; {only}")
+    empty = [str(folder) for folder in splits.values() if not subfolders(folder)]
+    if empty:
+        raise UserError(f"{shown}, but there are no class folders in {', '.join(empty)}; {only}")
+    return splits
+
+
+def class_name(text: str) -> str:
+    """Return the name of a class as it is compared: characters that look the same are the same (Unicode NFC)."""
+    return unicodedata.normalize("NFC", text)
 
 
 def subfolders(root: Path) -> list[str]:
@@ -97,6 +122,34 @@ def is_service(name: str) -> bool:
     return name.startswith(".") or name in SERVICE_FOLDERS
 
 
+def _class_folders(root: Path) -> dict[str, str]:
+    """Return the folder of each class, in alphabetical order of the classes."""
+    folders = subfolders(root)
+    if not folders:
+        raise UserError(f"{root} holds no folders; each class needs one, with its images in it")
+    named = {class_name(folder): folder for folder in folders}
+    if len(named) < len(folders):
+        twice = next(folder for folder in folders if named[class_name(folder)] != folder)
+        raise UserError(f"{root} holds two folders {class_name(twice)!r}, which differ in their Unicode form only")
+    return dict(sorted(named.items()))
+
+
+def _check_classes(root: Path, folders: Mapping[str, str]) -> None:
+    """Refuse a single class, and splits inside of classes, which would be mixed."""
+    inner = {inner for folder in folders.values() for inner in subfolders(root / folder)}
+    if len(folders) < 2:
+        folder = root / next(iter(folders.values()))
+        hint = f"; if its folders {', '.join(sorted(inner)[:3])} are the classes, name {folder}" if inner else ""
+        raise UserError(f"{root} holds one class, {folder.name}; at least two are needed{hint}")
+    if len(inner) > 1 and all(name.lower() in SPLIT_NAMES for name in inner):
+        splits = ", ".join(sorted(inner))
+        first = sorted(inner)[-1]
+        raise UserError(
+            f"the class folders of {root} hold splits ({splits}), which would be mixed; name folders as "
+            f"{root / first / next(iter(folders.values()))} instead"
+        )
+
+
 class _Walk:
     """Lists the images of class folders and counts what it leaves out."""
 
@@ -108,6 +161,13 @@ class _Walk:
     def images(self, name: str) -> list[str]:
         """Return the image files of a class in alphabetical order."""
         return sorted(self._files(os.path.join(self.root, name), name))
+
+    def count_loose(self) -> None:
+        """Count the images beside the class folders, which belong to no class."""
+        with translating(self.root, "folder", verb="read"):
+            loose = sum(entry.is_file() and is_image(entry.path) for entry in os.scandir(self.root))
+        if loose:
+            self.left_out["image beside the class folders"] += loose
 
     def log_left_out(self) -> None:
         """Log what the folders hold besides images."""

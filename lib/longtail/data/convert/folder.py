@@ -59,7 +59,7 @@ def read_splits(root: str | Path, valid: str | Path | HoldOut | None) -> dict[st
         UserError: See `convert_folder`.
     """
     folders = split_folders(root)
-    if folders and valid is not None:
+    if folders and valid is not None and ("valid" in folders or not isinstance(valid, HoldOut)):
         raise UserError(
             f"{root} holds the splits {', '.join(sorted(path.name for path in folders.values()))}, not classes; name "
             f"the folder of the training images: {folders['train']}"

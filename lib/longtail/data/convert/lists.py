@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import io
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -129,7 +130,7 @@ def read_list(path: str | Path, image_path: str | Path, *, num_classes: int) -> 
     Raises:
         UserError: The file cannot be read or is empty, or lines are invalid; the message lists the first ten.
     """
-    lines = read_text(path, "split list").splitlines()
+    lines = io.StringIO(read_text(path, "split list"), newline=None)
     paths: list[str] = []
     labels: list[int] = []
     errors: list[str] = []

@@ -1,14 +1,17 @@
 """Converter for own lists of images: text with one "path label" per line, or CSV with the columns path and label."""
 
+import contextlib
 import csv
+import io
 import logging
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.data.convert.class_folders import SPLIT_NAMES
+from longtail.data.convert.class_folders import SPLIT_NAMES, class_name
 from longtail.data.convert.groups import FOLDER
 from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.presence import check_images
@@ -97,7 +100,7 @@ def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, g
     """
     rows: dict[str, list[Row]] = {}
     for name, path in lists.items():
-        for row in read_rows(path, group=group):
+        for row in read_rows(path, image_path=image_path, group=group):
             rows.setdefault(row.split or name, []).append(row)
     if not rows.get("train"):
         raise UserError("the lists name no training images")
@@ -107,6 +110,7 @@ def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, g
         unknown = sorted({row.label for row in of_split} - set(labels))
         if unknown:
             raise UserError(f"{name} images have labels that no training image has: {', '.join(unknown[:10])}")
+    _warn_of_shared_groups(rows)
     numbers = all(label.isdecimal() for label in labels)
     own = labels == [str(index) for index in range(len(labels))]
     return {
@@ -124,6 +128,16 @@ def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, g
     }
 
 
+def _warn_of_shared_groups(rows: Mapping[str, Sequence[Row]]) -> None:
+    """Name the groups that the lists themselves put into training and into held-out images."""
+    groups = {name: {row.group for row in of_split if row.group} for name, of_split in rows.items()}
+    for name in ("valid", "test"):
+        shared = sorted(groups["train"] & groups.get(name, set()))
+        if shared:
+            shown = ", ".join(shared[:10]) + (", ..." if len(shared) > 10 else "")
+            logger.warning("  WARNING: %d groups have both train and %s images: %s", len(shared), name, shown)
+
+
 def _weights(rows: Sequence[Row]) -> list[float] | None:
     """Return the weights of images, 1 where one has none; None if none has one."""
     if all(row.weight is None for row in rows):
@@ -131,11 +145,12 @@ def _weights(rows: Sequence[Row]) -> list[float] | None:
     return [1.0 if row.weight is None else row.weight for row in rows]
 
 
-def read_rows(path: str | Path, *, group: str = "") -> list[Row]:
+def read_rows(path: str | Path, *, image_path: str | Path = "", group: str = "") -> list[Row]:
     """Return the images of one list.
 
     Args:
         path: List.
+        image_path: Folder of relative image paths, to know an image that is written in two ways.
         group: See `read_own_lists`.
 
     Raises:
@@ -151,10 +166,11 @@ def read_rows(path: str | Path, *, group: str = "") -> list[Row]:
     errors: list[str] = []
     first: dict[str, tuple[int, str]] = {}
     for line, row in parsed:
-        before = first.setdefault(row.path, (line, row.label)) if isinstance(row, Row) else None
         if isinstance(row, str):
             errors.append(f"line {line} {row}")
-        elif before is not None and before[0] != line:
+            continue
+        before = first.setdefault(os.path.abspath(os.path.join(image_path, row.path)), (line, row.label))
+        if before[0] != line:
             errors.append(f"line {line}: {row.path} is listed in line {before[0]} too, there with label {before[1]}")
         else:
             rows.append(row._replace(group=os.path.dirname(row.path)) if group == FOLDER else row)
@@ -166,13 +182,23 @@ def read_rows(path: str | Path, *, group: str = "") -> list[Row]:
 
 
 def sorted_labels(labels: set[str]) -> Sequence[str]:
-    """Return labels in their order: by number if all are numbers, else alphabetically."""
-    return sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels)
+    """Return labels in their order: by number if all are numbers, else alphabetically.
+
+    Raises:
+        UserError: Two labels are the same number, as 1 and 01.
+    """
+    if not all(label.isdecimal() for label in labels):
+        return sorted(labels)
+    result = sorted(sorted(labels), key=int)
+    for first, second in pairwise(result):
+        if int(first) == int(second):
+            raise UserError(f"labels {first} and {second} are the same number; write it in one way")
+    return result
 
 
 def _text_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     """Yield (line number, image or error) of "path label" lines; a path may hold spaces."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
         parts = line.strip().rsplit(maxsplit=1)
         if parts:
             yield number, _row(*parts) if len(parts) == 2 else f"is {line.strip()[:80]!r}; expected: path label"
@@ -180,18 +206,32 @@ def _text_rows(text: str) -> Iterator[tuple[int, Row | str]]:
 
 def _csv_rows(text: str, path: str | Path, group: str) -> Iterator[tuple[int, Row | str]]:
     """Yield (line number, image or error) of a CSV file with a header."""
-    reader = csv.DictReader(text.splitlines())
-    names = [(name or "").strip().lower() for name in reader.fieldnames or []]
+    reader = csv.DictReader(io.StringIO(text, newline=None), strict=True)
+    with _csv_errors(path, reader):
+        names = [(name or "").strip().lower() for name in reader.fieldnames or []]
     if not {"path", "label"} <= set(names):
         raise UserError(f"list {path}: the first line is {','.join(names)[:80]!r}; it must name the columns path,label")
     if group.lower() not in ("", GROUP, FOLDER, *names):
         raise UserError(
             f"list {path} has no column {group!r}, which DATASET.HOLD_OUT.GROUP names{nearest(group.lower(), names)}"
         )
+    columns = ("path", "label", "split", "weight", group.lower())
+    twice = [name for name in columns if name and names.count(name) > 1]
+    if twice:
+        raise UserError(f"list {path} has two columns {twice[0]!r}; one is needed")
     reader.fieldnames = names
-    for record in reader:
-        fields = [(record.get(name) or "").strip() for name in ("path", "label", "split", "weight", group.lower())]
-        yield reader.line_num, _csv_row(*fields)
+    with _csv_errors(path, reader):
+        for record in reader:
+            yield reader.line_num, _csv_row(*((record.get(name) or "").strip() for name in columns))
+
+
+@contextlib.contextmanager
+def _csv_errors(path: str | Path, reader: "csv.DictReader[str]") -> Iterator[None]:
+    """Within the block, report what is no CSV in one line, as a quote that is never closed."""
+    try:
+        yield
+    except csv.Error as error:
+        raise UserError(f"list {path} line {reader.reader.line_num}: {error}") from None
 
 
 def _csv_row(path: str, label: str, split: str, weight: str, group: str) -> Row | str:
@@ -216,4 +256,4 @@ def _row(path: str, label: str, split: str = "") -> Row | str:
     """Return an image; an error if its label is a number that is too long to be one."""
     if label.isdecimal() and len(label) > 18:
         return f"has the label {label[:20]}..., which is too long"
-    return Row(path, label, SPLIT_NAMES.get(split.lower(), ""))
+    return Row(path, class_name(label), SPLIT_NAMES.get(split.lower(), ""))
