@@ -9,7 +9,7 @@ reference is float32, image by image, expert by expert. Both clip gradients, as 
 weights of each seed; each draws its own order and augmentation. Prints mean and standard deviation over the seeds of
 the ensemble's accuracy in percent.
 
-Exit code: 0, or 2 for a mistake in the command or in the files.
+Exit code: 0, or 2 for an invalid command or file.
 """
 
 import argparse

@@ -9,7 +9,7 @@ Features are made up: unit vectors around a few centers in each class. Without -
 1,000 classes of 1,280 to 5 images. KMeans clusters class after class from k-means++ starts; it does not cap the sizes,
 so its time is for orientation.
 
-Exit code: 0, or 2 for a mistake in the command.
+Exit code: 0, or 2 for an invalid command.
 """
 
 import argparse

@@ -19,7 +19,7 @@ All ways of a seed start from the same weights, so the difference to `ours` is p
 seeds and the standard error of that mean, in points of top-1. Every training is a line of the record; the same command
 trains what is missing.
 
-Exit code: 0, or 2 for a mistake in the command or in the files.
+Exit code: 0, or 2 for an invalid command or file.
 """
 
 import argparse

@@ -9,7 +9,7 @@ the page cache), and processor time per image in later epochs: medians of interl
 `DATASET.LOADER fast`, and the median ratio to a plain Pillow loader of the photographs as they are, to uint8. Then what
 packing costs, and finding that a packing is complete.
 
-Exit code: 0, or 2 for a mistake in the command.
+Exit code: 0, or 2 for an invalid command.
 """
 
 import argparse

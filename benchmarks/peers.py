@@ -14,7 +14,7 @@ Each is a process that trains an epoch when it is its turn. Prints images per se
 longtail to it in each round), memory of the process and its workers (shared pages counted once), and seconds from the
 command to the first step.
 
-Exit code: 0, or 2 for a mistake in the command.
+Exit code: 0, or 2 for an invalid command.
 """
 
 import argparse

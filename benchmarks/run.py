@@ -9,7 +9,7 @@ Nothing is downloaded: images are made up, JPEG files are written to a temporary
 interleaved in one process; medians of several rounds are compared. A warning below the table says if the machine was
 busy. GPU rows need a GPU.
 
-Exit code: 0, or 2 for a mistake in the command.
+Exit code: 0, or 2 for an invalid command.
 """
 
 import argparse

@@ -11,7 +11,7 @@ deviation over the seeds; the seconds of an epoch of the first stage, evaluation
 seconds of one clustering, encoding included. KEY VALUE overrides keys of both stages, contrast:KEY VALUE or
 classifier:KEY VALUE those of one. Runs that were stopped are resumed.
 
-Exit code: 0, or 2 for a mistake in the command or in the files.
+Exit code: 0, or 2 for an invalid command or file.
 """
 
 import argparse

@@ -14,7 +14,7 @@ under configs/ (--list prints them). The same command resumes a run that was sto
 in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all stages of a
 recipe, STAGE:KEY VALUE to one.
 
-Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number stopped by a signal.
+Exit code: 0 finished, 2 invalid command, config or data, 128 + number stopped by a signal.
 """
 
 import sys

@@ -15,7 +15,7 @@ RUN/evaluation/<date-time>/; for a config outside a run directory OUTPUT_DIR/NAM
 A sweep evaluates once per strength of tau-normalization or post-hoc logit adjustment, from one pass over the images,
 and writes a table (CSV) and a figure. A strength chosen on the images that are then reported overstates the result.
 
-Exit code: 0 done, 2 a mistake in the command, config or data.
+Exit code: 0 done, 2 invalid command, config or data.
 """
 
 import sys

@@ -30,7 +30,7 @@ def flip(path: Path, data: bytes) -> None:
 
 
 def rewrite(path: Path, change: Any) -> None:
-    """Change the content of a checkpoint under its old checksum; the zip file is whole."""
+    """Change the content of a checkpoint under its old checksum; the zip file is intact."""
     content = torch.load(path, weights_only=True)
     change(content)
     torch.save(content, path)
@@ -112,7 +112,7 @@ def test_read_checkpoint_notices_a_missing_end(tmp_path: Path, at: float) -> Non
     save_checkpoint(path, CONTENT)
     data = path.read_bytes()
     path.write_bytes(data[: int(at * len(data))])
-    with pytest.raises(UserError, match=r"a\.pth is damaged(: its end is missing| \(EOFError\)); delete it"):
+    with pytest.raises(UserError, match=r"a\.pth is damaged(: it is truncated| \(EOFError\)); delete it"):
         read_checkpoint(path)
 
 
@@ -157,10 +157,10 @@ def test_advice_names_a_whole_checkpoint_of_the_folder(tmp_path: Path) -> None:
         save_checkpoint(path, {"model": torch.full((5,), 1.2345)})
     damaged = torch.full((5,), 1.2345).numpy().tobytes()
     flip(last, damaged)
-    with pytest.raises(UserError, match=f"; {previous} is whole: use it, as with --resume {previous}, or delete the"):
+    with pytest.raises(UserError, match=rf"; {previous} is intact: use it \(--resume {previous}\), or delete the"):
         read_checkpoint(last)
     flip(previous, damaged)
-    assert advice(last).startswith(f"; {epoch} is whole")
+    assert advice(last).startswith(f"; {epoch} is intact")
     epoch.unlink()
     assert advice(last) == "; delete it to start again"
 
@@ -205,7 +205,7 @@ def test_read_checkpoint_says_how_to_convert_what_torch_cannot_read(
     tmp_path: Path, content: Any, protocol: int
 ) -> None:
     torch.save(content, tmp_path / "other.pth", pickle_protocol=protocol)
-    with pytest.raises(UserError, match=r"or is of a pickle protocol, .*; convert it where it was made: torch\.save"):
+    with pytest.raises(UserError, match=r"or has a pickle protocol, .*; convert it where it was made: torch\.save"):
         read_checkpoint(tmp_path / "other.pth")
 
 

@@ -39,11 +39,11 @@ def test_registry_register_returns_what_it_registers() -> None:
 def test_registry_unknown_name_lists_what_there_is_and_the_nearest(colors: Registry[str]) -> None:
     with pytest.raises(UserError) as error:
         colors.get("blu")
-    assert str(error.value) == "unknown color 'blu'; there is: Blue, Crimson, Red; did you mean Blue?"
+    assert str(error.value) == "unknown color 'blu'; available: Blue, Crimson, Red; did you mean Blue?"
 
 
 def test_registry_unknown_name_may_be_near_an_alias(colors: Registry[str]) -> None:
-    with pytest.raises(UserError, match=r"there is: Blue, Crimson, Red; did you mean scarlet\?$"):
+    with pytest.raises(UserError, match=r"available: Blue, Crimson, Red; did you mean scarlet\?$"):
         colors.get("skarlet", ["scarlet"])
 
 

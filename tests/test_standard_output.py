@@ -38,5 +38,5 @@ def test_program_ends_quietly_when_nobody_reads(program: str, code: int) -> None
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_log_on_a_full_disk_does_not_end_the_program() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    assert run("logs", full) == (0, "standard output cannot be written any more: No space left on device\n")
+    assert run("logs", full) == (0, "standard output can no longer be written: No space left on device\n")
     os.close(full)

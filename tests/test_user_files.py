@@ -62,8 +62,8 @@ def test_check_regular_refuses_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert refusal(check_regular, tmp_path / "absent", "file") == f"file {tmp_path}/absent does not exist"
     assert refusal(check_regular, tmp_path, "file") == f"file {tmp_path} cannot be read: it is a folder"
-    assert refusal(check_regular, tmp_path / "fifo", "file").endswith("fifo cannot be read: it is no regular file")
-    assert refusal(check_regular, "/dev/zero", "file").endswith("it is no regular file")
+    assert refusal(check_regular, tmp_path / "fifo", "file").endswith("fifo cannot be read: it is not a regular file")
+    assert refusal(check_regular, "/dev/zero", "file").endswith("it is not a regular file")
     assert "loop cannot be read: Too many levels of symbolic links" in refusal(check_regular, tmp_path / "loop", "file")
 
 
@@ -88,7 +88,7 @@ def test_read_text_encodings(tmp_path: Path, encoding: str) -> None:
 
 def test_read_text_refuses_other_encodings(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes("Zürich".encode("latin-1"))
-    assert refusal(read_text, tmp_path / "a", "file") == f"file {tmp_path}/a is not text in UTF-8: byte 1 is wrong"
+    assert refusal(read_text, tmp_path / "a", "file") == f"file {tmp_path}/a is not UTF-8 text: byte 1 is invalid"
 
 
 def test_read_json(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ tenth of the validation images of each class; all lines report the other ones, o
 standard deviation over the seeds by shot group, for each head of the cascade too. Shot groups are those of the training
 images that are kept.
 
-Exit code: 0, or 2 for a mistake in the command or in the files.
+Exit code: 0, or 2 for an invalid command or file.
 """
 
 import argparse

@@ -10,7 +10,7 @@ then the cosine head starts from class means and is trained on these features wi
 scratch: ResNet-32 on the images as they are, `ce` and `balanced_softmax`, under a cosine schedule. Prints accuracy by
 shot group on the validation images, and minutes.
 
-Exit code: 0, or 2 for a mistake in the command or in the files.
+Exit code: 0, or 2 for an invalid command or file.
 """
 
 import argparse

@@ -8,7 +8,7 @@ The images are enlarged to `--side` pixels and stored as JPEG files, so that bot
 seeds. Prints accuracy by shot group, mean and standard deviation over the seeds, and whether the means are within one
 standard deviation.
 
-Exit code: 0, or 2 for a mistake in the command or in the files.
+Exit code: 0, or 2 for an invalid command or file.
 """
 
 import argparse

@@ -29,7 +29,7 @@ from longtail.runs import resume
 from longtail.stages import train as train_stage
 
 CHECKS: dict[str, list[tuple[Any, str]]] = {
-    "before the training": [(train_stage, "dry_run"), (train_stage, "check_training"), (resume, "is_whole")],
+    "before the training": [(train_stage, "dry_run"), (train_stage, "check_training"), (resume, "is_intact")],
     "every step": [(FiniteGuard, "check"), (FiniteGuard, "report")],
     "every checkpoint": [
         (trainer, "find_non_finite"),

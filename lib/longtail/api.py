@@ -40,7 +40,7 @@ def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str |
 
     Args:
         run: Run directory.
-        overrides: KEY, VALUE, ... over the config of the run.
+        overrides: KEY, VALUE, ... that override the config of the run.
         gpus: As for `train`.
 
     Returns:
@@ -64,7 +64,7 @@ def load(run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str
 
     Args:
         run: Run directory.
-        overrides: KEY, VALUE, ... over the config of the run, as TEST.LOGIT_ADJUSTMENT.
+        overrides: KEY, VALUE, ... that override the config of the run, for example TEST.LOGIT_ADJUSTMENT.
         checkpoint: Name of a file in its models/; empty: what TEST.MODEL_FILE names, else best_ensemble.pth.
         gpus: "cpu" or "0".
 

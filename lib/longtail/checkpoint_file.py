@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, verified when they are read, without running code from them.
+"""Checkpoint files: written atomically, and verified when they are read, without running code from them.
 
 Format 2: the zip file of `torch.save` with the entries "version" and "checksum", a digest of all other entries. The zip
 holds a CRC of every part, which torch does not compare; both are verified here, so a flipped bit is never loaded.
@@ -25,12 +25,12 @@ KIND = "checkpoint"
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any], *, keep: Path | None = None) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Args:
         path: File; an older one is replaced.
         content: Tensors and plain values, so that `torch.load(weights_only=True)` reads them.
-        keep: Name under which the older file is kept; None: it is not.
+        keep: Path under which the older file is kept; None: it is not kept.
 
     Raises:
         UserError: The disk is full or not writable; an older file of that name is untouched.
@@ -50,7 +50,7 @@ def save_checkpoint(path: Path, content: Mapping[str, Any], *, keep: Path | None
 
 
 def _keep(path: Path, kept: Path) -> None:
-    """Give the file a second name, which replaces an older file; nothing if there is no file."""
+    """Give the file a second name, replacing an older file of that name; do nothing if there is no file."""
     if not path.exists():
         return
     link = kept.with_name(f".{kept.name}.link")
@@ -66,8 +66,8 @@ def _keep(path: Path, kept: Path) -> None:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU and verify it, without running code from it.
 
-    Allowed beside tensors and plain values are NumPy scalars and arrays, argparse.Namespace, and the other plain
-    containers that the checkpoints of this field hold.
+    Besides tensors and plain values, NumPy scalars and arrays, argparse.Namespace and other plain containers that are
+    common in checkpoints are allowed.
 
     Raises:
         UserError: The file is missing or damaged, or holds other objects.
@@ -76,7 +76,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     _verify_archive(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_allowed()):
-            warnings.simplefilter("ignore")  # about old formats, which are read all the same
+            warnings.simplefilter("ignore")  # about old formats, which can still be read
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{KIND} {shown(path)} {_refusal(path, str(error))}") from None
@@ -99,12 +99,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def advice(path: str | Path) -> str:
-    """Return which other checkpoint of the same folder to use instead of a damaged one."""
+    """Return the end of an error message: which intact checkpoint of the same folder to use instead."""
     others = [Path(path).with_name(name) for name in ("last.pth", "previous.pth")]
     epochs = sorted(Path(path).parent.glob("epoch_*.pth"), key=lambda file: -file.stat().st_mtime)
     for other in [*others, *epochs]:
-        if other.name != Path(path).name and other.is_file() and is_whole(other):
-            return f"; {shown(other)} is whole: use it, as with --resume {shown(other)}, or delete the damaged file"
+        if other.name != Path(path).name and other.is_file() and is_intact(other):
+            return f"; {shown(other)} is intact: use it (--resume {shown(other)}), or delete the damaged file"
     return "; delete it to start again"
 
 
@@ -137,8 +137,8 @@ def _verify_archive(path: str | Path) -> None:
     """Compare the CRCs of a zip file; older formats of torch have none."""
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
-            if file.read(2) == b"PK":  # it was one: its end is missing
-                raise UserError(f"{KIND} {shown(path)} is damaged: its end is missing{advice(path)}")
+            if file.read(2) == b"PK":  # the start of a zip file without its end
+                raise UserError(f"{KIND} {shown(path)} is damaged: it is truncated{advice(path)}")
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -149,8 +149,8 @@ def _verify_archive(path: str | Path) -> None:
         raise UserError(f"{KIND} {shown(path)} is damaged: the content of {broken} has changed{advice(path)}")
 
 
-def is_whole(path: Path) -> bool:
-    """Return whether a checkpoint of this software is complete and its content what was written, by its CRCs."""
+def is_intact(path: Path) -> bool:
+    """Return whether a checkpoint of this software is complete and its CRCs match."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -162,19 +162,19 @@ CONVERT = 'convert it where it was made: torch.save({"state_dict": model.state_d
 
 
 def _refusal(path: str | Path, message: str) -> str:
-    """Return what to say of an object that is not allowed; never torch's advice to trust the file."""
+    """Return why a file is refused, in place of torch's message, which advises to trust the file."""
     marks = ("Unsupported global: GLOBAL ", "Trying to load unsupported GLOBAL ", "Unsupported class ")
     for mark in marks:
         if mark in message:
             name = message.split(mark, 1)[1].split()[0].strip(".,`")
             return f"holds an object of {name}, which could run code and is not read; {CONVERT}"
-    if zipfile.is_zipfile(path):  # whole, as its CRCs say
-        return f"holds objects, or is of a pickle protocol, that cannot be read without running code; {CONVERT}"
-    return "cannot be read: it is no checkpoint of PyTorch, or it is damaged"
+    if zipfile.is_zipfile(path):  # intact: its CRCs were verified
+        return f"holds objects, or has a pickle protocol, that cannot be read without running code; {CONVERT}"
+    return "cannot be read: it is not a PyTorch checkpoint, or it is damaged"
 
 
 def _allowed() -> list[Any]:
-    """Return the globals beside torch's own that checkpoints of this field hold and that run no code."""
+    """Return the globals, in addition to torch's own, that are common in checkpoints and run no code."""
     import argparse
     import collections
     import pathlib
@@ -193,7 +193,7 @@ def _allowed() -> list[Any]:
         argparse.Namespace,
         CfgNode,
         collections.defaultdict,
-        *(dict, list, set, frozenset, tuple, int, float, str, bool),  # of which a defaultdict makes its values
+        *(dict, list, set, frozenset, tuple, int, float, str, bool),  # default factories of a defaultdict
         *(pathlib.PosixPath, pathlib.PurePosixPath),
     ]
     # Where NumPy 1 and NumPy 2 keep the two functions.

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and digests of files."""
+"""Atomic writing of files, and digests of files."""
 
 import contextlib
 import hashlib
@@ -54,7 +54,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove what killed processes left of `atomic_write` in a folder that no other process writes to."""
+    """Remove temporary files that killed processes left in a folder to which no other process writes."""
     for path in folder.glob(".*.tmp") if folder.is_dir() else []:
         if TEMPORARY.fullmatch(path.name):
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Standard output that nobody reads any more."""
+"""Standard output whose reader has exited."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import sys
 
 
 def output_is_closed() -> bool:
-    """Return whether standard output is a pipe whose reader has ended, as `head` does."""
+    """Return whether standard output is a pipe whose reader has exited, as `head` does after its last line."""
     try:
         sys.stdout.flush()
         poll = select.poll()
@@ -15,13 +15,13 @@ def output_is_closed() -> bool:
         return any(event & select.POLLERR for _, event in poll.poll(0))
     except BrokenPipeError:
         return True
-    except (OSError, ValueError):  # it is no file
+    except (OSError, ValueError):  # not a file
         return False
 
 
 def discard_output() -> None:
-    """Discard what is written to standard output from now on, so that Python does not complain when it ends."""
-    with contextlib.suppress(OSError, ValueError):  # ValueError: it is no file, or closed
+    """Discard what is written to standard output from now on, so that Python reports no error when it exits."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: not a file, or closed
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)

@@ -1,9 +1,9 @@
 """The number of threads and how they wait, chosen before torch is loaded; after that they cannot be changed.
 
-By default OpenMP threads spin while they wait for each other. Alone on a machine that saves microseconds; beside other
-busy processes the spinning threads take the processors that the others are waiting for, and a training step of two
-threads becomes several times slower than one of one thread. Threads that sleep while they wait cost almost nothing
-alone, so that is the default here.
+By default OpenMP threads spin while they wait for each other. On an idle machine that saves microseconds; on a busy one
+the spinning threads occupy processors that other processes are waiting for, and a training step with two threads
+becomes several times slower than with one. Threads that sleep while they wait cost almost nothing on an idle machine,
+so that is the default here.
 
 One thread per core that this process may use: processors that share a core share its arithmetic. The number does not
 depend on what else is running, because the last bits of a result on a CPU depend on it, and a run that is resumed must
@@ -25,11 +25,11 @@ WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def set_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set OMP_NUM_THREADS and OMP_WAIT_POLICY unless the user has exported what decides them; call before torch loads.
+    """Set OMP_NUM_THREADS and OMP_WAIT_POLICY unless the user has set them; call before torch loads.
 
     Args:
-        environment: Environment of the process. torchrun exports OMP_NUM_THREADS=1 to its processes by itself; that
-            counts as exported.
+        environment: Environment of the process. torchrun sets OMP_NUM_THREADS=1 for its processes; that counts as set
+            by the user.
     """
     if not any(environment.get(name) for name in COUNTS):
         environment["OMP_NUM_THREADS"] = str(available_cores(environment))
@@ -38,12 +38,12 @@ def set_threads(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def lower_priority(environment: MutableMapping[str, str] = os.environ, autogroup: Path = AUTOGROUP) -> None:
-    """Leave the processors to other programs: nice 19 and one thread; call before torch loads.
+    """Give other programs priority: set nice 19 and use one thread; call before torch loads.
 
     Args:
         environment: Environment of the process.
         autogroup: File of the nice value of the session. Linux divides the processors between sessions before it looks
-            at the nice values of their processes; where there is no such file, or it cannot be written, those decide.
+            at the nice values of their processes. Without this file, or if it cannot be written, those decide alone.
     """
     os.nice(LOWEST)
     environment["OMP_NUM_THREADS"] = "1"

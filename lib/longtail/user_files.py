@@ -1,7 +1,8 @@
-"""The one place that opens files and folders which users name: read as meant, or refused in one line.
+"""Access to the files and folders that users name, with errors reported in one line.
 
-Refused are files that are not regular (FIFOs and devices never end), files over a stated size, and paths that no file
-system can hold; every error of the operating system is reported as "<kind> <path> cannot be <read|written>: <reason>".
+Files that are not regular (reading FIFOs and devices never ends), files above a size limit, and paths that no file
+system can hold are refused. Errors of the operating system are reported as
+"<kind> <path> cannot be <read|written>: <reason>".
 """
 
 import contextlib
@@ -28,7 +29,7 @@ PathLike = str | os.PathLike[str]
 
 
 def shown(path: PathLike) -> str:
-    """Return a path as one printable line."""
+    """Return a path as one line of printable characters."""
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)[1:-1]
 
@@ -43,19 +44,19 @@ def is_possible_path(path: str) -> bool:
 
 
 def is_folder(path: PathLike) -> bool:
-    """Return whether there is a folder at a path; False if it cannot be looked at, or no file system could hold it."""
+    """Return whether there is a folder at a path; False if it is inaccessible, or no file system could hold it."""
     return stat.S_ISDIR(_mode(path))
 
 
 def is_file(path: PathLike) -> bool:
-    """Return whether there is a regular file at a path; False if it cannot be looked at."""
+    """Return whether there is a regular file at a path; False if it is inaccessible."""
     return stat.S_ISREG(_mode(path))
 
 
 def _mode(path: PathLike) -> int:
     try:
         return os.stat(path).st_mode
-    except (OSError, ValueError):  # ValueError: NUL, or characters that are no text
+    except (OSError, ValueError):  # ValueError: NUL, or lone surrogates
         return 0
 
 
@@ -64,7 +65,7 @@ def check_path(path: PathLike, kind: str) -> None:
 
     Args:
         path: Path.
-        kind: What it names, for the message, as "config file" or a key.
+        kind: Noun for the message, for example "config file", or a key.
 
     Raises:
         UserError: It holds a NUL character, characters that are not text, or a name that is too long.
@@ -87,11 +88,11 @@ def translating(path: PathLike, kind: str, *, verb: str = "written") -> Iterator
 
     Args:
         path: File or folder that is used.
-        kind: What it is.
+        kind: Noun for the message.
         verb: What is done to it: "written" or "read".
 
     Raises:
-        UserError: The operating system refused something.
+        UserError: The operating system reported an error.
     """
     try:
         yield
@@ -104,7 +105,7 @@ def translating(path: PathLike, kind: str, *, verb: str = "written") -> Iterator
 
 
 def os_error(error: OSError, path: PathLike, *, kind: str, verb: str) -> UserError:
-    """Return the error of a user for an error of the operating system."""
+    """Return the `UserError` that reports an error of the operating system."""
     where = error.filename if isinstance(error.filename, str) and verb == "written" else path
     reason = error.strerror or str(error) or type(error).__name__
     if error.errno == errno.ENOENT and verb == "read":
@@ -124,7 +125,7 @@ def check_regular(path: PathLike, kind: str) -> int:
     if stat.S_ISDIR(status.st_mode):
         raise UserError(f"{kind} {shown(path)} cannot be read: it is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{kind} {shown(path)} cannot be read: it is no regular file")
+        raise UserError(f"{kind} {shown(path)} cannot be read: it is not a regular file")
     limit = LARGEST.get(kind)
     if limit is not None and status.st_size > limit:
         size = status.st_size / MEGABYTE
@@ -154,7 +155,7 @@ def read_text(path: PathLike, kind: str) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise UserError(f"{kind} {shown(path)} is not text in UTF-8: byte {error.start} is wrong") from None
+        raise UserError(f"{kind} {shown(path)} is not UTF-8 text: byte {error.start} is invalid") from None
 
 
 def read_json(path: PathLike, kind: str) -> Any:
@@ -171,5 +172,5 @@ def read_json(path: PathLike, kind: str) -> Any:
         raise UserError(f"{kind} {shown(path)} {what}; it must hold JSON") from None
     except RecursionError:
         raise UserError(f"{kind} {shown(path)} is nested too deeply") from None
-    except ValueError:  # Python's limit of the digits of a number
+    except ValueError:  # Python limits the digits of a number
         raise UserError(f"{kind} {shown(path)} holds a number with too many digits") from None

@@ -23,7 +23,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     for name, command in COMMANDS.items():
-        assert re.search(rf"^  {name} +{re.escape(command.says)}$", shown, re.MULTILINE)
+        assert re.search(rf"^  {name} +{re.escape(command.help)}$", shown, re.MULTILINE)
     assert main([]) == 2
     assert capsys.readouterr().out == shown
 
@@ -36,7 +36,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("word", "hint"), [("trian", "; did you mean train?"), ("--cfg", "")])
 def test_unknown_command_is_refused(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([word]) == 2
-    assert capsys.readouterr().err == f"error: unknown command {word!r}; there is: {', '.join(COMMANDS)}{hint}\n"
+    assert capsys.readouterr().err == f"error: unknown command {word!r}; available: {', '.join(COMMANDS)}{hint}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

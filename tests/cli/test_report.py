@@ -82,4 +82,4 @@ def test_figures_of_a_finished_run_are_drawn_again(tmp_path: Path, capsys: pytes
 def test_figures_need_something_to_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.yaml").write_text("NAME: x\n")
     assert main(["report", str(tmp_path), "--figures"]) == 2
-    assert "holds nothing to draw" in capsys.readouterr().err
+    assert "has nothing to draw" in capsys.readouterr().err

@@ -54,7 +54,7 @@ def test_compare_baseline_comes_first(make_run: MakeRun, tmp_path: Path) -> None
     folder = str(tmp_path)
     assert [line.label for line in compare([folder], baseline="ce").lines] == ["ce", "bsce"]
     assert [line.label for line in compare([folder], baseline="bsce").lines] == ["bsce", "ce"]
-    with pytest.raises(UserError, match=r"--baseline 'cee' is no group; there is: .*; did you mean ce"):
+    with pytest.raises(UserError, match=r"--baseline 'cee' is not a group; available: .*; did you mean ce"):
         compare([folder], baseline="cee")
 
 
@@ -92,7 +92,7 @@ def test_compare_leaves_out_unfinished_runs(make_run: MakeRun, tmp_path: Path) -
     comparison = compare([str(tmp_path)])
     assert comparison.lines[0].seeds == [0]
     assert comparison.skipped == [str(unfinished)]
-    assert f"not finished, left out: {unfinished}" in as_text(comparison)
+    assert f"not finished, skipped: {unfinished}" in as_text(comparison)
 
 
 def test_compare_refuses_runs_of_other_images(make_run: MakeRun, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_compare_refuses_folders_without_finished_runs(
 
 def test_compare_refuses_unknown_metrics(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(top1=0.5)
-    with pytest.raises(UserError, match="no run has the metric top7; there is: top1"):
+    with pytest.raises(UserError, match="no run has the metric top7; available: top1"):
         compare([str(tmp_path)], metrics=["top7"])
 
 

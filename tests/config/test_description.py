@@ -46,8 +46,8 @@ def test_written_config_holds_the_size() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["BACKBONE.TYPE", "res50"], "res50 is no model of timm"),
-        (["BACKBONE.TYPE", "timm/vit_base_patch61"], "is no model of timm"),
+        (["BACKBONE.TYPE", "res50"], "res50 is not a timm model"),
+        (["BACKBONE.TYPE", "timm/vit_base_patch61"], "is not a timm model"),
         (["BACKBONE.PRETRAINED_TAG", "mea"], "timm has these weights of vit_base_patch16_224: .*mae"),
         (["INPUT_SIZE", (0, 32)], "both sizes must be 0, or none"),
         (

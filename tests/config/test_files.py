@@ -142,7 +142,7 @@ def test_for_section_of_a_base_comes_before_that_of_the_file(configs: Write) -> 
 @pytest.mark.parametrize("section", ["3", "[a]", "{method: 3}", "{method: [a]}"])
 def test_for_section_must_hold_sections(configs: Write, section: str) -> None:
     path = configs("data/first.yaml", f"_FOR_: {section}")
-    with pytest.raises(UserError, match=f"^{path}: _FOR_ must hold sections of keys by the names of config files"):
+    with pytest.raises(UserError, match=f"^{path}: _FOR_ must map names of config files to sections of keys"):
         load_config("first")
 
 

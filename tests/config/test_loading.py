@@ -119,7 +119,7 @@ def test_load_config_expands_home_and_variables_in_paths(monkeypatch: pytest.Mon
     assert cfg.NAME == "$DATA"  # not the name of a file
     monkeypatch.delenv("DATA")
     message = refusal(None, ["DATASET.ROOT", "${DATA}/images"])
-    assert message == "override: DATASET.ROOT is '${DATA}/images'; the environment has no variable ${DATA}"
+    assert message == "override: DATASET.ROOT is '${DATA}/images'; the environment variable ${DATA} is not set"
 
 
 def test_load_config_overrides_come_last(write: Write) -> None:
@@ -179,7 +179,7 @@ def test_bases_and_file_are_joined_key_by_key(write: Write) -> None:
 @pytest.mark.parametrize("files", [{"a.yaml": "a.yaml"}, {"a.yaml": "b.yaml", "b.yaml": "a.yaml"}])
 def test_bases_in_a_circle_are_refused(write: Write, files: dict[str, str]) -> None:
     paths = [write(f"_BASE_: {base}", name) for name, base in files.items()]
-    assert "_BASE_ leads back to this file" in refusal(paths[0])
+    assert "_BASE_ includes this file itself" in refusal(paths[0])
 
 
 @pytest.mark.parametrize("base", ["3", "", "[3]", "{a: b}"])
@@ -210,8 +210,8 @@ def test_bases_that_are_missing_are_named(write: Write) -> None:
         ("TRAIN: {OPTIMIZER: {BASE_LR: true}}", "TRAIN.OPTIMIZER.BASE_LR must be a number, not True"),
         ("DROPOUT: 1", "DROPOUT must be True or False, not 1 (default False)"),
         ("DROPOUT: maybe", "DROPOUT must be True or False, not 'maybe'"),
-        ("NAME: [a]", "NAME must be a text, not ['a']"),
-        ("NAME: true", "NAME must be a text, not True"),
+        ("NAME: [a]", "NAME must be a string, not ['a']"),
+        ("NAME: true", "NAME must be a string, not True"),
         ("INPUT_SIZE: 32", "INPUT_SIZE must be a list, not 32"),
         ("TRAIN: 3", "TRAIN is a section of keys, not a value (3)"),
         ("TRAIN: {OPTIMIZER: SGD}", "TRAIN.OPTIMIZER is a section of keys, not a value ('SGD')"),
@@ -227,8 +227,8 @@ def test_load_config_names_file_and_key_of_an_error(write: Write, text: str, mes
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["NAME"], "overrides come in pairs KEY VALUE; 'NAME' has no partner"),
-        (["NAME", "a", "VALID_STEP"], "'VALID_STEP' has no partner"),
+        (["NAME"], "overrides come in pairs KEY VALUE; 'NAME' has no value"),
+        (["NAME", "a", "VALID_STEP"], "'VALID_STEP' has no value"),
         (["TRAIN.MAX_EPOCHS", 3], "override: unknown key TRAIN.MAX_EPOCHS; did you mean TRAIN.MAX_EPOCH?"),
         (["train.max_epoch", 3], "override: unknown key train.max_epoch; did you mean TRAIN.MAX_EPOCH?"),
         (["TRAIN", 3], "override: TRAIN is a section of keys, not a value (3)"),
@@ -285,7 +285,7 @@ def test_changed_returns_a_frozen_copy() -> None:
     [
         (["TRAIN.BATCH_SIZE", 0], "TRAIN.BATCH_SIZE is 0; it must be"),
         (["TRAIN.BATCH", 1], "unknown key TRAIN.BATCH"),
-        (["TRAIN.BATCH_SIZE"], "has no partner"),
+        (["TRAIN.BATCH_SIZE"], "has no value"),
     ],
 )
 def test_changed_checks_like_load_config(overrides: list[Any], message: str) -> None:

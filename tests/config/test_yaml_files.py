@@ -46,7 +46,7 @@ def refusal(path: Path) -> str:
         ("", None),
         ("[a, 1]", ["a", 1]),
         ("'12'", "12"),
-        # What YAML 1.1 would read as something else stays a text.
+        # What YAML 1.1 would read as something else stays a string.
         ("12:30", "12:30"),
         ("010", "010"),
         ("1_000", "1_000"),
@@ -89,7 +89,7 @@ def test_read_yaml_merge_keys_may_repeat(write: Write) -> None:
         ("NAME: !!int abc", "a value cannot be read"),
         ("- a\n- b", " holds a list; it must hold KEY: VALUE lines"),
         ("just a text", " holds a str; it must hold KEY: VALUE lines"),
-        ("A: &a {B: *a}", "leads back to itself, is nested too deeply, or has more than 100,000 values"),
+        ("A: &a {B: *a}", "contains itself, is nested too deeply, or has more than 100,000 values"),
         (f"A: {60 * '['}{60 * ']'}", "nested too deeply"),
         (f"A: {2_000 * '['}", "is nested too deeply"),
     ],
@@ -108,7 +108,7 @@ def test_read_yaml_refuses_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert refusal(tmp_path / "absent.yaml") == f"config file {tmp_path}/absent.yaml does not exist"
     assert refusal(tmp_path) == f"config file {tmp_path} cannot be read: it is a folder"
     (tmp_path / "latin1.yaml").write_bytes("NAME: Z\xfcrich".encode("latin-1"))
-    assert refusal(tmp_path / "latin1.yaml").endswith("latin1.yaml is not text in UTF-8: byte 7 is wrong")
+    assert refusal(tmp_path / "latin1.yaml").endswith("latin1.yaml is not UTF-8 text: byte 7 is invalid")
 
 
 def test_read_yaml_names_the_kind_of_file(tmp_path: Path) -> None:

@@ -146,9 +146,9 @@ def test_read_annotations_missing_or_unreadable_file(tmp_path: Path) -> None:
     assert "absent.json does not exist" in refusal(tmp_path / "absent.json")
     assert "cannot be read" in refusal(tmp_path)
     (tmp_path / "latin1.json").write_bytes(b'{"annotations": "\xfc"}')
-    assert "is not text in UTF-8: byte 17 is wrong" in refusal(tmp_path / "latin1.json")
+    assert "is not UTF-8 text: byte 17 is invalid" in refusal(tmp_path / "latin1.json")
     os.mkfifo(tmp_path / "fifo.json")
-    assert "cannot be read: it is no regular file" in refusal(tmp_path / "fifo.json")
+    assert "cannot be read: it is not a regular file" in refusal(tmp_path / "fifo.json")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

@@ -88,4 +88,4 @@ def test_verify_shows_names_and_reports_different_ones(files: tuple[str, str]) -
     assert as_json(report)["splits"][0]["class_names"] == NAMES
     report = verify([train, name_classes(valid, NAMES[::-1])])
     assert [finding.split for finding in report.findings if finding.kind == "classes"] == [valid]
-    assert "names other classes, or in another order" in as_text(report)
+    assert "lists other classes, or another order of classes, than" in as_text(report)

@@ -90,5 +90,5 @@ def test_class_counts_invalid(arguments: Any, message: Any) -> None:
 
 
 def test_select_indices_too_few_samples() -> None:
-    with pytest.raises(ValueError, match="class 1 has 2 samples, 3 are to be kept"):
+    with pytest.raises(ValueError, match="class 1 has 2 samples, fewer than the 3 to keep"):
         select_indices([0, 1, 1, 0], [1, 3], 0)

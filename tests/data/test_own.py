@@ -71,7 +71,7 @@ def test_own_folder_and_validation_images_of_a_file(tmp_path: Path) -> None:
     ("counts", "overrides", "message"),
     [
         ({"a": 1, "b": 1}, [], "has no validation images, and DATASET.HOLD_OUT.VALID is 0.2"),
-        ({"a": 9, "b": 9}, ["DATASET.HOLD_OUT.VALID", 1.5], "1.5 validation images of each class are to be held out"),
+        ({"a": 9, "b": 9}, ["DATASET.HOLD_OUT.VALID", 1.5], "the number of validation images of each class is 1.5"),
         ({"a": 9}, ["DATASET.ROOT", "nowhere"], "folder nowhere does not exist"),
         ({"a": 9}, ["DATASET.ROOT", ""], "DATASET.ROOT is empty; data set 'own' needs a folder"),
     ],
@@ -178,7 +178,9 @@ def test_own_list_with_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weight", ["-1", "much", "inf", "nan"])
 def test_own_list_refuses_wrong_weights(tmp_path: Path, weight: str) -> None:
     root = list_of(tmp_path, ",weight", f"0.png,a,{weight}", "1.png,b,1")
-    with pytest.raises(UserError, match=rf"line 2 has weight '{weight}'; it must be a number from 0"):
+    with pytest.raises(
+        UserError, match=rf"line 2 has weight '{weight}'; it must be a finite number that is not negative"
+    ):
         splits(root)
 
 

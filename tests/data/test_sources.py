@@ -25,7 +25,7 @@ def refusal(*overrides: Any) -> Any:
 
 
 def test_build_splits_unknown_data_set() -> None:
-    assert refusal("DATASET.DATASET", "digits").startswith("unknown data set 'digits'; there is: annotations, cifar1")
+    assert refusal("DATASET.DATASET", "digits").startswith("unknown data set 'digits'; available: annotations, cifar1")
     assert refusal("DATASET.DATASET", "cifar10lt").endswith("did you mean cifar10_lt?")
 
 

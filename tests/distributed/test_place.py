@@ -116,7 +116,7 @@ def test_find_place_of_several_processes_on_the_cpu(monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("four_gpus")
 def test_find_place_refuses_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     launch(monkeypatch, rank=2, local_rank=2, size=3)
-    with pytest.raises(UserError, match=r"^process 2 of this machine has no GPU of its own: 2 were named$"):
+    with pytest.raises(UserError, match=r"^there is no GPU for process 2 of this machine: the command names 2$"):
         find_place("0,1")
 
 
@@ -185,7 +185,7 @@ def test_connected_in_one_process_does_not_connect() -> None:
     [
         (torch.distributed.DistBackendError("x"), "has exited"),
         (RuntimeError("Connection closed by peer [127.0.0.1]:1234"), "has exited"),
-        (RuntimeError("Timed out waiting 600000ms"), "did not answer within 0.5 minutes (TRAIN.PEER_TIMEOUT)"),
+        (RuntimeError("Timed out waiting 600000ms"), "did not respond within 0.5 minutes (TRAIN.PEER_TIMEOUT)"),
     ],
 )
 def test_connected_reports_lost_processes_in_one_line(

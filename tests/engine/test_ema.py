@@ -99,7 +99,9 @@ def test_run_with_an_average_resumes_bit_by_bit(finished_run: FinishedRun, tiny_
 
 def test_checkpoint_without_an_average_is_refused(finished_run: FinishedRun, tiny_cfg: TinyConfig) -> None:
     longer = tiny_cfg(*EMA, "TRAIN.MAX_EPOCH", 4)
-    with pytest.raises(UserError, match=r"has no average of the weights and .* TRAIN\.EMA\.DECAY; set it 0") as error:
+    with pytest.raises(
+        UserError, match=r"has no average of the weights and .* TRAIN\.EMA\.DECAY; set it to 0"
+    ) as error:
         train(longer, resume=str(finished_run().last))
     assert "\n" not in str(error.value)
     assert not Path(longer.OUTPUT_DIR).exists()

@@ -115,7 +115,7 @@ def test_build_loss_takes_counts_of_any_integer_type() -> None:
 
 
 def test_build_loss_unknown_name_lists_the_nearest() -> None:
-    message = r"^unknown loss 'NILNBOD'; there is: .*CrossEntropy.*; did you mean NIL_NBOD\?$"
+    message = r"^unknown loss 'NILNBOD'; available: .*CrossEntropy.*; did you mean NIL_NBOD\?$"
     with pytest.raises(UserError, match=message):
         build("NILNBOD")
 

@@ -83,7 +83,7 @@ def test_names_with_an_equals_sign_are_taken() -> None:
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        (["bea=2"], r"^LOSS.CLASS_WEIGHTS.NAMES names 'bea', which is no class; did you mean bee\?$"),
+        (["bea=2"], r"^LOSS.CLASS_WEIGHTS.NAMES names 'bea', which is not a class; did you mean bee\?$"),
         (["bee"], r"^LOSS.CLASS_WEIGHTS.NAMES has 'bee'; it must be name=weight, with a weight above 0$"),
         (["bee=much"], "has 'bee=much'; it must be name=weight"),
         (["bee=0"], "has 'bee=0'; it must be name=weight"),

@@ -115,7 +115,7 @@ def test_truncated_image(refused: Refused, images: Path) -> None:
 
 
 def test_fewer_images_than_a_batch(refused: Refused) -> None:
-    assert "has 8 images, fewer than one step takes" in refused("TRAIN.BATCH_SIZE", "9")
+    assert "has 8 images, fewer than one step needs" in refused("TRAIN.BATCH_SIZE", "9")
 
 
 def test_unknown_key(refused: Refused) -> None:
@@ -127,24 +127,24 @@ def test_wrong_type(refused: Refused) -> None:
 
 
 def test_key_without_value(refused: Refused) -> None:
-    assert "come in pairs KEY VALUE; 'NAME' has no partner" in refused("NAME")
+    assert "come in pairs KEY VALUE; 'NAME' has no value" in refused("NAME")
 
 
 def test_annotation_file_that_would_not_be_read(refused: Refused) -> None:
-    assert "data set 'digits_lt' reads no annotation file" in refused("DATASET.DATASET", "digits_lt")
+    assert "data set 'digits_lt' does not read annotation files" in refused("DATASET.DATASET", "digits_lt")
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("DATASET.DATASET", "anotations", "unknown data set 'anotations'; there is: annotations, cifar"),
+        ("DATASET.DATASET", "anotations", "unknown data set 'anotations'; available: annotations, cifar"),
         ("DATASET.VIEWS", "['autoaugmentation']", "did you mean autoaugment?"),
         ("DATASET.NORMALIZATION", "imgnet", "did you mean imagenet?"),
         ("BACKBONE.TYPE", "res32cifar", "did you mean res32_cifar?"),
         ("CLASSIFIER.TYPE", "FCnorm", "did you mean FCNorm?"),
         ("LOSS.LOSS_TYPE", "CrossEntropi", "did you mean CrossEntropy?"),
         ("TRAIN.COMBINER.TYPE", "supervisd", "did you mean supervised?"),
-        ("DATASET.DATASET", "IMBALANCEDCIFAR10", "DATASET.DATASET is 'IMBALANCEDCIFAR10', its default, which is no"),
+        ("DATASET.DATASET", "IMBALANCEDCIFAR10", "DATASET.DATASET is 'IMBALANCEDCIFAR10', its default, which is not a"),
         ("LOSS.LOSS_TYPE", "DiVEKLD", "needs a teacher; TRAIN.COMBINER.TYPE must be distillation, not supervised"),
         ("TRAIN.TWO_STAGE.DRS", "True", "TRAIN.SAMPLER.TYPE is 'default'; only 'weighted sampler' can be deferred"),
         ("TRAIN.SAMPLER.TYPE", "weigted sampler", "did you mean weighted sampler?"),

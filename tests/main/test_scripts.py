@@ -102,7 +102,7 @@ def test_stopped_and_killed_run_ends_as_one_that_was_not(start: Start, tmp_path:
         assert torch.equal(value, weights(broken)[name]), name
     results = [read_json(run / "results.json") for run in (whole, broken)]
     assert results[0]["last"] == results[1]["last"]
-    assert "nothing is left to do" in finish(start(*script, name="broken"))
+    assert "already finished in" in finish(start(*script, name="broken"))
 
     for command in (("main/valid.py", "--cfg", str(broken / "config.yaml")), ("-m", "longtail", "valid", str(broken))):
         before = set(broken.glob("evaluation/*"))
@@ -130,7 +130,7 @@ def test_damaged_state_gives_way_to_the_one_before(start: Start, tmp_path: Path)
     damage(models / "last.pth")
     refused = finish(start(*script, "--resume", str(models / "last.pth"), name="broken", epochs=1), 2)
     assert refused.startswith(f"error: checkpoint {models}/last.pth is damaged: ") and refused.count("\n") == 1
-    assert f"; {models}/previous.pth is whole: use it, as with --resume {models}/previous.pth, or delete" in refused
+    assert f"; {models}/previous.pth is intact: use it (--resume {models}/previous.pth), or delete" in refused
     resumed = finish(start(*script, name="broken", epochs=1))
     assert f"{models}/last.pth is damaged or lost; resuming from an older checkpoint of the run" in resumed
     for name, value in weights(only_run(tmp_path / "whole")).items():

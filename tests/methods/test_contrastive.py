@@ -205,13 +205,15 @@ def test_contrastive_load_released_refuses_what_does_not_fit() -> None:
 
 def test_contrastive_check_refuses_other_numbers_of_views() -> None:
     cfg = load_config(None, [*NCL, *MOCO, "DATASET.VIEWS", ["none"]])
-    with pytest.raises(UserError, match=r"^DATASET.VIEWS gives 1 views \(none\); .* contrastive takes two"):
+    with pytest.raises(UserError, match=r"^DATASET.VIEWS has 1 views \(none\); .* contrastive needs two"):
         method_entry(cfg).check(cfg)
     cfg = load_config(None, [*NCL, *MOCO])
     method_entry(cfg).check(cfg)
 
 
 def test_contrastive_build_refuses_losses_of_one_head() -> None:
-    message = r"^LOSS.LOSS_TYPE CrossEntropy looks at one expert; with TRAIN.COMBINER.TYPE contrastive .* NIL_NBOD$"
+    message = (
+        r"^LOSS.LOSS_TYPE CrossEntropy is a loss of one expert; TRAIN.COMBINER.TYPE contrastive needs .* NIL_NBOD$"
+    )
     with pytest.raises(UserError, match=message):
         build("LOSS.LOSS_TYPE", "CrossEntropy")

@@ -122,7 +122,7 @@ def test_distillation_takes_released_weights(tmp_path: Path) -> None:
     assert torch.equal(method.teacher(images).logits, network.eval()(images).logits)
 
 
-@pytest.mark.parametrize(("path", "what"), [("", "is empty"), ("no.pth", "is 'no.pth', which is no file")])
+@pytest.mark.parametrize(("path", "what"), [("", "is empty"), ("no.pth", "is 'no.pth', which is not a file")])
 def test_distillation_check_refuses_a_missing_teacher(path: str, what: str) -> None:
     cfg = load_config(None, ["TRAIN.COMBINER.TYPE", "dive", *DIVE, KEY, path])
     with pytest.raises(UserError) as error:
@@ -149,6 +149,6 @@ def test_distillation_refuses_a_teacher_that_does_not_fit(
 
 
 def test_distillation_refuses_losses_without_a_teacher(teacher: Teacher) -> None:
-    message = r"^LOSS.LOSS_TYPE FocalLoss takes no teacher; with TRAIN.COMBINER.TYPE distillation it must be DiVEKLD$"
+    message = r"^LOSS.LOSS_TYPE FocalLoss does not use a teacher; TRAIN.COMBINER.TYPE distillation needs DiVEKLD$"
     with pytest.raises(UserError, match=message):
         build("dive", "LOSS.LOSS_TYPE", "FocalLoss", KEY, teacher[1])

@@ -198,11 +198,11 @@ def test_manifold_mixup_leaves_the_network_as_it_was() -> None:
         network(batch().images[0], lam=torch.ones(7))
 
 
-THERE_IS = "pool, fc, layer1, layer2, shared, never, pair, folded"
+AVAILABLE = "pool, fc, layer1, layer2, shared, never, pair, folded"
 MISSING = [
     (
         "layer3",
-        f"is 'layer3', which the backbone does not have; there is: {THERE_IS}, and the modules inside these by their "
+        f"is 'layer3', which the backbone does not have; available: {AVAILABLE}, and the modules inside these by their "
         "dotted names; did you mean layer2?",
     ),
     ("layer2.7", "is 'layer2.7', which the backbone does not have"),

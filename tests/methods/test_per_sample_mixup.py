@@ -109,7 +109,7 @@ def test_per_sample_mixup_of_the_cascade_loss_matches_loop(
 
 
 def test_loss_without_rows_is_refused() -> None:
-    with pytest.raises(UserError, match="gives no loss for each image"):
+    with pytest.raises(UserError, match="does not have a loss for each image"):
         build("mixup", "LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 2, *PER_SAMPLE)
 
 

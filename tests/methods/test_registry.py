@@ -47,7 +47,7 @@ def test_method_entry_of_released_names(name: str) -> None:
 @pytest.mark.parametrize(("name", "nearest"), [("nestd", "nested"), ("mixupp", "mixup"), ("mix_upp", "mix_up")])
 def test_method_entry_unknown_name_lists_the_nearest(name: str, nearest: str) -> None:
     cfg = load_config(None, ["TRAIN.COMBINER.TYPE", name])
-    message = rf"^unknown training method '{name}'; there is: .*supervised.*; did you mean {nearest}\?$"
+    message = rf"^unknown training method '{name}'; available: .*supervised.*; did you mean {nearest}\?$"
     with pytest.raises(UserError, match=message):
         method_entry(cfg)
 
@@ -91,7 +91,7 @@ MISFITS = [
         ["TRAIN.COMBINER.TYPE", "mixup", "NETWORK.PROJECTION_DIM", 8],
         r"^NETWORK.PROJECTION_DIM is 8; TRAIN.COMBINER.TYPE mixup needs 0; .* are for subclass_contrastive$",
     ),
-    (["TRAIN.COMBINER.TYPE", "contrastive", *MOCO, "DATASET.VIEWS", ["none"]], r"^DATASET.VIEWS gives 1 views"),
+    (["TRAIN.COMBINER.TYPE", "contrastive", *MOCO, "DATASET.VIEWS", ["none"]], r"^DATASET.VIEWS has 1 views"),
     (["TRAIN.COMBINER.TYPE", "dive"], rf"^{DIVE} is empty"),
     (["TRAIN.COMBINER.TYPE", "bbn_mix"], r"^TRAIN.SAMPLER.TYPE is 'default'; .* needs 'bbn sampler'"),
     (

@@ -239,11 +239,15 @@ def test_one_subclass_per_class_contrasts_classes() -> None:
 @pytest.mark.parametrize(
     ("kind", "overrides", "message"),
     [
-        (IN_BATCH, ["DATASET.VIEWS", ["none"]], r"^DATASET.VIEWS gives 1 views \(none\); .* takes two or more$"),
-        (QUEUE, ["DATASET.VIEWS", ["none"] * 3], r"^DATASET.VIEWS gives 3 views .* takes two, that of the query and"),
+        (IN_BATCH, ["DATASET.VIEWS", ["none"]], r"^DATASET.VIEWS has 1 views \(none\); .* needs two or more$"),
+        (QUEUE, ["DATASET.VIEWS", ["none"] * 3], r"^DATASET.VIEWS has 3 views .* needs two, for the query and"),
         (IN_BATCH, ["BACKBONE.MULTI_NETWORK_TYPE", ["small", "small"]], r"subclass_contrastive trains one expert"),
         (IN_BATCH, ["NETWORK.TYPE", "cascade"], r"subclass_contrastive trains one expert: NETWORK.TYPE experts"),
-        ([], [], r"^NETWORK.PROJECTION_DIM is 0; subclass_contrastive needs a projection head, as 128$"),
+        (
+            [],
+            [],
+            r"^NETWORK.PROJECTION_DIM is 0; subclass_contrastive needs a projection head, for example of width 128$",
+        ),
         (QUEUE, ["NETWORK.PROJECTION_DIM", 8], r"^NETWORK.PROJECTION_DIM is 8; with NETWORK.MOCO, MOCO_DIM is the"),
         (QUEUE, [f"{SUBCLASS}.BASE_TEMPERATURE", 0.07], r"BASE_TEMPERATURE must be off for subclass_contrastive with"),
         (QUEUE, ["NETWORK.MOCO_RELEASED", True], r"^NETWORK.MOCO_RELEASED and .* must be off"),
@@ -296,5 +300,5 @@ def test_build_takes_the_momentum_branch_of_a_released_file(tmp_path: Path, leng
 
 
 def test_losses_of_several_experts_are_refused() -> None:
-    with pytest.raises(UserError, match=r"NIL_NBOD looks at several experts; the probe has one head"):
+    with pytest.raises(UserError, match=r"NIL_NBOD is a loss of several experts; the probe has one head"):
         build(IN_BATCH, "LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 2)

@@ -61,7 +61,7 @@ def test_activation_maps_constant_map_is_zero() -> None:
 
 
 def test_activation_maps_refuse_backbones_that_give_vectors() -> None:
-    with pytest.raises(UserError, match="need a backbone that gives feature maps; Features gives vectors"):
+    with pytest.raises(UserError, match="need a backbone that returns feature maps; Features returns vectors"):
         activation_maps(expert_with(2, 2), torch.ones(1, 2), labels=torch.tensor([0]))
 
 

@@ -126,7 +126,7 @@ def test_taps_width_and_depth_are_configurable(images: Tensor) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["NETWORK.CASCADE.TAPS", ["layer9"]], "NETWORK.CASCADE.TAPS: the backbone has no 'layer9'; there is: layer1"),
+        (["NETWORK.CASCADE.TAPS", ["layer9"]], "NETWORK.CASCADE.TAPS: the backbone has no 'layer9'; available: layer1"),
         (["BACKBONE.MULTI_NETWORK_TYPE", ["res32_cifar"] * 2], "cascade has one trunk; BACKBONE.MULTI_NETWORK_TYPE is"),
         (["NETWORK.MOCO", True], "cascade has no projection heads; NETWORK.MOCO must be False"),
         (

@@ -36,6 +36,6 @@ def test_class_means_predict_the_nearest_mean_of_features_of_several_widths() ->
 
 @pytest.mark.parametrize("kind", ["FC", "cRT", "LWS"])
 def test_class_means_of_other_heads_are_refused(kind: str) -> None:
-    with pytest.raises(UserError, match="needs a head of cosines"):
+    with pytest.raises(UserError, match="needs a cosine head"):
         check_class_means(load_config(None, ["CLASSIFIER.TYPE", kind, "CLASSIFIER.START", "class_means"]))
     check_class_means(load_config(None, ["CLASSIFIER.TYPE", kind]))

@@ -164,5 +164,5 @@ def test_build_model_refuses(overrides: list[Any], message: str) -> None:
 
 def test_expert_without_pooling_refuses_feature_maps(images: Tensor) -> None:
     model = res32("MODULE.TYPE", "Identity")
-    with pytest.raises(UserError, match=r"^MODULE.TYPE Identity needs a backbone that gives vectors"):
+    with pytest.raises(UserError, match=r"^MODULE.TYPE Identity needs a backbone that returns vectors"):
         model(images)

@@ -147,7 +147,7 @@ def test_cosine_heads_normalize_half_precision_features_in_float32(kind: str, fe
 
 
 def test_unknown_head_lists_the_nearest() -> None:
-    message = r"^unknown head 'FCNrom'; there is: FC, FCNorm, .*cos.*; did you mean FCNorm\?$"
+    message = r"^unknown head 'FCNrom'; available: FC, FCNorm, .*cos.*; did you mean FCNorm\?$"
     with pytest.raises(UserError, match=message):
         build("FCNrom")
 

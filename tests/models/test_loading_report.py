@@ -41,8 +41,8 @@ def test_check_loaded_counts_parameters(network: nn.Module, caplog: pytest.LogCa
 def test_check_loaded_refuses_less(network: nn.Module) -> None:
     report = LoadReport(["backbone.weight"], ["head.weight"], [])
     message = (
-        r"^weights of a.pth fill 60.0 % of the network, at least 61 % are wanted "
-        r"\(missing in the file: head.weight\); .* NETWORK.MIN_LOADED 0 takes what fits$"
+        r"^weights of a.pth fill 60.0 % of the network, less than 61 % "
+        r"\(missing in the file: head.weight\); .* NETWORK.MIN_LOADED 0 loads whatever fits$"
     )
     with pytest.raises(UserError, match=message):
         check_loaded("a.pth", network, report, least=0.61)

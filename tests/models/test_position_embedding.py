@@ -30,7 +30,7 @@ def test_resample_keeps_half_precision() -> None:
 
 
 def test_resample_refuses_patches_that_form_no_square() -> None:
-    with pytest.raises(ValueError, match="15 patches form no square"):
+    with pytest.raises(ValueError, match="15 patches do not form a square"):
         resample_position_embedding(embedding(15), (4, 4))
 
 

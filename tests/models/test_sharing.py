@@ -195,7 +195,7 @@ def test_frozen_backbone_includes_the_trunk() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["BACKBONE.MULTI_NETWORK_TYPE", ["res32_cifar", "res10"]], "all experts must have one backbone"),
+        (["BACKBONE.MULTI_NETWORK_TYPE", ["res32_cifar", "res10"]], "all experts must have the same backbone"),
         (["NETWORK.TYPE", "cascade", "BACKBONE.TYPE", "res32_cifar"], "NETWORK.TYPE must be experts"),
         (["NETWORK.MOCO", True], "NETWORK.MOCO must be False"),
     ],
@@ -211,7 +211,7 @@ def test_check_refuses_networks_without_a_common_trunk(overrides: list[Any], mes
     ("stage", "backbone", "message"),
     [
         ("layer3", "res32_cifar", "the last stage; allowed: layer1, layer2"),
-        ("layer5", "res32_cifar", "has no 'layer5'; there is: layer1, layer2, layer3"),
+        ("layer5", "res32_cifar", "has no 'layer5'; available: layer1, layer2, layer3"),
         ("blocks.1", "timm/vit_tiny_patch16_224", "only residual networks"),
     ],
 )

@@ -184,7 +184,7 @@ def test_load_backbone_weights_reports_other_shapes() -> None:
 
 def test_load_backbone_weights_refuses_files_of_which_nothing_fits() -> None:
     backbone = BACKBONES.get("res32_cifar")(BackboneOptions())
-    message = r"^none of the 2 names in the weights fits the backbone \(conv1.weight, ...\)$"
+    message = r"^none of the 2 names in the weights matches the backbone \(conv1.weight, ...\)$"
     with pytest.raises(UserError, match=message):
         load_backbone_weights(backbone, {"conv1.weight": torch.zeros(64, 3, 7, 7), "fc.weight": torch.zeros(2)})
 

@@ -71,7 +71,7 @@ def test_terminal_that_is_gone_leaves_the_log(tmp_path: Path, monkeypatch: pytes
         LOGGER.info("one")
         LOGGER.info("two")
     lines = [line.split(" ", 2)[2] for line in (tmp_path / "train.log").read_text().splitlines()]
-    assert lines[0].startswith("WARNING standard output cannot be written any more: ")
+    assert lines[0].startswith("WARNING standard output can no longer be written: ")
     assert lines[-1] == "INFO two"
 
 

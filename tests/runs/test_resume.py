@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from longtail.checkpoint_file import is_whole, read_checkpoint, save_checkpoint
+from longtail.checkpoint_file import is_intact, read_checkpoint, save_checkpoint
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
@@ -152,7 +152,7 @@ def test_auto_after_a_finished_run_does_nothing_and_says_so(
     files = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*") if path.is_file()}
     with caplog.at_level(logging.INFO, "longtail"):
         assert train(tiny_cfg()).path == finished.path
-    assert caplog.messages[-1:] == [f"finished in {finished.path}; nothing is left to do (--resume never trains again)"]
+    assert caplog.messages[-1:] == [f"already finished in {finished.path} (--resume never trains it again)"]
     assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*") if path.is_file()} == files
     assert train(tiny_cfg(), "never").path != finished.path
 
@@ -189,7 +189,7 @@ def test_damaged_checkpoint_gives_way_to_the_one_before_it(
     assert said in caplog.messages and said in run.log.read_text()
     assert resumed.path == run.path
     assert_same(values(finished_run()), values(resumed))
-    assert is_whole(run.previous)
+    assert is_intact(run.previous)
 
 
 def test_damaged_checkpoints_give_way_to_that_of_an_epoch(tiny_cfg: TinyConfig) -> None:
@@ -212,7 +212,7 @@ def test_run_without_a_whole_checkpoint_is_refused(tiny_cfg: TinyConfig) -> None
 def test_named_checkpoint_that_is_damaged_is_refused(tiny_cfg: TinyConfig) -> None:
     run = stop(tiny_cfg(), BATCHES + 2)
     cut(run.last)
-    with pytest.raises(UserError, match=r"last\.pth is damaged.*previous\.pth is whole: use it"):
+    with pytest.raises(UserError, match=r"last\.pth is damaged.*previous\.pth is intact: use it"):
         train(tiny_cfg(), str(run.path))
 
 
@@ -262,7 +262,7 @@ def test_key_resume_model_continues_a_run(tiny_cfg: TinyConfig, finished_run: Fi
         (["DATASET.IMBALANCECIFAR.RATIO", 0.05], "it has training images with the fingerprint .*, this run has"),
         (["TRAIN.OPTIMIZER.TYPE", "ADAM"], "it has an optimizer SGD, this run has an optimizer Adam"),
         (CONTRASTIVE, "it has the architecture 1 x tiny with FC heads, this run has the architecture 3 x tiny with FC"),
-        (["TRAIN.MAX_EPOCH", 1], "has trained 3 epochs; TRAIN.MAX_EPOCH is 1, fewer than that"),
+        (["TRAIN.MAX_EPOCH", 1], "was trained for 3 epochs, more than TRAIN.MAX_EPOCH, 1"),
     ],
 )
 def test_checkpoint_that_does_not_fit_is_refused(
@@ -290,7 +290,7 @@ def test_nothing_to_resume_is_refused(tiny_cfg: TinyConfig, path: str) -> None:
 
 
 def test_weights_alone_cannot_be_resumed(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
-    with pytest.raises(UserError, match=r"does not hold the whole state of a run; to start from its weights set"):
+    with pytest.raises(UserError, match=r"does not hold the complete state of a run; to start from its weights set"):
         train(tiny_cfg(), str(finished_run().models / "best_ensemble.pth"))
 
 
@@ -299,7 +299,7 @@ FACTS = RunFacts("x.yaml", 1, epochs=5, classes=2, images=8, experts=1, paramete
 
 def test_load_compatible_refuses_checkpoints_of_other_software(tmp_path: Path) -> None:
     torch.save({"architecture": "resnet", "optimizer": {}, "state_dict": {}}, tmp_path / "a.pth")
-    with pytest.raises(UserError, match=r"a\.pth does not hold the whole state of a run"):
+    with pytest.raises(UserError, match=r"a\.pth does not hold the complete state of a run"):
         load_compatible(tmp_path / "a.pth", FACTS)
 
 

@@ -75,9 +75,9 @@ def test_weights_that_fill_too_little_are_refused(tiny_cfg: TinyConfig, tmp_path
     path = tmp_path / "little.pth"
     torch.save({"model": {"experts.0.head.weight": torch.zeros(10, 8), "experts.0.head.bias": torch.zeros(10)}}, path)
     start = start_from(path)
-    with pytest.raises(UserError, match=r"little\.pth fill 8\.3 % of the network, at least \d+ % are wanted") as error:
+    with pytest.raises(UserError, match=r"little\.pth fill 8\.3 % of the network, less than \d+ %") as error:
         train(tiny_cfg(*start))
-    assert "missing in the file" in str(error.value) and "NETWORK.MIN_LOADED 0 takes what fits" in str(error.value)
+    assert "missing in the file" in str(error.value) and "NETWORK.MIN_LOADED 0 loads whatever fits" in str(error.value)
     assert not parent_of_runs(tiny_cfg()).exists()
     (report,) = read_json(train(tiny_cfg(*start, "NETWORK.MIN_LOADED", 0.0)).results)["weights"]
     assert report["parameters"] == 90

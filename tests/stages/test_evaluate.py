@@ -63,7 +63,9 @@ def test_missing_checkpoint_is_refused(tiny_cfg: TinyConfig, finished_run: Finis
 
 
 def test_network_with_other_parameters_is_refused(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
-    with pytest.raises(UserError, match=r"best_ensemble\.pth lacks \d+ parameters of the network, as experts\.\d\."):
+    with pytest.raises(
+        UserError, match=r"best_ensemble\.pth lacks \d+ parameters of the network, such as experts\.\d\."
+    ):
         validate(tiny_cfg("CLASSIFIER.TYPE", "LWS", "NAME", "other"), finished_run().path, place=CPU)
 
 

@@ -98,7 +98,7 @@ def test_hold_out_that_leaves_a_split_empty_is_refused(
     tiny_cfg: TinyConfig, folder: Path, fraction: float, missing: str
 ) -> None:
     choice = Calibration("TEST.TEMPERATURE", hold_out=fraction, objective="nll")
-    with pytest.raises(UserError, match=f"leaves no image to {missing}"):
+    with pytest.raises(UserError, match=f"leaves no images to {missing}"):
         calibrate(tiny_cfg(method=CASCADE), folder, choice, place=CPU)
 
 

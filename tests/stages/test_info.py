@@ -30,7 +30,7 @@ def test_info_of_a_config(tiny_cfg: TinyConfig, tmp_path: Path, method: list[Any
     assert "276 training images in 10 classes" in text
     assert re.search(r"[\d,]+ parameters, [\d.]+ million multiply-adds per image of 32x32", text)
     assert "3 epochs of 17 steps of 16 images, 3 evaluations of 4 batches" in text
-    assert "the mean of 64 after three, on cpu" in text
+    assert "(mean of 64 after 3 of warm-up) on cpu" in text
     assert re.search(r"about \S+ h \(0:\d\d:\d\d\) in all", text)
     assert not (tmp_path / "output").exists()
 
@@ -40,7 +40,7 @@ def test_info_time_is_the_sum_of_steps_and_evaluations(tiny_cfg: TinyConfig, mon
     monkeypatch.setattr("longtail.stages.info.time_steps", lambda trainer: times)
     text = "\n".join(info(tiny_cfg(), "x.yaml", place=CPU))
     assert "3 epochs of 4 steps of 64 images, 3 evaluations of 4 batches" in text
-    assert "(0:03:00) in all, 33% of it evaluation" in text
+    assert "(0:03:00) in total, 33% of it evaluation" in text
 
 
 def test_info_refuses_what_a_training_refuses(tiny_cfg: TinyConfig) -> None:

@@ -110,13 +110,13 @@ TAU = "over: TEST.TAU_NORM.TAU"
     ("text", "message"),
     [
         ("- a\n", "holds a list; it must hold KEY: VALUE lines"),
-        ("name: r\n", "stages must be a list; each has a name, and a config or what it evaluates"),
+        ("name: r\n", "stages must be a list; each needs a name, and one of config, evaluate and calibrate"),
         ("name: r\nstages: []\n", "stages must be a list"),
         ("stages: [{name: a, config: first.yaml}]\n", "name is None; it must consist of"),
         ("name: a/b\nstages: [{name: a, config: first.yaml}]\n", "name is 'a/b'; it must consist of"),
-        ("name: r\nstage: []\n", "unknown key stage; there is: name, stages; did you mean stages?"),
+        ("name: r\nstage: []\n", "unknown key stage; available: name, stages; did you mean stages?"),
         (stage("- first.yaml"), f"stage 1: expected KEY: VALUE lines ({KEYS}), not 'first.yaml'"),
-        (stage("- {name: a, cfg: first.yaml}"), f"stage 1: unknown key cfg; there is: {KEYS}"),
+        (stage("- {name: a, cfg: first.yaml}"), f"stage 1: unknown key cfg; available: {KEYS}"),
         (stage("- {name: a}"), f"stage 1: a {ONE_OF}"),
         (stage(FIRST + FIRST), "stage 2: there is an earlier stage first"),
         (stage("- {name: a, config: absent.yaml}"), "absent.yaml does not exist"),
@@ -137,31 +137,32 @@ TAU = "over: TEST.TAU_NORM.TAU"
         ),
         (
             stage(FIRST + "- {name: b, config: second.yaml, take: {NETWORK.PRETRAINED_MODEL: first}}"),
-            "stage 2: 'first' names nothing to take; expected such as 'last of STAGE'",
+            "stage 2: 'first' is not an artifact; write for example 'last of STAGE'",
         ),
         (
             stage(FIRST + "- {name: b, config: second.yaml, take: {NETWORK.PRETRAINED_MODEL: newest of first}}"),
-            "there is no newest; there is: best, best_single, last, epoch_N, data",
+            "there is no newest; available: best, best_single, last, epoch_N, data",
         ),
         (
             stage(FIRST + "- {name: b, config: second.yaml, take: {NETWORK.PRETRAINED_MODEL: epoch_3 of first}}"),
-            "stage b: epoch_3 of first: that stage keeps every 2 epochs of 3 (SAVE_STEP, TRAIN.MAX_EPOCH)",
+            "stage b: epoch_3 of first: that stage keeps checkpoints every 2 epochs, up to 3 (SAVE_STEP, "
+            "TRAIN.MAX_EPOCH)",
         ),
         (
             stage(FIRST + "- {name: b, config: second.yaml, take: {NETWORK.PRETRAINED_MODEL: epoch_4 of first}}"),
-            "stage b: epoch_4 of first: that stage keeps every 2 epochs of 3",
+            "stage b: epoch_4 of first: that stage keeps checkpoints every 2 epochs, up to 3",
         ),
         (
             stage(FIRST + "- {name: b, config: second.yaml, take: {NETWORK.PRETRAINED: last of first}}"),
-            "nothing can be taken into NETWORK.PRETRAINED; there is: ",
+            "take cannot set NETWORK.PRETRAINED; allowed: ",
         ),
         (
             stage(FIRST + "- {name: b, config: first.yaml, take: {NETWORK.PRETRAINED_MODEL: last of first}}"),
-            "stage b: NETWORK.PRETRAINED_MODEL is taken but not used; that needs NETWORK.PRETRAINED True",
+            "stage b: NETWORK.PRETRAINED_MODEL is taken but not used; it needs NETWORK.PRETRAINED True",
         ),
         (
             stage(FIRST + "- {name: b, config: second.yaml, take: {NETWORK.PRETRAINED_MODEL: data of first}}"),
-            "stage b: data of first is taken where a checkpoint must be",
+            "stage b: data of first is taken where a checkpoint is needed",
         ),
         (
             stage(IMAGES + "- {name: b, config: second.yaml, take: {NETWORK.PRETRAINED_MODEL: last of images}}"),
@@ -192,14 +193,14 @@ TAU = "over: TEST.TAU_NORM.TAU"
         (calibrating(f"{TAU}, values: [1.0e+30], hold_out: 0.2"), "TEST.TAU_NORM.TAU is 1e+30; it must be between"),
         (calibrating("over: [TEST.TAU_NORM.TAU], values: [1]"), "b: over is ['TEST.TAU_NORM.TAU']; allowed: "),
         (stage("- {name: summary.json, config: first.yaml}"), "a stage cannot be called summary.json"),
-        (stage("- {name: a, config: first.yaml, set: {NAME: b}}"), "NAME of a stage cannot be set"),
-        (stage("- {name: a, config: first.yaml, set: {OUTPUT_DIR: b}}"), "OUTPUT_DIR of a stage cannot be set"),
+        (stage("- {name: a, config: first.yaml, set: {NAME: b}}"), "NAME cannot be set for a stage"),
+        (stage("- {name: a, config: first.yaml, set: {OUTPUT_DIR: b}}"), "OUTPUT_DIR cannot be set for a single stage"),
         (
             stage(
                 FIRST + "- {name: b, config: second.yaml, set: {NETWORK.PRETRAINED_MODEL: a.pth}, "
                 "take: {NETWORK.PRETRAINED_MODEL: last of first}}"
             ),
-            "stage 2: b takes NETWORK.PRETRAINED_MODEL from first; it cannot be set",
+            "stage 2: b takes NETWORK.PRETRAINED_MODEL from stage first, so it cannot be set",
         ),
         (calibrating(f"{TAU}, values: [True]"), "b: values is [True]; it must be a list of numbers, at least 0"),
         (calibrating(f"{TAU}, values: [1], fit_on: train"), "b: fit_on is 'train'; allowed: valid, test"),
@@ -236,10 +237,14 @@ def test_mistake_is_one_line_and_nothing_is_written(write: Write, tmp_path: Path
     [
         (["third:TRAIN.MAX_EPOCH", "2"], "auto", "override third:...: there is no such stage"),
         (["secnd:TRAIN.MAX_EPOCH", "2"], "auto", "there is no such stage; did you mean second?"),
-        (["TRAIN.MAX_EPOCH"], "auto", "come in pairs KEY VALUE; 'TRAIN.MAX_EPOCH' has no partner"),
-        (["NETWORK.PRETRAINED_MODEL", "a.pth"], "auto", "takes NETWORK.PRETRAINED_MODEL from first; it cannot be set"),
-        (["first:NAME", "a"], "auto", "NAME of a stage cannot be set"),
-        (["first:OUTPUT_DIR", "a"], "auto", "OUTPUT_DIR of a stage cannot be set: all stages have that of the recipe"),
+        (["TRAIN.MAX_EPOCH"], "auto", "come in pairs KEY VALUE; 'TRAIN.MAX_EPOCH' has no value"),
+        (
+            ["NETWORK.PRETRAINED_MODEL", "a.pth"],
+            "auto",
+            "takes NETWORK.PRETRAINED_MODEL from stage first, so it cannot be set",
+        ),
+        (["first:NAME", "a"], "auto", "NAME cannot be set for a stage"),
+        (["first:OUTPUT_DIR", "a"], "auto", "OUTPUT_DIR cannot be set for a single stage: set it for the whole recipe"),
         ([], "some/run", "--resume must be auto or never, not some/run"),
     ],
 )

@@ -71,7 +71,7 @@ def test_crops_of_resized_images_come_from_the_whole_shorter_side() -> None:
 @pytest.mark.parametrize(
     ("config", "overrides", "message"),
     [
-        ("digits_lt,ce", ["TEST.TTA", "flip"], r"DATASET.VIEWS \['crop'\] mirror no image"),
+        ("digits_lt,ce", ["TEST.TTA", "flip"], r"DATASET.VIEWS \['crop'\] do not flip images"),
         ("imagenet_lt,ce_r10", [*CROPS, "TRANSFORMS.TEST_TRANSFORMS", ["normal_resize"]], "leave no room for crops"),
         ("digits_lt,ce", [*CROPS, "TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING", 0], "PADDING is 0"),
     ],

@@ -104,15 +104,15 @@ def test_cascade_trains_and_is_evaluated_head_by_head(finished_run: FinishedRun)
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([*MANIFOLD, "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION", "layer4"], r"LOCATION is 'layer4', .* there is: pool"),
+        ([*MANIFOLD, "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION", "layer4"], r"LOCATION is 'layer4', .* available: pool"),
         (["LOSS.LOSS_TYPE", "DiVEKLD"], "needs a teacher; TRAIN.COMBINER.TYPE must be distillation, not supervised"),
-        (["TRAIN.BATCH_SIZE", 277], "has 276 images, fewer than one step takes"),
+        (["TRAIN.BATCH_SIZE", 277], "has 276 images, fewer than one step needs"),
         (
             ["LOSS.LOSS_TYPE", "NIL_NBOD", "LOSS.HCM_N", 11],
             "LOSS.HCM_N is 11; it must be at most",
         ),
         (["TRAIN.CUDA_GRAPH", "on"], "TRAIN.CUDA_GRAPH"),
-        (["DATASET.DATASET", "IMBALANCEDCIFAR10"], "DATASET.DATASET is .*, its default, which is no data set"),
+        (["DATASET.DATASET", "IMBALANCEDCIFAR10"], "DATASET.DATASET is .*, its default, which is not a data set"),
     ],
 )
 def test_mistake_is_reported_before_anything_is_written(
@@ -179,7 +179,9 @@ def test_results_without_bad_images_do_not_mention_them(files_cfg: FilesConfig, 
 
 
 def test_too_many_bad_images_end_the_run(files_cfg: FilesConfig) -> None:
-    with pytest.raises(UserError, match=r"DATASET.BAD_IMAGE_LIMIT \(1\) allows; the last: image .*png cannot be read"):
+    with pytest.raises(
+        UserError, match=r"DATASET.BAD_IMAGE_LIMIT \(1\) allows; the last one: image .*png cannot be read"
+    ):
         train(files_cfg("DATASET.BAD_IMAGE_LIMIT", 1))
 
 

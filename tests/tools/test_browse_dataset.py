@@ -49,7 +49,7 @@ def test_browse_dataset_default_output(command: Any, tmp_path: Path, monkeypatch
         (["--output", "nowhere/a.png"], "--output nowhere/a.png must be a .png file in a folder that exists"),
         (["--output", "a.jpg"], "--output a.jpg must be a .png file in a folder that exists"),
         (["DATASET.VIEWS", "['corp']"], "unknown augmentation policy 'corp'"),
-        (["TRAIN.BATCH_SIZE", "1000"], "digits_lt train has 276 images, fewer than one step takes"),
+        (["TRAIN.BATCH_SIZE", "1000"], "digits_lt train has 276 images, fewer than one step needs"),
     ],
 )
 def test_browse_dataset_user_errors(

@@ -126,7 +126,7 @@ def _asked(config: str, stage: str) -> Any:
     recipe = load_recipe(config)
     stages = {each.name: each for each in recipe.stages}
     if stage not in stages:
-        raise UserError(f"{config} has no stage {stage!r}; there is: {', '.join(stages)}")
+        raise UserError(f"{config} has no stage {stage!r}; available: {', '.join(stages)}")
     return recipe.load(stages[stage], dict.fromkeys(stages[stage].takes, "taken"))
 
 

@@ -56,7 +56,7 @@ class Rows:
         known = {row.name: row for row in self.rows}
         missing = [name for name in names if name not in known]
         if missing:
-            raise UserError(f"no row {missing[0]!r} in the leaderboard; there is: {' '.join(known)}")
+            raise UserError(f"no row {missing[0]!r} in the leaderboard; available: {' '.join(known)}")
         rows = [known[name] for name in names] or list(self.rows)
         return [replace(row, settings={**row.settings, **settings}) for row in rows]
 

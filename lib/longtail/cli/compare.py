@@ -5,11 +5,11 @@
     longtail compare output/ --baseline cifar10_im100_ce --format latex --output table.tex
     longtail compare output/ --figure comparison.png
 
-RUN is a run directory or a folder of runs. Runs whose configs differ in RAND_SEED only are one line; of several runs of
-one seed the newest counts. The difference to the baseline (the group of the first run, or --baseline) is paired by seed
-and has a 95 % bootstrap interval. Runs that were evaluated on different images are refused.
+RUN is a run directory or a folder of runs. Runs whose configs differ only in RAND_SEED are one line; of several runs
+with the same seed, the newest is used. The difference to the baseline (the group of the first run, or --baseline) is
+paired by seed and has a 95 % bootstrap interval. Runs that were evaluated on different images are refused.
 
-Exit code: 0 done, 2 a mistake in the command, or runs that cannot be compared.
+Exit code: 0 done, 2 invalid command, or runs that cannot be compared.
 """
 
 import sys
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail compare")
     parser = Parser(__doc__ or "", prog)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories or folders of runs")
     parser.add_argument(
-        "--baseline", default="", metavar="LABEL", help="the first column of the table; default: the first"
+        "--baseline", default="", metavar="LABEL", help="group to compare with; default: that of the first run"
     )
     parser.add_argument("--metrics", nargs="+", metavar="NAME", help="default: top1 many medium few")
     parser.add_argument("--evaluation", choices=("last", "best"), default="last", help="default: last")
@@ -55,6 +55,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail compare")
             plot_comparison(options.figure, comparison)
             sys.stderr.write(f"figure in {options.figure}\n")
         if comparison.skipped and options.format != "text":
-            sys.stderr.write(f"not finished, left out: {', '.join(comparison.skipped)}\n")
+            sys.stderr.write(f"not finished, skipped: {', '.join(comparison.skipped)}\n")
 
     return run_program(program)

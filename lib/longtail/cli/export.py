@@ -7,10 +7,10 @@
 RUN is a run directory or its config.yaml; its best_ensemble.pth is exported, unless TEST.MODEL_FILE names another. The
 file takes normalized images and returns the logits of the ensemble TEST.ENSEMBLE, with TEST.TAU_NORM,
 TEST.LOGIT_ADJUSTMENT, TEST.CLASS_OFFSETS, TEST.TEMPERATURE and TEST.PRIOR (also those of a calibrated.yaml) folded in;
-safetensors holds the weights of the network under their own names. labels.json and preprocessing.json stand beside it.
-The file is run on ten images, and its largest difference from the network printed.
+safetensors holds the weights of the network under this project's names. labels.json and preprocessing.json are written
+to the same folder. The file is run on ten images, and its largest difference from the network is printed.
 
-Exit code: 0 done, 2 a mistake in the command or config.
+Exit code: 0 done, 2 invalid command or config.
 """
 
 import sys

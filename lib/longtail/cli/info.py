@@ -1,12 +1,12 @@
-"""What a config means before it is trained: settings, size of the network, and the time that it takes.
+"""Show information about a config before it is trained: settings, size of the network, training time.
 
     longtail info cifar10_im100,ncl
     longtail info my_config.yaml --gpus 0 TRAIN.BATCH_SIZE 256
 
 Prints the keys that differ from the defaults, the data, parameters and multiply-adds of the network, steps per epoch,
-the duration of a step (measured after three steps) and of the whole training. Nothing is written.
+the duration of a step (measured after three steps of warm-up) and of the whole training. Nothing is written.
 
-Exit code: 0 done, 2 a mistake in the command, config or data.
+Exit code: 0 done, 2 invalid command, config or data.
 """
 
 import sys
@@ -28,14 +28,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail info") ->
 
 
 def run(source: str, overrides: Sequence[str], *, gpus: str | None) -> None:
-    """Print what a config means."""
+    """Print information about a config."""
     from longtail.cli.train import with_own_images
     from longtail.config import is_recipe, load_config
     from longtail.errors import UserError
 
     source, overrides = with_own_images(source, overrides)
     if is_recipe(source):
-        raise UserError(f"{source} is a recipe; info takes a config, as that of one of its stages")
+        raise UserError(f"{source} is a recipe; info takes a config, for example that of one of its stages")
     cfg = load_config(source, overrides)
 
     from longtail.distributed import find_place

@@ -2,7 +2,7 @@
 
     longtail list
 
-`longtail train DATA,METHOD` trains a combination of the two, as digits_lt,ncl; `longtail train DATA,RECIPE` runs a
+`longtail train DATA,METHOD` trains a combination of the two (digits_lt,ncl); `longtail train DATA,RECIPE` runs a
 recipe.
 """
 
@@ -34,7 +34,7 @@ def list_configs() -> None:
 
 
 def describe(path: Path) -> str:
-    """Return the sentence that says what a config file is: its first comment line that is not a command."""
+    """Return the description of a config file: its first comment line that is not a command."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break

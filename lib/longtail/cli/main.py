@@ -14,8 +14,8 @@ Train and evaluate image classifiers on long-tailed data.
 
 {commands}
 
-longtail COMMAND --help explains a command. Exit code: 0 finished, 2 a mistake in the command, config or data, 1 another
-process has exited, 128 + n stopped by signal n.
+longtail COMMAND --help explains a command. Exit code: 0 finished, 1 another process of the run has exited, 2 invalid
+command, config or data, 128 + n stopped by signal n.
 """
 
 
@@ -24,11 +24,11 @@ class Command(NamedTuple):
 
     Attributes:
         module: Module under longtail.cli that has `main(arguments) -> exit code`.
-        says: One line of help.
+        help: One line of help.
     """
 
     module: str
-    says: str
+    help: str
 
 
 COMMANDS = {
@@ -36,11 +36,11 @@ COMMANDS = {
     "recipe": Command("train", "run a recipe: the same as train"),
     "valid": Command("valid", "evaluate a trained network"),
     "predict": Command("predict", "predict the classes of images: CSV or JSON"),
-    "info": Command("info", "what a config means: settings, size, time"),
+    "info": Command("info", "show settings, network size and training time of a config"),
     "export": Command("export", "write a trained network as safetensors, TorchScript, torch.export or ONNX"),
     "compare": Command("compare", "compare finished runs over their seeds"),
-    "sweep": Command("sweep", "train a config under several seeds and values of keys, and compare"),
-    "pack": Command("pack", "write the images once at a smaller size"),
+    "sweep": Command("sweep", "train a config with several seeds and values of keys, and compare"),
+    "pack": Command("pack", "write smaller copies of the images of a data set"),
     "report": Command("report", "write a report of finished runs: one HTML page"),
     "list": Command("list_configs", "list the short names of configs"),
 }
@@ -59,14 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name = words[0]
     if name not in COMMANDS:
-        error = UserError(f"unknown command {name!r}; there is: {', '.join(COMMANDS)}{nearest(name, COMMANDS)}")
+        error = UserError(f"unknown command {name!r}; available: {', '.join(COMMANDS)}{nearest(name, COMMANDS)}")
         sys.stderr.write(f"error: {error}\n")
         return 2
-    module = importlib.import_module(f"longtail.cli.{COMMANDS[name].module}")  # others load nothing
+    module = importlib.import_module(f"longtail.cli.{COMMANDS[name].module}")  # other commands are not imported
     return int(module.main(words[1:], prog=f"longtail {name}"))
 
 
 def usage() -> str:
     """Return the help text."""
     width = max(map(len, COMMANDS))
-    return USAGE.format(commands="\n".join(f"  {name:<{width}}  {command.says}" for name, command in COMMANDS.items()))
+    return USAGE.format(commands="\n".join(f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()))

@@ -1,15 +1,14 @@
-"""Write the images of a data set once at a smaller size, and annotation files of the copies.
+"""Write smaller copies of the images of a data set, and their annotation files.
 
     longtail pack inat18,ce_r50 --folder dataset/inat18_256
     longtail pack inat18,ce_r50 --folder dataset/inat18_512 --side 512 --quality 90
     longtail pack imagenet_lt,ncl --folder dataset/imagenet_lt_pixels --format uint8
 
-JPEG files take little space; uint8 is one file of pixels per split, which training maps into memory without decoding.
+JPEG files take little space; uint8 writes one file of pixels per split, which training maps into memory without
+decoding. The last line of the output lists the keys that train on the copies. After an interruption, the same command
+continues.
 
-The last line printed holds the keys that train on the copies. The same command continues a packing that was
-interrupted.
-
-Exit code: 0 done, 2 a mistake in the command, config or data, 130 interrupted.
+Exit code: 0 done, 2 invalid command, config or data, 130 interrupted.
 """
 
 import argparse

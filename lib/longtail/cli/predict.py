@@ -7,12 +7,12 @@
 
 RUN is a run directory or its config.yaml; its best_ensemble.pth is used, unless TEST.MODEL_FILE names another. IMAGES
 are files, folders (with all images below them), and lists: a .txt file with one path per line, or an annotation file.
-Images are prepared, and logits corrected, as `longtail valid` does, with calibrated.yaml if there is one; TEST.PRIOR
-says how frequent the classes are among them.
+Preprocessing and corrections of the logits are those of `longtail valid`, with calibrated.yaml if there is one;
+TEST.PRIOR sets the class frequencies of the images.
 
-Without --output a CSV table goes to standard output. Files that cannot be read are listed at the end.
+Without --output a CSV table is written to standard output. Files that cannot be read are listed at the end.
 
-Exit code: 0 done, 1 some files cannot be read, 2 a mistake in the command or config.
+Exit code: 0 done, 1 some files cannot be read, 2 invalid command or config.
 """
 
 import sys
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict")
 
         names, overrides = split_words(options.words)
         if not names:
-            raise UserError("name the images to predict: files, folders or lists")
+            raise UserError("there are no images to predict; expected files, folders or lists")
         folder, config = find_run(options.run)
         cfg = load_config(config, overrides)
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict")
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split words into images and the KEY VALUE pairs after them.
 
-    The pairs begin with the first word that is a key of the config, or stands in one of its sections.
+    The pairs begin with the first word that is a key of the config, or starts with the name of a section.
     """
     from longtail.config import KEYS
 

@@ -1,4 +1,4 @@
-"""Common part of the commands: how errors and interruptions end a program."""
+"""Common part of the commands: argument parsing, and exit codes after errors and interruptions."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from longtail.threads import set_threads
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports a wrong command in one line, and takes negative numbers, as `-1e-3` and `-inf`, for values.
+    """A parser that reports an invalid command in one line, and accepts numbers such as `-1e-3` and `-inf` as values.
 
     Args:
         documentation: Help text.
@@ -27,14 +27,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=prog, description=documentation, formatter_class=formatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        """Report a wrong command and exit with code 2."""
+        """Report an invalid command and exit with code 2."""
         _print(f"error: {message}; --help explains the command")
         sys.exit(2)
 
     def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
-        """Return the options; positional words may stand between them."""
+        """Return the options; positional arguments may be anywhere between them."""
         words = sys.argv[1:] if arguments is None else arguments
-        # argparse takes a word with a blank for a value, whatever it begins with.
+        # argparse treats a word with a blank as a value, even if it begins with "-".
         spaced = [f" {word}" if word.startswith("-") and _is_number(word) else word for word in words]
         added = set(spaced) - set(words)
         options = self.parse_intermixed_args(spaced)
@@ -46,17 +46,17 @@ class Parser(argparse.ArgumentParser):
 def _without_blank(value: Any, added: set[str]) -> Any:
     """Return the value of an option, a word or nested lists of words, without the blanks that were added."""
     if isinstance(value, list):
-        return [_without_blank(each, added) for each in value]
+        return [_without_blank(item, added) for item in value]
     return value[1:] if isinstance(value, str) and value in added else value
 
 
 def run_program(program: Callable[[], object]) -> int:
     """Run a program and return its exit code: 0; 1 after a `ProcessLost`, 2 after a `UserError`, 128 + signal number.
 
-    A mistake of the user is reported in one line on standard error; a bug of the software keeps its traceback. A reader
-    of standard output that has ended, as `head`, counts as SIGPIPE.
+    A `UserError` is reported in one line on standard error; a bug keeps its traceback. If the reader of standard output
+    has exited (`head`), the exit code is that of SIGPIPE.
     """
-    set_threads()  # a program loads torch, after which it is too late
+    set_threads()  # before the program loads torch
     previous = signal.signal(signal.SIGINT, _exit_at_once)
     try:
         program()
@@ -74,7 +74,7 @@ def run_program(program: Callable[[], object]) -> int:
         discard_output()
         return 128 + signal.SIGPIPE
     except Exception as error:
-        signum = getattr(error, "signum", None)  # of `Interrupted`, whose module would load torch
+        signum = getattr(error, "signum", None)  # set by `Interrupted`; importing that class would load torch
         if signum is None:
             raise
         _print(str(error))
@@ -85,7 +85,7 @@ def run_program(program: Callable[[], object]) -> int:
 
 
 def leading_numbers(words: Sequence[str]) -> tuple[list[float], list[str]]:
-    """Split what follows an option into the numbers that it takes and the KEY VALUE pairs after them."""
+    """Split the words after an option into its numbers and the KEY VALUE pairs after them."""
     count = next((index for index, word in enumerate(words) if not _is_number(word)), len(words))
     return [float(number) for number in words[:count]], list(words[count:])
 
@@ -99,13 +99,13 @@ def _is_number(word: str) -> bool:
 
 
 def _exit_at_once(signum: int, frame: FrameType | None) -> None:
-    """End the process while there is nothing to save; an exception inside an import could surface as another one."""
+    """End the process at once, as there is nothing to save; an exception inside an import could be masked."""
     _print("stopped")
     os._exit(128 + signum)
 
 
 def _print(line: str) -> None:
-    """Print a message on standard error; only the list of several errors has more than one line."""
+    """Print a message on standard error; only a list of errors has more than one line."""
     lines = re.split(r"\n(?=  )", line)
     text = "\n".join("".join(char if char.isprintable() else repr(char)[1:-1] for char in part) for part in lines)
     sys.stderr.write(text + "\n")

@@ -1,4 +1,4 @@
-"""Write a report of finished runs: one HTML page that opens in any browser, without a network.
+"""Write a report of finished runs: one HTML page that opens in any browser, also offline.
 
     longtail report output/digits_lt_ncl/2026-01-31-12-00-00
     longtail report RUN --evaluate
@@ -6,13 +6,13 @@
     longtail report RUN --figures
 
 RUN is a run directory. The page shows learning curves, accuracy by class and by class size, the confusion matrix, the
-classes that are confused most, the worst mistakes, experts, calibration, config and environment; several runs stand
-side by side. It is written to RUN/report.html, that of several runs to report.html in the current folder. Classes,
-mistakes and calibration come from the newest evaluation: `longtail valid RUN`, or --evaluate.
+most confused classes, the worst mistakes, experts, calibration, config and environment; several runs are shown side by
+side. The report of one run is written to RUN/report.html, that of several to report.html in the current folder.
+Classes, mistakes and calibration come from the newest evaluation: run `longtail valid RUN`, or use --evaluate.
 
---figures draws the PNG figures of RUN/figures again instead.
+--figures redraws the PNG figures in RUN/figures instead.
 
-Exit code: 0 done, 2 a mistake in the command, config or data.
+Exit code: 0 done, 2 invalid command, config or data.
 """
 
 import argparse
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail report") 
     parser = Parser(__doc__ or "", prog)
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run directory")
     parser.add_argument("--output", metavar="FILE", help="HTML file to write")
-    parser.add_argument("--figures", action="store_true", help="draw RUN/figures again instead")
-    parser.add_argument("--no-images", action="store_true", help="leave out the images of the worst mistakes")
+    parser.add_argument("--figures", action="store_true", help="redraw RUN/figures instead")
+    parser.add_argument("--no-images", action="store_true", help="omit the images of the worst mistakes")
     parser.add_argument("--evaluate", action="store_true", help="first evaluate the runs that have no evaluation")
     parser.add_argument("--gpus", metavar="GPUS", help="for --evaluate: cpu or 0; default: the first GPU, or the CPU")
     options = parser.parse(arguments)
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail report") 
 def run(options: argparse.Namespace) -> None:
     """Write the report, or draw the figures."""
     if options.figures and options.output:
-        raise UserError("--figures writes into the run directories; --output names the HTML file of a report")
+        raise UserError("--figures writes to the run directories and cannot be combined with --output")
     from longtail.reporting import describe_run, read_run, redraw_figures, write_page
 
     records = [read_run(path) for path in options.runs]

@@ -1,19 +1,19 @@
-"""Train a config under several seeds and values of keys, one after another, and compare them.
+"""Train a config with several seeds and values of keys, one run after another, and compare the runs.
 
     longtail sweep cifar10_im100,ce --seeds 0 1 2
     longtail sweep digits_lt,ce --seeds 0 1 2 --set LOSS.LOSS_TYPE CrossEntropy BalancedSoftmaxCE
     longtail sweep my_config.yaml TRAIN.MAX_EPOCH 20 --set TRAIN.OPTIMIZER.BASE_LR 0.1 0.05 --gpus 0
     longtail sweep digits_lt,ce --seeds 0 1 2 3 4 --low-priority
 
-Every combination of the values is trained with every seed. KEY VALUE before the options applies to all. All configs are
-checked before the first training. The same command resumes: finished runs are kept. It ends with the table of
-`longtail compare`, whose baseline is the first combination.
+Every combination of the values is trained with every seed. KEY VALUE before the options applies to all runs. All
+configs are checked before the first training. The same command resumes: finished runs are kept. At the end the table of
+`longtail compare` is printed, whose baseline is the first combination.
 
---low-priority leaves the processors to other programs: nice 19 and one thread. On Linux the autogroup of the terminal
-becomes nice 19 as well, without which the kernel would divide the processors evenly between terminals; it stays so
-until the terminal is closed.
+--low-priority gives other programs priority: nice 19 and one thread. On Linux the autogroup of the terminal is set to
+nice 19 as well, because the kernel would otherwise divide the processors evenly between terminals; this lasts until the
+terminal is closed.
 
-Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number stopped by a signal.
+Exit code: 0 finished, 2 invalid command, config or data, 128 + n stopped by signal n.
 """
 
 import sys
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
         help="a key and its values; may be repeated",
     )
     parser.add_argument("--gpus", metavar="GPUS", help="cpu, 0 or 0,1; default: the first GPU, or the CPU")
-    parser.add_argument("--low-priority", action="store_true", help="run behind all other programs, with one thread")
+    parser.add_argument("--low-priority", action="store_true", help="give other programs priority; use one thread")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set, for all runs")
     options = parser.parse(arguments)
 

@@ -1,4 +1,4 @@
-"""Training from the command line: a config, or the stages of a recipe.
+"""Train a config, or the stages of a recipe.
 
     longtail train digits_lt,ncl
     longtail train cifar10_im100,ncl --gpus 0,1 TRAIN.BATCH_SIZE 128
@@ -7,14 +7,15 @@
     longtail train photos/ TRAIN.MAX_EPOCH 50
 
 A config is a YAML file, or several joined by commas and merged from left to right; names without `.yaml` are looked up
-under configs/ (`longtail list` prints them). A folder of your own images, one folder per class or train/ and val/ with
-such folders, or a list of images (.csv, .txt) is trained with own,balanced_softmax.
+under configs/ (`longtail list` prints them). For a folder of your own images (one folder per class, or train/ and val/
+with such folders) or a list of images (.csv, .txt), the config is own,balanced_softmax.
 
 The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a crash); `--resume never` starts a new one. The run
-directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe have theirs in OUTPUT_DIR/<recipe>/<stage>/, and
-OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all stages of a recipe, STAGE:KEY VALUE to one.
+directory is OUTPUT_DIR/NAME/<date-time>/. Those of the stages of a recipe are in OUTPUT_DIR/<recipe>/<stage>/, and
+OUTPUT_DIR/<recipe>/summary.json summarizes them. KEY VALUE applies to all stages of a recipe, STAGE:KEY VALUE to one.
 
-Exit code: 0 finished, 2 a mistake in the command, config or data, 128 + number stopped by a signal.
+Exit code: 0 finished, 1 another process of the run has exited, 2 invalid command, config or data, 128 + n stopped by
+signal n; the state is saved.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from pathlib import Path
 from longtail.cli.program import Parser, run_program
 from longtail.user_files import is_file, is_folder
 
-OWN_IMAGES = "own,balanced_softmax"  # config of images that are named instead of one
+OWN_IMAGES = "own,balanced_softmax"  # config for images that are given instead of a config
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail train") -> int:
@@ -46,7 +47,7 @@ def script(documentation: str, arguments: Sequence[str] | None = None) -> int:
     parser = Parser(documentation)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--cfg", metavar="CONFIG", help="YAML file or short names, joined by commas")
-    what.add_argument("--recipe", metavar="RECIPE", help="recipe file, several trainings that build on each other")
+    what.add_argument("--recipe", metavar="RECIPE", help="recipe: stages that build on each other")
     what.add_argument("--list", action="store_true", help="list the short names")
     _add_options(parser)
     options = parser.parse(arguments)

@@ -1,4 +1,4 @@
-"""Evaluate a trained network: accuracy, shot groups, per-class tables, confusion matrices, per expert and ensemble.
+"""Evaluate a trained network: accuracy, shot groups, tables of classes, confusion matrices; per expert and ensemble.
 
     longtail valid output/digits_lt_ncl/2026-01-31-12-00-00
     longtail valid RUN --gpus cpu TEST.MODEL_FILE best_single.pth
@@ -8,14 +8,14 @@
     longtail valid RUN --tau-sweep 0 0.25 0.5 0.75 1
     longtail valid RUN --logit-adjustment-sweep
 
-RUN is a run directory or its config.yaml; calibrated.yaml is used if a calibration has written one. Evaluates its
-best_ensemble.pth, unless TEST.MODEL_FILE names another. Writes
-RUN/evaluation/<date-time>/; for a config outside a run directory OUTPUT_DIR/NAME/evaluation/<date-time>/.
+RUN is a run directory (whose calibrated.yaml is used if there is one) or a config. Its best_ensemble.pth is evaluated,
+unless TEST.MODEL_FILE names another checkpoint. The results are written to RUN/evaluation/<date-time>/; for a config
+outside a run directory, to OUTPUT_DIR/NAME/evaluation/<date-time>/.
 
-A sweep evaluates once per strength of tau-normalization or post-hoc logit adjustment, from one pass over the images,
-and writes a table (CSV) and a figure. A strength chosen on the images that are then reported overstates the result.
+A sweep evaluates several strengths of tau-normalization or post-hoc logit adjustment in one pass over the images, and
+writes a table (CSV) and a figure. A strength chosen on the images that are then reported overstates the result.
 
-Exit code: 0 done, 2 a mistake in the command, config or data.
+Exit code: 0 done, 2 invalid command, config or data.
 """
 
 import argparse

@@ -35,24 +35,24 @@ class Block(NamedTuple):
 def lloyd(
     block: Block, start: Tensor, *, assign: Assign, max_iterations: int, tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return clusters, centers and iterations of each class, from Lloyd's iterations as SBCL's code has them.
+    """Return clusters, centers and iterations of each class, from Lloyd's iterations as in SBCL's code.
 
     An iteration assigns samples by their cosines with the centers, then moves every center to the plain mean of its
-    members. A class stops after the iteration in which (sum_k |shift of center k|)^2 < tolerance. Its assignment is
-    the one before that last move.
+    members. A class stops after the iteration in which (sum_k |shift of center k|)^2 < tolerance. The returned
+    assignment is the one before that last move.
 
     A center without members moves to a sample: the first such center of a class to the sample whose cosine with its
     own center is smallest, the second to the second such sample, and so on (the release takes random samples).
 
     Args:
         block: the classes.
-        start: samples that are the first centers, positions in the class, (G, M); what lies in padding is ignored.
+        start: Positions in the class of the samples that are the first centers, (G, M); entries in padding are ignored.
         assign: (cosines (G, S, M), sizes, numbers) -> clusters (G, S); cosines in padding are -inf.
-        max_iterations: iterations at most.
-        tolerance: see above.
+        max_iterations: Largest number of iterations.
+        tolerance: See above.
 
     Returns:
-        assignment (G, S), of no meaning in padding; centers (G, M, D); iterations (G,).
+        Assignment (G, S), undefined in padding; centers (G, M, D); iterations (G,).
     """
     samples, clusters = block.samples(), block.clusters(start.shape[1])
     unit, real = F.normalize(block.features, dim=2), samples[:, :, None] & clusters[:, None, :]
@@ -73,7 +73,7 @@ def lloyd(
 
 
 def _centers(features: Tensor, cosines: Tensor, assignment: Tensor, samples: Tensor, clusters: Tensor) -> Tensor:
-    """Return the means of the members, (G, M, D), and a sample where there is none; see `lloyd`."""
+    """Return the mean of the members of each cluster, or a sample if it has no members, (G, M, D); see `lloyd`."""
     members = F.one_hot(assignment, clusters.shape[1]).to(features.dtype) * samples[:, :, None]
     count = members.sum(1)
     means = (members.mT @ features) / count.clamp(min=1)[:, :, None]
@@ -82,7 +82,7 @@ def _centers(features: Tensor, cosines: Tensor, assignment: Tensor, samples: Ten
         return means
     own = cosines.gather(2, assignment[:, :, None])[:, :, 0].masked_fill(~samples, torch.inf)
     worst = own.argsort(dim=1, stable=True)
-    number = (empty.cumsum(1) - 1).clamp(min=0)  # of the empty center among those of its class
+    number = (empty.cumsum(1) - 1).clamp(min=0)  # number of the empty center among those of its class
     return torch.where(empty[:, :, None], _rows(features, worst.gather(1, number)), means)
 
 

@@ -19,7 +19,7 @@ class Rule(NamedTuple):
     Attributes:
         start: chooses the first centers, from uniform numbers (G, S).
         assign: assigns samples to centers.
-        max_iterations: Lloyd iterations at most.
+        max_iterations: Largest number of Lloyd's iterations.
     """
 
     start: Callable[[Block, Tensor], Tensor]

@@ -1,4 +1,4 @@
-"""k-means of one set of samples from given starts, in three rules."""
+"""k-means of one set of samples from given starts, by three rules."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,12 @@ def kmeans(
 
     Args:
         features: samples, (N, D).
-        start: samples that are the first centers, m positions.
-        max_iterations: iterations at most.
-        tolerance: stops below this square of the summed shifts of the centers.
+        start: Positions of the samples that are the first centers, (m,).
+        max_iterations: Largest number of iterations.
+        tolerance: The iterations stop when the square of the summed shifts of the centers is below it.
 
     Returns:
-        assignment (N,) int64, centers (m, D), iterations.
+        Assignment (N,) int64, centers (m, D), iterations.
     """
     return _cluster(features, start, "kmeans", max_iterations, tolerance)
 
@@ -31,7 +31,7 @@ def kmeans(
 def balanced_kmeans(
     features: Tensor, start: Sequence[int] | Tensor, max_iterations: int = 50, tolerance: float = TOLERANCE
 ) -> tuple[Tensor, Tensor, int]:
-    """Return the balanced k-means of SBCL's code, which the release cannot reach: sizes differ by at most one.
+    """Return the balanced k-means of SBCL's code, which the release never calls: sizes differ by at most one.
 
     See `longtail.clustering.assignment.balanced`; arguments and results as in `kmeans`.
     """

@@ -8,7 +8,7 @@ from longtail.clustering.lloyd import Block
 
 
 def random_samples(block: Block, draws: Tensor) -> Tensor:
-    """Return distinct random samples of each class, as SBCL's code starts, positions (G, M).
+    """Return positions of distinct random samples of each class, (G, M), the starts of SBCL's code.
 
     Args:
         block: the classes.
@@ -19,7 +19,7 @@ def random_samples(block: Block, draws: Tensor) -> Tensor:
 
 
 def far_apart(block: Block, draws: Tensor) -> Tensor:
-    """Return samples that lie far apart, from k-means++ (Arthur and Vassilvitskii, 2007), positions (G, M).
+    """Return positions of samples that are far apart, (G, M), by k-means++ (Arthur and Vassilvitskii, 2007).
 
     The first is uniform among the samples; each further one has a probability proportional to 1 - the cosine with its
     most similar predecessor: half the squared distance of unit vectors.

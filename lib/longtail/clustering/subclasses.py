@@ -9,7 +9,7 @@ from longtail.clustering.lloyd import Block, lloyd
 from longtail.clustering.rules import RULES, TOLERANCE, Rule
 
 SIMILAR = 1.25  # classes whose sizes differ by at most this factor are clustered together
-ENTRIES = 2**23  # of the features, or of the cosines, of such a block: 32 MiB in float32
+ENTRIES = 2**23  # most entries of the features, or of the cosines, of such a block: 32 MiB in float32
 
 
 def subclass_numbers(class_counts: Sequence[int], delta: int) -> list[int]:
@@ -19,7 +19,7 @@ def subclass_numbers(class_counts: Sequence[int], delta: int) -> list[int]:
 
     Args:
         class_counts: training images of each class, (C,).
-        delta: smallest size that is aimed at.
+        delta: Target for the smallest size of a subclass.
     """
     size = max(min(class_counts), delta)
     return [max(1, count // size) for count in class_counts]
@@ -31,22 +31,22 @@ def cluster_classes(
 ) -> Tensor:
     """Return the subclass of each sample, from a clustering inside each class, (N,) int64.
 
-    Subclasses are numbered class after class: those of class c start at the sum of `numbers` before c. Result and
-    arguments may be in any order of the samples. The default is the size-capped spherical k-means of SBCL's Algorithm
-    1, from starts that lie far apart (k-means++): every subclass holds at most ceil(n_c / m_c) samples. See
-    `longtail.clustering.lloyd.lloyd` for subclasses that lose all their samples on the way.
+    Subclasses are numbered class after class: those of class c start at the sum of `numbers` before c. The samples may
+    be in any order. The default is the size-capped spherical k-means of SBCL's Algorithm 1, with k-means++ starts:
+    every subclass holds at most ceil(n_c / m_c) samples. See `longtail.clustering.lloyd.lloyd` for subclasses that lose
+    all their samples during the iterations.
 
     Args:
-        features: of all samples, (N, D).
-        labels: class ids, (N,).
-        numbers: subclasses of each class, m_c, (C,).
-        rule: capped | kmeans (random starts and sizes of any kind, as SBCL's code) | balanced (as the code that the
-            release does not reach, with starts that lie far apart).
-        seed: of the starts; the same seed gives the same subclasses.
+        features: Features of all samples, (N, D).
+        labels: Class ids, (N,).
+        numbers: Number of subclasses of each class, m_c, (C,).
+        rule: capped | kmeans (random starts and any sizes, as in SBCL's code) | balanced (as in unused code of the
+            release, but with k-means++ starts).
+        seed: Seed of the starts; the same seed gives the same subclasses.
 
     Raises:
-        UserError: there is no such rule.
-        ValueError: a class has fewer samples than subclasses.
+        UserError: There is no such rule.
+        ValueError: A class has fewer samples than subclasses.
     """
     chosen = RULES.get(rule)
     sizes = torch.bincount(labels, minlength=len(numbers)).tolist()
@@ -90,7 +90,7 @@ def _blocks(sizes: Sequence[int], numbers: Sequence[int], width: int) -> Iterato
 
 
 def _positions(sizes: Sequence[int], classes: Sequence[int]) -> Tensor:
-    """Return the samples of some classes among all samples in the order of their classes, padded, (G, S)."""
+    """Return the positions of the samples of some classes in the order by class, padded, (G, S)."""
     first = torch.tensor([0, *sizes]).cumsum(0)[torch.tensor(classes)]
     position = first[:, None] + torch.arange(max(sizes[label] for label in classes))
     return position.clamp(max=sum(sizes) - 1)

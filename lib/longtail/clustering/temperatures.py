@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from longtail.registry import Registry
 
-ALPHA = 10.0  # alpha, as released: log(n_c) alone is 0 for a class of one image
+ALPHA = 10.0  # as released: log(n_c) alone is 0 for a class of one image
 CLIP = (0.2, 0.8)  # quantiles over the classes, as released
 
 TemperatureRule = Callable[[Tensor, Tensor, float], Tensor]
@@ -24,11 +24,12 @@ def class_temperatures(
     The spread of a class is the mean distance of its samples to their mean, divided by log(n_c + 10). With T the given
     temperature and r_c the spread relative to the mean spread of the classes, a class has
 
-    * released: T r_c, spreads being clipped first to their 20th and 80th percentile; T where a class is not split;
+    * released: T r_c, where spreads are first clipped to their 20th and 80th percentile; T for a class that is not
+      split;
     * paper: T exp(r_c), larger than T (Hou et al., arXiv 2306.15925);
     * constant: T.
 
-    A class without samples has T.
+    A class without samples has the temperature T.
 
     Args:
         features: of all samples, unit length, (N, D).
@@ -63,8 +64,8 @@ def _constant(spread: Tensor, numbers: Tensor, temperature: float) -> Tensor:
 
 
 def _spread(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return the spread of each class, NaN where it has no samples, (C,)."""
+    """Return the spread of each class, NaN if it has no samples, (C,)."""
     counts = torch.bincount(labels, minlength=classes)
     means = features.new_zeros(classes, features.shape[1]).index_add_(0, labels, features) / counts[:, None]
-    distances = F.pairwise_distance(features, means[labels])  # adds 1e-6 to each difference, as the release
+    distances = F.pairwise_distance(features, means[labels])  # adds 1e-6 to each difference, as released
     return distances.new_zeros(classes).index_add_(0, labels, distances) / counts / (counts + ALPHA).log()

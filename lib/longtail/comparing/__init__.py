@@ -1,1 +1,1 @@
-"""Comparison of finished runs, and sweeps over seeds and keys that end in one."""
+"""Comparison of finished runs, and sweeps over seeds and keys."""

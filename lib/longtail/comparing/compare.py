@@ -26,7 +26,7 @@ class Line:
 
     Attributes:
         label: Name of the group.
-        seeds: Its seeds; of a cross-validation `seed/fold`.
+        seeds: Its seeds; in a cross-validation, `seed/fold`.
         metrics: Mean and standard deviation of each metric; None if no run has it.
         differences: Paired difference of each metric to the baseline; {} for the baseline itself.
         parameters: Number of parameters.
@@ -67,8 +67,8 @@ def compare(
 
     Args:
         paths: Run directories, or folders of them.
-        baseline: Label of the group that the others are compared with; empty: that of the first run.
-        metrics: Names of metrics in results.json; those that no run has are left out.
+        baseline: Label of the group with which the others are compared; empty: the group of the first run.
+        metrics: Names of metrics in results.json; those that no run has are omitted.
         moment: "last": the evaluation after the last epoch; "best": that of the best epoch, which is chosen on the
             images that are reported.
 
@@ -81,14 +81,14 @@ def compare(
     labels = [group.label for group in groups]
     if baseline and baseline not in labels:
         raise UserError(
-            f"--baseline {baseline!r} is no group; there is: {', '.join(labels)}{nearest(baseline, labels)}"
+            f"--baseline {baseline!r} is not a group; available: {', '.join(labels)}{nearest(baseline, labels)}"
         )
     first = labels.index(baseline) if baseline else 0
     groups.insert(0, groups.pop(first))
     found = [name for name in metrics if any(name in _ensemble(run, moment) for run in runs)]
     if not found:
         known = sorted({name for run in runs for name in _ensemble(run, moment)})
-        raise UserError(f"no run has the metric {', '.join(metrics)}; there is: {', '.join(known)}")
+        raise UserError(f"no run has the metric {', '.join(metrics)}; available: {', '.join(known)}")
     keys = differing_keys([group.values for group in groups])
     lines = [_line(group, groups[0], metrics=found, moment=moment, keys=keys) for group in groups]
     return Comparison(lines, found, moment, [str(path) for path in unfinished])

@@ -26,7 +26,7 @@ class FinishedRun:
         path: Run directory.
         values: Value of each key of its config.
         results: Content of results.json.
-        valid: Digest of its validation images; empty if it is not known.
+        valid: Digest of its validation images; empty if it is unknown.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class FinishedRun:
 
     @property
     def division(self) -> tuple[Any, ...]:
-        """What the folds of a cross-validation follow from; () without folds."""
+        """The values that determine the folds of a cross-validation; () without folds."""
         return tuple(self.values[key] for key in DIVISION) if self.fold else ()
 
     def setting(self) -> tuple[Any, ...]:
@@ -56,7 +56,7 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs whose configs differ in the seed only, and in the fold of a cross-validation.
+    """Runs whose configs differ only in the seed, and in the fold of a cross-validation.
 
     Attributes:
         label: Name in tables.
@@ -73,7 +73,7 @@ class Group:
 
 
 def grouping_keys() -> list[str]:
-    """Return the keys by which runs are grouped: what changes the computation, but not seed, fold and earlier files."""
+    """Return the keys by which runs are grouped: those that change results, except seed, fold and files of stages."""
     left_out = (SEED, FOLD, "NAME")
     files = ("weights", "images")
     return [name for name, key in KEYS.items() if key.result and name not in left_out and key.file not in files]
@@ -83,16 +83,16 @@ def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
     """Return the finished runs at or below paths, in their order, and the run directories that are not finished.
 
     Raises:
-        UserError: A path does not exist, or holds no run.
+        UserError: A path does not exist, or does not contain a run.
     """
     runs: dict[Path, FinishedRun] = {}
     unfinished: list[Path] = []
     for path in map(Path, paths):
         if not is_folder(path):
-            raise UserError(f"{path} is not a folder; name run directories, or folders of runs")
+            raise UserError(f"{path} is not a folder; expected run directories or folders of runs")
         configs = [path / "config.yaml"] if (path / "config.yaml").is_file() else sorted(path.rglob("config.yaml"))
         if not configs:
-            raise UserError(f"{path} holds no run directory: there is no config.yaml in it")
+            raise UserError(f"{path} does not contain a run directory: there is no config.yaml in it")
         for config in configs:
             folder = config.parent.resolve()
             results = read_json(config.parent / "results.json")
@@ -118,7 +118,7 @@ def check_same_images(runs: Sequence[FinishedRun]) -> None:
     """Refuse runs that were evaluated on different images; those of a cross-validation may differ by fold.
 
     Raises:
-        UserError: Names two runs and their images.
+        UserError: They are different; the message names two runs and their images.
     """
     known = all(run.valid for run in runs)
     first_of_fold: dict[int, FinishedRun] = {}
@@ -143,7 +143,7 @@ def _shown(run: FinishedRun) -> str:
 
 
 def group_runs(runs: Sequence[FinishedRun]) -> list[Group]:
-    """Group runs whose configs differ in seed and fold only; of several runs of one seed and fold the newest counts."""
+    """Group runs whose configs differ only in seed and fold; of runs with the same seed and fold, use the newest."""
     groups: dict[tuple[Any, ...], dict[tuple[int, int], FinishedRun]] = {}
     for run in sorted(runs, key=lambda run: run.path.name):  # run directories are named by their time
         groups.setdefault(run.setting(), {})[run.seed, run.fold] = run
@@ -158,7 +158,7 @@ def differing_keys(groups: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _labels(groups: Sequence[Mapping[tuple[int, int], FinishedRun]]) -> list[str]:
-    """Return NAME where all groups differ in it, else the values of the keys that differ."""
+    """Return NAME if all groups differ in it, else the values of the keys that differ."""
     values = [next(iter(runs.values())).values for runs in groups]
     names = [str(value["NAME"]) for value in values]
     if len(set(names)) == len(names):

@@ -50,7 +50,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 def paired_difference(values: Sequence[float], baseline: Sequence[float], *, seed: int = 0) -> Difference | None:
     """Return the mean of values - baseline, pair by pair, with its percentile bootstrap interval; None without pairs.
 
-    The interval holds the middle 95 % of the means of 10,000 resamples of the pairs (Efron and Tibshirani, An
+    The interval contains the middle 95 % of the means of 10,000 resamples of the pairs (Efron and Tibshirani, An
     Introduction to the Bootstrap, 1993, chapter 13). With few pairs it is too narrow.
 
     Args:

@@ -1,4 +1,4 @@
-"""Trainings of one config under several seeds and values of keys, one after another."""
+"""Training a config with several seeds and values of keys, one run after another."""
 
 import itertools
 import logging
@@ -23,25 +23,25 @@ Setting = tuple[str, Sequence[Any]]  # key and its values
 def sweep_configs(
     source: str, overrides: Sequence[Any] = (), *, seeds: Sequence[int] = (), settings: Sequence[Setting] = ()
 ) -> list[CfgNode]:
-    """Return one config for each combination of values and seeds; the seeds of one combination follow each other.
+    """Return one config for each combination of values and seeds; the seeds of a combination are consecutive.
 
     Args:
         source: Config, see `load_config`.
-        overrides: KEY, VALUE, ... for all of them.
-        seeds: Values of RAND_SEED; none: that of the config.
+        overrides: KEY, VALUE, ... for all configs.
+        seeds: Values of RAND_SEED; empty: that of the config.
         settings: Keys with their values.
 
     Raises:
-        UserError: The source is a recipe, a key is named twice, or a config is wrong.
+        UserError: The source is a recipe, a key is listed twice, or a config is invalid.
     """
     if is_recipe(source):
         raise UserError(f"{source} is a recipe; sweep takes a config")
     all_settings = [*settings, *([(SEED, seeds)] if seeds else [])]
     keys = [key for key, _ in all_settings]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise UserError(f"{twice} is swept twice; name all of its values once")
+        raise UserError(f"{twice} is swept twice; list all of its values once")
     if empty := next((key for key, values in all_settings if not values), None):
-        raise UserError(f"{empty} has no values to sweep; --set KEY VALUE [VALUE ...]")
+        raise UserError(f"{empty} has no values to sweep; expected --set KEY VALUE [VALUE ...]")
     combinations = itertools.product(*(list(dict.fromkeys(values)) for _, values in all_settings))
     return [
         load_config(source, [*overrides, *itertools.chain.from_iterable(zip(keys, values, strict=True))])
@@ -53,7 +53,7 @@ def sweep(configs: Sequence[CfgNode], source: str, *, place: Place) -> list[Path
     """Train configs one after another; finished runs are kept, stopped ones resumed.
 
     Args:
-        configs: See `sweep_configs`. All are checked before the first one is trained.
+        configs: Configs, see `sweep_configs`; all are checked before the first one is trained.
         source: Name of the config, for results.json.
         place: Processes and devices.
 
@@ -61,7 +61,7 @@ def sweep(configs: Sequence[CfgNode], source: str, *, place: Place) -> list[Path
         The run directories.
 
     Raises:
-        UserError: A config or its data are wrong.
+        UserError: A config or its data are invalid.
         Interrupted: A signal stopped a training; the same call resumes it.
     """
     for cfg in configs:

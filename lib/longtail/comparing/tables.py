@@ -8,7 +8,7 @@ from typing import Any
 from longtail.comparing.compare import Comparison, Line
 from longtail.comparing.statistics import Difference, Estimate
 
-NATURAL = ("loss", "nll")  # prefixes of metrics that are no fractions
+NATURAL = ("loss", "nll")  # prefixes of metrics that are not fractions
 
 
 def as_text(comparison: Comparison) -> str:
@@ -30,7 +30,7 @@ def as_text(comparison: Comparison) -> str:
             _aligned([["key", *labels], *([key, *(str(line.keys[key]) for line in comparison.lines)] for key in keys)])
         )
     if comparison.skipped:
-        parts.append(f"not finished, left out: {', '.join(comparison.skipped)}")
+        parts.append(f"not finished, skipped: {', '.join(comparison.skipped)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -54,14 +54,14 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Return a table of Markdown."""
+    """Return a Markdown table."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in _main_rows(comparison, " ± ")]
     rule = ["---", *["---:"] * (len(rows[0]) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]]) + "\n"
 
 
 def as_latex(comparison: Comparison) -> str:
-    """Return a tabular of LaTeX, for the package booktabs."""
+    """Return a LaTeX tabular, for the package booktabs."""
     rows = _main_rows(comparison, r" $\pm$ ")
     body = [" & ".join(_escaped(cell) for cell in row) + r" \\" for row in rows]
     begin = rf"\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}"
@@ -100,7 +100,7 @@ def _difference(line: Line, name: str) -> str:
 
 
 def _number(value: float | None, name: str, sign: str = "") -> str:
-    """Return an accuracy in percent, other metrics as they are."""
+    """Return an accuracy in percent, another metric unchanged."""
     if value is None:
         return "-"
     return f"{value:{sign}.4f}" if name.startswith(NATURAL) else f"{100 * value:{sign}.2f}"
@@ -120,7 +120,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _escaped(cell: str) -> str:
-    """Return a cell for LaTeX; the sign between mean and standard deviation stays."""
+    """Return a cell escaped for LaTeX, except for the sign between mean and standard deviation."""
     parts = cell.split(r" $\pm$ ")
     for char in "\\&%$#_{}":
         replacement = r"\textbackslash " if char == "\\" else f"\\{char}"

@@ -60,7 +60,7 @@ def check_values(cfg: CfgNode) -> None:
         raise UserError(f"INPUT_SIZE is {tuple(cfg.INPUT_SIZE)}; both sizes must be 0, or none")
     steps = list(cfg.TRAIN.LR_SCHEDULER.LR_STEP)
     if len(steps) > len(set(steps)):
-        raise UserError(f"TRAIN.LR_SCHEDULER.LR_STEP is {steps}; an epoch is named twice")
+        raise UserError(f"TRAIN.LR_SCHEDULER.LR_STEP is {steps}; an epoch is listed twice")
 
 
 def _check_name(name: str) -> None:
@@ -80,7 +80,7 @@ def _check(name: str, key: Key, value: Any) -> None:
             raise UserError(f"{name} is {value!r}; allowed: {allowed}{nearest(value, key.allowed)}")
         if "\0" in value or not value.isprintable():
             raise UserError(f"{name} is {value!r}; it must not hold control characters")
-        check_path(value, name)  # longer text is no name either
+        check_path(value, name)  # limits the length
     elif not isinstance(value, bool):
         _check_number(name, key, value)
 
@@ -97,7 +97,7 @@ def _check_items(name: str, key: Key, values: list[Any] | tuple[Any, ...]) -> No
         elif not item.isprintable():
             raise UserError(f"{name} is {values!r}; it must not hold control characters")
     if key.rising and list(values) != sorted(values):
-        raise UserError(f"{name} is {values!r}; its values must rise")
+        raise UserError(f"{name} is {values!r}; its values must be in ascending order")
 
 
 def _check_number(name: str, key: Key, value: float) -> None:
@@ -116,7 +116,7 @@ def _is_finite(value: float) -> bool:
 
 
 def _range(key: Key, value: float) -> str:
-    """Return the allowed range in words; the default upper bound is named only where it is what was passed."""
+    """Return the allowed range in words; the default upper bound is mentioned only if the value exceeds it."""
     high = key.high
     if high is None and (not _is_finite(value) or value > LARGEST):
         high = LARGEST

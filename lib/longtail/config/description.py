@@ -1,4 +1,4 @@
-"""What timm says about a model: the images for which its weights were trained."""
+"""The images for which the weights of a timm model were trained, as timm describes them."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from yacs.config import CfgNode
 from longtail.config.names import expert_backbones
 from longtail.errors import UserError
 
-FROM_BACKBONE = "backbone"  # DATASET.NORMALIZATION that means: as the description says
+FROM_BACKBONE = "backbone"  # value of DATASET.NORMALIZATION: mean and std of the description
 
 
 class Description(NamedTuple):
@@ -28,7 +28,7 @@ def describe_backbone(cfg: CfgNode) -> Description:
     """Return timm's description of the backbone of a config, for the weights of BACKBONE.PRETRAINED_TAG.
 
     Raises:
-        UserError: It is no model of timm, there is no such tag, or several backbones are described differently.
+        UserError: It is not a timm model, there is no such tag, or several backbones are described differently.
     """
     found = {name: _describe(name, cfg.BACKBONE.PRETRAINED_TAG) for name in expert_backbones(cfg)}
     if len(set(found.values())) > 1:
@@ -40,13 +40,13 @@ def timm_name(name: str, tag: str) -> str:
     """Return timm's full name of a backbone `timm/<name>` with the weights of a tag; "" and "default": its default.
 
     Raises:
-        UserError: It is no model of timm, or it has no such weights.
+        UserError: It is not a timm model, or it has no such weights.
     """
-    import timm  # takes seconds, which other configs need not wait
+    import timm  # takes seconds; other configs do not need it
 
     library, _, model = name.partition("/")
     if library != "timm" or not timm.is_model(model):
-        raise UserError(f"{name} is no model of timm; INPUT_SIZE, DATASET.NORMALIZATION and weights need timm/<name>")
+        raise UserError(f"{name} is not a timm model; INPUT_SIZE, DATASET.NORMALIZATION and weights need timm/<name>")
     if tag in ("", "default"):
         return model
     try:

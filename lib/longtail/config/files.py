@@ -40,7 +40,7 @@ def find_config(name: str) -> Path:
         name: Path of a YAML file, or a short name: `cifar10_im100` for configs/data/cifar10_im100.yaml.
 
     Raises:
-        UserError: There is no such short name; lists the nearest match.
+        UserError: There is no such short name; the message names the nearest match.
     """
     check_path(name, "config")
     if not is_short_name(name):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LARGEST = 10**9  # of every number whose declaration gives no bound
+LARGEST = 10**9  # upper bound of every number whose declaration gives none
 MOST_EPOCHS = 10**7
 
 
@@ -13,19 +13,19 @@ class Key:
     """Everything that is known about one key.
 
     Attributes:
-        default: Value if nothing else is said; its type is the type of the key.
+        default: Value unless a config sets another; its type is the type of the key.
         help: Meaning, in plain sentences.
-        allowed: Allowed texts; empty: any.
+        allowed: Allowed strings; empty: any.
         low: Smallest number; for lists, of each item.
         high: Largest number.
         positive: Whether a number must be greater than 0.
         never: A number outside of the bounds that means "never".
         items: Type of the items of a list: "name", "int" or "float".
         length: Number of items of a list; 0: any.
-        lists: Whether a text may be given as a list, whose items are joined by commas.
+        lists: Whether a string may be given as a list, whose items are joined by commas.
         pairs: Whether a list may be given as a mapping, whose pairs become `name=value` items.
         rising: Whether no item of a list may be smaller than the one before it.
-        result: Whether the key changes what is computed; a run resumes under another value of one that does not.
+        result: Whether the key changes what is computed; a run can resume with another value of a key that does not.
         file: Kind of file that the key names: "weights", "images", "annotations", "folder"; empty: none.
         when: (key, value) that must be set for the file to be used; None: used whenever it is named.
         ours: Whether neither NCL nor Bag of Tricks has the key.

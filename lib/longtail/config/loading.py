@@ -24,13 +24,13 @@ from longtail.user_files import check_path, is_file
 
 BASE = "_BASE_"
 FOR = "_FOR_"
-LONGEST = 10_000  # characters of a value on the command line that are parsed
-TRUTHS = {"yes": True, "on": True, "no": False, "off": False}
+LONGEST = 10_000  # a longer value of the command line is not parsed, in characters
+BOOLEANS = {"yes": True, "on": True, "no": False, "off": False}
 _KINDS = {
     bool: "True or False",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "a string",
     tuple: "a list",
     list: "a list",
 }
@@ -39,13 +39,13 @@ Source = str | Path | Sequence[str | Path]
 
 
 def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> CfgNode:
-    """Merge YAML files and overrides into the defaults, and replace released names by own ones.
+    """Merge YAML files and overrides into the defaults, and replace released names by this project's.
 
     A file may begin with `_BASE_: other.yaml` (or a list): those are merged first. Their paths start at the file's
     folder; they may be short names.
 
     Args:
-        path: YAML file, or several: a list, or a text joined by commas; merged from left to right. A name without
+        path: YAML file, or several (a list, or one string with commas), merged from left to right. A name without
             `.yaml` is looked up under `configs/`, see `find_config`. None: the defaults.
         overrides: KEY, VALUE, KEY, VALUE, ...; values typed, or as written on a command line.
 
@@ -77,7 +77,7 @@ def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> Cf
 
 
 def changed(cfg: CfgNode, *overrides: Any) -> CfgNode:
-    """Return a frozen copy of a config with other values, KEY, VALUE, ..., that are checked alike."""
+    """Return a frozen copy of a config with other values, KEY, VALUE, ..., which are checked."""
     copy = cfg.clone()
     copy.defrost()
     _merge_overrides(copy, list(overrides))
@@ -87,7 +87,7 @@ def changed(cfg: CfgNode, *overrides: Any) -> CfgNode:
 
 
 def split_paths(path: Source | None) -> list[str]:
-    """Return the parts of a config source: of a text, those between its commas."""
+    """Return the parts of a config source; a string is split at its commas."""
     if path is None:
         return []
     if isinstance(path, Path):
@@ -102,7 +102,7 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
     check_path(path, "config file")
     resolved = path.resolve()
     if resolved in children:
-        raise UserError(f"{path}: {BASE} leads back to this file")
+        raise UserError(f"{path}: {BASE} includes this file itself")
     content = read_yaml(path)
     bases = content.pop(BASE, [])
     listed = bases if isinstance(bases, list) else [bases]
@@ -116,10 +116,10 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
 
 
 def _for_others(content: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
-    """Take the section `_FOR_` out of the content of a file."""
+    """Remove the section `_FOR_` from the content of a file and return it: {name of a config file: settings}."""
     settings = content.pop(FOR, None) or {}
     if not isinstance(settings, dict) or not all(isinstance(value, dict) for value in settings.values()):
-        raise UserError(f"{path}: {FOR} must hold sections of keys by the names of config files, not {settings!r}")
+        raise UserError(f"{path}: {FOR} must map names of config files to sections of keys, not {settings!r}")
     return settings
 
 
@@ -142,7 +142,7 @@ def _merge(cfg: CfgNode, content: Mapping[str, Any], *, source: str, prefix: str
 
 def _merge_overrides(cfg: CfgNode, overrides: list[Any]) -> None:
     if len(overrides) % 2:
-        raise UserError(f"overrides come in pairs KEY VALUE; {overrides[-1]!r} has no partner")
+        raise UserError(f"overrides come in pairs KEY VALUE; {overrides[-1]!r} has no value")
     for name, value in zip(overrides[::2], overrides[1::2], strict=True):
         content: Any = value
         for part in reversed(str(name).split(".")):
@@ -181,7 +181,7 @@ def _typed(value: Any, key: Key, *, name: str, source: str) -> Any:
     if wanted is float and type(parsed) is int:
         parsed = _as_float(parsed)
     if wanted is bool and isinstance(parsed, str):
-        parsed = TRUTHS.get(parsed.lower(), parsed)
+        parsed = BOOLEANS.get(parsed.lower(), parsed)
     if wanted in (list, tuple) and isinstance(parsed, (list, tuple)):
         return wanted(parsed)
     if type(parsed) is not wanted:
@@ -201,18 +201,18 @@ def _expanded(path: str, *, name: str, source: str) -> str:
     """Return a path with `~` and variables of the environment replaced.
 
     Raises:
-        UserError: There is no such variable.
+        UserError: A variable is not set.
     """
     check_path(path, f"{source}: {name}")
     expanded = os.path.expanduser(os.path.expandvars(path))
     unknown = re.search(r"\$(\w+|\{\w+\})", path)
     if unknown and unknown[0] in expanded:
-        raise UserError(f"{source}: {name} is {path!r}; the environment has no variable {unknown[0]}")
+        raise UserError(f"{source}: {name} is {path!r}; the environment variable {unknown[0]} is not set")
     return expanded
 
 
 def _parse(text: str) -> Any:
-    """Read a literal out of a text: of Python (`2e-4`, `(32, 32)`), or else of YAML (`[crop, simclr]`, `True`)."""
+    """Parse a literal of Python (`2e-4`, `(32, 32)`) or YAML (`[crop, simclr]`, `true`); other text is returned."""
     lowered = text.strip().lower()
     if lowered in ("true", "false"):
         return lowered == "true"
@@ -226,7 +226,7 @@ def _parse(text: str) -> Any:
 
 
 def _list_of_names(text: str) -> Any:
-    """Read `[crop, simclr]` or `(crop, simclr)`; anything else stays a text."""
+    """Parse `[crop, simclr]` or `(crop, simclr)`; return anything else unchanged."""
     if not re.fullmatch(r"[\[(][\w\s,./=-]*[\])]", text):
         return text
     return [_parse(part.strip()) for part in text[1:-1].split(",") if part.strip()]

@@ -1,6 +1,6 @@
 """Names of the released systems, replaced by this project's own when a config is loaded.
 
-Every rule leaves own names as they are, so that the config of a run can be loaded again.
+Every rule leaves this project's names unchanged, so that the config of a run can be loaded again.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from longtail.registry import nearest
 
 
 class DatasetParts(NamedTuple):
-    """What a released data set name stands for.
+    """The meaning of a released data set name.
 
     Attributes:
         source: Name in the registry of data sources.
@@ -47,7 +47,8 @@ NCL = {
     "ImageNet_LT_NCL_PLUS": DatasetParts(*_LARGE),
     "iNaturalist": DatasetParts(*_INAT),
     "Places_LT_MOCO": DatasetParts("annotations", ("simclr_imagenet", "simclr_imagenet"), "imagenet", "transforms"),
-    # Not released, named by the same pattern: each large data set with one view, with a key's view, and for NCL++.
+    # Not released, named by the same pattern: each large data set with one view, with a view for the key, and for
+    # NCL++.
     "ImageNet_LT_MOCO": DatasetParts(*_LARGE_MOCO),
     "iNaturalist_MOCO": DatasetParts("annotations", ("randaugment", "simclr_imagenet"), "inaturalist", "transforms"),
     "iNaturalist_NCL_PLUS": DatasetParts(*_INAT),
@@ -79,10 +80,10 @@ NCL_SAMPLERS = {
 
 
 def resolve(cfg: CfgNode) -> None:
-    """Replace released names by own ones, in place.
+    """Replace released names by this project's, in place.
 
     Raises:
-        UserError: NCL's sampler key names no sampler, or contradicts another key.
+        UserError: The sampler in NCL's key is unknown, or contradicts another key.
     """
     _resolve_dataset(cfg)
     _resolve_sampler(cfg)
@@ -105,10 +106,8 @@ def _resolve_dataset(cfg: CfgNode) -> None:
     data = cfg.DATASET
     tables = (NCL, BAG_OF_TRICKS) if cfg.TRAIN.COMBINER.TYPE.startswith("multi_network") else (BAG_OF_TRICKS, NCL)
     parts = tables[0].get(data.DATASET) or tables[1].get(data.DATASET) or DatasetParts(data.DATASET)
-    if (
-        data.DATASET in RELEASED_DATASETS and parts.source in ARCHIVES
-    ):  # the release reads the archive whatever these say
-        data.TRAIN_JSON = data.VALID_JSON = ""
+    if data.DATASET in RELEASED_DATASETS and parts.source in ARCHIVES:
+        data.TRAIN_JSON = data.VALID_JSON = ""  # the release ignores them and reads the archive
     data.DATASET = "annotations" if parts.source in ARCHIVES and data.TRAIN_JSON else parts.source
     data.VIEWS = list(data.VIEWS) or list(parts.views)
     if len(data.VIEWS) == 1:
@@ -129,7 +128,7 @@ def _resolve_sampler(cfg: CfgNode) -> None:
         known = ("default", *NCL_SAMPLERS)
         raise UserError(f"{where}; its first name must be one of {', '.join(known)}{nearest(name, known)}")
     weighting, exponent = NCL_SAMPLERS[name]
-    # Allowed beside it: the defaults of the other keys, and what says the same.
+    # The other keys may have their defaults, or the same meaning.
     if sampler.TYPE not in ("default", "weighted sampler") or own.TYPE not in ("balance", weighting):
         raise UserError(
             f"{where}, but TRAIN.SAMPLER.TYPE is {sampler.TYPE!r} and its WEIGHTED_SAMPLER.TYPE {own.TYPE!r}; "

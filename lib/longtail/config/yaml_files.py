@@ -1,7 +1,7 @@
 """Reading YAML files of KEY: VALUE lines, as they are written, and writing them.
 
 YAML 1.1 reads `12:30` as 750, `010` as 8, `1_000` as 1000, `2026-01-31` as a date and `no` as False. Here these are
-texts; a key that needs a number or a truth value parses them itself or refuses them.
+strings; a key that needs a number or a boolean parses them itself or refuses them.
 """
 
 import re
@@ -19,7 +19,7 @@ DEEPEST = 50  # levels of nesting
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """A safe YAML loader that refuses a key written twice, of which YAML would silently drop the first."""
+    """A safe YAML loader that refuses a key written twice; YAML would silently drop the first one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         merge = "tag:yaml.org,2002:merge"  # `<<` may be written several times
@@ -31,7 +31,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         return mapping
 
 
-_TAGS = {  # kinds of plain scalars; everything else is a text
+_TAGS = {  # kinds of plain scalars; everything else is a string
     "tag:yaml.org,2002:bool": (re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
     "tag:yaml.org,2002:int": (re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), "-+0123456789"),
     "tag:yaml.org,2002:float": (
@@ -50,7 +50,7 @@ for _tag, (_pattern, _first) in _TAGS.items():
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
-    """A YAML dumper that quotes texts which other readers, or the one above, would read as something else."""
+    """A YAML dumper that quotes strings which other readers, or the one above, would read as something else."""
 
 
 _FLOAT = "tag:yaml.org,2002:float"
@@ -75,7 +75,7 @@ def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
         kind: Name of the kind of file, for errors.
 
     Raises:
-        UserError: It is missing, malformed, too large, nested too deeply, or leads back to itself.
+        UserError: It is missing, malformed, too large, nested too deeply, or contains itself through an alias.
     """
     text = read_text(path, kind)
     where = f"{kind} {shown(path)}"
@@ -99,13 +99,13 @@ def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
 
 
 def _check_size(content: Any, where: str) -> None:
-    """Refuse content that leads back to itself, is nested too deeply, or grows by aliases."""
+    """Refuse content that contains itself, is nested too deeply, or grows too large through aliases."""
     values, stack = 0, [(content, 0)]
     while stack:
         value, depth = stack.pop()
         values += 1
         if values > MOST or depth > DEEPEST:
-            raise UserError(f"{where} leads back to itself, is nested too deeply, or has more than {MOST:,} values")
+            raise UserError(f"{where} contains itself, is nested too deeply, or has more than {MOST:,} values")
         if isinstance(value, dict):
             stack.extend((entry, depth + 1) for entry in value.values())
             stack.extend((key, depth + 1) for key in value if not isinstance(key, (str, int, float, bool, type(None))))

@@ -26,7 +26,7 @@ class Annotations(NamedTuple):
         labels: Labels of all images, (N,).
         num_classes: Number of classes C.
         class_names: Names of the classes, (C,); empty if the file does not name them.
-        pixels: Where the pixels lie, if they were packed; `paths` then names the original files.
+        pixels: Where the pixels are stored, if they were packed; `paths` then names the original files.
         weights: Weight of each image in the loss, (N,), 1 where an annotation has none; None if none has one.
     """
 
@@ -94,7 +94,7 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
     errors = [
         f"annotation {index} {error}"
         for index, entry in enumerate(content["annotations"])
-        if (error := _fault(entry, num_classes))
+        if (error := _error_of(entry, num_classes))
     ]
     if errors:
         raise errors_in(f"annotation file {path}", errors)
@@ -102,7 +102,7 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
 
 
 def class_names_of(content: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the names of the classes in an annotation file, its `classes` or `class_names`; empty without them."""
+    """Return the class names in an annotation file, its `classes` or `class_names`; empty if it has neither."""
     names = content.get("classes") or content.get("class_names") or ()
     return tuple(names) if isinstance(names, (list, tuple)) else (names,)
 
@@ -127,7 +127,7 @@ def read_generated(path: str | Path, num_classes: int) -> Annotations:
     if not content:
         raise UserError(f"annotation file {path} lists no images")
     for index, entry in enumerate(content):
-        error = _fault(entry, num_classes)
+        error = _error_of(entry, num_classes)
         if error:
             raise UserError(f"annotation file {path}: annotation {index} {error}")
     folder = Path() if Path(content[0]["fpath"]).is_file() else Path(path).parent
@@ -142,7 +142,7 @@ def _read_json(path: str | Path) -> Any:
         raise UserError(f"{error}; docs/datasets describes how to create it") from None
 
 
-def _fault(entry: Any, num_classes: int) -> str | None:
+def _error_of(entry: Any, num_classes: int) -> str | None:
     """Return a description of the error of one annotation; None if it is valid."""
     if not isinstance(entry, dict):
         return f"is {entry!r}; it must be an object with fpath and category_id"
@@ -155,5 +155,5 @@ def _fault(entry: Any, num_classes: int) -> str | None:
         return f"({fpath}) has category_id {label!r}; allowed: 0 to {num_classes - 1}"
     weight = entry.get("weight", 1)
     if type(weight) not in (int, float) or not 0 <= weight < math.inf:
-        return f"({fpath}) has weight {weight!r}; it must be a number from 0"
+        return f"({fpath}) has weight {weight!r}; it must be a finite number that is not negative"
     return None

@@ -30,10 +30,10 @@ class ImageSet:
         load: Returns the images: (N, 3, H, W) uint8 in memory, or files that are decoded on access.
         paths: Image files, (N,); empty if the images do not come from files.
         num_generated: Number of images at the end of the set that were generated from the others. Samplers may draw
-            them, but they count neither for the class counts nor for the length of an epoch.
+            them, but class counts and the length of an epoch do not include them.
         read_options: How image files are read.
         class_names: Names of the classes, (C,); empty if they have none.
-        pixels: Where the pixels lie, if they were packed; `paths` then names the original files.
+        pixels: Where the pixels are stored, if they were packed; `paths` then names the original files.
         weights: Weight of each image in the training loss, (N,) float32; None if they have none.
     """
 
@@ -64,7 +64,7 @@ class ImageSet:
     ) -> "ImageSet":
         """Create a set of image files; small images of one size are decoded once and kept in memory.
 
-        With `pixels` the images are read from there, and the files are only named.
+        With `pixels` the images are read from there, and `paths` only serves for messages.
         """
         ids = torch.tensor(labels)
 

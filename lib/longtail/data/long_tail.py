@@ -33,8 +33,8 @@ def class_counts(per_class: int, num_classes: int, ratio: float, kind: str = "ex
 def select_indices(labels: Sequence[int] | np.ndarray, counts: Sequence[int], seed: int) -> list[int]:
     """Return the indices of the images that the published long-tailed CIFAR sets keep.
 
-    NumPy's legacy generator is seeded once. Then, class by class in rising order, the indices of the class are shuffled
-    and the first n_i of them kept.
+    NumPy's legacy generator is seeded once. Then, for each class in ascending order, the indices of the class are
+    shuffled and the first n_i are kept.
 
     Args:
         labels: Labels of all images, (N,).
@@ -53,7 +53,7 @@ def select_indices(labels: Sequence[int] | np.ndarray, counts: Sequence[int], se
     for label, count in enumerate(counts):
         indices = np.flatnonzero(labels == label)
         if len(indices) < count:
-            raise ValueError(f"class {label} has {len(indices)} samples, {count} are to be kept")
+            raise ValueError(f"class {label} has {len(indices)} samples, fewer than the {count} to keep")
         legacy.shuffle(indices)
         kept.extend(indices[:count].tolist())
     return kept

@@ -16,7 +16,7 @@ NORMALIZATIONS.register("digits")(((0.305,) * 3, (0.352,) * 3))
 
 
 def channel_statistics(cfg: CfgNode) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and std of the channels under DATASET.NORMALIZATION.
+    """Return mean and std of the channels for DATASET.NORMALIZATION.
 
     Raises:
         UserError: There is no such normalization, or timm does not describe the backbone.

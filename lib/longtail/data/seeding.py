@@ -13,7 +13,7 @@ GENERATION = 10  # images of CAM-based sampling
 
 
 def generator(*key: int) -> torch.Generator:
-    """Return a CPU generator that depends on its key only.
+    """Return a CPU generator that depends only on its key.
 
     Args:
         key: Seed of the run, purpose, then epoch, chunk or sample; none negative.

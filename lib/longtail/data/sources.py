@@ -45,7 +45,7 @@ SOURCES: Registry[Callable[[CfgNode], Splits]] = Registry("data set")
 def build_splits(cfg: CfgNode, *, generated: bool = True) -> Splits:
     """Read the labels and file names of the data set named by DATASET.DATASET; images are not decoded yet.
 
-    DATASET.VALID_JSON and TEST_JSON name other validation and test images, whatever the training images are.
+    DATASET.VALID_JSON and TEST_JSON name other validation and test images, for every kind of training images.
 
     Args:
         cfg: Config.
@@ -56,7 +56,7 @@ def build_splits(cfg: CfgNode, *, generated: bool = True) -> Splits:
             splits have different numbers of classes.
     """
     splits = SOURCES.get(cfg.DATASET.DATASET)(cfg)
-    # The options of the other image files, so that the bad images of all splits are counted together.
+    # One object for all image files, so that the bad images of all splits are counted together.
     read_options = splits.valid.read_options if splits.valid.paths else build_read_options(cfg)
     if not splits.train.paths:
         splits = splits._replace(train=replace(splits.train, read_options=read_options))
@@ -90,7 +90,7 @@ def _check_classes(splits: Splits) -> None:
 
 
 def check_same_names(first: Sequence[str], second: Sequence[str], *owners: str) -> None:
-    """Refuse classes with other names, or in another order; classes without names fit all.
+    """Refuse classes with other names, or in another order; classes without names match any.
 
     Args:
         first: Names of the classes, (C,), or empty.
@@ -98,7 +98,7 @@ def check_same_names(first: Sequence[str], second: Sequence[str], *owners: str) 
         owners: Files that name them, the first and the second.
 
     Raises:
-        UserError: Names the first class that differs.
+        UserError: They differ; the message names the first such class.
     """
     different = [label for label, names in enumerate(zip(first, second, strict=False)) if names[0] != names[1]]
     if different:

@@ -1,4 +1,4 @@
-"""What test-time augmentation (TEST.TTA) asks of the data: a training with mirrored images, or room for crops."""
+"""Requirements of test-time augmentation (TEST.TTA): training with mirrored images, or room for crops."""
 
 from yacs.config import CfgNode
 
@@ -10,15 +10,15 @@ from longtail.errors import UserError
 
 
 def check_test_time(cfg: CfgNode) -> None:
-    """Refuse a TEST.TTA that the data of a config do not allow.
+    """Refuse a TEST.TTA that does not fit the augmentation of a config.
 
     Raises:
-        UserError: flip, and the training mirrors no image; five_crops, and TEST_TRANSFORMS leave no room for them.
+        UserError: flip, but training mirrors no images; or five_crops, but TEST_TRANSFORMS leave no room for them.
     """
     if cfg.TEST.TTA == "flip" and not any(_mirrors(build_policy(view, cfg)) for view in cfg.DATASET.VIEWS):
         raise UserError(
-            f"TEST.TTA is 'flip', but DATASET.VIEWS {list(cfg.DATASET.VIEWS)} mirror no image, so the network has seen "
-            "none; allowed: 'none', 'five_crops'"
+            f"TEST.TTA is 'flip', but DATASET.VIEWS {list(cfg.DATASET.VIEWS)} do not flip images, so the network was "
+            "not trained on flipped ones; allowed: 'none', 'five_crops'"
         )
     if cfg.TEST.TTA == "five_crops":
         build_test_policy(cfg)
@@ -30,10 +30,10 @@ def check_test_time(cfg: CfgNode) -> None:
 
 
 def build_test_policy(cfg: CfgNode) -> Policy:
-    """Return the policy of the images that are evaluated under TEST.TTA.
+    """Return the policy of the images that are evaluated with TEST.TTA.
 
-    It is the evaluation view; for five crops of images that TEST_TRANSFORMS resize, the center crop is a square of the
-    shorter side (256 pixels for INPUT_SIZE 224), from which crops of INPUT_SIZE are taken.
+    It is that of the evaluation view. For five crops of images that TEST_TRANSFORMS resize, the center crop is replaced
+    by a square of the shorter side (256 pixels for INPUT_SIZE 224), from which crops of INPUT_SIZE are taken.
 
     Raises:
         UserError: TEST_TRANSFORMS do not resize the shorter side and crop the center.
@@ -46,19 +46,19 @@ def build_test_policy(cfg: CfgNode) -> Policy:
     if not lengths or not any(isinstance(step, CenterCrop) for step in steps):
         raise UserError(
             f"TEST.TTA is 'five_crops', but TRANSFORMS.TEST_TRANSFORMS {list(cfg.TRANSFORMS.TEST_TRANSFORMS)} leave no "
-            "room for crops; they must hold shorter_resize_for_crop and center_crop"
+            "room for crops; they must contain shorter_resize_for_crop and center_crop"
         )
     square = CenterCrop((lengths[-1], lengths[-1]))
     return Chain([square if isinstance(step, CenterCrop) else step for step in steps])
 
 
 def takes_crops_of_resized(cfg: CfgNode) -> bool:
-    """Return whether five crops come from a resized image; otherwise the image is padded as random crops pad it."""
+    """Return whether five crops are taken from a resized image; otherwise the image is padded as for random crops."""
     return bool(cfg.DATASET.TEST_VIEW == "transforms")
 
 
 def _mirrors(policy: Policy) -> bool:
-    """Return whether a policy may flip images horizontally; True for one that is not known."""
+    """Return whether a policy may flip images horizontally; True for an unknown one."""
     if not isinstance(policy, Chain):
         return True
     return any(isinstance(step, RandomFlip) and step.dim == -1 for step in policy.steps)

@@ -10,16 +10,16 @@ from longtail.distributed.processes import PEER_TIMEOUT
 
 
 class Consensus:
-    """Shares the largest of a small number over all processes; every process must make the same calls.
+    """Exchanges a small number between all processes and returns the largest; every process must make the same calls.
 
-    The numbers of one call travel while the next step is computed and are known at the next call, so nobody waits. They
-    use a group of their own over the CPU, so a GPU is never synchronized.
+    The numbers of a call are sent while the next step is computed and are known at the next call, so no process waits.
+    They use a separate process group on the CPU, so a GPU is never synchronized.
 
     Args:
-        timeout: Seconds after which a process that does not answer counts as lost.
+        timeout: Seconds after which a process that does not respond is considered lost.
 
     Attributes:
-        delayed: Whether a number is known one call later; in one process it is known at once.
+        delayed: Whether numbers are known only at the next call; with one process they are known at once.
     """
 
     def __init__(self, timeout: float = PEER_TIMEOUT) -> None:
@@ -28,13 +28,13 @@ class Consensus:
         self._pending: tuple[dist.Work, Tensor] | None = None
 
     def exchange(self, value: int) -> int:
-        """Send a number, and return the largest one of the call before (of this call in one process)."""
+        """Send a number, and return the largest one of the previous call (with one process, of this call)."""
         if not self.delayed:
             return value
         known = self.settle()
         sent = torch.tensor(value)
         work = dist.all_reduce(sent, dist.ReduceOp.MAX, group=self._group, async_op=True)
-        assert work is not None  # only in processes outside the group
+        assert work is not None  # it is None only in processes outside the group
         self._pending = (work, sent)
         return known
 
@@ -49,6 +49,8 @@ class Consensus:
 
 
 def _cpu_group(timeout: float) -> dist.ProcessGroup:
-    group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))  # it does not inherit that of the others
+    group = dist.new_group(
+        backend="gloo", timeout=timedelta(seconds=timeout)
+    )  # the default group's timeout does not apply
     assert isinstance(group, dist.ProcessGroup)  # every process is a member
     return group

@@ -1,10 +1,11 @@
 """Rows of all processes, with gradients: for losses that compare the samples of a batch with each other.
 
-A batch of B samples over n processes lies in n parts of B / n. Let L_r be the mean over the part of process r and
-L = mean_r L_r the loss of the whole batch. `gather` gives each process the rows of all; its backward pass sums the
-gradients that all processes have for a row, so the process that owns the row gets d(sum_r L_r) = n dL.
-DistributedDataParallel averages the gradients of the parameters over the processes, which removes the n: n processes
-with B / n samples each train like one process with B. Every process must call both functions, with equal shapes.
+A batch of B samples is distributed over n processes, B / n samples each. Let L_r be the mean over the samples of
+process r and L = mean_r L_r the loss of the whole batch. `gather` returns the rows of all processes to each process;
+its backward pass sums the gradients of all processes for a row, so the process that owns the row gets d(sum_r L_r) = n
+dL. DistributedDataParallel averages the gradients of the parameters over the processes, which removes the factor n: n
+processes with B / n samples each train like one process with B. Every process must call both functions, with equal
+shapes.
 """
 
 import torch
@@ -27,7 +28,7 @@ def all_rows(rows: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """All-gather along the first dimension; backward: the sum over the processes of the gradients of the own rows."""
+    """All-gather along the first dimension; backward: the gradients of this process's rows, summed over processes."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, rows: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Average(torch.autograd.Function):
-    """Mean over the processes; backward: the gradient as it comes."""
+    """Mean over the processes; backward: the identity."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, loss: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class _Average(torch.autograd.Function):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Return the rows of all processes, in the order of their ranks, (n * B, ...); in one process the rows themselves.
+    """Return the rows of all processes, in the order of their ranks, (n * B, ...); with one process its own rows.
 
     Args:
         rows: rows of this process, (B, ...); B is the same in all processes.
@@ -66,7 +67,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def average(loss: Tensor) -> Tensor:
-    """Return the mean over the processes, the same in all of them; gradients are those of the own `loss`.
+    """Return the mean over the processes, the same in all of them; gradients are those of this process's loss.
 
     Args:
         loss: mean over the samples of this process, a scalar.

@@ -1,4 +1,4 @@
-"""How this process was started: alone, or by torchrun as one of several. Only this module reads the environment."""
+"""How this process was started: alone, or by torchrun as one of several, according to its environment."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ HINT = (
 
 
 def launched_world(environment: Mapping[str, str] | None = None) -> World:
-    """Return the world that torchrun has described in the environment; a single process without torchrun.
+    """Return the processes that torchrun describes in the environment; a single process without torchrun.
 
     Args:
         environment: Variables; None: those of this process.
@@ -29,7 +29,7 @@ def launched_world(environment: Mapping[str, str] | None = None) -> World:
     missing = [name for name in NEEDED if not variables.get(name, "").strip()]
     if missing:
         raise UserError(
-            f"the environment has {', '.join(given)} but no value of {', '.join(missing)}; "
+            f"the environment has {', '.join(given)}, but no value of {', '.join(missing)}; "
             + HINT.format(" ".join(given))
         )
     rank, size, local_rank, _ = (
@@ -62,8 +62,8 @@ def _refuse_other_launchers(variables: Mapping[str, str]) -> None:
     for launcher, number in launchers.items():
         if number > 1:
             raise UserError(
-                f"{launcher} has started {number} tasks without torchrun, and each would train alone; let it start one "
-                "task per machine that runs distributed_data_parallel_train.sh (README, several machines)"
+                f"{launcher} started {number} tasks without torchrun, each of which would train on its own; start one "
+                "task per machine that runs distributed_data_parallel_train.sh (README, Several GPUs)"
             )
 
 

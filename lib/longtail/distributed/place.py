@@ -1,4 +1,4 @@
-"""Where a run computes: its processes, devices and precision."""
+"""The processes, devices and precision of a run."""
 
 import contextlib
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Place:
 
     Attributes:
         world: This process among those of the run.
-        devices: Devices that the command names.
+        devices: Devices named on the command line.
         device: Device of this process.
         precision: off, bf16 or fp16.
     """
@@ -44,8 +44,8 @@ class Place:
     def with_precision(self, wanted: str) -> "Place":
         """Return the place with the precision of a config: off, bf16, fp16 or auto.
 
-        auto is bf16 if the device computes in it, else off: a processor without such instructions emulates bf16 many
-        times slower than it computes in float32.
+        auto is bf16 if the device has instructions for it, else off: a processor without them emulates bf16, which is
+        many times slower than float32.
         """
         if wanted == "auto":
             wanted = "bf16" if _computes_in_bf16(self.device) else "off"
@@ -61,10 +61,10 @@ class Place:
         """Within the block, the processes are connected, and the loss of one is reported in one line.
 
         Args:
-            timeout: Seconds after which a process that does not answer counts as lost.
+            timeout: Seconds after which a process that does not respond is considered lost.
 
         Raises:
-            ProcessLost: Another process has exited, or does not answer.
+            ProcessLost: Another process has exited, or does not respond.
         """
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
@@ -76,20 +76,20 @@ class Place:
 
 
 def find_place(gpus: str | None = None) -> Place:
-    """Return the place that a command line and the environment of torchrun describe.
+    """Return the place described by a command line and the environment of torchrun.
 
     Args:
         gpus: "cpu", "0" or "0,1"; None: the first GPU if there is one, else the CPU.
 
     Raises:
-        UserError: The text is malformed, a GPU does not exist, or this machine has more processes than GPUs.
+        UserError: `gpus` is malformed, a GPU does not exist, or this machine has more processes than GPUs.
     """
     world, devices = launched_world(), parse_devices(gpus)
     return Place(world, tuple(devices), _own_device(devices, world))
 
 
 def parse_devices(gpus: str | None) -> list[torch.device]:
-    """Return the devices named by a command line, see `find_place`."""
+    """Return the devices named on a command line, see `find_place`."""
     count = torch.cuda.device_count()
     if gpus is None:
         return [torch.device("cuda", 0) if count else CPU]
@@ -111,7 +111,9 @@ def _own_device(devices: list[torch.device], world: World) -> torch.device:
     if world.size == 1 or devices[0].type == "cpu":
         return devices[0]
     if world.local_rank >= len(devices):
-        raise UserError(f"process {world.local_rank} of this machine has no GPU of its own: {len(devices)} were named")
+        raise UserError(
+            f"there is no GPU for process {world.local_rank} of this machine: the command names {len(devices)}"
+        )
     return devices[world.local_rank]
 
 

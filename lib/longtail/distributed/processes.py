@@ -21,7 +21,7 @@ class World(NamedTuple):
         rank: Index of this process; process 0 writes the files.
         local_rank: Its index on this machine.
         size: Number of processes.
-        restarts: How often torchrun has restarted the processes after one of them had died (`--max-restarts`).
+        restarts: How often torchrun has restarted the processes after one of them died (`--max-restarts`).
     """
 
     rank: int = 0
@@ -41,14 +41,14 @@ PEER_TIMEOUT = 600.0  # seconds
 
 @contextlib.contextmanager
 def reporting_lost_processes(world: World, *, timeout: float) -> Iterator[None]:
-    """Turn a failed exchange between processes into a message that says what to do.
+    """Report a failed exchange between processes in one line.
 
     Args:
         world: Processes of the run.
         timeout: Seconds that an exchange may take.
 
     Raises:
-        ProcessLost: Another process has exited, or did not answer in time.
+        ProcessLost: Another process has exited, or did not respond in time.
     """
     try:
         yield
@@ -57,21 +57,21 @@ def reporting_lost_processes(world: World, *, timeout: float) -> Iterator[None]:
         late = "timed out" in text or "timeout" in text
         if world.size == 1 or not (late or isinstance(error, dist.DistError) or "peer" in text or "connect" in text):
             raise
-        what = f"did not answer within {timeout / 60:g} minutes (TRAIN.PEER_TIMEOUT)" if late else "has exited"
+        what = f"did not respond within {timeout / 60:g} minutes (TRAIN.PEER_TIMEOUT)" if late else "has exited"
         raise ProcessLost(
             f"process {world.rank} of {world.size} stopped: another process of the run {what}, see its message; the "
-            "newest checkpoint is safe, the same command resumes from it"
+            "newest checkpoint is intact, and the same command resumes from it"
         ) from None
 
 
 @contextlib.contextmanager
 def connected(world: World, device: torch.device, *, timeout: float) -> Iterator[None]:
-    """Within the block, be in the process group: NCCL between GPUs, gloo between CPUs. Blocks may be nested.
+    """Within the block, this process is in the process group: NCCL for GPUs, gloo for CPUs. Blocks may be nested.
 
     Args:
         world: Processes of the run.
         device: Device of this process.
-        timeout: Seconds after which an exchange with a process that does not answer fails.
+        timeout: Seconds after which an exchange with a process that does not respond fails.
     """
     if dist.is_initialized() or world.size == 1:
         yield
@@ -92,7 +92,7 @@ def sum_over_processes(tensors: Sequence[torch.Tensor]) -> None:
 
 
 def share_buffers(network: nn.Module) -> None:
-    """Copy the buffers of process 0 to every process: batch-norm statistics differ, as each has seen other samples."""
+    """Copy the buffers of process 0 to every process: batch-norm statistics differ, because the samples do."""
     if dist.is_initialized():
         for buffer in network.buffers():
             dist.broadcast(buffer, 0)
@@ -108,7 +108,7 @@ def maximum(value: int, device: torch.device) -> int:
 
 
 def from_main(value: T) -> T:
-    """Return process 0's value in every process."""
+    """Return the value of process 0 in every process."""
     if not dist.is_initialized():
         return value
     box = [value]
@@ -117,7 +117,7 @@ def from_main(value: T) -> T:
 
 
 def main_only(work: Callable[[], T]) -> T:
-    """Call a function in process 0 while the others wait, however long it takes; return its result in all of them."""
+    """Call a function in process 0 while the others wait (up to 30 days); return its result in all of them."""
     if not dist.is_initialized():
         return work()
     group: Any = dist.new_group(backend="gloo", timeout=timedelta(days=30))

@@ -1,9 +1,9 @@
-"""Shuffling batch norm: over several processes, a key is not computed together with the keys of its own batch.
+"""Shuffling batch norm: with several processes, the keys of a batch are not normalized together.
 
-Batch statistics reveal which samples were normalized together, and a network can learn to find the right key by them
-(He et al., arXiv 1911.05722, section 3.3). So the images of all processes are shuffled for the key encoder. In one
-process this would change nothing and is skipped: there the keys are one batch, also under DataParallel, which splits
-the queries only.
+Batch statistics reveal which samples were normalized together, and a network can learn to use them to find the right
+key (He et al., arXiv 1911.05722, section 3.3). So the images of all processes are shuffled for the key encoder. With
+one process this would have no effect and is skipped: the keys are one batch, also under DataParallel, which only splits
+the queries.
 """
 
 import torch
@@ -15,8 +15,8 @@ from longtail.distributed.gathering import all_rows, rank_and_size
 class Shuffle(nn.Module):
     """Scatters images over the processes, and gathers the keys in the order of the images.
 
-    All processes draw the same permutations from generators in the same state, so none is sent. The state is in the
-    `state_dict`.
+    All processes draw the same permutations from generators in the same state, so permutations are not sent. The state
+    is part of the `state_dict`.
 
     Args:
         seed: The same in all processes.

@@ -1,1 +1,1 @@
-"""The engine: one training loop, evaluation, checkpoints, run directories."""
+"""The engine: one training loop for all methods, inference, and optimization."""

@@ -1,8 +1,8 @@
 """Compiling the experts of a network (TRAIN.COMPILE): fewer passes over memory between the convolutions.
 
-Each expert is compiled by itself: experts of one architecture share compiled code; compiling the whole network would
-duplicate it per expert. Modules stay what they are, so neither the names in checkpoints nor anything that reads them
-changes. Evaluation runs uncompiled: it would need code of its own, once more for the smaller last batch.
+Each expert is compiled separately: experts of one architecture share compiled code, which compiling the whole network
+would duplicate. Modules are compiled in place, so the names in checkpoints do not change. Evaluation runs uncompiled:
+it would need additional compiled code, and more for the smaller last batch.
 """
 
 import contextlib
@@ -26,29 +26,29 @@ def check_compilable(place: Place, *, compilable: bool) -> None:
         compilable: Whether the training method allows it.
 
     Raises:
-        UserError: Says why, and what to do.
+        UserError: It cannot; the message gives the reason and what to do.
     """
     if not compilable:
         raise UserError(
-            "TRAIN.COMPILE is True; this TRAIN.COMBINER.TYPE changes the network in every step: set it False"
+            "TRAIN.COMPILE is True, but this TRAIN.COMBINER.TYPE changes the network in every step; set it to False"
         )
     if place.world.size == 1 and len(place.devices) > 1:
         raise UserError(
-            f"TRAIN.COMPILE is True, for {len(place.devices)} GPUs in one process; distributed_data_parallel_train.sh "
-            "runs compiled networks on several GPUs, one process each"
+            f"TRAIN.COMPILE is True, but {len(place.devices)} GPUs are used by one process; to train a compiled "
+            "network on several GPUs, start one process per GPU with distributed_data_parallel_train.sh"
         )
     named = os.environ.get("CXX")
     if not any(shutil.which(compiler) for compiler in ([named] if named else COMPILERS)):
         wanted = f"CXX names {named}, which does not exist" if named else f"none was found ({', '.join(COMPILERS)})"
-        raise UserError(f"TRAIN.COMPILE is True and needs a C++ compiler; {wanted}")
+        raise UserError(f"TRAIN.COMPILE needs a C++ compiler; {wanted}")
 
 
 def compile_experts(network: nn.Module) -> None:
-    """Let every expert of a network be compiled at its first call, in place; another network as a whole."""
+    """Mark every expert of a network, or another network as a whole, to be compiled in place at its first call."""
     for part in getattr(network, "experts", [network]):
         part.compile()
 
 
 def uncompiled() -> contextlib.AbstractContextManager[object]:
-    """Within the block, run compiled modules eagerly; costs nothing if there are none."""
+    """Within the block, run compiled modules eagerly; free if there are none."""
     return torch.compiler.set_stance("force_eager")

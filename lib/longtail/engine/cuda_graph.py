@@ -1,10 +1,10 @@
 """EXPERIMENTAL, not yet run on a GPU: training steps recorded as a CUDA graph once per epoch, then replayed.
 
-A step of small networks consists of thousands of short kernels, and a GPU waits for the host that launches them one by
-one. A CUDA graph launches them all at once. It repeats the recorded work on the recorded addresses: every batch is
-copied to the static batch, and whatever the host decided stays as it was. So only methods whose host decides nothing in
-a step can be replayed (`Method.supports_cuda_graph`). Learning rate and loss may change from epoch to epoch; they are
-recorded again in each.
+A step of small networks consists of thousands of short kernels, and the GPU waits for the host, which launches them one
+by one. A CUDA graph launches them all at once. It repeats the recorded work at the recorded addresses: every batch is
+copied to the static batch, and decisions of the host are not repeated. So only methods without decisions on the host
+can be replayed (`Method.supports_cuda_graph`). Learning rate and loss may change between epochs, so a step is recorded
+again in each epoch.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from longtail.engine.optim import build_schedule
 from longtail.errors import UserError
 from longtail.methods import Method, Step
 
-WARM_UP = 3  # ordinary steps before the first recording, in which libraries choose kernels and allocate memory
+WARM_UP = 3  # normal steps before the first recording, in which libraries choose kernels and allocate memory
 T = TypeVar("T")
 Result = tuple[Step, Tensor | None, Tensor]  # step, gradient norm, verdict
 TrainStep = Callable[[Batch, Where | None], Result]
@@ -31,10 +31,10 @@ class Recorder(Protocol):
     """Records work for a device, and replays it."""
 
     def warm_up(self, work: Callable[[], T]) -> T:
-        """Do the work once, in the way in which it will be recorded."""
+        """Do the work once, in the same way as it will be recorded."""
 
     def record(self, work: Callable[[], Any]) -> None:
-        """Record the work, replacing what was recorded before, without doing it."""
+        """Record the work without doing it, replacing the previous recording."""
 
     def replay(self) -> Any:
         """Do the recorded work and return its results, in the same memory as those of the last replay."""
@@ -64,16 +64,16 @@ class CudaGraph:
 
     def record(self, work: Callable[[], Any]) -> None:
         """See `Recorder`."""
-        torch.cuda.synchronize(self.stream.device)  # the newest replay may still use the memory that is reused
+        torch.cuda.synchronize(self.stream.device)  # the latest replay may still use the memory that is reused
         self.results = None
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self.stream):
-            graph.capture_begin(self.pool, capture_error_mode="thread_local")  # loaders have threads of their own
+            graph.capture_begin(self.pool, capture_error_mode="thread_local")  # loaders run in other threads
             try:
                 self.results = work()
             finally:
                 graph.capture_end()
-        self.graph = graph  # the previous one had to live until here, or the pool would have died with it
+        self.graph = graph  # only now: the pool would be freed with the previous graph
 
     def replay(self) -> Any:
         """See `Recorder`."""
@@ -83,12 +83,12 @@ class CudaGraph:
 
 
 class GraphStep:
-    """Trains on one batch after another by replaying a training step, see the module.
+    """Trains on each batch by replaying a recorded training step, see the module.
 
     Args:
         train_step: Step to record.
         recorder: Recorder of the device.
-        guard: Notes the verdict of every replay.
+        guard: Guard that checks every replay.
     """
 
     def __init__(self, train_step: TrainStep, recorder: Recorder, *, guard: FiniteGuard) -> None:
@@ -99,7 +99,7 @@ class GraphStep:
         self.static_batch: Batch | None = None  # None: nothing is recorded
 
     def begin_epoch(self) -> None:
-        """Forget what is recorded: learning rate and loss may have changed."""
+        """Discard the recording: learning rate and loss may have changed."""
         self.static_batch = None
 
     def __call__(self, batch: Batch, where: Where) -> tuple[Step, Tensor | None]:
@@ -119,7 +119,7 @@ class GraphStep:
         return step, norm
 
     def _work(self) -> Result:
-        """Return the step on the static batch, the norm, and one vector: whether it is finite, and its loss parts."""
+        """Return the step on the static batch, the gradient norm and a vector: finite (0 or 1), then the loss parts."""
         assert self.static_batch
         step, norm, finite = self.train_step(self.static_batch, None)
         return step, norm, torch.stack([value.float() for value in (finite, *step.parts.values())])
@@ -129,7 +129,7 @@ def check_cuda_graph(cfg: CfgNode, place: Place) -> None:
     """Refuse TRAIN.CUDA_GRAPH where it cannot work, before any data is read.
 
     Raises:
-        UserError: Says why, and what to do.
+        UserError: It cannot; the message gives the reason and what to do.
     """
     if cfg.TRAIN.CUDA_GRAPH == "off":
         return
@@ -145,7 +145,7 @@ def check_cuda_graph(cfg: CfgNode, place: Place) -> None:
     }
     for reason, holds in reasons.items():
         if holds:
-            raise UserError(f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: {reason}; off trains without")
+            raise UserError(f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: {reason}; or set it to off")
 
 
 def build_recorder(cfg: CfgNode, method: Method, place: Place) -> Recorder | None:
@@ -159,7 +159,7 @@ def build_recorder(cfg: CfgNode, method: Method, place: Place) -> Recorder | Non
     if not method.supports_cuda_graph:
         raise UserError(
             f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: training method {cfg.TRAIN.COMBINER.TYPE} draws random "
-            "numbers or decides something on the host in every step; off trains without"
+            "numbers or makes decisions on the host in every step; set it to off"
         )
     return CudaGraph(place.device)
 

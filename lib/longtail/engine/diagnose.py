@@ -47,11 +47,11 @@ def non_finite_module(network: nn.Module, images: Tensor) -> str | None:
 
 
 def find_non_finite(network: nn.Module, images: Tensor | None) -> str | None:
-    """Return in words where the numbers of a network are not finite; None if they are.
+    """Return a description of where the numbers of a network are not finite; None if all are finite.
 
     Args:
         network: Network.
-        images: Normalized images to try it with, (B, 3, H, W); None: only its weights are looked at.
+        images: Normalized images on which the network is tried, (B, 3, H, W); None: only its weights are checked.
     """
     entry = non_finite_entry(network)
     if entry:
@@ -61,6 +61,6 @@ def find_non_finite(network: nn.Module, images: Tensor | None) -> str | None:
 
 
 def non_finite_state(method: nn.Module) -> str | None:
-    """Return in words which entry of the state of a training method is not finite; None if all are."""
+    """Return a description of the entry of a training method's state that is not finite; None if all are finite."""
     entry = non_finite_entry(method)
     return f"{entry} of the training method is not finite" if entry else None

@@ -8,16 +8,16 @@ from torch import nn
 class WeightAverage:
     """A copy of a network whose weights follow it: w <- d w + (1 - d) network, evaluated instead of the network.
 
-    The decay d rises from 0 at the first steps to its full value (timm's warm-up), so that short trainings are not
-    dominated by the initial weights. Batch-norm statistics are averaged like weights; whole numbers are copied.
+    The decay d increases from 0 in the first steps to its full value (timm's warm-up), so that short trainings are not
+    dominated by the initial weights. Batch-norm statistics are averaged like weights; integer buffers are copied.
 
     Args:
         network: Network to follow.
-        decay: Largest d.
+        decay: Full value of d.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        from timm.utils.model_ema import ModelEmaV3  # takes seconds, which runs without an average need not wait
+        from timm.utils.model_ema import ModelEmaV3  # takes seconds; other runs do not need it
 
         self._average = ModelEmaV3(network, decay=decay, use_warmup=True, foreach=True)
         self._average.module.requires_grad_(False)

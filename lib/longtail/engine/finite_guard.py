@@ -10,15 +10,15 @@ from longtail.methods import Step
 
 
 class NotFinite(UserError):
-    """A loss or gradient is not finite; names the epoch, the batch, the loss parts and the samples."""
+    """A loss or gradient is not finite; the message names the epoch, the batch, the loss parts and the samples."""
 
 
 class Where(NamedTuple):
-    """Which step of a run.
+    """Position of a step in a run.
 
     Attributes:
-        epoch: From 1.
-        number: Of the batch in the epoch, from 1.
+        epoch: Epoch, from 1.
+        number: Number of the batch in the epoch, from 1.
         indices: Indices of the samples in the data set, (B,).
     """
 
@@ -36,13 +36,13 @@ class _Noted(NamedTuple):
 class FiniteGuard:
     """Checks every step before the optimizer.
 
-    On a CPU the check is immediate. On a GPU it would make the host wait in every step; there the verdict is handed to
-    the fused optimizer, which does not change the weights from the first bad step on, and the host reads it from time
-    to time (`report`).
+    On a CPU the check is immediate. On a GPU the host would have to wait in every step; instead, the result is passed
+    to the fused optimizer, which does not change the weights from the first bad step on, and the host reads it from
+    time to time (`report`).
 
     Args:
-        optimizer: A fused one if `immediate` is False.
-        immediate: Read each verdict at once.
+        optimizer: Optimizer; a fused one if `immediate` is False.
+        immediate: Read each result at once.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, immediate: bool) -> None:
@@ -52,18 +52,18 @@ class FiniteGuard:
         self._noted: list[_Noted] = []
 
     def check(self, step: Step, norm: Tensor | None, *, where: Where | None) -> Tensor:
-        """Check a step whose gradients are computed and not yet applied.
+        """Check a step whose gradients are computed but not yet applied.
 
         Args:
-            step: Of the method.
-            norm: Norm of the gradients, scalar; None leaves them unchecked.
-            where: Which step it is; None: it is recorded for a CUDA graph, and noted when it is replayed.
+            step: Result of the method.
+            norm: Norm of the gradients, scalar; None: they are not checked.
+            where: Position of the step; None: it is recorded for a CUDA graph, and noted when it is replayed.
 
         Returns:
             Whether the step is finite, a scalar on its device.
 
         Raises:
-            NotFinite: It is not, and verdicts are read at once.
+            NotFinite: It is not, and results are read at once.
         """
         finite = torch.isfinite(step.loss.detach())
         if norm is not None:
@@ -81,25 +81,25 @@ class FiniteGuard:
         return torch.maximum(self._bad, (~finite).float(), out=self._bad)
 
     def note(self, where: Where, finite: Tensor, *, parts: dict[str, Tensor]) -> None:
-        """Remember a verdict, to be read now or later.
+        """Store the result of a check, to be read now or later.
 
         Args:
-            where: Which step.
-            finite: Verdict of `check`.
+            where: Position of the step.
+            finite: Result of `check`.
             parts: Terms of the loss.
 
         Raises:
-            NotFinite: The step is bad, and verdicts are read at once.
+            NotFinite: The step is bad, and results are read at once.
         """
         self._noted.append(_Noted(where, finite, parts))
         if self.immediate:
             self.report()
 
     def report(self) -> None:
-        """Read the verdicts since the last call.
+        """Read the results since the last call.
 
         Raises:
-            NotFinite: One of them was bad; no step since then has changed the weights.
+            NotFinite: A step was bad; neither it nor a later step has changed the weights.
         """
         noted, self._noted = self._noted, []
         if not noted or bool(torch.stack([entry.finite for entry in noted]).all()):
@@ -114,7 +114,7 @@ class FiniteGuard:
 
 
 def stop_on(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
-    """Let a fused optimizer skip its step if `bad` (scalar float32) is not 0, without the host reading it.
+    """Make a fused optimizer skip its step if `bad` (scalar float32) is not 0, without a host sync.
 
     The attributes are those that torch's GradScaler sets for fused optimizers; a test fails if torch stops reading
     them.

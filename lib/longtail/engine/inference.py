@@ -37,12 +37,12 @@ def outputs(
     """Yield (batch, output of its first view) for this process's shard of a loader.
 
     Args:
-        network: Images to `Output`, not wrapped; left in evaluation mode.
+        network: Images to `Output`; the unwrapped network, which is left in evaluation mode.
         loader: Loader of this process's shard.
         normalize: uint8 images to the network's input.
         place: Device and precision.
         epoch: Epoch of the loader.
-        should_stop: Asked before every batch.
+        should_stop: Called before every batch.
 
     Raises:
         Stopped: `should_stop` returned True.
@@ -71,12 +71,12 @@ def evaluate(
 
     Args:
         network, loader, normalize, place, should_stop: See `outputs`.
-        evaluator: Empty; holds the sum over all processes afterwards.
-        recorder: Keeps the predictions of this process's samples.
+        evaluator: Empty evaluator, which holds the sum over all processes afterwards.
+        recorder: Stores the predictions of this process's samples.
 
     Raises:
         Stopped: `should_stop` returned True.
-        NotFinite: Logits are not finite; names the parameter or module.
+        NotFinite: Logits are not finite; the message names the parameter or module.
     """
     images = None
     for batch, output in outputs(network, loader, normalize=normalize, place=place, should_stop=should_stop):
@@ -126,7 +126,7 @@ class TrainingSet:
         Buffers (batch-norm statistics) become those of process 0 in every process.
 
         Args:
-            network: Images to `Output`, not wrapped; its training mode is restored.
+            network: Images to `Output`; the unwrapped network, whose training mode is restored.
             view: "clean" (as in evaluation) or "train" (augmented, with random numbers of the current epoch).
         """
         training = network.training

@@ -1,4 +1,4 @@
-"""Stopping on request: the first signal asks the loop to stop in good order, the second one ends it at once."""
+"""Stopping on request: the first signal asks the loop to save and stop, the second one ends the process at once."""
 
 import signal
 from types import FrameType, TracebackType
@@ -18,7 +18,7 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """While entered, remembers SIGINT, SIGTERM and SIGUSR1 instead of dying from them.
+    """A context in which SIGINT, SIGTERM and SIGUSR1 are recorded and do not end the process.
 
     Attributes:
         received: Number of the first signal; None if there was none.

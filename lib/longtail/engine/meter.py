@@ -1,4 +1,4 @@
-"""Training loss, accuracy and gradient norm of an epoch, kept on the device until they are asked for."""
+"""Training loss, accuracy and gradient norm of an epoch, kept on the device until they are read."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ class Meter:
         self.sums: dict[str, Tensor] = {}
 
     def update(self, step: Step, norm: Tensor | None = None) -> None:
-        """Add one step; nothing waits for the device.
+        """Add one step, without a host sync.
 
         Args:
-            step: Of the method.
-            norm: Norm of its gradients before clipping; None: not known.
+            step: Result of the method.
+            norm: Norm of its gradients before clipping; None: unknown.
         """
         rows = len(step.targets)
         with torch.no_grad():

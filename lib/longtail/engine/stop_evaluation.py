@@ -8,11 +8,11 @@ from longtail.distributed import Consensus, maximum
 
 
 class StopEvaluation:
-    """Whether an evaluation must stop: in one process after a signal, in several when all know of it.
+    """Whether an evaluation must stop: one process after a signal, several processes once all have been informed.
 
     Args:
-        asked: Returns whether this process is asked to stop.
-        consensus: Of the processes.
+        asked: Returns whether this process has been asked to stop.
+        consensus: Exchange between the processes.
         batches: Batches of this process.
         device: Device of this process.
     """
@@ -23,7 +23,7 @@ class StopEvaluation:
         self.left = -maximum(-batches, device)  # batches that every process has
 
     def __call__(self) -> bool:
-        """Return whether to stop; asked before every batch."""
+        """Return whether to stop; called before every batch."""
         self.left -= 1
         if self.left < 0:
             return False

@@ -1,4 +1,4 @@
-"""How long the steps of a training take."""
+"""Duration of the steps of a training."""
 
 import itertools
 import time
@@ -10,15 +10,15 @@ from longtail.data.loaders.memory import CHUNK
 from longtail.engine.trainer import Trainer
 
 WARM_UP = 3  # steps that are not measured: allocation, tuning, first batches of the workers
-LEAST = 5  # measured steps
-LONGEST = 20.0  # seconds that are measured, if the least number of steps is done
+LEAST = 5  # smallest number of measured steps
+LONGEST = 20.0  # seconds after which measuring stops, once that number is reached
 
 
 class StepTimes(NamedTuple):
     """Durations in seconds.
 
     Attributes:
-        training_step: Mean duration of a training step, loading included.
+        training_step: Mean duration of a training step, including loading.
         validation_batch: Duration of a validation batch.
         steps: Number of steps that were measured.
     """
@@ -29,9 +29,9 @@ class StepTimes(NamedTuple):
 
 
 def time_steps(trainer: Trainer) -> StepTimes:
-    """Train a few steps and measure them; the trainer is of no further use.
+    """Train a few steps and measure them; the trainer cannot be used afterwards.
 
-    Measured are as many steps as one call of the augmentation feeds, at least five, after three that are not.
+    After three steps of warm-up, the steps that one call of the augmentation covers are measured, at least five.
     """
     training = trainer.training
     batch_size = training.loaders.train.batch_size
@@ -64,7 +64,7 @@ def _validation_batch(trainer: Trainer) -> float:
 
 
 def _now(trainer: Trainer) -> float:
-    """Return the time after all work that was launched on the device."""
+    """Return the time at which all work launched on the device is done."""
     device = trainer.training.place.device
     if device.type == "cuda":
         torch.cuda.synchronize(device)

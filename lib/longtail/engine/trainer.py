@@ -38,7 +38,7 @@ LOGGED_CLASSES = 100  # classes up to which the accuracy of every class is logge
 
 
 class Request(enum.IntEnum):
-    """What is asked of the loop between two batches; the largest of all processes counts."""
+    """A request to the loop between two batches; the largest of all processes is used."""
 
     NONE = 0
     SAVE = 1
@@ -56,8 +56,8 @@ class Trainer:
     def __init__(self, training: Training, run: Run) -> None:
         self.training = training
         self.run = run
-        self.epoch = 1  # being trained
-        self.batch = 0  # batches of this epoch that are done
+        self.epoch = 1  # current epoch
+        self.batch = 0  # number of finished batches of this epoch
         self.meter = Meter()
         self.results = Results(training.plan.select_by)
         self.evaluator: Evaluator | None = None  # of the newest evaluation
@@ -70,8 +70,8 @@ class Trainer:
         self._seconds_before = 0.0
         self._started = self._saved = time.monotonic()
         self._parent = os.getppid()
-        self._answered = False  # whether a request to save has just been answered
-        self._recent: Tensor | None = None  # images of the newest batch, to try the network before it is saved
+        self._answered = False  # whether a request to save was answered in the last step
+        self._recent: Tensor | None = None  # images of the latest batch, to try the network before it is saved
 
     # ------------------------------------------------------------------ the loop
 
@@ -80,8 +80,8 @@ class Trainer:
 
         Raises:
             Interrupted: A signal asked to stop; the state is saved.
-            NotFinite: A loss or gradient was not finite; it has not changed the weights.
-            UserError: An image is damaged, or the disk is full; the state before it is saved if possible.
+            NotFinite: A loss or gradient was not finite; the weights were not changed by it.
+            UserError: An image is damaged, or the disk is full; the state before the error is saved if possible.
         """
         self._started = self._saved = time.monotonic()
         for loader in (self.training.loaders.train, self.training.loaders.valid):
@@ -89,7 +89,7 @@ class Trainer:
         with self.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self.train_epoch()
-            if self.evaluator is None:  # resumed after the last epoch: figures and results are still to be written
+            if self.evaluator is None:  # resumed after the last epoch: figures and results must still be written
                 self._evaluate()
         self.run.write_json("results.json", self.outcome())
 
@@ -137,11 +137,11 @@ class Trainer:
         )
 
     def train_step(self, batch: Batch, where: Where | None) -> tuple[Step, Tensor | None, Tensor]:
-        """Forward, backward, clipping, check and optimizer step of one batch; nothing waits for a GPU.
+        """Do forward, backward, clipping, check and optimizer step of one batch, without a host sync on a GPU.
 
         Args:
             batch: uint8 images on the device of the network.
-            where: Which step it is; None: it is being recorded.
+            where: Position of the step; None: it is being recorded.
 
         Returns:
             The step, the norm of its gradients before clipping, and whether both are finite.
@@ -161,7 +161,7 @@ class Trainer:
         return step, norm, finite
 
     def _gradients(self, batch: Batch) -> Step:
-        """Forward and backward of one batch: leave the gradients at the present weights in the parameters."""
+        """Do forward and backward of one batch, which sets the gradients at the current weights."""
         t = self.training
         t.optimizer.zero_grad(set_to_none=True)
         with t.place.autocast():
@@ -197,32 +197,32 @@ class Trainer:
         except NotFinite:
             raise
         except UserError:
-            if alone:  # saving takes all processes, and the others do not know of this
+            if alone:  # all processes must take part in saving, and the others do not know of this error
                 self.save()
-            if self.interrupts.received and alone:  # the signal has ended the workers, too
+            if self.interrupts.received and alone:  # the error is due to the signal, which has ended the workers
                 self._raise_interrupted()
             raise
 
     def _stop_waiting(self) -> None:
-        """Obey a signal while a batch is awaited; several processes cannot stop one by one."""
+        """Handle a signal while waiting for a batch; with several processes none can stop alone."""
         if self.interrupts.received and self.training.place.world.size == 1:
             self.save()
             self._raise_interrupted()
 
     def asked_to_stop(self) -> bool:
-        """Return whether this process must stop: after a signal, or the death of its launcher."""
+        """Return whether this process must stop: after a signal, or after its launcher has died."""
         orphaned = self.training.place.world.size > 1 and os.getppid() != self._parent
         return self.interrupts.received is not None or orphaned
 
     def _request(self) -> Request:
-        """Return what this process asks for."""
+        """Return the request of this process."""
         if self.asked_to_stop():
             return Request.STOP
         old = time.monotonic() - self._saved > self.training.plan.checkpoint_seconds
         return Request.SAVE if old else Request.NONE
 
     def _obey(self, request: int) -> None:
-        """Save, or save and stop, as any process asks."""
+        """Save, or save and stop, if any process requests it."""
         answered, self._answered = self._answered, False
         if request == Request.NONE or (request == Request.SAVE and answered):
             return
@@ -257,7 +257,7 @@ class Trainer:
     def _evaluate(self) -> dict[str, Any]:
         t = self.training
         evaluator = t.new_evaluator()
-        for network in dict.fromkeys((t.network, t.evaluated())):  # an average has buffers of its own
+        for network in dict.fromkeys((t.network, t.evaluated())):  # an average has its own buffers
             share_buffers(network)
         stop = StopEvaluation(self.asked_to_stop, self.consensus, batches=len(t.loaders.valid), device=t.place.device)
         try:
@@ -277,7 +277,7 @@ class Trainer:
         return evaluator.results()
 
     def _class_recall(self) -> dict[str, Any]:
-        """Return {"recall": {"<id> <name>": accuracy of the ensemble in that class}}; {} for very many classes."""
+        """Return {"recall": {"<id> <name>": accuracy of the ensemble in that class}}; {} for more than 100 classes."""
         facts = self.training.facts
         if self.evaluator is None or facts.classes > LOGGED_CLASSES:
             return {}
@@ -308,7 +308,7 @@ class Trainer:
     # ------------------------------------------------------------------ state
 
     def seconds(self) -> float:
-        """Return the duration of this run, earlier processes included."""
+        """Return the duration of this run in seconds, including earlier processes."""
         return self._seconds_before + time.monotonic() - self._started
 
     def outcome(self) -> dict[str, Any]:
@@ -317,10 +317,10 @@ class Trainer:
         return outcome(self.training.facts, self.results, seconds=self.seconds(), extra=bad.summary() if bad else {})
 
     def save(self, also: str | None = None) -> None:
-        """Write last.pth, and a copy under another name before it; every process takes part.
+        """Write last.pth, after a copy under another name if `also` is given; every process must call it.
 
         Raises:
-            NotFinite: The weights, logits of the newest batch, or the state of the method are not finite; nothing is
+            NotFinite: The weights, logits of the latest batch, or the state of the method are not finite; nothing is
                 written.
         """
         t = self.training
@@ -329,9 +329,9 @@ class Trainer:
             problem = find_non_finite(t.network, images) or non_finite_state(t.method)
         if maximum(int(problem is not None), t.place.device):
             raise NotFinite(
-                f"{problem or 'the network of another process is not finite'}; the state is not saved, older "
-                "checkpoints are whole; a lower TRAIN.OPTIMIZER.BASE_LR, TRAIN.OPTIMIZER.CLIP_NORM 1.0 or TRAIN.AMP "
-                "off may help"
+                f"{problem or 'the network of another process is not finite'}; the state is not saved, "
+                "older checkpoints are intact; a lower TRAIN.OPTIMIZER.BASE_LR, TRAIN.OPTIMIZER.CLIP_NORM 1.0 or "
+                "TRAIN.AMP off may help"
             )
         randoms = gather_to_all(random_state())
         bad_files = self._bad_files()

@@ -19,7 +19,7 @@ from longtail.runs.results import RunFacts
 
 @dataclass(frozen=True)
 class Plan:
-    """When things happen; epochs count from 1.
+    """The schedule of a training; epochs are counted from 1.
 
     Attributes:
         epochs: Number of epochs.
@@ -27,7 +27,7 @@ class Plan:
         save_every: Keep a checkpoint every this many epochs; -1: never.
         report_every: Report progress every this many batches.
         checkpoint_seconds: Write last.pth inside an epoch if the newest one is older than this.
-        peer_seconds: A process that does not answer for this long counts as lost.
+        peer_seconds: A process that does not respond for this long is considered lost.
         frozen_statistics: Keep the network in evaluation mode while training.
         clip_norm: Largest norm of the gradients; 0: no clipping.
         select_by: Metric that decides which epoch is the best, see `longtail.runs.results`.
@@ -57,18 +57,18 @@ class Training:
     """The components of a training.
 
     Attributes:
-        facts: What is known of the run before it starts.
-        network: Network, not wrapped.
-        method: Training method; calls the wrapped network.
-        data: Training set, for methods that look at all of it.
+        facts: Facts that are known before the run starts.
+        network: The unwrapped network.
+        method: Training method, which calls the wrapped network.
+        data: Training set, for methods that use all of it at once.
         loaders: Loaders of this process.
-        optimizer: Optimizer of what the method trains.
+        optimizer: Optimizer of the parameters that the method trains.
         schedule: Learning rate of every step.
         scaler: Gradient scaler, enabled for fp16.
         new_evaluator: Returns an empty evaluator.
-        plan: When things happen.
+        plan: Schedule of the training.
         place: Processes, devices and precision.
-        sharpness: Sharpness-aware minimization; None: the gradient at the weights counts.
+        sharpness: Sharpness-aware minimization; None: ordinary gradients.
         average: Average of the weights, evaluated instead of them; None: no average.
         recorder: Records steps as a CUDA graph; None: every step is launched from the host.
     """

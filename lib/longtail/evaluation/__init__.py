@@ -1,4 +1,4 @@
-"""Evaluation: metrics, reports and figures, from tensors and arrays alone.
+"""Evaluation: metrics, reports and figures from tensors and arrays.
 
 matplotlib is loaded by the first figure that is drawn, never by importing this package.
 """

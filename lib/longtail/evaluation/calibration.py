@@ -1,4 +1,4 @@
-"""Calibration: whether predictions are right as often as their confidence says, and how probable the labels are."""
+"""Calibration: agreement of confidence and accuracy (expected calibration error), and likelihood of the labels."""
 
 from typing import Any
 
@@ -80,13 +80,13 @@ class Likelihoods:
         self.cells, self.nll = self.cells.to(device), self.nll.to(device)
 
     def update(self, logits: Tensor, labels: Tensor, *, group: Tensor, known: Tensor, predictions: Tensor) -> None:
-        """Add a batch; nothing waits for the device.
+        """Add a batch, without a host sync.
 
         Args:
             logits: (R, B, C) float32 or float64.
             labels: True classes, (B,), in 0..C-1.
             group: Group of each label, (B,).
-            known: Whether a sample counts, (B,).
+            known: Whether a sample is counted, (B,).
             predictions: Predicted classes, (R, B).
         """
         rows, groups = self.nll.shape
@@ -104,11 +104,11 @@ class Likelihoods:
         self.cells.view(-1, 3).index_add_(0, place.flatten(), (amounts * known[:, None]).flatten(0, 1))
 
     def metrics(self, row: int, groups: dict[str, list[int]]) -> dict[str, float]:
-        """Return {"nll_<name>", "ece_<name>"} over groups of groups that have samples; "nll" and "ece" for name "".
+        """Return {"nll_<name>", "ece_<name>"} for sets of groups that have samples; "nll" and "ece" for name "".
 
         Args:
             row: Expert or ensemble.
-            groups: Name -> indices of the groups that it sums.
+            groups: Name -> indices of the groups to sum.
         """
         cells, nll = self.cells[row].cpu().double(), self.nll[row].cpu()
         found: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Metrics that count every class once, however many test images it has."""
+"""Metrics that weight all classes equally, independent of their number of test images."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ CLASS_METRICS = (
 
 
 def recall_by_class(cm: PerClass, names: Sequence[str] | None) -> dict[str, float]:
-    """Return {"<id> <name>": accuracy within the class} of the classes that have test images.
+    """Return {"<id> <name>": accuracy within the class} for the classes that have test images.
 
     Args:
         cm: Counts of the predictions.
@@ -34,7 +34,7 @@ def recall_by_class(cm: PerClass, names: Sequence[str] | None) -> dict[str, floa
 
 
 def class_metrics(correct: Sequence[int], support: Sequence[int], predicted: Sequence[int]) -> dict[str, float]:
-    """Return the metrics of a confusion matrix that weigh all classes the same.
+    """Return the metrics that weight all classes equally.
 
     With r_c = correct_c / support_c over the classes that have test images (K of them):
 

@@ -1,4 +1,4 @@
-"""Decision thresholds per class: what is added to the logits of each class before the largest one is predicted."""
+"""Decision thresholds per class: offsets that are added to the logits before the largest one is predicted."""
 
 from typing import NamedTuple
 
@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 
 OBJECTIVES = ("macro_f1", "balanced_accuracy")
-STEP, STEPS = 0.1, 30  # offsets that are tried: multiples of STEP up to STEPS * STEP
-SUPPORT = 5  # classes with fewer images keep 0
+STEP, STEPS = 0.1, 30  # offsets that are tried: multiples of STEP from -STEPS * STEP to STEPS * STEP
+SUPPORT = 5  # classes with fewer images keep the offset 0
 ROUNDS = 10
-GAIN = 1e-9  # smallest improvement that counts
+GAIN = 1e-9  # smaller differences count as ties
 
 
 def fit_class_offsets(logits: Tensor, labels: Tensor, objective: str) -> list[float]:
-    """Return offsets b (C values) with a high objective of the predictions argmax_c z_c + b_c.
+    """Return offsets b (C values) that maximize an objective of the predictions argmax_c z_c + b_c.
 
-    Coordinate ascent from b = 0: class by class, b_c becomes the best of the multiples of 0.1 in [-3, 3] while the
-    others stay; of equally good ones the current value, else the one nearest to 0. It ends after a round without a
-    change, or after ten rounds. Classes with fewer than five images keep 0.
+    Coordinate ascent from b = 0: for one class after the other, b_c is set to the best multiple of 0.1 in [-3, 3] while
+    the others are fixed; of ties, the current value, else the one nearest to 0. It ends after a round without a change,
+    or after ten rounds. Classes with fewer than five images keep 0.
 
     Args:
         logits: z, (N, C).
@@ -58,7 +58,7 @@ def _objective(predictions: Tensor, labels: Tensor, support: Tensor, name: str) 
     rows, classes = len(predictions), len(support)
     cells = predictions + classes * torch.arange(rows)[:, None]
     predicted = torch.bincount(cells.flatten(), minlength=rows * classes).view(rows, classes).double()
-    right = torch.where(predictions == labels, cells, rows * classes)  # wrong ones into one more cell
+    right = torch.where(predictions == labels, cells, rows * classes)  # wrong ones are counted in an extra cell
     correct = torch.bincount(right.flatten(), minlength=rows * classes + 1)[:-1].view(rows, classes).double()
     if name == "balanced_accuracy":
         tested = support > 0
@@ -85,14 +85,14 @@ class _Ranking:
         self.top = _Top(*self.scores.topk(2, dim=1))
 
     def predictions(self, label: int, offsets: Tensor) -> Tensor:
-        """Return the predictions (G, N) under each of G offsets of one class."""
+        """Return the predictions (G, N) with each of G offsets of one class."""
         second = (self.top.indices[:, 0] == label).long()[:, None]
         other = self.top.indices.gather(1, second)[:, 0]
         wins = self.logits[:, label] + offsets[:, None] > self.top.values.gather(1, second)[:, 0]
         return torch.where(wins, label, other)
 
     def set_offset(self, label: int, offset: Tensor) -> None:
-        """Change the offset of one class; only samples that it concerns are ranked again."""
+        """Change the offset of one class; only samples that it may affect are ranked again."""
         self.scores[:, label] = self.logits[:, label] + offset
         rows = (self.top.indices == label).any(dim=1) | (self.scores[:, label] >= self.top.values[:, 1])
         values, indices = self.scores[rows].topk(2, dim=1)

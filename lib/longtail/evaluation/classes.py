@@ -1,4 +1,4 @@
-"""What tables and figures know of the classes."""
+"""The classes as tables and figures need them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from longtail.evaluation.shots import FEW, MANY, counts_list, shot_groups
 
 @dataclass(frozen=True)
 class Classes:
-    """Training images and names of the classes, and where the shot groups begin.
+    """Training images and names of the classes, and the thresholds of the shot groups.
 
     Attributes:
         counts: Training images per class, (C,).
@@ -49,5 +49,5 @@ class Classes:
             raise ValueError(f"{len(self)} class counts for {num_classes} classes")
 
     def rule(self, group: str) -> str:
-        """Return which counts a shot group has, as "≥ 100"."""
+        """Return the range of counts of a shot group, for example "≥ 100"."""
         return {"many": f"≥ {self.many}", "medium": f"{self.few + 1}–{self.many - 1}", "few": f"≤ {self.few}"}[group]

@@ -1,4 +1,4 @@
-"""The confusion matrix: which classes are taken for which."""
+"""The confusion matrix: which classes are predicted as which."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +15,8 @@ Integers = Sequence[int] | np.ndarray[Any, Any] | Tensor
 class ConfusionMatrix(PerClass):
     """Counts of (true class, predicted class) pairs.
 
-    `matrix` is an int64 tensor (C, C) with a row per true class and a column per predicted class. It lives on
-    the device of the tensors it is updated with.
+    `matrix` is an int64 tensor (C, C) with a row per true class and a column per predicted class. It is on the device
+    of the tensors with which it is updated.
 
     Args:
         num_classes: number of classes C.
@@ -33,7 +33,7 @@ class ConfusionMatrix(PerClass):
 
     @classmethod
     def from_matrix(cls, matrix: Tensor | np.ndarray[Any, Any]) -> "ConfusionMatrix":
-        """Return a confusion matrix that holds a copy of counts made elsewhere.
+        """Return a confusion matrix with a copy of existing counts.
 
         Args:
             matrix: integers (C, C), a row per true class.
@@ -43,9 +43,9 @@ class ConfusionMatrix(PerClass):
         """
         counts = _integers(matrix, "matrix")
         if counts.dim() != 2 or counts.shape[0] != counts.shape[1]:
-            raise ValueError(f"a confusion matrix is square, not {tuple(counts.shape)}")
+            raise ValueError(f"a confusion matrix must be square, not {tuple(counts.shape)}")
         if bool((counts < 0).any()):
-            raise ValueError("a confusion matrix holds no negative counts")
+            raise ValueError("a confusion matrix must not have negative counts")
         made = cls(counts.shape[0])
         made.matrix = counts.clone()
         return made
@@ -58,8 +58,7 @@ class ConfusionMatrix(PerClass):
             labels: (B,) true classes, integers in 0..C-1.
 
         Raises:
-            ValueError: the shapes differ, values are no integers, or a class is out of range; nothing is
-                counted.
+            ValueError: The shapes differ, values are not integers, or a class is out of range; nothing is counted.
         """
         predicted = _integers(predictions, "predictions")
         true = _integers(labels, "labels")
@@ -67,7 +66,7 @@ class ConfusionMatrix(PerClass):
             raise ValueError(f"predictions {tuple(predicted.shape)} and labels {tuple(true.shape)} differ in shape")
         if predicted.numel() == 0:
             return
-        # A list or an array follows the tensor that it came with.
+        # A list or an array is moved to the device of the other tensor.
         device = predicted.device if isinstance(predictions, Tensor) else true.device
         predicted, true = predicted.to(device).reshape(-1), true.to(device).reshape(-1)
         for name, values in (("predictions", predicted), ("labels", true)):
@@ -79,7 +78,7 @@ class ConfusionMatrix(PerClass):
         add_pairs(self.matrix, true, predicted, torch.ones_like(true))
 
     def merge(self, other: "ConfusionMatrix") -> None:
-        """Add the counts of another matrix, made on other samples, to this one.
+        """Add the counts of another matrix, of other samples, to this one.
 
         Raises:
             ValueError: the two have different numbers of classes.
@@ -101,7 +100,7 @@ class ConfusionMatrix(PerClass):
         return self.matrix.diagonal().tolist()
 
     def accuracy(self) -> float | None:
-        """Return the fraction of correct predictions, or None when nothing was counted."""
+        """Return the fraction of correct predictions; None if nothing was counted."""
         total = int(self.matrix.sum())
         return int(self.matrix.diagonal().sum()) / total if total else None
 
@@ -109,15 +108,15 @@ class ConfusionMatrix(PerClass):
 def add_pairs(matrix: Tensor, rows: Tensor, columns: Tensor, amounts: Tensor) -> None:
     """Add `amounts` (B,) to the cells (rows, columns) of a contiguous integer `matrix` (R, C), in place.
 
-    The work grows with B only, where a bincount would walk through all cells again for every batch (66
-    million for 8142 classes) and, on a GPU, wait for the device.
+    The cost depends only on B; a bincount would visit all cells for every batch (66 million for 8142 classes) and, on a
+    GPU, synchronize with the host.
     """
     matrix.view(-1).index_add_(0, rows * matrix.shape[1] + columns, amounts.to(matrix.dtype))
 
 
 def _integers(values: Integers, name: str) -> Tensor:
     tensor = torch.as_tensor(values)
-    if tensor.numel() == 0:  # an empty list has no type to complain about
+    if tensor.numel() == 0:  # an empty list has no type to check
         return tensor.long()
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         raise ValueError(f"{name} must be integers, not {tensor.dtype}")

@@ -1,4 +1,4 @@
-"""Ensembles: which heads of a network make the prediction."""
+"""Ensembles: the heads of a network whose mean is the prediction."""
 
 import re
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ def ensemble_heads(rule: str, heads: int) -> tuple[int, ...]:
     """Return the indices of the heads whose mean is the prediction.
 
     Args:
-        rule: "mean" (all heads), "last", or indices from 0 on, as "0,2" or "[0, 2]".
+        rule: "mean" (all heads), "last", or indices from 0, for example "0,2" or "[0, 2]".
         heads: Number of heads E.
 
     Raises:
-        UserError: There is no such rule or head, or a head is named twice.
+        UserError: There is no such rule or head, or a head is listed twice.
     """
     check_ensemble(rule)
     if rule == "mean":
@@ -35,16 +35,16 @@ def check_ensemble(rule: str) -> None:
     """Refuse a rule that is wrong for every number of heads.
 
     Raises:
-        UserError: Names what is allowed.
+        UserError: It is wrong; the message names what is allowed.
     """
     if rule not in ("mean", "last") and not re.fullmatch(r"\[?\s*\d{1,4}(\s*,\s*\d{1,4})*\s*\]?", rule):
-        raise UserError(f"{KEY} is {rule!r}; allowed: 'mean', 'last', or indices of heads, as '0,2'")
+        raise UserError(f"{KEY} is {rule!r}; allowed: 'mean', 'last', or indices of heads such as '0,2'")
 
 
 def ensemble_logits(logits: Tensor, heads: Sequence[int]) -> Tensor:
     """Return the mean logits (B, C) of some of E heads, at least float32, of logits (E, B, C).
 
-    Half precision would round the mean, and with it the choice between near ties.
+    Half precision would round the mean, which could change predictions of near ties.
     """
     chosen = logits if len(heads) == len(logits) else logits[list(heads)]
     return (chosen if chosen.dtype.itemsize >= 4 else chosen.float()).mean(dim=0)

@@ -1,4 +1,4 @@
-"""Accuracy of a network of experts: every expert and their ensemble, batch by batch."""
+"""Accuracy of a network of experts: of every expert and of their ensemble."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -14,19 +14,19 @@ from longtail.evaluation.shots import FEW, GROUPS, MANY, accuracy_of_groups, cou
 from longtail.evaluation.tallies import Tallies
 
 TOP_K = (1, 2, 3, 5)
-MATRIX_CLASSES = 20_000  # more classes have no confusion matrix: it would take 1.6 GB for each expert
+MATRIX_CLASSES = 20_000  # with more classes there is no confusion matrix: it would take 1.6 GB per expert
 
 
 def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int] = TOP_K) -> dict[int, Tensor]:
     """Count the samples whose true class is among the k largest logits.
 
-    Equal logits rank in class order, so that the top-1 prediction is what `argmax` returns and no result
-    depends on the device. A NaN logit ranks last.
+    Equal logits are ranked in class order, so that the top-1 prediction equals `argmax` and results do not depend on
+    the device. A NaN logit is ranked last.
 
     Args:
         logits: (..., B, C) scores, for instance (E, B, C).
         labels: (B,) true classes in 0..C-1.
-        ks: the k to count for; those above C are left out.
+        ks: Values of k; those above C are omitted.
 
     Returns:
         For each k <= C an int64 tensor (...) of counts, on the device of the logits.
@@ -39,28 +39,28 @@ def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int] = TOP_K) -> d
 
 
 class Evaluator:
-    """Accumulates what the evaluation reports, for E experts and for their ensemble.
+    """Accumulates the metrics of an evaluation, for E experts and for their ensemble.
 
     The ensemble is the mean of the raw logits of all experts, or of some of them. `update` only launches work on the
-    device of the logits and never waits for it; `results` is where the numbers come to the host.
+    device of the logits and never waits for it; `results` transfers the numbers to the host.
 
     Args:
         num_classes: number of classes C.
         experts: number of experts E.
         class_counts: (C,) training images per class.
-        ks: the top-k accuracies to report; those above C are left out.
-        many: smallest count of a "many" class.
-        few: largest count of a "few" class.
-        device: where to count until the first batch says where; give it when a process may see no batch at
-            all and its state must still be reduced with the others'.
-        ensemble: which experts are in the ensemble, see `ensemble_heads`.
+        ks: Values of k for the top-k accuracies; those above C are omitted.
+        many: Smallest count of a "many" class.
+        few: Largest count of a "few" class.
+        device: Device of the counts until the first batch; needed if a process may get no batch and its state is
+            reduced with that of the others.
+        ensemble: Rule that selects the experts of the ensemble, see `ensemble_heads`.
 
     Attributes:
-        has_confusion: whether there are few enough classes for confusion matrices, see `MATRIX_CLASSES`.
+        has_confusion: Whether there are few enough classes for confusion matrices, see `MATRIX_CLASSES`.
 
     Raises:
-        UserError: there is no such ensemble.
-        ValueError: a number is not positive, `class_counts` has not C entries, or the thresholds overlap.
+        UserError: There is no such ensemble.
+        ValueError: A number is not positive, `class_counts` does not have C entries, or the thresholds overlap.
     """
 
     def __init__(
@@ -101,8 +101,7 @@ class Evaluator:
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch.
 
-        A label outside 0..C-1 is not counted; as looking for one would wait for the device, `results` reports
-        it.
+        A label outside 0..C-1 is not counted. `results` reports it, because checking here would wait for the device.
 
         Args:
             logits: (E, B, C) raw scores of every expert.
@@ -160,9 +159,9 @@ class Evaluator:
         return self
 
     def state(self) -> list[Tensor]:
-        """Return the counts as tensors whose sum over disjoint shards is the state of the whole.
+        """Return the counts as tensors whose sum over disjoint shards is the state for all samples.
 
-        They are not copies: sum them into new ones, or all-reduce them in place once.
+        They are not copies: sum them into new tensors, or all-reduce them in place once.
         """
         return [self._cells, self._topk, self._seen, self._likelihoods.cells, self._likelihoods.nll, self._tallies]
 
@@ -180,7 +179,7 @@ class Evaluator:
             mine.copy_(given)
 
     def non_finite(self) -> int:
-        """Return the number of samples with logits that are not finite, of which an accuracy would mean nothing."""
+        """Return the number of samples with logits that are not finite, for which an accuracy is meaningless."""
         return int(self._seen[2])
 
     def confusion(self, which: int | Literal["ensemble"]) -> ConfusionMatrix:
@@ -214,13 +213,13 @@ class Evaluator:
 
             - "top1", "top2", ...: fractions of the samples whose class is among the k largest logits,
             - "many", "medium", "few": the top-1 accuracy of the shot groups,
-            - the metrics of `class_metrics`, which count every class once,
+            - the metrics of `class_metrics`, which weight all classes equally,
             - "nll": mean negative log-likelihood of the labels; "ece": expected calibration error, see
               `calibration_error`,
             - "top5_many", "nll_many", "ece_many", ...: the same inside the shot groups.
 
-            What does not exist is absent: a group without samples, a k above C, everything if nothing was evaluated.
-            Loss and nll are not finite when the logits are not.
+            Entries that do not exist are absent: a group without samples, a k above C, everything if nothing was
+            evaluated. Loss and nll are not finite if the logits are not.
 
         Raises:
             ValueError: labels were out of range.
@@ -237,7 +236,7 @@ class Evaluator:
         if which == "ensemble":
             return len(self._topk) - 1
         if isinstance(which, str) or not 0 <= which < self.experts:
-            raise ValueError(f"no expert {which!r}; there is: 0..{self.experts - 1} and 'ensemble'")
+            raise ValueError(f"no expert {which!r}; available: 0..{self.experts - 1} and 'ensemble'")
         return which
 
     def _metrics(self, which: int | Literal["ensemble"]) -> dict[str, float]:
@@ -276,12 +275,12 @@ def _usable(ks: Sequence[int], num_classes: int) -> tuple[int, ...]:
 
 
 def _ordered(logits: Tensor) -> Tensor:
-    """Give NaN, which compares with nothing, the last place."""
+    """Return logits in which NaN, which cannot be compared, is replaced by -inf."""
     return logits.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def _ranks(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count for each sample (..., B) the classes that come before the true one in logits (..., B, C)."""
+    """Return the rank of the true class of each sample, (..., B), from 0, in logits (..., B, C)."""
     index = labels.to(logits.device, torch.int64)[..., None].expand(*logits.shape[:-1], 1)
     own = logits.gather(-1, index)
     earlier = torch.arange(logits.shape[-1], device=logits.device) < index

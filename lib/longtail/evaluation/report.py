@@ -1,4 +1,4 @@
-"""Reports on disk and on the console: tables, one line per class, one line per expert."""
+"""Reports as files and on the console: tables, one line per class, one line per expert."""
 
 import csv
 import math
@@ -17,7 +17,7 @@ from longtail.files import atomic_write
 from longtail.user_files import translating
 
 COLUMNS = ("class", "name", "group", "training_images", "test_images", "correct", "recall", "precision")
-# Metrics of the second line of the console, in its words.
+# Metrics of the second line on the console, and their names there.
 FURTHER = (
     ("balanced_accuracy", "balanced accuracy"),
     ("macro_f1", "macro-F1"),
@@ -33,13 +33,13 @@ ACCURACY = re.compile(
 def write_per_class(path: str | os.PathLike[str], cm: PerClass, classes: Classes) -> None:
     """Write a CSV file with one line per class.
 
-    The recall of a class without test images and the precision of a class that was never predicted do not
-    exist; their cells are empty.
+    The recall of a class without test images and the precision of a class that was never predicted are undefined; their
+    cells are empty.
 
     Args:
-        path: the file to write.
-        cm: the counted predictions over C classes.
-        classes: the classes; without names the cells are empty.
+        path: File to write.
+        cm: Counted predictions over C classes.
+        classes: The classes; without names the cells are empty.
 
     Raises:
         ValueError: there are not C classes.
@@ -71,12 +71,12 @@ def write_confusion_npz(path: str | os.PathLike[str], cm: ConfusionMatrix, *, cl
     """Write the raw counts as a compressed NumPy archive with the arrays `confusion` and `class_counts`.
 
     Args:
-        path: the file to write, used as given.
-        cm: the counted predictions; `confusion` is int64 (C, C), a row per true class.
-        class_counts: (C,) training images per class.
+        path: File to write; its suffix is not changed.
+        cm: Counted predictions; `confusion` is int64 (C, C), a row per true class.
+        class_counts: Training images per class, (C,).
 
     Raises:
-        ValueError: `class_counts` has not C entries.
+        ValueError: `class_counts` does not have C entries.
     """
     counts = np.asarray(counts_list(class_counts, cm.num_classes), dtype=np.int64)
     with translating(path, "table"), atomic_write(path) as file:
@@ -86,14 +86,14 @@ def write_confusion_npz(path: str | os.PathLike[str], cm: ConfusionMatrix, *, cl
 def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as an aligned plain-text table.
 
-    Accuracies (columns whose last word is topK, all, many, medium, few, accuracy, recall or precision) are
-    fractions and shown in percent with 2 decimals. A missing value, None or NaN is shown as "-".
+    Accuracies (columns whose last word matches `ACCURACY`) are fractions and are shown in percent with 2 decimals. A
+    missing value, None or NaN is shown as "-".
 
     Args:
-        rows: one mapping per line; the columns are their keys in order of first appearance.
+        rows: One mapping per line; the columns are their keys in order of first appearance.
 
     Returns:
-        The table without a line end after the last line; nothing for no rows.
+        The table without a line break at the end; empty without rows.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row))
     if not columns:
@@ -112,7 +112,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def summary(results: Mapping[str, Any]) -> list[str]:
     """Return the results of an `Evaluator` as console lines: the ensemble, then, if there are several, the experts.
 
-    The second line has metrics of the ensemble that weigh small classes more than top-1 accuracy does.
+    The second line has further metrics of the ensemble, most of which weight small classes more than top-1 does.
     """
     lines = {"ensemble": results["ensemble"]}
     if len(results["experts"]) > 1:

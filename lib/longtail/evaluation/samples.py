@@ -1,4 +1,4 @@
-"""What was predicted for every sample: the record from which mistakes, calibration and agreement are read."""
+"""The predictions for every sample, from which reports compute mistakes, calibration and agreement."""
 
 import os
 import zipfile
@@ -63,7 +63,7 @@ class SampleRecorder:
         self._batches.append(Samples(indices, labels, prediction, *picked))  # type: ignore[arg-type]
 
     def samples(self) -> Samples:
-        """Return what was recorded by this process, in main memory."""
+        """Return the recorded samples of this process, in main memory."""
         return join_samples([Samples(*(torch.as_tensor(field).cpu().numpy() for field in b)) for b in self._batches])
 
 
@@ -91,7 +91,7 @@ def write_samples(path: str | os.PathLike[str], samples: Samples) -> None:
 
 
 def read_samples(path: str | os.PathLike[str]) -> Samples | None:
-    """Read what `write_samples` wrote; None if the file is missing or damaged."""
+    """Read a file of `write_samples`; None if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as content:
             samples = Samples(*(content[name] for name in Samples._fields))

@@ -1,4 +1,4 @@
-"""Many, medium and few: accuracy by how many training images a class has."""
+"""Many, medium and few: accuracy by the number of training images of the classes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +18,9 @@ def shot_groups(class_counts: Integers, many: int = MANY, few: int = FEW) -> dic
     """Return the class ids of each shot group, in ascending order; a group may be empty.
 
     Args:
-        class_counts: (C,) training images per class.
-        many: a class with at least this many training images belongs to "many".
-        few: a class with at most this many belongs to "few"; what lies between is "medium".
+        class_counts: Training images per class, (C,).
+        many: A class with at least this many training images belongs to "many".
+        few: A class with at most this many belongs to "few"; classes in between are "medium".
 
     Returns:
         {"many": [...], "medium": [...], "few": [...]}
@@ -38,7 +38,7 @@ def shot_groups(class_counts: Integers, many: int = MANY, few: int = FEW) -> dic
 def shot_accuracy(cm: PerClass, class_counts: Integers, many: int = MANY, few: int = FEW) -> dict[str, float | None]:
     """Return the accuracy over all samples and over the samples of each shot group.
 
-    The accuracies are micro averages: correct samples / samples inside the group, as NCL reports them.
+    The accuracies are micro averages, correct samples / samples inside the group, as in NCL.
 
     Args:
         cm: the counted predictions over C classes.
@@ -50,7 +50,7 @@ def shot_accuracy(cm: PerClass, class_counts: Integers, many: int = MANY, few: i
         {"all", "many", "medium", "few"}: fractions in [0, 1], None for a group without samples.
 
     Raises:
-        ValueError: `class_counts` has not C entries, or the thresholds overlap.
+        ValueError: `class_counts` does not have C entries, or the thresholds overlap.
     """
     return accuracy_of_groups(cm.correct(), cm.support(), class_counts, many, few)
 
@@ -58,7 +58,7 @@ def shot_accuracy(cm: PerClass, class_counts: Integers, many: int = MANY, few: i
 def accuracy_of_groups(
     correct: Sequence[int], support: Sequence[int], class_counts: Integers, many: int = MANY, few: int = FEW
 ) -> dict[str, float | None]:
-    """Return what `shot_accuracy` does, from the correct samples and all samples of each class, both (C,)."""
+    """Return the accuracies of `shot_accuracy` from the correct samples and all samples of each class, both (C,)."""
     counts = counts_list(class_counts, len(support))
     hits, samples = (np.array(values, dtype=np.int64) for values in (correct, support))
     members: dict[str, Any] = {"all": slice(None), **shot_groups(counts, many, few)}
@@ -67,10 +67,10 @@ def accuracy_of_groups(
 
 
 def counts_list(class_counts: Integers, num_classes: int | None = None) -> list[int]:
-    """Return class counts given as a list, array or tensor (C,) as a list of C integers.
+    """Return class counts, given as a list, array or tensor (C,), as a list of C integers.
 
     Raises:
-        ValueError: there are not `num_classes` of them, or one is negative.
+        ValueError: There are not `num_classes` of them, or one is negative.
     """
     counts: list[int] = np.asarray(torch.as_tensor(class_counts).cpu()).astype(np.int64).tolist()
     if num_classes is not None and len(counts) != num_classes:

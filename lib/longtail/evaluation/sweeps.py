@@ -1,4 +1,4 @@
-"""Results of evaluating one network under several strengths of a correction: a table and a figure."""
+"""Results of evaluating one network with several strengths of a correction: a table and a figure."""
 
 import csv
 import os
@@ -14,15 +14,15 @@ SHOWN = ("top1", *GROUPS)
 
 
 def sweep_rows(parameter: str, values: Sequence[float], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row per value for the ensemble, then, where there are several, one per value for each expert.
+    """Return one row per value for the ensemble and, if there are several experts, one per value for each expert.
 
     Args:
-        parameter: name of the column of the values.
-        values: strengths.
-        results: `Evaluator.results` for each of them.
+        parameter: Name of the column of the values.
+        values: Strengths.
+        results: `Evaluator.results` for each strength.
 
     Returns:
-        rows with the value (a text), "of", and "top1", "many", "medium", "few" as far as they exist.
+        Rows with the value (a string), "of", and those of "top1", "many", "medium" and "few" that exist.
     """
     experts = len(results[0]["experts"]) if results else 0
     columns = [("ensemble", [result["ensemble"] for result in results])]
@@ -51,10 +51,10 @@ def plot_sweep(
     """Draw the ensemble's accuracy, over all images and by shot group, over the strength.
 
     Args:
-        path: the PNG file to write.
-        title: name of the correction.
-        values: strengths, rising.
-        results: `Evaluator.results` for each of them.
+        path: PNG file to write.
+        title: Name of the correction.
+        values: Strengths, in ascending order.
+        results: `Evaluator.results` for each strength.
     """
     figure = new_figure(7, 4.2)
     axes = figure.add_subplot()

@@ -16,27 +16,27 @@ class PerClass(ABC):
 
     @abstractmethod
     def support(self) -> list[int]:
-        """Return the number of samples of each true class (C); 0 marks a class that was never seen."""
+        """Return the number of samples of each true class, (C,)."""
 
     @abstractmethod
     def predicted(self) -> list[int]:
-        """Return how often each class was predicted (C); 0 marks a class that was never predicted."""
+        """Return how often each class was predicted, (C,)."""
 
     @abstractmethod
     def correct(self) -> list[int]:
-        """Return the number of correctly predicted samples of each class (C)."""
+        """Return the number of correctly predicted samples of each class, (C,)."""
 
     def recall(self) -> list[float]:
-        """Return correct / samples of each class (C floats); 0 without samples (see `support`)."""
+        """Return correct / samples of each class, (C,); 0 without samples (see `support`)."""
         return _ratios(self.correct(), self.support())
 
     def precision(self) -> list[float]:
-        """Return correct / predictions of each class (C floats); 0 if never predicted (see `predicted`)."""
+        """Return correct / predictions of each class, (C,); 0 if it was never predicted (see `predicted`)."""
         return _ratios(self.correct(), self.predicted())
 
 
 class Tallies(PerClass):
-    """Counts that were made without a confusion matrix, whose size is C².
+    """Counts without a confusion matrix, whose size is C².
 
     Args:
         counts: samples, correct predictions and predictions of each class, (3, C) integers.

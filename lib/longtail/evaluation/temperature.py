@@ -1,27 +1,27 @@
-"""Temperature scaling: one number that makes confidences honest (Guo et al., ICML 2017, arXiv 1706.04599, sec. 4.2)."""
+"""Temperature scaling: calibration with a single parameter (Guo et al., ICML 2017, arXiv 1706.04599, sec. 4.2)."""
 
 import math
 
 import torch
 from torch import Tensor
 
-LOWEST, HIGHEST = 0.01, 100.0  # temperatures that are looked at
+LOWEST, HIGHEST = 0.01, 100.0  # range of temperatures
 HALVINGS = 60
 
 
 def fit_temperature(logits: Tensor, labels: Tensor, *, offset: Tensor | None = None) -> float:
     """Return the temperature T with the smallest mean negative log-likelihood of softmax(logits / T + offset).
 
-    The likelihood is convex in 1 / T, so its only minimum is found by halving the range of log T where its derivative,
-    mean of E_p[z] - z_y over the samples, changes its sign.
+    The negative log-likelihood is convex in 1 / T, so its minimum is found by bisection of log T: the sign of the
+    derivative is that of the mean of E_p[z] - z_y over the samples.
 
     Args:
         logits: (N, C), N >= 1.
         labels: True classes, (N,).
-        offset: Added after the division, (C,); None: nothing.
+        offset: Offset that is added after the division, (C,); None: none.
 
     Returns:
-        A value in [`LOWEST`, `HIGHEST`]; `LOWEST` if every sample is right, `HIGHEST` if the logits do not help.
+        A value in [`LOWEST`, `HIGHEST`]; `LOWEST` if all predictions are correct, `HIGHEST` for useless logits.
     """
     scores = logits.double()
     added = torch.zeros(scores.shape[1], dtype=torch.float64) if offset is None else offset.double()

@@ -1,4 +1,4 @@
-"""Losses: one small file per family; each registers itself."""
+"""Losses: one file per family; each registers itself."""
 
 from longtail.losses.base import LOSSES, Loss, Prediction, build_loss, total
 from longtail.losses.cascade import CascadeLoss

@@ -15,13 +15,13 @@ from longtail.registry import Registry
 
 
 class Prediction(NamedTuple):
-    """What a loss compares with the labels.
+    """The input of a loss.
 
     Attributes:
         logits: Raw network outputs: (B, C) for losses of one head, (E, V*B, C) for losses over all heads, rows ordered
             view by view.
         targets: Class ids, (B,) or (V*B,); or soft targets, (B, C), for losses with `takes_soft_targets`.
-        features: Pooled features that the head has seen, (B, D); for losses that use them.
+        features: Pooled features, the input of the head, (B, D); for losses that use them.
         teacher_logits: Outputs of a teacher network, shaped like `logits`; for distillation.
         row_weights: Factor of the loss of each row, (V*B,); for losses with `weighs_rows`.
     """
@@ -36,20 +36,20 @@ class Prediction(NamedTuple):
 class Loss(nn.Module):
     """A loss as a sum of named terms.
 
-    A subclass implements `terms`. All computation is in float32 or wider, whatever the dtype of the logits.
+    A subclass implements `terms`. All computation is in float32 or wider, independent of the dtype of the logits.
 
     Args:
-        start_epoch: The last epoch in which `deferral` is off; None: it is always on.
+        start_epoch: Last epoch in which `deferral` is off; None: it is always on.
 
     Attributes:
         nested: Whether the loss takes the logits of all heads at once, (E, V*B, C), instead of one head's, (B, C).
         needs_features: Whether it cannot be computed without `features`.
         needs_teacher: Whether it cannot be trained without `teacher_logits`.
         weighs_rows: Whether it uses `row_weights`.
-        takes_class_weights: Whether `weigh_classes` may be called: it has no class weights of its own.
+        takes_class_weights: Whether `weigh_classes` may be called; not for losses that define class weights.
         takes_soft_targets: Whether targets may be probabilities of the classes t, (B, C), with the loss
             sum_c t_c L(z, c) of a sample.
-        deferral: Says, in `deferral.on`, whether the class-dependent part of the loss is active.
+        deferral: `deferral.on` is whether the class-dependent part of the loss is active.
         class_weights: Weight of each class w_c, (C,); None: all 1.
     """
 
@@ -82,7 +82,7 @@ class Loss(nn.Module):
         return self.class_weights if self._weighting.on else None
 
     def cross_entropy(self, logits: Tensor, prediction: Prediction) -> Tensor:
-        """Return `mean_cross_entropy` of changed logits (B, C) on the targets, with the weights of rows and classes."""
+        """Return `mean_cross_entropy` of (adjusted) logits (B, C), with the weights of rows and classes."""
         return mean_cross_entropy(
             logits,
             prediction.targets,
@@ -94,7 +94,7 @@ class Loss(nn.Module):
         """Refuse soft targets in a loss that needs class ids.
 
         Raises:
-            UserError: Names the loss, and losses that take them.
+            UserError: The targets are soft; the message names the loss, and losses that take them.
         """
         if targets.is_floating_point() and not self.takes_soft_targets:
             raise UserError(
@@ -116,7 +116,7 @@ class Loss(nn.Module):
         """Return the sum of the terms, a scalar; see `Prediction` for the arguments.
 
         Raises:
-            UserError: The targets are soft, and the loss needs class ids.
+            UserError: The targets are soft, but the loss needs class ids.
         """
         self.check_targets(targets)
         return total(self.terms(Prediction(logits, targets, features, teacher_logits)).values())
@@ -179,14 +179,14 @@ def weights_of(targets: Tensor, class_weights: Tensor) -> Tensor:
 
 
 def _as(targets: Tensor, other: Tensor) -> Tensor:
-    """Return soft targets in the dtype of another tensor, and class ids as they are."""
+    """Return soft targets in the dtype of another tensor, and class ids unchanged."""
     return targets.to(other.dtype) if targets.is_floating_point() else targets
 
 
 def log_prior(class_counts: Sequence[int], prior: str = "counts") -> Tensor:
     """Return the logarithm of the class prior, (C,) float64.
 
-    In a softmax over all classes both kinds are equivalent.
+    Both kinds are equivalent in a softmax over all classes.
 
     Args:
         class_counts: Training images per class n_c, (C,).
@@ -220,7 +220,7 @@ def build_loss(cfg: CfgNode, class_counts: Sequence[int], class_names: Sequence[
 
     Raises:
         UserError: The name is unknown, a class has no training images, a parameter does not fit the classes, or the
-            loss takes no class weights.
+            loss does not take class weights.
     """
     counts = [int(count) for count in class_counts]
     empty = [label for label, count in enumerate(counts) if count < 1]
@@ -232,8 +232,8 @@ def build_loss(cfg: CfgNode, class_counts: Sequence[int], class_names: Sequence[
     if weights is not None:
         if not loss.takes_class_weights:
             raise UserError(
-                f"LOSS.CLASS_WEIGHTS is set, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} weighs classes or samples by "
-                "itself, or compares heads; use a cross-entropy, as CrossEntropy or BalancedSoftmaxCE"
+                f"LOSS.CLASS_WEIGHTS is set, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} already weights classes or "
+                "samples, or compares heads; use a cross-entropy such as CrossEntropy or BalancedSoftmaxCE"
             )
         loss.weigh_classes(weights, deferred_start(cfg))
     return loss

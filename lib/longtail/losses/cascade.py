@@ -1,9 +1,9 @@
 """Losses of CADEL: the heads of a cascade, each with weights that depend on the heads before it.
 
 The paper of CADEL is not available; the formulas are those of its released code. Letters: E heads in cascade order,
-from the shallowest to the deepest, B samples, C classes. Let p_i^(h) be the probability that head h gives to the class
-of sample i. The cascade score of the sample is the mean over the heads up to h, m_i^(h) = (1 / h) sum_{j <= h} p_i^(j).
-The interval [0, 1] is divided into equal bins, and a sample in a crowded bin has a large weight:
+from the shallowest to the deepest, B samples, C classes. Let p_i^(h) be the probability that head h assigns to the
+class of sample i. The cascade score of the sample is the mean over the heads up to h, m_i^(h) = (1 / h) sum_{j <= h}
+p_i^(j). The interval [0, 1] is divided into equal bins, and a sample in a crowded bin has a large weight:
 
     w_i^(h) = base_weight + gamma * n_b(i) / B,  n_b(i): number of samples in the bin of sample i
 
@@ -11,14 +11,14 @@ The loss of a head moves from the plain to the weighted mean over the epochs, wi
 
     L^(h) = u mean_i(l_i) + (1 - u) mean_i(w_i l_i),  u = 1 - epoch / epochs
 
-`CascadeSoftmax` (for convolutional networks) takes the softmax cross-entropy, `CascadeSigmoid` (for vision
-transformers) the binary cross-entropy, summed over the classes. What differs from the release:
+`CascadeSoftmax` (for convolutional networks) uses the softmax cross-entropy, `CascadeSigmoid` (for vision transformers)
+the binary cross-entropy, summed over the classes. Differences from the release:
 
 - Its softmax loss multiplies tensors of shapes (B, 1) and (B,), so that the weights act as one number per batch:
   mean_i(l_i) mean_i(w_i). That is `weighting` "batch"; "sample", the default, is the formula above, which its sigmoid
   loss computes.
-- Its binary cross-entropy is NaN from logits of 17 on, which the scaled cosines of its heads can reach. Here it is
-  computed from logits and finite.
+- Its binary cross-entropy is NaN for logits of 17 or more, which the scaled cosines of its heads can reach. Here it is
+  computed from logits and is finite.
 """
 
 from dataclasses import dataclass
@@ -36,15 +36,15 @@ from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
 def density_weights(
     scores: Tensor, *, bins: int, gamma: float, base_weight: float, global_bins: bool = False
 ) -> Tensor:
-    """Return the weight of each sample by how many samples have a similar score.
+    """Return the weight of each sample, which grows with the number of samples that have a similar score.
 
     Args:
         scores: Cascade scores in [0, 1], (..., B).
         bins: Number of equal bins; an edge belongs to the bin above it, 1 to the last bin.
-        gamma: Weight of the fraction of the samples that lie in the same bin.
+        gamma: Weight of the fraction of the samples in the same bin.
         base_weight: Weight of a sample in an empty bin.
-        global_bins: Count the samples of all processes; False: of this one, as released. Every process must have B
-            samples.
+        global_bins: Count the samples of all processes, each of which must have B samples; False: count those of this
+            process, as released.
 
     Returns:
         (..., B), from base_weight + gamma / B to base_weight + gamma.
@@ -63,7 +63,7 @@ class Density:
 
     Attributes:
         bins: Number of equal bins of the scores.
-        gamma: Weight of the fraction of the samples that lie in the same bin.
+        gamma: Weight of the fraction of the samples in the same bin.
         base_weight: Weight of a sample in an empty bin.
         weighting: "sample", or "batch" for the mean weight of the batch, see the module.
         global_bins: Count the samples of all processes.
@@ -77,7 +77,7 @@ class Density:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "Density":
-        """Read them from LOSS.Cascade."""
+        """Read the options from LOSS.Cascade."""
         keys = cfg.LOSS.Cascade
         return cls(keys.BINS, keys.GAMMA, keys.BASE_WEIGHT, keys.WEIGHTING, keys.GLOBAL_BINS)
 
@@ -120,7 +120,7 @@ def cascade_loss(
         gamma: See above.
         base_weight: See above.
         weighting: See above.
-        targets2: Class ids of the second images of mixtures, (B,); they have scores and weights of their own.
+        targets2: Class ids of the second images of mixtures, (B,); scores and weights are computed separately for them.
         lam: Weight of the loss on `targets`; the loss on `targets2` has 1 - lam.
         global_bins: See above.
 
@@ -190,7 +190,7 @@ class CascadeLoss(Loss):
         self.uniform = 1.0
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, counted from 1; the weight of the plain mean falls linearly to 0 in the last epoch."""
+        """Set the epoch, counted from 1; the weight of the plain mean decreases linearly to 0 in the last epoch."""
         super().set_epoch(epoch)
         self.uniform = 1 - min(epoch / self.epochs, 1)
 

@@ -37,5 +37,5 @@ class CDT(Loss):
 
 @LOSSES.register("CDT")
 def build(cfg: CfgNode, class_counts: list[int]) -> CDT:
-    """Build it from LOSS.CDT and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.CDT and TRAIN.TWO_STAGE."""
     return CDT(class_counts, cfg.LOSS.CDT.GAMMA, start_epoch=deferred_start(cfg))

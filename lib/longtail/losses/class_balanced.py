@@ -41,12 +41,12 @@ class ClassBalancedFocal(Focal):
 
 @LOSSES.register("ClassBalanceCE")
 def build(cfg: CfgNode, class_counts: list[int]) -> ClassBalanced:
-    """Build it from LOSS.ClassBalanceCE and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.ClassBalanceCE and TRAIN.TWO_STAGE."""
     return ClassBalanced(class_counts, cfg.LOSS.ClassBalanceCE.BETA, start_epoch=deferred_start(cfg))
 
 
 @LOSSES.register("ClassBalanceFocal")
 def build_focal(cfg: CfgNode, class_counts: list[int]) -> ClassBalancedFocal:
-    """Build it from LOSS.ClassBalanceFocal and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.ClassBalanceFocal and TRAIN.TWO_STAGE."""
     keys = cfg.LOSS.ClassBalanceFocal
     return ClassBalancedFocal(class_counts, keys.BETA, gamma=keys.GAMMA, start_epoch=deferred_start(cfg))

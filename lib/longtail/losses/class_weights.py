@@ -48,7 +48,7 @@ def configured_weights(cfg: CfgNode, class_counts: Sequence[int], class_names: S
         class_names: Names of the classes, (C,); empty: their numbers from 0.
 
     Raises:
-        UserError: NAMES holds something else than name=weight, or names a class that does not exist.
+        UserError: An entry of NAMES is not name=weight, or its class does not exist.
     """
     keys = cfg.LOSS.CLASS_WEIGHTS
     if keys.TYPE == "none" and not keys.NAMES:
@@ -67,7 +67,7 @@ def named_factors(items: Sequence[str], names: Sequence[str]) -> Tensor:
     """Return the factor of each class from `name=factor` items, 1 for a class that is not named, (C,) float64.
 
     Args:
-        items: As in LOSS.CLASS_WEIGHTS.NAMES.
+        items: Items of LOSS.CLASS_WEIGHTS.NAMES.
         names: Names of the classes, (C,).
 
     Raises:
@@ -80,7 +80,7 @@ def named_factors(items: Sequence[str], names: Sequence[str]) -> Tensor:
         if not name or not 0 < factor < math.inf:
             raise UserError(f"{NAMES} has {item!r}; it must be name=weight, with a weight above 0")
         if name not in names:
-            raise UserError(f"{NAMES} names {name!r}, which is no class{nearest(name, names)}")
+            raise UserError(f"{NAMES} names {name!r}, which is not a class{nearest(name, names)}")
         factors[list(names).index(name)] = factor
     return factors
 

@@ -1,19 +1,19 @@
 """Contrastive losses of SBCL: supervised, with subclasses, in a batch or against a queue of keys.
 
 Hou et al., Subclass-balancing Contrastive Learning for Long-tailed Recognition, ICCV 2023, arXiv 2306.15925 (SBCL).
-There are two ways to compare:
+There are two kinds:
 
 * In a batch (`supervised_contrastive`, `subclass_contrastive`): every view of every image is an anchor and is compared
-  with all other views of all images. Over several processes the batch is that of all of them: each process takes its
-  own views as anchors and compares them with the views of every process. All processes return the same value, the mean
-  over all anchors; the gradients are scaled for DistributedDataParallel, see `longtail.distributed.gathering`.
+  with all other views of all images. With several processes this is the global batch: the anchors of a process are its
+  own views, which are compared with the views of every process. All processes return the same value, the mean over all
+  anchors; the gradients are scaled for DistributedDataParallel, see `longtail.distributed.gathering`.
 * Against a queue (`k_positive_contrastive`, `subclass_contrastive_queue`): a query is compared with its own key and
-  with the keys in a queue. A process compares its own queries only; the losses are means over them, and the average of
-  DistributedDataParallel is that of the whole batch. Clone the queue first if it changes before the backward pass.
+  with the keys in a queue. The loss of a process is the mean over its own queries, and DistributedDataParallel averages
+  the gradients over the global batch. Clone the queue first if it changes before the backward pass.
 
 Each term is -mean_p log( exp(s_ip / T) / sum_a exp(s_ia / T) ) with s the cosine of two rows, p the positives and a the
-candidates of anchor i. All is computed in float32 from log-softmax, also under autocast. An anchor without positives
-adds 0 to the sum and counts in the mean; the release gives NaN there.
+candidates of anchor i. Everything is computed in float32 from log-softmax, also under autocast. An anchor without
+positives contributes 0 and counts in the mean; the release returns NaN.
 """
 
 import torch
@@ -53,11 +53,11 @@ def subclass_contrastive(
 ) -> Tensor:
     """Return the bi-granularity loss of SBCL (eq. 4): subclass term + beta * class term, a scalar.
 
-    Subclass term: positives are the views of the same subclass, candidates all other views. Class term: positives are
-    the views of the same class but another subclass and the other views of the same image; candidates leave out what
-    else is of the same subclass. Subclasses are compared by their ids alone, so ids must differ between classes.
+    Subclass term: positives are the views of the same subclass, candidates are all other views. Class term: positives
+    are the views of the same class but another subclass, and the other views of the same image; candidates are these
+    and the views of other classes. Subclasses are compared only by their ids, so ids must differ between classes.
 
-    As released, the subclass term is multiplied by temperature / base_temperature, in the release 0.1 / 0.07.
+    As released, the subclass term is multiplied by temperature / base_temperature; the release uses 0.1 / 0.07.
 
     Args:
         features: views of unit length, (B, V, D).
@@ -100,11 +100,12 @@ def subclass_contrastive_queue(
 ) -> Tensor:
     """Return the bi-granularity loss of SBCL (eq. 4) against a queue: subclass term + beta * class term, a scalar.
 
-    The own key is always a positive. Subclass term: positives are the keys of the same subclass, candidates all keys.
-    Class term: positives are the keys of the same class but another subclass, candidates those of other subclasses.
+    The key of the same image is always a positive. Subclass term: positives are the keys of the same subclass,
+    candidates are all keys. Class term: positives are the keys of the same class but another subclass, candidates are
+    the keys of other subclasses.
 
-    An id of -1 is unknown: an empty slot of the queue, or a subclass before the first clustering. It equals no id, not
-    even another -1 (in the release it does), so such a key is never a positive; it stays a candidate, as released.
+    An id of -1 is unknown: an empty slot of the queue, or a subclass before the first clustering. It does not match any
+    id, not even another -1 (in the release it does), so such a key is never a positive; it is a candidate, as released.
 
     Args:
         query: outputs of the trained network, unit length, (B, D).
@@ -144,8 +145,8 @@ def k_positive_contrastive(
 ) -> Tensor:
     """Return the k-positive contrastive loss (Kang et al., ICLR 2021) as SBCL's warm-up computes it, a scalar.
 
-    Positives are the own key and k keys of the same class, drawn from the queue with replacement; a key that is drawn
-    twice counts once. Candidates are all keys. Queue labels of -1 (empty slots) are never positives.
+    Positives are the key of the same image and k keys of the same class, drawn from the queue with replacement; a key
+    that is drawn twice counts once. Candidates are all keys. Keys with label -1 (empty slots) are never positives.
 
     Args:
         query: outputs of the trained network, unit length, (B, D).
@@ -155,7 +156,7 @@ def k_positive_contrastive(
         queue_labels: class ids of the queue, (K,).
         k: keys drawn for each anchor; 0: all keys of the class.
         temperature: T of the softmax.
-        draws: uniform numbers in [0, 1), (k, B): round r takes match number floor(draws[r, i] * matches) of anchor i.
+        draws: Uniform numbers in [0, 1), (k, B): draw r of anchor i selects its match floor(draws[r, i] * matches).
             None: drawn from PyTorch's default generator of the device.
     """
     same_class = _same_known(labels, queue_labels)
@@ -167,13 +168,13 @@ def k_positive_contrastive(
 
 
 class _Batch:
-    """The anchors of this process beside the views of all processes, A = B * V anchors and R = n * A views.
+    """The anchors of this process and the views of all n processes, A = B * V anchors and R = n * A views.
 
     Attributes:
-        views: V.
-        cosines: (A, R) float32.
-        others: False where a view meets itself, (A, R) bool.
-        other_views: other views of the anchor's image, (A, R) bool.
+        views: Number of views V.
+        cosines: Cosines of anchors and views, (A, R) float32.
+        others: False for the pair of a view and itself, (A, R) bool.
+        other_views: True for the other views of the anchor's image, (A, R) bool.
     """
 
     def __init__(self, features: Tensor) -> None:

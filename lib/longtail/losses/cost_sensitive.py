@@ -24,5 +24,5 @@ class CostSensitive(WeightedCrossEntropy):
 
 @LOSSES.register("CostSensitiveCE")
 def build(cfg: CfgNode, class_counts: list[int]) -> CostSensitive:
-    """Build it from LOSS.CostSensitiveCE and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.CostSensitiveCE and TRAIN.TWO_STAGE."""
     return CostSensitive(class_counts, cfg.LOSS.CostSensitiveCE.GAMMA, start_epoch=deferred_start(cfg))

@@ -37,5 +37,5 @@ class WeightedCrossEntropy(CrossEntropy):
 
 @LOSSES.register("CrossEntropy")
 def build(cfg: CfgNode, class_counts: list[int]) -> CrossEntropy:
-    """Build it. Deferred re-weighting has no effect on it, as released."""
+    """Build the loss. Deferred re-weighting has no effect on it, as released."""
     return CrossEntropy()

@@ -15,7 +15,7 @@ CLAMP = 1 - 1e-6  # the derivative of the arc cosine is infinite at 1
 def class_margins(class_counts: Sequence[int], largest: float, power: float) -> Tensor:
     """Return the margin of each class in radians, K (n_c / n_min)^(-tau), (C,) float64.
 
-    The release divides by the value of the last class, which is the same if that class is the smallest.
+    The release uses the last class in place of the smallest, which is the same for its sorted classes.
 
     Args:
         class_counts: Training images per class n_c, (C,).
@@ -27,9 +27,9 @@ def class_margins(class_counts: Sequence[int], largest: float, power: float) -> 
 
 
 def with_margin(cosines: Tensor, targets: Tensor, margins: Tensor) -> Tensor:
-    """Return the cosines (B, C) with the target's angle enlarged by its margins (eq. 6 to 8).
+    """Return the cosines (B, C) with the target's angle increased by its margins (eq. 6 to 8).
 
-    The class margin m_C(y) always counts; a misclassified sample adds m_C(y) (1 - cos theta_y) / 2.
+    The class margin m_C(y) is added for every sample, m_C(y) (1 - cos theta_y) / 2 for misclassified ones.
 
     Args:
         cosines: (B, C).
@@ -86,10 +86,10 @@ class DifficultyMargin(Loss):
 
 
 def cosine_scale(cfg: CfgNode, key: str) -> float:
-    """Return the scale of a cosine head without bias, of which margins need the angles.
+    """Return the scale of a cosine head without bias, as margins on angles need it.
 
     Raises:
-        UserError: The head is another one.
+        UserError: The config has another head.
     """
     if cfg.CLASSIFIER.TYPE != "cos" or cfg.CLASSIFIER.BIAS:
         raise UserError(
@@ -101,7 +101,7 @@ def cosine_scale(cfg: CfgNode, key: str) -> float:
 
 @LOSSES.register("DifficultyMargin")
 def build(cfg: CfgNode, class_counts: list[int]) -> DifficultyMargin:
-    """Build it from LOSS.DifficultyMargin, the scale of the cosine head and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.DifficultyMargin, the scale of the cosine head and TRAIN.TWO_STAGE."""
     keys = cfg.LOSS.DifficultyMargin
     scale = cosine_scale(cfg, "LOSS.LOSS_TYPE DifficultyMargin")
     return DifficultyMargin(class_counts, scale, largest=keys.K, power=keys.TAU, start_epoch=deferred_start(cfg))

@@ -18,7 +18,7 @@ class DiVE(Loss):
         base: Loss on the labels, of one head.
         temperature: Temperature T of both softmaxes.
         alpha: Weight of the distillation, from 0 to 1.
-        power: Exponent of the teacher's probabilities; below 1 flattens them, 1 leaves them.
+        power: Exponent of the teacher's probabilities; below 1 flattens them, 1 does not change them.
     """
 
     needs_teacher = True
@@ -44,17 +44,17 @@ class DiVE(Loss):
         self.base.weigh_classes(weights, start_epoch)
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
-        """Return {"distillation"} and the terms of the base loss; in evaluation without a teacher only the latter.
+        """Return {"distillation"} and the terms of the base loss; only the latter in evaluation without a teacher.
 
         Raises:
-            UserError: There are no teacher logits in training.
+            UserError: There are no teacher logits in training mode.
         """
         terms = self.base.terms(prediction)
         if prediction.teacher_logits is None:
             if self.training:
                 raise UserError(
                     "LOSS.LOSS_TYPE DiVEKLD needs the logits of a teacher, which this TRAIN.COMBINER.TYPE does not "
-                    "pass on; use distillation"
+                    "provide; use distillation"
                 )
             return terms
         student = (in_float32(prediction.logits) / self.temperature).log_softmax(1)
@@ -66,7 +66,7 @@ class DiVE(Loss):
 
 @LOSSES.register("DiVEKLD")
 def build(cfg: CfgNode, class_counts: list[int]) -> DiVE:
-    """Build it from LOSS.DiVEKLD, with the base loss named there."""
+    """Build the loss from LOSS.DiVEKLD, with the base loss named there."""
     keys = cfg.LOSS.DiVEKLD
     if keys.BASELOSS == "DiVEKLD":
         raise UserError("LOSS.DiVEKLD.BASELOSS is 'DiVEKLD'; it must be another loss")

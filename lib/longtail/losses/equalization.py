@@ -42,5 +42,5 @@ class SoftmaxEqualization(Loss):
 
 @LOSSES.register("SEQL")
 def build(cfg: CfgNode, class_counts: list[int]) -> SoftmaxEqualization:
-    """Build it from LOSS.SEQL. Deferred re-weighting has no effect on it, as released."""
+    """Build the loss from LOSS.SEQL. Deferred re-weighting has no effect on it, as released."""
     return SoftmaxEqualization(class_counts, cfg.LOSS.SEQL.GAMMA, tail_fraction=cfg.LOSS.SEQL.LAMBDA)

@@ -1,4 +1,4 @@
-"""Focal loss: well classified samples count less."""
+"""Focal loss: well-classified samples have less weight."""
 
 from collections.abc import Sequence
 
@@ -70,6 +70,6 @@ def deferred_weights(class_counts: Sequence[int], start_epoch: int | None) -> Te
 
 @LOSSES.register("FocalLoss")
 def build(cfg: CfgNode, class_counts: list[int]) -> Focal:
-    """Build it from LOSS.FocalLoss and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.FocalLoss and TRAIN.TWO_STAGE."""
     start = deferred_start(cfg)
     return Focal(cfg.LOSS.FocalLoss.GAMMA, deferred_weights(class_counts, start), start_epoch=start)

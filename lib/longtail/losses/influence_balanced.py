@@ -1,4 +1,4 @@
-"""Influence-balanced loss: samples with a large influence on the decision boundary count less."""
+"""Influence-balanced loss: samples with a large influence on the decision boundary have less weight."""
 
 from collections.abc import Sequence
 
@@ -50,13 +50,13 @@ class InfluenceBalanced(Loss):
         """Return {"ce"}.
 
         Raises:
-            UserError: There are no features. Raised from the first epoch on, not only when they are needed.
+            UserError: There are no features. Also raised in epochs that do not use them yet.
         """
         targets, features = prediction.targets, prediction.features
         if features is None:
             raise UserError(
                 "LOSS.LOSS_TYPE InfluenceBalancedLoss needs the features of the images, which this "
-                "TRAIN.COMBINER.TYPE does not pass on; use supervised"
+                "TRAIN.COMBINER.TYPE does not provide; use supervised"
             )
         logits = in_float32(prediction.logits)
         losses = F.cross_entropy(logits, targets, reduction="none")
@@ -68,5 +68,5 @@ class InfluenceBalanced(Loss):
 
 @LOSSES.register("InfluenceBalancedLoss")
 def build(cfg: CfgNode, class_counts: list[int]) -> InfluenceBalanced:
-    """Build it from LOSS.InfluenceBalancedLoss and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.InfluenceBalancedLoss and TRAIN.TWO_STAGE."""
     return InfluenceBalanced(class_counts, cfg.LOSS.InfluenceBalancedLoss.ALPHA, start_epoch=deferred_start(cfg))

@@ -9,8 +9,8 @@ from longtail.losses.base import in_float32
 def info_nce(queries: Tensor, keys: Tensor, *, queue: Tensor, temperature: float) -> Tensor:
     """Return InfoNCE, averaged over samples and summed over experts (arXiv 1911.05722, eq. 1; arXiv 2203.15359).
 
-    -log( exp(q.k / T) / (exp(q.k / T) + sum_j exp(q.n_j / T)) ) with the keys n_j in the queue. In float32 also under
-    autocast: half precision moves q.n / T by several hundredths. q, k and n_j have unit length.
+    -log( exp(q.k / T) / (exp(q.k / T) + sum_j exp(q.n_j / T)) ) with the keys n_j in the queue. Computed in float32
+    also under autocast: in half precision q.n / T would be off by several hundredths. q, k and n_j have unit length.
 
     Args:
         queries: (E, B, P).

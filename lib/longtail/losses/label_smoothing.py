@@ -15,8 +15,8 @@ from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, weighted_
 class LabelSmoothing(Loss):
     """Cross-entropy to the target (1 - epsilon) t + epsilon / C (Szegedy et al., arXiv 1512.00567, section 7).
 
-    A class weight weighs the whole loss of a sample by its label; PyTorch's `label_smoothing` would weigh the part that
-    is spread by all classes.
+    The class weight of a sample's label applies to its whole loss; PyTorch's `label_smoothing` would apply the weights
+    of all classes to the part that is spread.
 
     Args:
         epsilon: Fraction of the target that is spread over all classes.
@@ -107,12 +107,12 @@ class LabelAwareSmoothing(Loss):
 
 @LOSSES.register("CrossEntropyLabelSmooth")
 def build(cfg: CfgNode, class_counts: list[int]) -> LabelSmoothing:
-    """Build it. Deferred re-weighting has no effect on it, as released."""
+    """Build the loss. Deferred re-weighting has no effect on it, as released."""
     return LabelSmoothing(cfg.LOSS.CrossEntropyLabelSmooth.EPSILON)
 
 
 @LOSSES.register("CrossEntropyLabelAwareSmooth")
 def build_label_aware(cfg: CfgNode, class_counts: list[int]) -> LabelAwareSmoothing:
-    """Build it. Deferred re-weighting has no effect on it, as released."""
+    """Build the loss. Deferred re-weighting has no effect on it, as released."""
     keys = cfg.LOSS.CrossEntropyLabelAwareSmooth
     return LabelAwareSmoothing(class_counts, head=keys.SMOOTH_HEAD, tail=keys.SMOOTH_TAIL, shape=keys.SHAPE)

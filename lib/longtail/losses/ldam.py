@@ -62,6 +62,6 @@ class LDAM(Loss):
 
 @LOSSES.register("LDAMLoss")
 def build(cfg: CfgNode, class_counts: list[int]) -> LDAM:
-    """Build it from LOSS.LDAMLoss and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.LDAMLoss and TRAIN.TWO_STAGE."""
     keys = cfg.LOSS.LDAMLoss
     return LDAM(class_counts, keys.SCALE, max_margin=keys.MAX_MARGIN, start_epoch=deferred_start(cfg))

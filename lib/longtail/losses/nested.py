@@ -5,11 +5,11 @@ classes. Each expert k has adjusted logits a_k = z_k + log n with raw class coun
 computed twice: over all C classes, and over the K hard classes of each sample, which are its own class and the K - 1
 other classes with the highest logits.
 
-What the released code computes, and what the paper says:
+Differences between the released code and the paper:
 
-- Hard classes are chosen by expert 0 from its raw logits, once for all experts (released); or by each expert for itself
-  with `hard_per_expert` (paper). Then an expert learns from another over the hard classes that it has chosen itself.
-- A class that is not hard keeps the logit 0 and stays in the partition function (`zero`, released), or is left out of
+- Expert 0 chooses the hard classes from its raw logits for all experts (released); or, with `per_expert`, each expert
+  chooses its own (paper) and learns from the others over the hard classes that it has chosen.
+- A class that is not hard has the logit 0 and stays in the partition function (`zero`, released), or is excluded from
   the softmax (`exclude`, paper, eq. 4).
 - The divergence of each ordered pair of experts has weight factor / (E - 1); both experts receive gradients.
 """
@@ -25,7 +25,7 @@ from longtail.errors import UserError
 from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, log_prior
 
 EPSILON = 1e-9  # inside the logarithm of the distilled probabilities, as released
-HARD_FRACTION = 0.3  # hard classes, as a fraction of all, of the paper's experiments
+HARD_FRACTION = 0.3  # fraction of hard classes in the paper's experiments
 
 
 def hard_classes(logits: Tensor, targets: Tensor, *, number: int) -> Tensor:
@@ -75,7 +75,7 @@ def cross_entropy(log_probabilities: Tensor, targets: Tensor) -> Tensor:
 def distillation(log_probabilities: Tensor) -> Tensor:
     """Return the sum over ordered pairs of experts i != j of KL(p_j || p_i), averaged over samples.
 
-    Works from log-probabilities: where a probability is exactly zero, the gradient is zero, while `F.kl_div` gives NaN.
+    Uses log-probabilities: where a probability is exactly zero, the gradient is zero, whereas `F.kl_div` gives NaN.
     Instead of E (E - 1) divergences it needs three sums over the experts:
     sum_{i != j} p_j (log p_j - l_i) = (E - 1) sum_j p_j log p_j - (sum_j p_j) (sum_i l_i) + sum_j p_j l_j,
     with l = log(p + 1e-9).
@@ -115,8 +115,8 @@ class HardClassSettings:
         ce_ratio: Weight of the cross-entropy over all classes.
         hard_ratio: Weight of the cross-entropy over the hard classes.
         per_expert: Each expert chooses its own hard classes; False: the first one chooses for all.
-        prior: What is added to the logits, log n_c ("counts") or log(n_c / N) ("frequencies"). It makes a difference in
-            mode "zero" only, where the classes that are not hard keep a logit of 0.
+        prior: Prior that is added to the logits, log n_c ("counts") or log(n_c / N) ("frequencies"). The choice only
+            matters in mode "zero", where the classes that are not hard have the logit 0.
         ramp: Epochs over which the weight of the distillation grows from 0 (epoch 1) to its full value; 0: full at
             once.
     """
@@ -131,7 +131,7 @@ class HardClassSettings:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "HardClassSettings":
-        """Read them from LOSS.*."""
+        """Read the options from LOSS.*."""
         return cls(
             number=cfg.LOSS.HCM_N,
             mode=cfg.LOSS.HCM_MODE,
@@ -144,7 +144,7 @@ class HardClassSettings:
 
 
 class HardClassLoss(Loss):
-    """Common part of NCL and NCL++: cross-entropy over all and over the hard classes, and the ramp of the distillation.
+    """Base class of NCL and NCL++: cross-entropy over all and over the hard classes, and the ramp of the distillation.
 
     Args:
         class_counts: Training images per class, (C,).
@@ -185,7 +185,7 @@ class HardClassLoss(Loss):
 
     def cross_entropies(self, full: Tensor, hard: Tensor, *, targets: Tensor) -> dict[str, Tensor]:
         """Return {"ce", "hard_ce"} of log-probabilities over all classes (E, B, C) and over the hard ones."""
-        # Over K hard classes, the sample's own class is the first.
+        # The sample's own class is the first of the K hard classes.
         hard_targets = torch.zeros_like(targets) if self.hard.mode == "exclude" else targets
         return {
             "ce": self.hard.ce_ratio * cross_entropy(full, targets),
@@ -236,7 +236,7 @@ class NestedLoss(HardClassLoss):
 
 @LOSSES.register("NIL_NBOD")
 def build(cfg: CfgNode, class_counts: list[int]) -> NestedLoss:
-    """Build it from LOSS.*."""
+    """Build the loss from LOSS.*."""
     keys = cfg.LOSS.MULTI_CLASIIFIER_LOSS
     return NestedLoss(
         class_counts,

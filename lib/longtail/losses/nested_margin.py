@@ -14,8 +14,8 @@ class NestedMarginLoss(NestedLoss):
     """Loss of NCL (arXiv 2203.15359) of s cos(theta_c + m [c = y]), with the difficulty-aware margins m of DBM.
 
     DBM, AAAI 2025, eq. 6 to 8: m is computed for each expert from its own cosines, before log n_c is added. All four
-    terms of NCL, the distillation included, see the logits with the margin. The hard classes are those of the raw
-    logits: a sample's own class, whose logit alone has a margin, is always one of them. Inference uses the raw
+    terms of NCL, including the distillation, use the logits with the margin. The hard classes are those of the raw
+    logits: only the logit of a sample's own class has a margin, and this class is always hard. Inference uses the raw
     s cos(theta_c).
 
     Args:
@@ -60,7 +60,7 @@ class NestedMarginLoss(NestedLoss):
 
 @LOSSES.register("NIL_NBOD_margin")
 def build(cfg: CfgNode, class_counts: list[int]) -> NestedMarginLoss:
-    """Build it from LOSS.*, LOSS.DifficultyMargin and the scale of the cosine heads."""
+    """Build the loss from LOSS.*, LOSS.DifficultyMargin and the scale of the cosine heads."""
     keys, margin = cfg.LOSS.MULTI_CLASIIFIER_LOSS, cfg.LOSS.DifficultyMargin
     return NestedMarginLoss(
         class_counts,

@@ -16,7 +16,7 @@ S is distillation on the hard classes ("partial views"):
   over all classes that are not normalized again, so that it is not a divergence and may be negative;
 - `exclude`: both are normalized over the hard classes first, and S is a KL divergence.
 
-The hard classes are those of expert 0, for the rows at hand (`inter`) or for the first view (`intra`); or, with
+The hard classes are those of expert 0, for the same rows (`inter`) or for the first view (`intra`); or, with
 `per_expert`, those of the member that learns, p_i.
 
 The release sums masked probabilities, whose exact zeros give NaN gradients on current PyTorch. Here the sum runs over
@@ -109,11 +109,12 @@ class NestedPlusLoss(HardClassLoss):
 
 @LOSSES.register("NIL_NBOD_plus")
 def build(cfg: CfgNode, class_counts: list[int]) -> NestedPlusLoss:
-    """Build it from LOSS.* and DATASET.INTRA_N; DIVERSITY_FACTOR_HCM has no effect, as released."""
+    """Build the loss from LOSS.* and DATASET.INTRA_N; DIVERSITY_FACTOR_HCM has no effect, as released."""
     views = len(cfg.DATASET.VIEWS)
     if views != cfg.DATASET.INTRA_N:
         raise UserError(
-            f"LOSS.LOSS_TYPE NIL_NBOD_plus: DATASET.INTRA_N is {cfg.DATASET.INTRA_N}, but {views} views are made"
+            f"LOSS.LOSS_TYPE NIL_NBOD_plus: DATASET.INTRA_N is {cfg.DATASET.INTRA_N}, but DATASET.VIEWS has {views} "
+            "views"
         )
     return NestedPlusLoss(
         class_counts,

@@ -57,11 +57,11 @@ class BalancedSoftmax(LogitAdjustment):
 
 @LOSSES.register("BalancedSoftmaxCE")
 def build_balanced_softmax(cfg: CfgNode, class_counts: list[int]) -> BalancedSoftmax:
-    """Build it from TRAIN.TWO_STAGE."""
+    """Build the loss from TRAIN.TWO_STAGE."""
     return BalancedSoftmax(class_counts, deferred_start(cfg))
 
 
 @LOSSES.register("LogitAdjustment")
 def build_logit_adjustment(cfg: CfgNode, class_counts: list[int]) -> LogitAdjustment:
-    """Build it from LOSS.LogitAdjustment and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.LogitAdjustment and TRAIN.TWO_STAGE."""
     return LogitAdjustment(class_counts, cfg.LOSS.LogitAdjustment.TAU, start_epoch=deferred_start(cfg))

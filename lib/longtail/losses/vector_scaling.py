@@ -57,7 +57,7 @@ class VectorScaling(Loss):
 
 @LOSSES.register("VectorScaling")
 def build(cfg: CfgNode, class_counts: list[int]) -> VectorScaling:
-    """Build it from LOSS.VectorScaling and TRAIN.TWO_STAGE."""
+    """Build the loss from LOSS.VectorScaling and TRAIN.TWO_STAGE."""
     keys = cfg.LOSS.VectorScaling
     return VectorScaling(
         class_counts, keys.GAMMA, tau=keys.TAU, weight_power=keys.WEIGHT_POWER, start_epoch=deferred_start(cfg)

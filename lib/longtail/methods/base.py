@@ -51,7 +51,7 @@ class Step(NamedTuple):
 
 
 class TrainingData(Protocol):
-    """What a method may know of the training set.
+    """The training set as a method sees it.
 
     Attributes:
         class_counts: Training images per class, (C,).
@@ -71,18 +71,19 @@ class TrainingData(Protocol):
 
 
 class Method(nn.Module):
-    """A training method. Its `state_dict` holds what it must remember between steps, without the network; its numbers
-    must be finite, or a checkpoint is refused.
+    """A training method.
 
-    Learnable parts of its own are submodules that `trainable` returns under their attribute names.
+    Its `state_dict` holds the state between steps, without the network; all numbers must be finite, otherwise a
+    checkpoint is refused. Learnable parts of a method are submodules that `trainable` returns under their attribute
+    names.
 
     Args:
         network: Images to `Output`.
         loss: Loss to minimize.
 
     Attributes:
-        network: The network, wrapped for several devices once `wrap` was called.
-        supports_cuda_graph: Whether a step draws random numbers and takes decisions on the device only.
+        network: The network; wrapped for several devices after `wrap` was called.
+        supports_cuda_graph: Whether a step draws random numbers and makes decisions only on the device.
     """
 
     network: Callable[..., Output]
@@ -94,12 +95,13 @@ class Method(nn.Module):
         self.loss = loss
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, counted from 1. A pure function of the epoch: also called after a resume."""
+        """Set the epoch, counted from 1; must depend only on the epoch, because it is also called after a resume."""
         self.loss.set_epoch(epoch)
 
     def on_epoch_start(self, epoch: int, data: TrainingData) -> None:
-        """Prepare an epoch before its first batch. What it makes must be part of the `state_dict`: a resume inside the
-        epoch does not call it again.
+        """Prepare an epoch before its first batch.
+
+        The result must be part of the `state_dict`, because a resume inside the epoch does not call this again.
         """
 
     def training_step(self, batch: Batch) -> Step:
@@ -114,7 +116,7 @@ class Method(nn.Module):
         return {"network": unwrap(self.network)}
 
     def evaluated(self) -> nn.Module:
-        """Return the network to evaluate, not wrapped."""
+        """Return the unwrapped network to evaluate."""
         return unwrap(self.network)
 
     def figures(self, data: TrainingData) -> Mapping[str, Draw]:
@@ -125,9 +127,9 @@ class Method(nn.Module):
         return {}
 
     def wrap(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
-        """Wrap what is trainable for several devices; `self.<name>` is the wrapped module from now on.
+        """Wrap the trainable modules for several devices; `self.<name>` is the wrapped module from now on.
 
-        The `state_dict` keeps the names of the modules themselves.
+        The `state_dict` keeps the names of the unwrapped modules.
         """
         for name, module in self.trainable().items():
             self.__dict__[name] = wrap(unwrap(module))

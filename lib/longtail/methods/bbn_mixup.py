@@ -36,7 +36,7 @@ def check(cfg: CfgNode) -> None:
     """Refuse a config without the sampler that draws the partners.
 
     Raises:
-        UserError: Names that sampler.
+        UserError: The config has another sampler; the message names the required one.
     """
     if cfg.TRAIN.SAMPLER.TYPE != "bbn sampler":
         raise UserError(
@@ -47,6 +47,6 @@ def check(cfg: CfgNode) -> None:
 
 @register("bbn_mixup", check=check, takes_partner=True)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> BBNMixup:
-    """Build it from TRAIN.COMBINER.ALPHA."""
+    """Build the method from TRAIN.COMBINER.ALPHA."""
     refuse_unmixable(cfg, loss)
     return BBNMixup(network, loss, alpha=cfg.TRAIN.COMBINER.ALPHA, per_sample=cfg.TRAIN.COMBINER.PER_SAMPLE)

@@ -1,18 +1,18 @@
-"""Contrastive NCL: nested collaborative learning with momentum contrast, expert by expert.
+"""Contrastive NCL: nested collaborative learning with momentum contrast for each expert.
 
 NCL, Li et al., arXiv 2203.15359; MoCo, He et al., arXiv 1911.05722. The first view of an image is the query: it is
 classified by the experts (the loss over all heads) and projected. The second view is the key, encoded by the momentum
-copies of backbone and projection head. Each expert has to identify the key of its own image among those in its queue
+copies of backbone and projection head. Each expert must identify the key of the same image among those in its queue
 (`info_nce`). One step:
 
 1. Network: logits and queries; key encoder: keys of the (shuffled) second view, without gradients.
 2. Loss, against the queue before this batch.
-3. The key encoder follows the network. As released, this happens before the optimizer's step: the encoder is one step
-   behind, which does not matter at a decay of 0.999.
-4. The keys of all processes enter the queue, which is therefore the same in each of them.
+3. The key encoder follows the network. As released, this happens before the optimizer's step: the encoder lags by one
+   step, which does not matter at a decay of 0.999.
+4. The keys of all processes enter the queue, so it is the same in all processes.
 
-In the release (NETWORK.MOCO_RELEASED) the key encoder starts from random weights of its own, and its projection head
-keeps them.
+In the release (NETWORK.MOCO_RELEASED) the key encoder starts from its own random weights, and its projection head is
+never updated.
 """
 
 from collections.abc import Mapping
@@ -101,30 +101,30 @@ class Contrastive(Method):
 
 
 def check(cfg: CfgNode) -> None:
-    """Refuse a config without exactly two views.
+    """Refuse a config that does not have exactly two views.
 
     Raises:
-        UserError: Names the views.
+        UserError: It does not; the message names the views.
     """
     views = list(cfg.DATASET.VIEWS)
     if len(views) != 2:
         raise UserError(
-            f"DATASET.VIEWS gives {len(views)} views ({', '.join(views)}); TRAIN.COMBINER.TYPE "
-            f"{cfg.TRAIN.COMBINER.TYPE} takes two, that of the query and that of the key, as [autoaugment, simclr]"
+            f"DATASET.VIEWS has {len(views)} views ({', '.join(views)}); TRAIN.COMBINER.TYPE "
+            f"{cfg.TRAIN.COMBINER.TYPE} needs two, for the query and for the key, for example [autoaugment, simclr]"
         )
 
 
 @register("contrastive", check=check, needs_momentum=True)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Contrastive:
-    """Build it, for nested losses and networks with projection heads.
+    """Build the method, for nested losses and networks with projection heads.
 
-    The key encoder starts as a copy of the network in its present state, weights from files included. If such a file is
-    a released one with a momentum branch, that branch is loaded too.
+    The key encoder starts as a copy of the network in its current state, including weights from files. If such a file
+    is a released one with a momentum branch, that branch is loaded too.
     """
     if not loss.nested:
         raise UserError(
-            f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} looks at one expert; with TRAIN.COMBINER.TYPE "
-            f"{cfg.TRAIN.COMBINER.TYPE} it must be a nested one, as NIL_NBOD"
+            f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} is a loss of one expert; TRAIN.COMBINER.TYPE "
+            f"{cfg.TRAIN.COMBINER.TYPE} needs a nested loss such as NIL_NBOD"
         )
     settings, followed = cfg.NETWORK, cast(Network, network)
     method = Contrastive(

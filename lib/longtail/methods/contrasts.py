@@ -1,4 +1,4 @@
-"""The two contrasts of SBCL: of the views in a batch with each other, and of an image with a queue of keys.
+"""The two contrasts of SBCL: between the views in a batch, and between an image and a queue of keys.
 
 Hou et al., arXiv 2306.15925. Each is first used without subclasses (the warm-up), then with them; the losses are in
 `longtail.losses.contrastive`.
@@ -29,7 +29,7 @@ class Terms:
     Attributes:
         temperature: T of the warm-up and of the subclass term.
         beta: Weight of the class term.
-        one_denominator: Compare in both terms with all others, with one temperature (a released variant).
+        one_denominator: Both terms compare with all others, at one temperature (a released variant).
     """
 
     temperature: float
@@ -38,7 +38,7 @@ class Terms:
 
 
 class Contrast(nn.Module):
-    """Loss of the projections of a batch; its `state_dict` holds what it must remember between steps."""
+    """Loss of the projections of a batch; its `state_dict` holds the state between steps."""
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the images that the network encodes, (R, 3, H, W), and their labels, (R,)."""
@@ -50,13 +50,13 @@ class Contrast(nn.Module):
         Args:
             queries: Projections of the rows, unit length, (R, P).
             batch: The batch.
-            subclasses: Of the training images.
-            warming: Whether subclasses are left out.
+            subclasses: Subclasses of the training images.
+            warming: Whether this is the warm-up, which does not use subclasses.
         """
         raise NotImplementedError
 
     def encoder(self, network: nn.Module) -> nn.Module:
-        """Return what encodes the images to be clustered: images (B, 3, H, W) to unit vectors (1, B, P)."""
+        """Return the encoder of the images to cluster: images (B, 3, H, W) to unit vectors (1, B, P)."""
         raise NotImplementedError
 
 
@@ -78,7 +78,7 @@ class InBatch(Contrast):
         return stacked_views(batch)
 
     def forward(self, queries: Tensor, batch: Batch, *, subclasses: Subclasses, warming: bool) -> Tensor:
-        """See `Contrast`; supervised contrast in the warm-up."""
+        """See `Contrast`; supervised contrastive loss in the warm-up."""
         features = queries.unflatten(0, batch.images.shape[:2]).transpose(0, 1)
         if warming:
             return supervised_contrastive(features, batch.labels, temperature=self.terms.temperature)
@@ -100,9 +100,9 @@ class InBatch(Contrast):
 class AgainstQueue(Contrast):
     """The first view of every image against the key of its second view and a queue of older keys (MoCo).
 
-    A step, in the order of the release: the key encoder moves towards the network, the keys are encoded, the queries
-    are compared with the queue as it was, and the keys enter it. The queue holds the samples of its keys, so their
-    subclasses are always those of the newest clustering.
+    A step, in the order of the release: the key encoder moves toward the network, the keys are encoded, the queries are
+    compared with the queue before this batch, and the keys enter the queue. The queue stores the samples of its keys,
+    so their subclasses are always those of the newest clustering.
 
     Args:
         terms: Settings.
@@ -127,7 +127,7 @@ class AgainstQueue(Contrast):
         return batch.images[0], batch.labels
 
     def forward(self, queries: Tensor, batch: Batch, *, subclasses: Subclasses, warming: bool) -> Tensor:
-        """See `Contrast`; k-positive contrast in the warm-up."""
+        """See `Contrast`; k-positive contrastive loss in the warm-up."""
         self.key_encoder.follow()
         keys, all_keys = self.shuffle.encode(self.key_encoder, batch.images[1])
         older = self.queue.keys[0].clone()  # the gradient needs the queue before this step changes it

@@ -14,8 +14,9 @@ from longtail.methods.registry import register
 class CutMix(Mixing):
     """Replaces a box of each image by that of its partner (Yun et al., arXiv 1905.04899, equations 1 and 2).
 
-    The box has sqrt(1 - lam) of the height and width and a uniform center, as in the release: whole pixels, and cut at
-    the border. The labels are weighted by the real area, so lam becomes 1 - box pixels / all pixels.
+    The box has sqrt(1 - lam) of the height and width and a uniform center. As in the release, it is rounded to whole
+    pixels and clipped at the border, and the labels are weighted by the actual area: lam becomes 1 - box pixels / all
+    pixels.
 
     Args:
         network: Images to `Output`.
@@ -47,7 +48,7 @@ def box_masks(lam: Tensor, centers: Tensor, *, size: tuple[int, int]) -> Tensor:
     """Return the pixels inside of boxes, (N, H, W).
 
     Args:
-        lam: Fraction of the image outside of each box before it is cut at the border, (N,).
+        lam: Fraction of the image outside of each box before it is clipped at the border, (N,).
         centers: Vertical and horizontal center in [0, 1), (2, N).
         size: Height and width in pixels.
     """
@@ -61,7 +62,7 @@ def box_masks(lam: Tensor, centers: Tensor, *, size: tuple[int, int]) -> Tensor:
 
 @register("cutmix")
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> CutMix:
-    """Build it from TRAIN.COMBINER."""
+    """Build the method from TRAIN.COMBINER."""
     refuse_unmixable(cfg, loss)
     keys = cfg.TRAIN.COMBINER
     return CutMix(network, loss, alpha=keys.ALPHA, probability=keys.CUTMIX.PROBABILITY, per_sample=keys.PER_SAMPLE)

@@ -21,8 +21,8 @@ KEY = "TRAIN.COMBINER.DIVE.TEACHER_MODEL"
 class Distillation(Method):
     """Each expert minimizes a loss on the labels and on the logits of the teacher's expert of the same index.
 
-    DiVE, He et al., arXiv 2103.15042. The teacher is in evaluation mode and receives no gradient. Its weights come from
-    a file, so they are not in the `state_dict`, nor in checkpoints: to resume, a run needs that file again.
+    DiVE, He et al., arXiv 2103.15042. The teacher is in evaluation mode and gets no gradient. Its weights come from a
+    file, so neither the `state_dict` nor checkpoints contain them: a resumed run needs the file again.
 
     Args:
         network: Student.
@@ -34,7 +34,7 @@ class Distillation(Method):
 
     def __init__(self, network: nn.Module, loss: Loss, *, teacher: nn.Module) -> None:
         super().__init__(network, loss)
-        self.__dict__["teacher"] = teacher.eval().requires_grad_(False)  # not a submodule: `train` leaves it alone
+        self.__dict__["teacher"] = teacher.eval().requires_grad_(False)  # not a submodule, so that `train` skips it
 
     def training_step(self, batch: Batch) -> Step:
         """Return the step of a batch."""
@@ -46,7 +46,7 @@ class Distillation(Method):
         return Step.of(terms, output, targets=targets)
 
     def wrap(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
-        """Wrap the student, and the teacher for DataParallel; DistributedDataParallel is about gradients."""
+        """Wrap the student, and the teacher for DataParallel; DistributedDataParallel only serves gradients."""
         super().wrap(wrap)
         if isinstance(self.network, nn.DataParallel):
             self.__dict__["teacher"] = wrap(self.__dict__["teacher"])
@@ -81,11 +81,11 @@ def check(cfg: CfgNode) -> None:
     """Refuse a config without the file of a teacher.
 
     Raises:
-        UserError: Says what is missing.
+        UserError: It is missing.
     """
     path = cfg.TRAIN.COMBINER.DIVE.TEACHER_MODEL
     if not Path(path).is_file():
-        what = f"is {path!r}, which is no file" if path else "is empty"
+        what = f"is {path!r}, which is not a file" if path else "is empty"
         raise UserError(
             f"{KEY} {what}; TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} needs the checkpoint of a teacher"
         )
@@ -93,10 +93,10 @@ def check(cfg: CfgNode) -> None:
 
 @register("distillation", check=check, files=(KEY,), repeatable=True)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Distillation:
-    """Build it from TRAIN.COMBINER.DIVE, for losses that take a teacher."""
+    """Build the method from TRAIN.COMBINER.DIVE, for losses that take a teacher."""
     if not loss.needs_teacher:
         raise UserError(
-            f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} takes no teacher; with TRAIN.COMBINER.TYPE "
-            f"{cfg.TRAIN.COMBINER.TYPE} it must be DiVEKLD"
+            f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} does not use a teacher; TRAIN.COMBINER.TYPE "
+            f"{cfg.TRAIN.COMBINER.TYPE} needs DiVEKLD"
         )
     return Distillation(network, loss, teacher=build_teacher(network, cfg.TRAIN.COMBINER.DIVE.TEACHER_MODEL))

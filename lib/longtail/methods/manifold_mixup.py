@@ -16,16 +16,16 @@ from longtail.models import HiddenMixing, Network, chunks_of
 
 
 class ManifoldMixup(Mixing):
-    """Mixup of hidden states (Verma et al., arXiv 1806.05236) behind one fixed module, the same in every expert.
+    """Mixup of hidden states (Verma et al., arXiv 1806.05236) after one fixed module, the same in every expert.
 
-    The paper draws the layer for each batch; the released Bag of Tricks fixes it. The experts mix the same rows with
-    the same lam, or with one per row. Under DataParallel a row is mixed with one that is computed on the same device.
+    The paper draws the layer for each batch; the released Bag of Tricks fixes it. All experts mix the same rows with
+    the same lam. Under DataParallel a row is mixed with one that is computed on the same device.
 
     Args:
         network: Network of experts.
         loss: Loss without a teacher.
         alpha: lam is drawn from Beta(alpha, alpha).
-        location: Module behind which is mixed, see `HiddenMixing`.
+        location: Module whose output is mixed, see `HiddenMixing`.
         per_sample: See `Mixing`.
     """
 
@@ -48,21 +48,21 @@ class ManifoldMixup(Mixing):
 
 
 def check(cfg: CfgNode) -> None:
-    """Refuse a network whose heads leave the backbone at different depths: no single place mixes for all of them.
+    """Refuse a network whose heads branch off at different depths, because no single module is mixed for all of them.
 
     Raises:
-        UserError: Names the shape of network that it needs.
+        UserError: The network is a cascade; the message names the required shape.
     """
     if cfg.NETWORK.TYPE != "experts":
         raise UserError(
-            f"NETWORK.TYPE is {cfg.NETWORK.TYPE!r}; TRAIN.COMBINER.TYPE manifold_mixup needs 'experts', "
-            "mixup works with every network"
+            f"NETWORK.TYPE is {cfg.NETWORK.TYPE!r}; TRAIN.COMBINER.TYPE manifold_mixup needs 'experts'; mixup works "
+            "with every network"
         )
 
 
 @register("manifold_mixup", check=check, compilable=False)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> ManifoldMixup:
-    """Build it from TRAIN.COMBINER."""
+    """Build the method from TRAIN.COMBINER."""
     refuse_unmixable(cfg, loss)
     keys = cfg.TRAIN.COMBINER
     location = keys.MANIFOLD_MIX_UP.LOCATION

@@ -1,4 +1,4 @@
-"""Common part of the mixup methods: lam, partners, and a loss between two targets."""
+"""Base class of the mixup methods: lam, partners, and a loss with two targets."""
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,12 @@ from longtail.models import Output
 class Mixing(Method):
     """Training on mixtures of two images: lam * L(z, first) + (1 - lam) * L(z, second).
 
-    Random numbers come from torch's CPU generator, whose state is in checkpoints.
+    Random numbers come from torch's CPU generator, whose state is saved in checkpoints.
 
     Args:
         network: Images to `Output`.
         loss: Loss without a teacher.
-        alpha: lam is drawn from Beta(alpha, alpha); it is not folded, so the second image may be the stronger one.
+        alpha: lam is drawn from Beta(alpha, alpha) and may be below 0.5, so that the second image has more weight.
         per_sample: Draw a lam for each row; False: one for the batch, as both releases do.
     """
 
@@ -30,7 +30,7 @@ class Mixing(Method):
         self.per_sample = per_sample
 
     def draw_lam(self, targets: Tensor) -> Tensor:
-        """Draw the weight of the first images with the given labels (N,): () or (N,), on their device."""
+        """Draw lam for N rows with the given labels (N,): () or (N,), on the device of the labels."""
         shape = targets.shape if self.per_sample else torch.Size()
         return self.beta.sample(shape).float().to(targets.device, non_blocking=True)
 
@@ -63,7 +63,7 @@ def refuse_unmixable(cfg: CfgNode, loss: Loss) -> None:
     """Refuse a loss that cannot be trained with mixtures.
 
     Raises:
-        UserError: Names the loss and the method that goes with it.
+        UserError: It cannot; the message names the loss and what to use instead.
     """
     refuse_teacher(cfg, loss)
     if loss.needs_features:
@@ -73,6 +73,6 @@ def refuse_unmixable(cfg: CfgNode, loss: Loss) -> None:
         )
     if cfg.TRAIN.COMBINER.PER_SAMPLE and not loss.weighs_rows:
         raise UserError(
-            f"TRAIN.COMBINER.PER_SAMPLE is True, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} gives no loss for each image; "
-            "set it False, or use a loss of one head, CascadeSoftmax or CascadeSigmoid"
+            f"TRAIN.COMBINER.PER_SAMPLE is True, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} does not have a loss for each "
+            "image; set it to False, or use a loss of one head, CascadeSoftmax or CascadeSigmoid"
         )

@@ -24,6 +24,6 @@ class Mixup(Mixing):
 
 @register("mixup")
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Mixup:
-    """Build it from TRAIN.COMBINER.ALPHA."""
+    """Build the method from TRAIN.COMBINER.ALPHA."""
     refuse_unmixable(cfg, loss)
     return Mixup(network, loss, alpha=cfg.TRAIN.COMBINER.ALPHA, per_sample=cfg.TRAIN.COMBINER.PER_SAMPLE)

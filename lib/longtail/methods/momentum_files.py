@@ -29,4 +29,4 @@ def load_momentum_files(cfg: CfgNode, holder: nn.Module, *, queue_must_fit: bool
             report = load_momentum_branch(holder, weights, queue_must_fit=queue_must_fit)
             logger.info("weights of %s: %d of the momentum branch loaded", path, len(report.loaded))
             for reshaped in report.reshaped:
-                logger.warning("weights of %s: left out: %s", path, reshaped)
+                logger.warning("weights of %s: skipped: %s", path, reshaped)

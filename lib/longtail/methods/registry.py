@@ -1,4 +1,4 @@
-"""Registry of the training methods: how each is built, what it needs and what it can do."""
+"""Registry of the training methods: their builders, requirements and abilities."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,15 +25,14 @@ class MethodEntry:
 
     Attributes:
         build: Builds it from config, network, loss and training data.
-        check: Refuses a config that does not go with it, before any data is read.
-        files: Keys of the config that name files which it reads.
+        check: Refuses a config that does not fit the method, before any data is read.
+        files: Keys of the config that name files which the method reads.
         takes_partner: Whether it uses the partner batch of a paired sampler.
-        needs_momentum: Whether it uses the projection heads and the momentum encoder of NETWORK.MOCO; None: with it as
-            well as without.
+        needs_momentum: Whether it uses the projection heads and the momentum encoder of NETWORK.MOCO; None: optional.
         uses_projections: Whether it uses the projection heads of NETWORK.PROJECTION_DIM.
         compilable: Whether the experts of its network may be compiled.
         weighs_samples: Whether it uses the weights of a batch.
-        repeatable: Whether a step may be computed twice on a batch: it draws no random numbers and changes no state.
+        repeatable: Whether a step may be computed twice for a batch: it draws no random numbers and changes no state.
     """
 
     build: MethodBuilder
@@ -97,11 +96,11 @@ def build_method(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingDat
 
     Args:
         cfg: Config.
-        network: Images to `Output`, not wrapped.
+        network: Images to `Output`; the unwrapped network.
         loss: Loss to minimize.
         data: Training set.
 
     Raises:
-        UserError: There is no such method, or it does not go with the loss.
+        UserError: There is no such method, or it cannot be used with the loss.
     """
     return method_entry(cfg).build(cfg, network, loss, data)

@@ -17,13 +17,14 @@ from longtail.models import Output
 class Remix(Mixup):
     """Mixup of images, with labels by class size (Chou et al., arXiv 2007.03943).
 
-    Let n be the size of a row's own class and m that of its partner's. The label is the partner's alone if n >= kappa m
-    and lam < tau, the row's own alone if kappa n <= m and 1 - lam < tau, and mixed like the pixels otherwise.
+    Let n be the size of a row's class and m that of its partner's class. The label is that of the partner alone if
+    n >= kappa m and lam < tau, that of the row alone if kappa n <= m and 1 - lam < tau, and mixed like the pixels
+    otherwise.
 
-    A label that one image takes alone is the same as giving it to both images. So this is computed as mixup with some
-    targets replaced, which is exact for each row and every loss; a loss with class weights divides by those of the
-    labels that count. The release averages the weights of the labels over the batch, which loses the rows that they
-    belong to.
+    Using the label of one image alone is the same as assigning it to both images. So this is computed as mixup with
+    some targets replaced, which is exact for each row and every loss; a loss with class weights is normalized by the
+    weights of the resulting labels. The release averages the weights of the labels over the batch, so they no longer
+    depend on the row.
 
     Args:
         network: Images to `Output`.
@@ -70,7 +71,7 @@ class Remix(Mixup):
 
 @register("remix")
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Remix:
-    """Build it from TRAIN.COMBINER."""
+    """Build the method from TRAIN.COMBINER."""
     refuse_unmixable(cfg, loss)
     keys = cfg.TRAIN.COMBINER.REMIX
     return Remix(

@@ -1,12 +1,12 @@
 """SBCL: contrast that balances subclasses, the first stage of Hou et al., ICCV 2023, arXiv 2306.15925.
 
 A warm-up contrasts classes. Then large classes are split into subclasses about as large as the smallest class, by
-clustering the features of all training images, and the loss pulls together subclasses first and classes second. The
-clustering is repeated every few epochs. Without NETWORK.MOCO the views of a batch are contrasted with each other, with
-it an image with a queue of keys; see `longtail.methods.contrasts`.
+clustering the features of all training images, and the loss has a term for subclasses and one for classes. The
+clustering is repeated every few epochs. Without NETWORK.MOCO the views of a batch are contrasted with each other; with
+it, an image is contrasted with a queue of keys. See `longtail.methods.contrasts`.
 
-The heads of the network learn from features without gradients, by LOSS.LOSS_TYPE: a linear probe that shows while the
-features are trained how well they can be classified, and that changes nothing about them.
+The heads of the network are a linear probe: they are trained with LOSS.LOSS_TYPE on detached features, so they show
+during training how well the features can be classified, without influencing them.
 """
 
 import logging
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class ClusteringPlan(NamedTuple):
-    """When the training images are clustered, and in which view.
+    """The epochs in which the training images are clustered, and the view that is used.
 
     Attributes:
         warm_epochs: Epochs before the first clustering.
@@ -54,14 +54,14 @@ class ClusteringPlan(NamedTuple):
 
 
 class SubclassContrastive(Method):
-    """Contrast of classes, then of subclasses, and a linear probe on features without gradients.
+    """Contrast of classes, then of subclasses, and a linear probe on detached features.
 
     Args:
         network: One expert with a projection head.
         loss: Loss of the probe, of one head.
         contrast: Loss of the projections.
-        subclasses: Of the training images.
-        plan: When they are clustered.
+        subclasses: Subclasses of the training images.
+        plan: Epochs in which the images are clustered.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SubclassContrastive(Method):
         self.warming = epoch <= self.plan.warm_epochs
 
     def on_epoch_start(self, epoch: int, data: TrainingData) -> None:
-        """Cluster the training images if it is time."""
+        """Cluster the training images if the plan says so."""
         if self.plan.clusters(epoch):
             started = time.monotonic()
             features = self._encoded(data)
@@ -109,12 +109,12 @@ class SubclassContrastive(Method):
         return drawings
 
     def _encoded(self, data: TrainingData) -> torch.Tensor:
-        """Return the vectors of all training images that are clustered, unit length, (N, P), in main memory."""
+        """Return the vectors of all training images for the clustering, unit length, (N, P), in main memory."""
         encoder = EncodedOutput(self.contrast.encoder(unwrap(self.network)))
         return data.outputs(encoder, self.plan.view).features[0]
 
     def _probe(self, output: Output) -> Output:
-        """Return the output of the heads for features without gradients."""
+        """Return the output of the heads for detached features."""
         assert isinstance(output.features, torch.Tensor)
         features = output.features.detach()
         heads = cast(Network, unwrap(self.network)).heads
@@ -125,35 +125,36 @@ def check(cfg: CfgNode) -> None:
     """Refuse a config without a projection head, with too few views, or with several experts.
 
     Raises:
-        UserError: Names the key and what is allowed.
+        UserError: It is one of these; the message names the key and what is allowed.
     """
     method, keys, views = cfg.TRAIN.COMBINER.TYPE, cfg.NETWORK, list(cfg.DATASET.VIEWS)
     if len(views) < 2 or (keys.MOCO and len(views) > 2):
-        number = "two, that of the query and that of the key" if keys.MOCO else "two or more"
-        raise UserError(f"DATASET.VIEWS gives {len(views)} views ({', '.join(views)}); {method} takes {number}")
+        number = "two, for the query and for the key" if keys.MOCO else "two or more"
+        raise UserError(f"DATASET.VIEWS has {len(views)} views ({', '.join(views)}); {method} needs {number}")
     if keys.TYPE != "experts" or len(cfg.BACKBONE.MULTI_NETWORK_TYPE) > 1:
         raise UserError(f"TRAIN.COMBINER.TYPE {method} trains one expert: NETWORK.TYPE experts with one backbone")
     projects = keys.PROJECTION_DIM > 0
     if projects == keys.MOCO:
-        reason = "with NETWORK.MOCO, MOCO_DIM is the width" if projects else f"{method} needs a projection head, as 128"
+        missing = f"{method} needs a projection head, for example of width 128"
+        reason = "with NETWORK.MOCO, MOCO_DIM is the width" if projects else missing
         raise UserError(f"NETWORK.PROJECTION_DIM is {keys.PROJECTION_DIM}; {reason}")
     if keys.MOCO and (keys.MOCO_RELEASED or cfg.TRAIN.COMBINER.SUBCLASS.BASE_TEMPERATURE):
         raise UserError(
             f"NETWORK.MOCO_RELEASED and TRAIN.COMBINER.SUBCLASS.BASE_TEMPERATURE must be off for {method} with "
-            "NETWORK.MOCO: the key encoder starts as a copy, and the subclass term has the weight 1"
+            "NETWORK.MOCO: the key encoder starts as a copy, and the subclass term has weight 1"
         )
 
 
 @register("subclass_contrastive", check=check, needs_momentum=None, uses_projections=True)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> SubclassContrastive:
-    """Build it, for losses of one head.
+    """Build the method, for losses of one head.
 
-    The key encoder starts as a copy of the network in its present state, weights from files included. If such a file is
-    a released one with a momentum branch, that branch is loaded too.
+    The key encoder starts as a copy of the network in its current state, including weights from files. If such a file
+    is a released one with a momentum branch, that branch is loaded too.
     """
     refuse_teacher(cfg, loss)
     if loss.nested:
-        raise UserError(f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} looks at several experts; the probe has one head")
+        raise UserError(f"LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} is a loss of several experts; the probe has one head")
     keys = cfg.TRAIN.COMBINER.SUBCLASS
     subclasses = Subclasses(
         data.labels,
@@ -169,7 +170,7 @@ def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> S
 
 
 def _contrast(cfg: CfgNode, network: nn.Module) -> Contrast:
-    """Build the contrast with a queue if NETWORK.MOCO is set, else that of the batch."""
+    """Build the contrast with a queue if NETWORK.MOCO is set, else the contrast in a batch."""
     keys, settings = cfg.TRAIN.COMBINER.SUBCLASS, cfg.NETWORK
     terms = Terms(temperature=keys.TEMPERATURE, beta=keys.BETA, one_denominator=keys.ONE_DENOMINATOR)
     if not settings.MOCO:

@@ -1,4 +1,4 @@
-"""What SBCL knows of the training images while it trains: the subclass of each, and the temperature of each class."""
+"""State of SBCL: the subclass of each training image, and the temperature of each class."""
 
 import logging
 import time
@@ -21,11 +21,11 @@ class Subclasses(nn.Module):
     Args:
         labels: Class ids of all training images, (N,).
         class_counts: Training images per class, (C,).
-        delta: Smallest size of a subclass that is aimed at.
+        delta: Target for the smallest size of a subclass.
         clustering: capped | kmeans | balanced, see `cluster_classes`.
         temperature: T of `class_temperatures`.
         temperature_rule: released | paper | constant, see `class_temperatures`.
-        seed: Of the clusterings; each epoch has its own.
+        seed: Seed of the clusterings; each epoch adds its number.
 
     Attributes:
         labels: Class ids, (N,).
@@ -64,10 +64,10 @@ class Subclasses(nn.Module):
         return torch.where(known, self.labels[at], -1), torch.where(known, self.ids[at], -1)
 
     def cluster(self, features: Tensor, epoch: int) -> None:
-        """Replace subclasses and temperatures by those of these features; process 0 computes them.
+        """Compute new subclasses and temperatures from features, on process 0 for all processes.
 
         Args:
-            features: Of all training images, unit length, (N, P).
+            features: Features of all training images, unit length, (N, P).
             epoch: Epoch that is about to start.
         """
         ids, temperatures = main_only(lambda: self._clustered(features, epoch))
@@ -85,5 +85,5 @@ class Subclasses(nn.Module):
             "epoch %d: %d classes in %d subclasses of %d to %d images, clustered in %.1f s",
             *(epoch, len(self.numbers), len(sizes), int(sizes.min()), int(sizes.max()), time.monotonic() - started),
         )
-        # On the CPU: a GPU adds in another order each time.
+        # On the CPU, because the order of additions on a GPU varies.
         return ids, class_temperatures(features.cpu(), labels, self.numbers, self.temperature, self.temperature_rule)

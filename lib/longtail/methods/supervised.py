@@ -14,8 +14,8 @@ from longtail.methods.registry import register
 class Supervised(Method):
     """One loss over all heads (nested losses), or the sum over the heads of a loss of one head.
 
-    Ordinary training with one head; nested collaborative learning (arXiv 2203.15359) with a nested loss. A batch with a
-    partner is trained as one batch, the samples of the partner last. With sample weights a, the loss is
+    This is ordinary training with one head, and nested collaborative learning (arXiv 2203.15359) with a nested loss. A
+    batch and its partner are trained as one batch, the samples of the partner last. With sample weights a, the loss is
     mean_i(a_i l_i).
     """
 
@@ -49,7 +49,7 @@ def refuse_teacher(cfg: CfgNode, loss: Loss) -> None:
     """Refuse a loss that needs a teacher, for methods that have none.
 
     Raises:
-        UserError: Names the loss and the method that goes with it.
+        UserError: The loss needs a teacher; the message names the method that has one.
     """
     if loss.needs_teacher:
         raise UserError(
@@ -60,6 +60,6 @@ def refuse_teacher(cfg: CfgNode, loss: Loss) -> None:
 
 @register("supervised", takes_partner=True, weighs_samples=True, repeatable=True)
 def build(cfg: CfgNode, network: nn.Module, loss: Loss, data: TrainingData) -> Supervised:
-    """Build it, for losses without a teacher."""
+    """Build the method, for losses without a teacher."""
     refuse_teacher(cfg, loss)
     return Supervised(network, loss)

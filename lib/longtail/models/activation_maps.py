@@ -23,12 +23,12 @@ def activation_maps(expert: Expert, images: Tensor, *, labels: Tensor) -> Tensor
         (B, h, w) float32, at the resolution of the backbone's feature map.
 
     Raises:
-        UserError: The backbone gives vectors instead of maps.
+        UserError: The backbone returns vectors instead of maps.
     """
     features = expert.backbone(images)
     if features.dim() != 4:
         kind = type(expert.backbone).__name__
-        raise UserError(f"class activation maps need a backbone that gives feature maps; {kind} gives vectors")
+        raise UserError(f"class activation maps need a backbone that returns feature maps; {kind} returns vectors")
     maps = torch.einsum("bdhw,bd->bhw", features.float(), class_weights(expert)[labels])
     maps = maps - maps.amin((1, 2), keepdim=True)
     highest = maps.amax((1, 2), keepdim=True)

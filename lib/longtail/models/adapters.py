@@ -1,7 +1,7 @@
 """Adapters: a few trained parameters in every block of a frozen vision transformer.
 
 AdaptFormer (Chen et al., NeurIPS 2022, arXiv 2205.13535) as LIFT uses it for long-tailed data (Shi et al., ICML 2024,
-arXiv 2309.10019): beside the MLP of each block, x + mlp(norm(x)) + s * up(relu(down(norm'(x)))).
+arXiv 2309.10019), in parallel with the MLP of each block: x + mlp(norm(x)) + s * up(relu(down(norm'(x)))).
 """
 
 import functools
@@ -16,7 +16,7 @@ from longtail.models.branches import is_transformer
 
 
 class Adapter(nn.Module):
-    """Bottleneck that gives zero before training.
+    """Bottleneck that returns zero before training.
 
     Args:
         width: Width D of the tokens.
@@ -40,7 +40,7 @@ class Adapter(nn.Module):
 
 
 def adapter_rank(num_classes: int, blocks: int) -> int:
-    """Return the largest power of two with which all adapters together have no more weights than the head.
+    """Return the largest power of two such that all adapters together have no more weights than the head.
 
     LIFT's rule, 2^max(0, floor(log2(C / (2 L)))): 4 for 100 classes and 12 blocks, 256 for 8142.
 
@@ -55,12 +55,12 @@ def add_adapters(backbone: nn.Module, rank: int) -> None:
     """Add an adapter to every block of a vision transformer of timm, in place.
 
     Raises:
-        UserError: The backbone is no such transformer, or its blocks are of another kind.
+        UserError: The backbone is not such a transformer, or its blocks are of another kind.
     """
     blocks: Any = backbone.get_submodule("blocks") if is_transformer(backbone) else ()
     if not blocks or any(type(block) is not _plain_block() for block in blocks):
         raise UserError(
-            f"BACKBONE.ADAPTER needs a VisionTransformer of timm with plain blocks; {type(backbone).__name__} is none"
+            f"BACKBONE.ADAPTER needs a VisionTransformer of timm with plain blocks; got {type(backbone).__name__}"
         )
     for block in blocks:
         block.adapter = Adapter(block.norm2.normalized_shape[0], rank)
@@ -76,7 +76,7 @@ def adapt(cfg: CfgNode, backbone: nn.Module, num_classes: int) -> None:
 
 
 def _plain_block() -> Any:
-    from timm.models.vision_transformer import Block  # takes seconds, which other backbones need not wait
+    from timm.models.vision_transformer import Block  # takes seconds; other backbones do not need it
 
     return Block
 
@@ -86,7 +86,7 @@ def _adapted_block() -> Any:
     """Return the class of a block with an adapter."""
 
     class AdaptedBlock(_plain_block()):  # type: ignore[misc]
-        """A block of timm's VisionTransformer with an adapter beside its MLP."""
+        """A block of timm's VisionTransformer with an adapter in parallel with its MLP."""
 
         def forward(self, x: Tensor, *arguments: Any, **options: Any) -> Tensor:
             """Return tokens (B, L, D) of tokens (B, L, D)."""

@@ -1,4 +1,4 @@
-"""Branches of a cascade: an intermediate output of the trunk to logits, through layers of their own."""
+"""Branches of a cascade: an intermediate output of the trunk to logits, through additional layers."""
 
 import copy
 import math
@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 from longtail.models.backbones import Backbone
 
-GROUPS = 32  # of the second convolution
-REDUCTION = 8  # of squeeze-and-excitation
+GROUPS = 32  # groups of the second convolution
+REDUCTION = 8  # reduction of squeeze-and-excitation
 
 
 class Branch(nn.Module):
-    """Layers behind a tap, and a head.
+    """Layers after a tap, and a head.
 
     Args:
         body: Output of the tap to features (B, D).
@@ -35,19 +35,19 @@ class Branch(nn.Module):
 
 
 class ConvBody(nn.Module):
-    """CADEL's layers behind a stage of a convolutional network.
+    """CADEL's layers after a stage of a convolutional network.
 
     Convolutions 3x3, 3x3 in groups, 3x3 and `last_kernel`, each with bias, batch norm and ReLU; then
     squeeze-and-excitation (Hu et al., CVPR 2018, arXiv 1709.01507) and the mean over the pixels. Only the first
-    convolution pads its input. The release needs maps of at least 13x13; here a map that the others would use up is
-    padded with zeros, so that each of its pixels stays.
+    convolution pads its input. The release needs maps of at least 13x13; here smaller maps that the other convolutions
+    would shrink to nothing are padded with zeros, so that every pixel contributes.
 
     Args:
         in_width: Channels of the map.
         width: Channels of the first three convolutions; the last one has twice as many. The second one has 32 groups,
             or the largest common divisor of 32 and the width.
         last_kernel: Side of the last convolution's kernel, 1 or 3.
-        default_init: Leave convolutions as PyTorch makes them; False: Kaiming's normal distribution by fan-out.
+        default_init: Use PyTorch's default initialization of convolutions; False: Kaiming's normal one by fan-out.
 
     Attributes:
         out_features: Feature width D.
@@ -56,7 +56,7 @@ class ConvBody(nn.Module):
     def __init__(self, in_width: int, width: int, *, last_kernel: int = 1, default_init: bool = False) -> None:
         super().__init__()
         self.out_features = 2 * width
-        self.shrinkage = 4 + last_kernel - 1  # pixels that the unpadded convolutions take from each side
+        self.shrinkage = 4 + last_kernel - 1  # pixels by which the unpadded convolutions reduce height and width
         convolutions = (
             nn.Conv2d(in_width, width, 3, padding=1),
             nn.Conv2d(width, width, 3, groups=math.gcd(GROUPS, width)),
@@ -90,10 +90,10 @@ class ConvBody(nn.Module):
 
 
 class TransformerBody(nn.Module):
-    """CADEL's layers behind a block of a vision transformer: further blocks, and the mean over the patch tokens.
+    """CADEL's layers after a block of a vision transformer: further blocks, and the mean over the patch tokens.
 
-    The blocks are of the kind of the tapped one, with its stochastic depth. They start from PyTorch's default
-    initialization, as released. There is no layer norm before the head, as released.
+    The blocks are copies of the tapped one, with its stochastic depth and PyTorch's default initialization, as
+    released. There is no layer norm before the head, as released.
 
     Args:
         trunk: A `VisionTransformer` of timm.
@@ -119,7 +119,7 @@ class TransformerBody(nn.Module):
 
 
 def initialize_by_fan_out(module: nn.Module) -> None:
-    """Draw the weight of a convolution from N(0, sqrt(2 / (k^2 out))); other modules stay as they are."""
+    """Draw the weight of a convolution from N(0, sqrt(2 / (k^2 out))); other modules are not changed."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
@@ -128,6 +128,6 @@ def is_transformer(backbone: nn.Module) -> bool:
     """Return whether a backbone is a `VisionTransformer` of timm, whose taps are tokens."""
     if not hasattr(backbone, "num_prefix_tokens"):
         return False
-    from timm.models.vision_transformer import VisionTransformer  # takes seconds, which other backbones need not wait
+    from timm.models.vision_transformer import VisionTransformer  # takes seconds; other backbones do not need it
 
     return isinstance(backbone, VisionTransformer)

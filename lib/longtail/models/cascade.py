@@ -1,7 +1,7 @@
 """Network of one trunk whose heads branch off at taps, the network of CADEL.
 
 Heads are in cascade order, from the shallowest to the deepest; the last one is the main head, on the output of the
-trunk. What is built for a trunk, unless NETWORK.CASCADE says otherwise:
+trunk. Defaults for each trunk, which NETWORK.CASCADE overrides:
 
 | trunk                | taps                | branch (`longtail.models.branches`)                            |
 |----------------------|---------------------|----------------------------------------------------------------|
@@ -17,8 +17,8 @@ trunk. What is built for a trunk, unless NETWORK.CASCADE says otherwise:
 |                      | last                |                                                                |
 
 A vision transformer averages its patch tokens and normalizes the average (`fc_norm`), instead of normalizing all tokens
-and taking the class token. With BACKBONE.PRETRAINED_MODEL the weight of its main head starts 2e-5 small, as released;
-cosines do not see the length, but the direction changes fast in the first steps.
+and taking the class token. With BACKBONE.PRETRAINED_MODEL the weight of its main head is initialized with std 2e-5, as
+released; cosines do not depend on its length, but its direction changes fast in the first steps.
 
 The release builds two layer norms in the branches of its vision transformer that are never used; they are not built
 here. Its ResNets take images of 193 to 224 pixels only.
@@ -42,7 +42,7 @@ from longtail.models.networks import NETWORKS
 from longtail.models.output import Output
 
 CONV_DROPOUT = 0.5  # before the heads of convolutional branches
-TINY_STD = 2e-5  # of the main head on a pretrained vision transformer
+TINY_STD = 2e-5  # initial std of the main head on a pretrained vision transformer
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ConvDesign:
     Attributes:
         width: Width of the convolutions; 0: that of the trunk's features.
         last_kernel: Side of the last kernel.
-        default_init: PyTorch's initialization of the branches.
+        default_init: Use PyTorch's default initialization for the convolutions of the branches.
         trunk_by_fan_out: Initialize the convolutions of the trunk like those of the branches.
     """
 
@@ -103,7 +103,7 @@ class Cascade(nn.Module):
         self.name = name or type(trunk).__name__
         self.head_kinds = [head_kind] * (len(branches) + 1)
         self.lr_scales: dict[str, float] = {}
-        self._still: list[nn.Module] = []
+        self._frozen_statistics: list[nn.Module] = []
 
     @property
     def heads(self) -> list[nn.Module]:
@@ -136,25 +136,25 @@ class Cascade(nn.Module):
         """See `Classifiers`."""
         return {f"trunk.{name}" for name in self.trunk.no_decay()}
 
-    def freeze(self, *, bodies: bool, still: bool) -> None:
+    def freeze(self, *, bodies: bool, freeze_bn_stats: bool) -> None:
         """Stop training the trunk.
 
         Args:
-            bodies: Also the branches, without their heads.
-            still: Keep the batch-norm statistics of what is frozen, and normalize by them in training.
+            bodies: Also freeze the branches, without their heads.
+            freeze_bn_stats: Keep the batch-norm statistics of the frozen parts, and normalize by them in training.
         """
         parts: list[nn.Module] = [self.trunk]
         if bodies:
             parts += [branch.get_submodule("body") for branch in self.branches]
         for part in parts:
             part.requires_grad_(False)
-        self._still = parts if still else []
+        self._frozen_statistics = parts if freeze_bn_stats else []
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Cascade":
         """Set training or evaluation mode; parts with frozen statistics are always in evaluation mode."""
         super().train(mode)
-        for part in self._still:
+        for part in self._frozen_statistics:
             part.eval()
         return self
 
@@ -171,7 +171,7 @@ class Cascade(nn.Module):
 
 @NETWORKS.register("cascade")
 def build_cascade(cfg: CfgNode, num_classes: int) -> Cascade:
-    """Build the network of BACKBONE, CLASSIFIER and NETWORK.CASCADE; without NETWORK.BRANCHES its main head only.
+    """Build the network of BACKBONE, CLASSIFIER and NETWORK.CASCADE; without NETWORK.BRANCHES only its main head.
 
     Args:
         cfg: Config.
@@ -198,13 +198,15 @@ def build_cascade(cfg: CfgNode, num_classes: int) -> Cascade:
     network = Cascade(trunk, branches, head, name=names[0], head_kind=kind, dropout=dropout)
     network.lr_scales = {"trunk.": cfg.BACKBONE.LR_SCALE}
     if cfg.BACKBONE.FREEZE or isinstance(head, SecondStageHead):
-        network.freeze(bodies=isinstance(head, SecondStageHead), still=cfg.BACKBONE.FROZEN_STATISTICS == "still")
+        network.freeze(
+            bodies=isinstance(head, SecondStageHead), freeze_bn_stats=cfg.BACKBONE.FROZEN_STATISTICS == "still"
+        )
     adapt(cfg, trunk, num_classes)
     return network
 
 
 def default_taps(trunk: Backbone) -> list[str]:
-    """Return the taps of a trunk for which a config names none, see the module."""
+    """Return the taps of a trunk if the config names none, see the module."""
     names = list(trunk.taps)
     if is_transformer(trunk):
         return [names[len(names) * part // 12] for part in (7, 9)]
@@ -226,7 +228,7 @@ def _taps(cfg: CfgNode, trunk: Backbone, name: str) -> list[str]:
 
 
 def _body(cfg: CfgNode, trunk: Backbone, *, tap: str, name: str) -> tuple[ConvBody | TransformerBody, float]:
-    """Return the layers of the branch at a tap, and the dropout behind them."""
+    """Return the layers of the branch at a tap, and the dropout after them."""
     keys, design = cfg.NETWORK.CASCADE, DESIGNS.get(name, ConvDesign())
     if is_transformer(trunk):
         return TransformerBody(trunk, tap, depth=keys.DEPTH), 0.0
@@ -236,7 +238,7 @@ def _body(cfg: CfgNode, trunk: Backbone, *, tap: str, name: str) -> tuple[ConvBo
 
 
 def _initialize(cfg: CfgNode, trunk: Backbone, head: nn.Module, *, name: str) -> None:
-    """Initialize what the release initializes otherwise than trunk and head do."""
+    """Apply the release's initialization where it differs from that of trunk and head."""
     if DESIGNS.get(name, ConvDesign()).trunk_by_fan_out:
         trunk.apply(initialize_by_fan_out)
     if cfg.BACKBONE.PRETRAINED_MODEL and is_transformer(trunk) and isinstance(head, CosNormHead):

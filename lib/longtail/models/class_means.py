@@ -19,7 +19,7 @@ def start_from_class_means(heads: Sequence[nn.Module], features: Tensor | Sequen
     Before training, such a head is the nearest-class-mean classifier of unit features.
 
     Args:
-        heads: Heads of cosines.
+        heads: Cosine heads.
         features: Input of each head for all N images, (E, N, D) or E times (N, D_e).
         labels: Class ids, (N,).
     """
@@ -34,10 +34,10 @@ def start_from_class_means(heads: Sequence[nn.Module], features: Tensor | Sequen
 
 
 def check_class_means(cfg: CfgNode) -> None:
-    """Refuse CLASSIFIER.START class_means for a head whose logits are no cosines.
+    """Refuse CLASSIFIER.START class_means for a head whose logits are not cosines.
 
     Raises:
-        UserError: Names the heads that are.
+        UserError: They are not; the message names the heads that are allowed.
     """
     if cfg.CLASSIFIER.START != "class_means":
         return
@@ -45,6 +45,6 @@ def check_class_means(cfg: CfgNode) -> None:
         head = HEADS.get(cfg.CLASSIFIER.TYPE)(cfg, 1, 1)
     if not isinstance(head, COSINES):
         raise UserError(
-            f"CLASSIFIER.START is 'class_means', which needs a head of cosines; CLASSIFIER.TYPE is "
+            f"CLASSIFIER.START is 'class_means', which needs a cosine head; CLASSIFIER.TYPE is "
             f"{cfg.CLASSIFIER.TYPE}, it must be cos, FCNorm or cosnorm"
         )

@@ -1,8 +1,8 @@
 """Network of E experts that see the same images, each a backbone with its head.
 
-With NETWORK.SHARED_TO the experts share the stem and the first stages of their backbones, the trunk; each has the
-stages behind it and a head of its own, as in SHIKE, Jin et al., CVPR 2023, arXiv 2304.01279, and BalPoE, Sanchez Aimar
-et al., CVPR 2023, arXiv 2206.05260. docs/recipes.md says what that saves.
+With NETWORK.SHARED_TO the experts share the trunk (stem and first stages of their backbones), and each has its own
+later stages and head, as in SHIKE, Jin et al., CVPR 2023, arXiv 2304.01279, and BalPoE, Sanchez Aimar et al., CVPR
+2023, arXiv 2206.05260. docs/recipes.md shows the savings.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ class Expert(nn.Module):
     Args:
         backbone: Images to a feature map (B, D, h, w), or to vectors (B, D).
         head: Features (B, D) to logits (B, C).
-        pool: Average a feature map over its pixels; vectors stay as they are.
+        pool: Average a feature map over its pixels; vectors are not changed.
         dropout: Probability of dropping a feature before the head.
         projection: Features (B, D) to vectors (B, P), for contrastive learning.
     """
@@ -54,8 +54,8 @@ class Expert(nn.Module):
         """Stop training the backbone.
 
         Args:
-            freeze_bn_stats: Also keep its batch-norm statistics, and normalize by them in training; False: keep its
-                parameters only.
+            freeze_bn_stats: Also keep its batch-norm statistics, and normalize by them in training; False: freeze only
+                its parameters.
         """
         self.backbone.requires_grad_(False)
         self.freeze_bn_stats = freeze_bn_stats
@@ -74,18 +74,20 @@ class Expert(nn.Module):
         if self.pool and features.dim() == 4:
             features = features.mean((2, 3))
         elif features.dim() > 2:
-            raise UserError("MODULE.TYPE Identity needs a backbone that gives vectors; this one gives maps: use GAP")
+            raise UserError(
+                "MODULE.TYPE Identity needs a backbone that returns vectors; this one returns maps: use GAP"
+            )
         return self.head(self.dropout(features)), features
 
 
 class Network(nn.Module):
-    """E experts and one forward; see `Classifiers`.
+    """E experts that are applied to the same images; see `Classifiers`.
 
     Args:
         experts: Experts with the same number of classes and the same feature width.
         names: Backbone name of each expert.
         head_kind: Name of the head in the registry of heads.
-        trunk: Images to the feature map that all experts take instead of the images; None: they take the images.
+        trunk: Images to the feature map that is the input of all experts; None: their input is the images.
         shared_to: Name of the last stage of the trunk.
 
     Attributes:
@@ -105,7 +107,7 @@ class Network(nn.Module):
         self.trunk = trunk
         self.shared_to = shared_to
         self.experts = nn.ModuleList(experts)
-        self.streams: list[Any] = []  # one per expert, for all to run at once; empty: one after another
+        self.streams: list[Any] = []  # one per expert, to run them in parallel; empty: one after another
         self.names = names or [type(expert.backbone).__name__ for expert in experts]
         self.head_kinds = [head_kind] * len(experts)
         self.lr_scales: dict[str, float] = {}
@@ -186,9 +188,9 @@ class Network(nn.Module):
 
 @NETWORKS.register("experts")
 def build_experts(cfg: CfgNode, num_classes: int) -> Network:
-    """Build the network of BACKBONE, MODULE and CLASSIFIER, with projection heads by NETWORK.MOCO or PROJECTION_DIM.
+    """Build the network of BACKBONE, MODULE and CLASSIFIER, with projection heads for NETWORK.MOCO or PROJECTION_DIM.
 
-    Backbones are frozen by BACKBONE.FREEZE and under the heads of a second stage; a trunk is a part of them.
+    BACKBONE.FREEZE and the heads of a second stage freeze the backbones, including a shared trunk.
 
     Args:
         cfg: Config.
@@ -215,7 +217,7 @@ def build_experts(cfg: CfgNode, num_classes: int) -> Network:
     if len(set(widths)) > 1:
         raise UserError(f"BACKBONE.MULTI_NETWORK_TYPE: features of all experts must have one width, not {widths}")
     projected = projection_width(cfg)
-    if projected:  # after all experts, so that these start from the same weights with and without
+    if projected:  # after all experts, so that these start from the same weights without projection heads
         projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)
         for expert, width in zip(experts, widths, strict=True):
             expert.projection = projection(cfg, width, projected)
@@ -229,10 +231,10 @@ def build_experts(cfg: CfgNode, num_classes: int) -> Network:
 
 
 def backbone_options(cfg: CfgNode) -> BackboneOptions:
-    """Read what a config says about every backbone.
+    """Return the options of a config for every backbone.
 
     Raises:
-        UserError: It asks for stochastic depth of a backbone without it.
+        UserError: The config asks for stochastic depth, and a backbone does not have it.
     """
     plain = [name for name in expert_backbones(cfg) if "/" not in name]
     if cfg.BACKBONE.DROP_PATH and plain:

@@ -16,7 +16,7 @@ HEADS: Registry[Callable[[CfgNode, int, int], nn.Module]] = Registry("head")
 
 
 def l2_normalize(vectors: Tensor, eps: float = 1e-6) -> Tensor:
-    """Return the rows of (..., D) with unit length; a row shorter than eps becomes zero and receives no gradient.
+    """Return the rows of (..., D) scaled to unit length; a row shorter than eps becomes zero and gets no gradient.
 
     Dividing a zero row by a tiny constant would give finite values, but gradients of 1 / constant.
     """
@@ -64,7 +64,7 @@ class CosineHead(nn.Module):
         in_features: D.
         num_classes: C.
         scale: Scale of the cosines.
-        train_bias: False keeps the bias at zero.
+        train_bias: Train the bias; False: keep it at zero.
     """
 
     def __init__(self, in_features: int, num_classes: int, *, scale: float, train_bias: bool = True) -> None:
@@ -80,7 +80,7 @@ class CosineHead(nn.Module):
 
 
 class CosNormHead(nn.Module):
-    """Scaled cosines whose features keep a part of their length (`cosnorm`), the head of CADEL.
+    """Scaled cosines of features whose length is squashed to below 1 (`cosnorm`), the head of CADEL.
 
     z_c = s (x / (1 + |x|)) . (w_c / |w_c|), so |z_c| < s; the cosine classifier of OLTR, Liu et al., CVPR 2019, arXiv
     1904.05160. A zero feature gives zero logits; the release gives NaN.
@@ -100,9 +100,9 @@ class CosNormHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (B, C), float32 also under autocast, of features (B, D)."""
         features = features.float()
-        shortened = features / (1 + features.norm(dim=-1, keepdim=True))
-        with without_autocast(features.device):  # a cosine in bf16, times 30, is 0.1 off
-            return self.scale * F.linear(shortened, l2_normalize(self.weight))
+        squashed = features / (1 + features.norm(dim=-1, keepdim=True))
+        with without_autocast(features.device):  # the error of a cosine in bf16, times a scale of 30, is 0.1
+            return self.scale * F.linear(squashed, l2_normalize(self.weight))
 
 
 class SecondStageHead(nn.Module):
@@ -110,7 +110,7 @@ class SecondStageHead(nn.Module):
 
     Attributes:
         renamed: Parameter of a linear head -> parameter of this one that starts from it.
-        inherits: False: this head is initialized from scratch, whatever the checkpoint of the first stage holds.
+        inherits: Whether the head of the first stage is loaded; False: this head is initialized from scratch.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {}
@@ -134,7 +134,7 @@ class ScaledHead(SecondStageHead):
     Args:
         in_features: D.
         num_classes: C.
-        bias: Whether there is a b.
+        bias: Whether the head has the bias b.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"weight": "fc.weight", "bias": "fc.bias"}

@@ -1,14 +1,14 @@
-"""Mixing the rows of a batch, also inside a network: behind a named module of every expert.
+"""Mixing the rows of a batch, also inside a network: after a named module of every expert.
 
-Inside, it is done by hooks, so neither `Network` nor the backbones know of it. While a `HiddenMixing` is entered, the
-network takes two more arguments, `lam` and `partners`, and mixes the output of the named module:
+Inside a network it is done by hooks, so `Network` and the backbones contain no code for it. While a `HiddenMixing` is
+entered, the network takes two more arguments, `lam` and `partners`, and mixes the output of the named module:
 
     with HiddenMixing(network, "layer2"):
         output = wrapped_network(images, lam=lam, partners=partners)
 
 Both are tensors with one row per image, so DataParallel splits them like the images, and the copy of the network on
 each device mixes its own rows: `partners` are indices inside the chunk of that device (`chunks_of`). The copies share
-the hooks and run in separate threads, hence the thread-local memory of what to mix.
+the hooks and run in separate threads, so the arguments are kept in thread-local storage.
 """
 
 import threading
@@ -39,22 +39,22 @@ def mix(rows: Tensor, others: Tensor, *, lam: Tensor) -> Tensor:
 
 
 def chunks_of(rows: Tensor, network: nn.Module) -> Sequence[Tensor]:
-    """Return the rows (N, ...) as the devices of a network see them: one chunk, or those of DataParallel."""
+    """Return the rows (N, ...) in chunks, one per device of DataParallel; a single chunk for another network."""
     return rows.chunk(len(network.device_ids) or 1) if isinstance(network, nn.DataParallel) else (rows,)
 
 
 class HiddenMixing:
-    """A context in which a network mixes the rows behind one module of each of its experts.
+    """A context in which a network mixes the rows after one module of each of its experts.
 
     Args:
-        network: Not wrapped; it may be called wrapped.
-        location: pool (the features that the head sees), fc (the logits), or the name of a module of the backbone that
-            is called once and returns a tensor (B, ...).
+        network: The unwrapped network; inside the context it may be called through a wrapper.
+        location: pool (the input of the head), fc (the logits), or the name of a module of the backbone that is called
+            once and returns a tensor (B, ...).
 
     Raises:
-        UserError: A backbone has no such module; lists what may be named instead. At the end of the context: the
-            network does not call the module exactly once, or it returns something else. Not earlier, because an error
-            that leaves a thread of DataParallel carries that thread's traceback in its text.
+        UserError: A backbone has no such module; the message lists the allowed names. At the end of the context: the
+            network did not call the module exactly once, or it returned something else. Not earlier, because an error
+            raised in a thread of DataParallel carries that thread's traceback in its text.
     """
 
     def __init__(self, network: Network, location: str) -> None:
@@ -84,13 +84,13 @@ class HiddenMixing:
             raise UserError(f"{KEY} is {self.location!r}, which {errors[0]}; name another module")
 
     def _register(self, number: int, expert: Any) -> RemovableHandle:
-        if self.location == "pool":  # the features have no module of their own; they are the input of dropout
+        if self.location == "pool":  # no module returns the features; they are the input of dropout
             return expert.dropout.register_forward_pre_hook(lambda _, inputs: self._mix(number, inputs[0]))
         module = expert.head if self.location == "fc" else expert.backbone.get_submodule(self.location)
         return module.register_forward_hook(lambda _, inputs, output: self._mix(number, output))
 
     def _begin(self, network: nn.Module, inputs: tuple[Any, ...], extra: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Take the arguments that the network does not know."""
+        """Store the arguments that the network does not take."""
         extra = dict(extra)
         self._local.lam, self._local.partners = extra.pop("lam"), extra.pop("partners")
         self._local.waiting = set(range(len(self.network.experts)))
@@ -118,6 +118,6 @@ def _check(expert: Expert, location: str) -> None:
         return
     parts = list(dict.fromkeys(["pool", "fc", *(name for name, _ in expert.backbone.named_children())]))
     raise UserError(
-        f"{KEY} is {location!r}, which the backbone does not have; there is: {', '.join(parts)}, and the modules "
+        f"{KEY} is {location!r}, which the backbone does not have; available: {', '.join(parts)}, and the modules "
         f"inside these by their dotted names{nearest(location, parts)}"
     )

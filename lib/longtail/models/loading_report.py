@@ -10,18 +10,18 @@ from longtail.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-NAMED = 5  # names of a kind that are written out
+NAMED = 5  # names of a kind that are shown
 
 
 class LoadReport(NamedTuple):
-    """What loading did, in this project's parameter names.
+    """The result of loading weights, in this project's parameter names.
 
     Attributes:
         loaded: Parameters and buffers that were set.
-        missing: Those of the model that the file does not have; they keep their values.
-        unexpected: Those of the file that the model does not have, under the file's names.
-        new: Those of heads that were initialized from scratch on purpose.
-        reshaped: Those that the file has in another shape, with both shapes; they keep their values.
+        missing: Names of the model that are not in the file; they keep their values.
+        unexpected: Names of the file that are not in the model.
+        new: Parameters of heads that were initialized from scratch on purpose.
+        reshaped: Names whose shape in the file differs, with both shapes; they keep their values.
     """
 
     loaded: list[str]
@@ -34,26 +34,26 @@ class LoadReport(NamedTuple):
 def check_loaded(path: str | Path, module: nn.Module, report: LoadReport, *, least: float) -> dict[str, Any]:
     """Log what was loaded, and refuse a file that fills too little of a network.
 
-    Counted are the elements of parameters; buffers, as counters of batch norm, fit every network.
+    The fraction counts elements of parameters, not buffers: counters of batch norm, for example, fit every network.
 
     Args:
         path: Weights file.
         module: Network or backbone that was filled.
-        report: Of the loading.
-        least: Least share of the parameters that must be loaded, those of new heads left out; in [0, 1].
+        report: Result of the loading.
+        least: Smallest fraction of the parameters, without those of new heads, that must be loaded; in [0, 1].
 
     Returns:
         The report, for results.json.
 
     Raises:
-        UserError: Less was loaded.
+        UserError: A smaller fraction was loaded.
     """
     sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
     expected = sum(size for name, size in sizes.items() if name not in report.new)
     loaded = sum(sizes.get(name, 0) for name in report.loaded)
-    share = loaded / expected if expected else 1.0
+    fraction = loaded / expected if expected else 1.0
     logger.info(
-        "weights of %s: %s of %s parameters loaded (%.1f %%)", path, f"{loaded:,}", f"{expected:,}", 100 * share
+        "weights of %s: %s of %s parameters loaded (%.1f %%)", path, f"{loaded:,}", f"{expected:,}", 100 * fraction
     )
     if report.new:
         logger.info("weights of %s: new heads start from scratch: %s", path, _some(report.new))
@@ -61,14 +61,14 @@ def check_loaded(path: str | Path, module: nn.Module, report: LoadReport, *, lea
     for what, names in parts.items():
         if names:
             logger.warning("weights of %s: %d %s: %s", path, len(names), what, _some(names))
-    if share < least:
+    if fraction < least:
         reason = next((f"{what}: {_some(names)}" for what, names in parts.items() if names), "")
         raise UserError(
-            f"weights of {path} fill {100 * share:.1f} % of the network, at least {100 * least:g} % are wanted "
-            f"({reason}); is it of another architecture? NETWORK.MIN_LOADED 0 takes what fits"
+            f"weights of {path} fill {100 * fraction:.1f} % of the network, less than {100 * least:g} % "
+            f"({reason}); is it another architecture? NETWORK.MIN_LOADED 0 loads whatever fits"
         )
     counts = {what.replace(" ", "_"): len(names) for what, names in parts.items()}
-    return {"file": str(path), "parameters": loaded, "share": round(share, 4), "new": len(report.new), **counts}
+    return {"file": str(path), "parameters": loaded, "share": round(fraction, 4), "new": len(report.new), **counts}
 
 
 def _some(names: list[str]) -> str:

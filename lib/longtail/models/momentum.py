@@ -24,15 +24,15 @@ class KeyEncoder(nn.Module):
     """Images to keys; its parameters follow those of a network, k <- a k + (1 - a) q (arXiv 1911.05722, eq. 2).
 
     Batch norm: in training mode the keys are normalized by the statistics of their own batch, and the running
-    statistics follow these batches too, as in MoCo and in the release. They are not averaged with the network's,
-    because they describe the activations of these weights. They only matter for the keys in evaluation mode
-    (EVAL_MODE), where they stay what they were at the start.
+    statistics are updated from these batches too, as in MoCo and in the release. They are not averaged with those of
+    the network, because they describe the activations of these weights. They are used only in evaluation mode
+    (EVAL_MODE), where they keep their initial values.
 
     Args:
-        network: Network to follow, with projection heads; not a part of this module.
-        decay: a.
-        start: Experts to start from, of the same shapes; None: a copy of the network's.
-        projection_follows: False leaves the projection heads as they start.
+        network: Network to follow, with projection heads; not registered as a submodule.
+        decay: Decay a.
+        start: Initial experts, of the same shapes; None: copies of the network's.
+        projection_follows: Update the projection heads, too; False: they keep their initial values.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class KeyEncoder(nn.Module):
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Move the parameters towards the network's, all in one call."""
+        """Move the parameters toward the network's, all in one call."""
         torch._foreach_lerp_(self._own, self._followed, 1 - self.decay)
 
 
@@ -75,7 +75,7 @@ def _copy(expert: nn.Module) -> Expert:
 
 
 def independent_experts(cfg: CfgNode, network: Network) -> list[Expert]:
-    """Build key experts with random weights of their own, as the release starts (NETWORK.MOCO_RELEASED).
+    """Build key experts with their own random weights, as the release starts (NETWORK.MOCO_RELEASED).
 
     Their backbones start from BACKBONE.PRETRAINED_MODEL if it is set.
     """
@@ -93,7 +93,7 @@ def independent_experts(cfg: CfgNode, network: Network) -> list[Expert]:
 
 
 class KeyQueue(nn.Module):
-    """The newest K keys of every expert, a ring buffer that takes batches of any size; random directions at first.
+    """The newest K keys of every expert: a ring buffer for batches of any size, initially random directions.
 
     Args:
         experts: E.
@@ -107,7 +107,9 @@ class KeyQueue(nn.Module):
     def __init__(self, experts: int, length: int, *, width: int) -> None:
         super().__init__()
         self.register_buffer("keys", F.normalize(torch.randn(experts, length, width), dim=2))
-        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # a tensor: advances without the host
+        self.register_buffer(
+            "pointer", torch.zeros((), dtype=torch.int64)
+        )  # a tensor, so that it advances without a host sync
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
@@ -117,17 +119,17 @@ class KeyQueue(nn.Module):
         self.pointer.add_(keys.shape[1]).remainder_(self.keys.shape[1])
 
     def _next_slots(self, number: int) -> tuple[Tensor, int]:
-        """Return the slots that the next keys take, and how many of the first of them find none."""
+        """Return the slots of the next keys, and the number of keys, the first ones, for which there is no slot."""
         length = self.keys.shape[1]
         dropped = max(number - length, 0)
         return (self.pointer + torch.arange(dropped, number, device=self.keys.device)) % length, dropped
 
 
 class SampleQueue(KeyQueue):
-    """A queue that remembers of which sample each key is, so that what is known of a sample may change meanwhile.
+    """A queue that stores the sample of each key, so that properties of a sample can be looked up when they are used.
 
     Attributes:
-        samples: Indices in the training set, (K,); -1: a random direction of the start.
+        samples: Indices in the training set, (K,); -1: an initial random direction.
     """
 
     samples: Tensor

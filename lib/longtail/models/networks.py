@@ -1,4 +1,4 @@
-"""The registry of network shapes, and the one way to build a network."""
+"""The registry of network shapes, and the builder of networks."""
 
 from collections.abc import Callable
 
@@ -18,6 +18,6 @@ def build_model(cfg: CfgNode, num_classes: int) -> nn.Module:
         num_classes: C.
 
     Raises:
-        UserError: There is no such shape, backbone, head or projection head, or they do not go together.
+        UserError: There is no such shape, backbone, head or projection head, or they cannot be combined.
     """
     return NETWORKS.get(cfg.NETWORK.TYPE)(cfg, num_classes)

@@ -1,4 +1,4 @@
-"""Output of a network, and the interface that every shape of network has."""
+"""Output of a network, and the interface of every network shape."""
 
 from typing import NamedTuple, Protocol
 
@@ -20,7 +20,7 @@ class Output(NamedTuple):
 
 
 class Classifiers(Protocol):
-    """A network with E >= 1 heads; what every entry of `NETWORKS` is, beside an nn.Module.
+    """A network with E >= 1 heads: the interface of every entry of `NETWORKS`, in addition to nn.Module.
 
     Attributes:
         heads: Heads in the order of the logits.
@@ -43,4 +43,4 @@ class Classifiers(Protocol):
         """Return the layer of a parameter, 0 next to the images, for layer-wise decay."""
 
     def no_decay(self) -> set[str]:
-        """Return the names of parameters without weight decay, beside those with one dimension."""
+        """Return the names of parameters without weight decay, in addition to those with one dimension."""

@@ -12,23 +12,23 @@ logger = logging.getLogger(__name__)
 
 
 def resample_position_embedding(embedding: Tensor, grid: tuple[int, int], *, prefix: int = 1) -> Tensor:
-    """Return the position embedding for another grid of patches, interpolated bicubically as MAE and CADEL do it.
+    """Return the position embedding for another grid of patches, interpolated bicubically as in MAE and CADEL.
 
     Args:
         embedding: (1, P + g^2, D), the P prefix tokens first.
         grid: New number of rows and columns of patches, (h, w).
-        prefix: Number P of prefix tokens (class token), which stay as they are.
+        prefix: Number P of prefix tokens (class token), which are not changed.
 
     Returns:
         (1, P + h * w, D).
 
     Raises:
-        ValueError: The patches of the embedding form no square.
+        ValueError: The patches of the embedding do not form a square.
     """
     tokens, patches = embedding[:, :prefix], embedding[:, prefix:]
     side = math.isqrt(patches.shape[1])
     if side**2 != patches.shape[1]:
-        raise ValueError(f"{patches.shape[1]} patches form no square")
+        raise ValueError(f"{patches.shape[1]} patches do not form a square")
     maps = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
     maps = F.interpolate(maps, size=grid, mode="bicubic", align_corners=False)
     return torch.cat([tokens, maps.permute(0, 2, 3, 1).flatten(1, 2).to(tokens.dtype)], dim=1)
@@ -40,7 +40,7 @@ def fitted(model: nn.Module, name: str, value: Tensor) -> Tensor:
     Args:
         model: Model that the value is for.
         name: Name of the parameter in the model.
-        value: Value in a weights file; one that differs in more than the number of patches stays as it is.
+        value: Value in a weights file; returned unchanged if it differs in more than the number of patches.
     """
     path, _, leaf = name.rpartition(".")
     owner: Any = model.get_submodule(path) if leaf == "pos_embed" else None

@@ -21,7 +21,7 @@ class AdjustedHeads(nn.Module):
 
     Args:
         heads: Heads, features (B, D) to logits (B, C).
-        offset: What is subtracted from the divided logits, (C,).
+        offset: Offset that is subtracted from the divided logits, (C,).
         temperature: Divides the logits.
     """
 
@@ -63,7 +63,7 @@ def tau_normalized(head: nn.Module, tau: float, *, keep_bias: bool = True) -> nn
 
     Args:
         head: Linear head; it is not changed.
-        tau: 0 changes nothing, 1 gives the weights of all classes the same length.
+        tau: Exponent: 0 changes nothing, 1 scales the weights of all classes to the same length.
         keep_bias: False drops the bias.
 
     Raises:
@@ -80,10 +80,10 @@ def tau_normalized(head: nn.Module, tau: float, *, keep_bias: bool = True) -> nn
 
 
 def build_adjusted_heads(cfg: CfgNode, heads: Sequence[nn.Module], *, class_counts: Sequence[int]) -> AdjustedHeads:
-    """Build the heads of the corrections in TEST, on the device of the given ones.
+    """Build the heads with the corrections of TEST, on the device of the given ones.
 
     Their logits are (z_c - LOGIT_ADJUSTMENT * log(n_c / N) + CLASS_OFFSETS_c) / TEMPERATURE + log(pi_c) - log(1 / C),
-    see `prior_offset`. Without a prior, the temperature changes no prediction.
+    see `prior_offset`. Without a prior, the temperature does not change predictions.
 
     Args:
         cfg: Config.
@@ -105,7 +105,7 @@ def build_adjusted_heads(cfg: CfgNode, heads: Sequence[nn.Module], *, class_coun
 
 
 def _class_offsets(values: Sequence[float], counts: Tensor) -> Tensor:
-    """Return TEST.CLASS_OFFSETS, like the class counts (C,); zeros if it is empty."""
+    """Return TEST.CLASS_OFFSETS as a tensor like the class counts, (C,); zeros if it is empty."""
     if not values:
         return torch.zeros_like(counts)
     if len(values) != len(counts):
@@ -116,7 +116,7 @@ def _class_offsets(values: Sequence[float], counts: Tensor) -> Tensor:
 
 
 def uses_post_hoc(cfg: CfgNode) -> bool:
-    """Return whether the config asks for other logits than those of the network."""
+    """Return whether the config corrects the logits of the network."""
     test = cfg.TEST
     scaled = test.TEMPERATURE != 1 or test.CLASS_OFFSETS
     return bool(test.TAU_NORM.USE_TAU_NORM or test.LOGIT_ADJUSTMENT or test.PRIOR != "uniform" or scaled)

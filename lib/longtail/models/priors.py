@@ -16,12 +16,12 @@ PRIORS = ("uniform", "train", "reversed")
 
 
 def prior_offset(prior: str, class_counts: Sequence[int]) -> Tensor:
-    """Return what a prior adds to the logits, (C,) float32: log(pi_c) - log(1 / C).
+    """Return the offset that a prior adds to the logits, (C,) float32: log(pi_c) - log(1 / C).
 
-    Logits that are right for equally frequent classes become right for classes of frequency pi_c (Bayes' rule; the post
-    compensation of LADE, Hong et al., CVPR 2021, arXiv 2012.00321, eq. 6, with a uniform source). Networks that were
-    trained with balanced softmax or logit adjustment have such logits; those of plain cross-entropy get them by
-    TEST.LOGIT_ADJUSTMENT 1.0, which takes the training prior away.
+    It turns logits that assume equally frequent classes into logits for classes of frequency pi_c (Bayes' rule; the
+    post compensation of LADE, Hong et al., CVPR 2021, arXiv 2012.00321, eq. 6, with a uniform source). Networks trained
+    with balanced softmax or logit adjustment have such logits; those trained with plain cross-entropy need
+    TEST.LOGIT_ADJUSTMENT 1.0, which removes the training prior.
 
     Args:
         prior: "uniform": pi_c = 1 / C; "train": n_c / N; "reversed": n_c / N with the largest and the smallest class
@@ -29,7 +29,7 @@ def prior_offset(prior: str, class_counts: Sequence[int]) -> Tensor:
         class_counts: Training images per class n_c, (C,).
 
     Raises:
-        UserError: There is no such prior, or the file is wrong.
+        UserError: There is no such prior, or the file is invalid.
     """
     counts = [float(count) for count in class_counts]
     if prior == "uniform":
@@ -45,7 +45,7 @@ def prior_offset(prior: str, class_counts: Sequence[int]) -> Tensor:
 
 
 def read_prior(path: str, num_classes: int) -> list[float]:
-    """Read the frequencies of C classes: a JSON list, or a text file with one number per line; in any unit.
+    """Read the frequencies of C classes, in any unit: a JSON list, or a text file with one number per line.
 
     Raises:
         UserError: There is no such file, or it does not hold C positive numbers.

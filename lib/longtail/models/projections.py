@@ -30,7 +30,7 @@ def projection_width(cfg: CfgNode) -> int:
 
 
 class QueryEncoder(nn.Module):
-    """Images to the unit projections (E, B, P) of a network, beside the `KeyEncoder` of momentum contrast.
+    """Images to the unit projections (E, B, P) of a network: the counterpart of the `KeyEncoder` of momentum contrast.
 
     Args:
         network: Network with projection heads.

@@ -12,7 +12,7 @@ Outputs = tuple[Tensor, ...]
 def in_streams(
     networks: Iterable[Callable[[Tensor], Outputs]], images: Tensor, *, streams: Sequence[Any]
 ) -> list[Outputs]:
-    """Call every network with the same images, so that small kernels of several networks run on one GPU in parallel.
+    """Call every network with the same images, so that small kernels of several networks run in parallel on one GPU.
 
     Backward passes run in the streams of their forward passes. The host still launches one network after another, so
     this only helps if the launches are recorded (TRAIN.CUDA_GRAPH).

@@ -16,7 +16,7 @@ Views = Callable[[Tensor], list[Tensor]]  # images (B, 3, H, W) to V times (B, 3
 
 
 def one_view(images: Tensor) -> list[Tensor]:
-    """Return the images as they are."""
+    """Return the unchanged images as the only view."""
     return [images]
 
 

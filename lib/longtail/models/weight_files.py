@@ -1,4 +1,4 @@
-"""Reading the weights out of checkpoint files of this project and of others."""
+"""Reading weights from checkpoint files of this project and of others."""
 
 import logging
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from longtail.errors import UserError
 from longtail.models.released import flattened
 
 _WEIGHTS = (Tensor, Mapping)
-# Entries that hold the weights, as trainers of the field name them; the first one of a file is taken.
+# Names that common trainers use for the entry with the weights; the first one that a file has is used.
 ENTRIES = (
     *("state_dict_best", "state_dict", "model", "model_state_dict", "net", "network", "teacher", "student"),
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read the parameters out of a checkpoint file.
+    """Read the parameters from a checkpoint file.
 
     Raises:
         UserError: The file is missing, damaged, or holds no weights.

@@ -45,20 +45,20 @@ def start_from(
 ) -> LoadReport:
     """Start a training from the weights of an earlier one.
 
-    A head is initialized from scratch if it is of another kind than the file's or of another number of classes, if the
-    head of a second stage wants it, or if only backbones are asked for.
+    A head is initialized from scratch if its kind or its number of classes differs from the file's, if it is the head
+    of a second stage that does not inherit, or with `backbone_only`.
 
     Args:
         model: Network.
         state_dict: As for `load_released_weights`.
         head_kinds: Kinds of the heads in the file; None: not known, they are compared by their parameter names.
-        backbone_only: Take the backbones only.
+        backbone_only: Load only the backbones.
 
     Returns:
-        As `load_released_weights`; parameters of heads that start from scratch are `new` instead of missing.
+        As `load_released_weights`; parameters of heads that start from scratch are `new` instead of `missing`.
 
     Raises:
-        UserError: As `load_released_weights`, or there is no linear head for one that starts from it.
+        UserError: As `load_released_weights`, or the file has no linear head for a head that starts from one.
     """
     weights = flattened(state_dict)
     fresh = tuple(f"{path}." for path in _fresh_heads(model, weights, head_kinds, backbone_only))
@@ -67,7 +67,7 @@ def start_from(
     starts = {f"{path}.{part}" for path, head in _second_stage_heads(model) for part in head.renamed.values()}
     for name in missing:
         if name in starts and not name.startswith(fresh):
-            raise UserError(f"the weights hold no linear head that fills the network's {name}")
+            raise UserError(f"the weights have no linear head from which the network's {name} could start")
     model.load_state_dict(found, strict=False)
     own = (*fresh, *(f"{path}." for path, _ in _second_stage_heads(model)))
     new = [name for name in missing if name.startswith(own)]
@@ -77,14 +77,14 @@ def start_from(
 def load_backbone_weights(backbone: nn.Module, state_dict: Weights, *, expert: int = 0) -> LoadReport:
     """Set the parameters of a backbone from an ImageNet-style file, or from a checkpoint of this project or of CADEL.
 
-    Position embeddings for another image size are resampled. Parameters of other shapes are left out.
+    Position embeddings for another image size are resampled. Parameters of other shapes are skipped.
 
     Args:
         backbone: Backbone to fill.
-        state_dict: Names as in torchvision or timm, behind any prefix (`module.`, `encoder_q.`, `model.`, ...); or
-            those of a network of this project or of CADEL. A classifier is left out, and so is the decoder of a masked
-            autoencoder.
-        expert: Which expert's backbone to take from a network of several; if there are fewer, the first one's.
+        state_dict: Parameters under the names of torchvision or timm, with any prefix (`module.`, `encoder_q.`,
+            `model.`, ...), or those of a network of this project or of CADEL. A classifier is skipped, and so is the
+            decoder of a masked autoencoder.
+        expert: Number of the expert whose backbone is taken from a network of several; 0 is taken if it has fewer.
 
     Raises:
         UserError: No parameter fits.
@@ -95,7 +95,7 @@ def load_backbone_weights(backbone: nn.Module, state_dict: Weights, *, expert: i
     found = {name: value for name, value in stripped.items() if name in wanted and value.shape == wanted[name].shape}
     if not found:
         raise UserError(
-            f"none of the {len(stripped)} names in the weights fits the backbone ({next(iter(wanted))}, ...)"
+            f"none of the {len(stripped)} names in the weights matches the backbone ({next(iter(wanted))}, ...)"
         )
     backbone.load_state_dict(found, strict=False)
     reshaped = [name for name in stripped if name in wanted and name not in found]
@@ -113,7 +113,7 @@ def load_momentum_branch(
     Args:
         method: Has the submodules `key_encoder` and `queue`.
         state_dict: Parameters and buffers under the names of NCL or SBCL, with or without `module.`.
-        queue_must_fit: Refuse a queue of another shape; False: leave it out.
+        queue_must_fit: Refuse a queue of another shape; False: skip it.
 
     Returns:
         What was loaded, missing and unexpected, in the method's names.
@@ -140,7 +140,7 @@ def load_momentum_branch(
 
 
 def _backbone_names(weights: Mapping[str, Tensor], expert: int) -> dict[str, Tensor]:
-    """Return weights under the names that they have inside the backbone of an expert; other names stay."""
+    """Return weights under the names that they have inside the backbone of an expert; other names are kept."""
     own = {name: found or name for name, found in own_names(weights).items()}
     inside = {name: new if re.match(r"experts\.\d+\.backbone\.|trunk\.", new) else name for name, new in own.items()}
     numbers = {match[1] for name in inside.values() if (match := re.match(r"experts\.(\d+)\.", name))}
@@ -150,9 +150,9 @@ def _backbone_names(weights: Mapping[str, Tensor], expert: int) -> dict[str, Ten
 
 
 def _without_wrapper(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return weights without the prefix that hides most of the wanted names, as `encoder_q.` of MoCo or `model.`.
+    """Return weights without the prefix that most of the wanted names have, such as `encoder_q.` (MoCo) or `model.`.
 
-    Names under other prefixes stay as they are. Of prefixes with equally many names the first one in the file counts.
+    Names with other prefixes are kept. Of prefixes with equally many names, the first one in the file is chosen.
     """
     counts = {"": 0}
     for name in weights:
@@ -164,7 +164,7 @@ def _without_wrapper(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
     best = max(counts, key=lambda prefix: counts[prefix])
     if not best:
         return weights
-    logger.info("weights: the names begin with %s, which is left out", best)
+    logger.info("weights: the names begin with %s, which is removed", best)
     taken = {name.removeprefix(best): value for name, value in weights.items() if name.startswith(best)}
     return {**{name: value for name, value in weights.items() if not name.startswith(best)}, **taken}
 
@@ -172,12 +172,12 @@ def _without_wrapper(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 def _matching(
     model: nn.Module, state_dict: Mapping[str, Tensor], *, without: tuple[str, ...] = ()
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Return what a model can take from a file, by the model's names, and the names that it does not know.
+    """Return the weights of a file that fit a model, by the model's names, and the names that it does not have.
 
     Args:
         model: Network.
         state_dict: Parameters under any known names.
-        without: Prefixes of the model's parameters that are left out.
+        without: Prefixes of the model's parameters that are skipped.
     """
     wanted = model.state_dict()
     heads = _second_stage_heads(model)
@@ -187,7 +187,7 @@ def _matching(
     unexpected = []
     for name, own in own_names(state_dict).items():
         plain = re.sub(WRAPPERS, "", name)
-        own = own or (plain if plain in wanted else None)  # a network of another shape has names of its own
+        own = own or (plain if plain in wanted else None)  # networks of other shapes are not in the tables
         own = renamed.get(own, own) if own else None
         if own and without and own.startswith(without):
             continue
@@ -233,7 +233,7 @@ def _fresh_heads(
 def _same_head(
     model: nn.Module, head: nn.Module, *, parts: Mapping[str, Tensor], kinds: Sequence[str] | None, number: int
 ) -> bool:
-    """Return whether the head in a file, with these parameters, is of the kind and classes of a head of the model."""
+    """Return whether a head in a file, with these parameters, has the kind and number of classes of the model's."""
     own = head.state_dict()
     if any(name in own and own[name].shape[:1] != part.shape[:1] for name, part in parts.items()):
         return False

@@ -22,7 +22,7 @@ class ParallelModule(nn.DataParallel[nn.Module]):
 
 def _gather_field(values: tuple[Any, ...], device: int | torch.device) -> Any:
     """Gather one field of `Output`: None, a tensor (E, B, ...) of each device, or a tuple of tensors (B, ...)."""
-    if values[0] is None:  # what was not asked for is None on every device
+    if values[0] is None:  # not computed on any device
         return None
     if isinstance(values[0], tuple):
         return tuple(torch.cat([tensor.to(device) for tensor in heads]) for heads in zip(*values, strict=True))
@@ -35,9 +35,9 @@ def wrap(module: nn.Module, place: Place) -> nn.Module:
         if not any(parameter.requires_grad for parameter in module.parameters()):
             return module  # DistributedDataParallel refuses a module without gradients
         ids = [place.device.index] if place.device.type == "cuda" else None
-        # Each process keeps its batch-norm statistics in training; those of process 0 are shared before evaluation.
-        apart: dict[str, Any] = {_buffer_option(): False}
-        return nn.parallel.DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True, **apart)
+        # Each process keeps its batch-norm statistics in training; those of process 0 are broadcast before evaluation.
+        options: dict[str, Any] = {_buffer_option(): False}
+        return nn.parallel.DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True, **options)
     if len(place.devices) > 1:
         return ParallelModule(module, [device.index for device in place.devices])
     return module

@@ -23,7 +23,7 @@ from longtail.runs.folder import LockedFolder
 from longtail.user_files import translating
 
 IMAGES = 10  # images on which the exported network is compared
-LARGEST = 1e-3  # difference of logits that is reported as an error, relative to the largest logit or 1
+LARGEST = 1e-3  # largest allowed difference of logits, relative to the largest logit or 1
 
 Run = Callable[[Tensor], Tensor]  # normalized images (B, 3, H, W) to ensemble logits (B, C)
 
@@ -45,12 +45,12 @@ class Format(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """What an export made.
+    """Result of an export.
 
     Attributes:
-        path: The file; labels.json and preprocessing.json are beside it.
+        path: The file; labels.json and preprocessing.json are in the same folder.
         difference: Largest difference of the ensemble logits from those of the network.
-        images: What they were compared on, in words.
+        images: Description of the images on which they were compared.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class Exported(NamedTuple):
 
 
 class Ensemble(nn.Module):
-    """Normalized images to the logits of the ensemble TEST.ENSEMBLE, corrections included.
+    """Normalized images to the logits of the ensemble TEST.ENSEMBLE, including corrections.
 
     Args:
         network: Images to `Output`.
@@ -78,15 +78,16 @@ class Ensemble(nn.Module):
 
 
 def export(trained: Trained, kind: str, folder: Path) -> Exported:
-    """Write a network in another format, with labels.json and preprocessing.json beside it, and compare the two.
+    """Write a network in another format, with labels.json and preprocessing.json, and compare it with the original.
 
     Args:
         trained: Network, on the CPU.
         kind: A key of `FORMATS`.
-        folder: Where the files go; it is created.
+        folder: Folder of the files, which is created.
 
     Raises:
-        UserError: A package is missing, the network cannot be exported in this format, or it differs from the network.
+        UserError: A package is missing, the network cannot be exported in this format, or the file computes something
+            else than the network.
     """
     form = FORMATS[kind]
     check_format(kind)
@@ -112,7 +113,7 @@ def check_format(kind: str) -> None:
     """Refuse a format whose packages are not installed.
 
     Raises:
-        UserError: Names the pip extra that installs them.
+        UserError: One is missing; the message names the pip extra that installs it.
     """
     import importlib.util
 
@@ -125,9 +126,9 @@ def check_format(kind: str) -> None:
 
 
 def example_views(trained: Trained) -> tuple[Tensor, str]:
-    """Return at most ten views of one size, (B, 3, S, S) uint8, and in words what they show.
+    """Return at most ten views of one size, (B, 3, S, S) uint8, and a description of them.
 
-    They are the first validation images; noise of INPUT_SIZE if those cannot be read.
+    They show the first validation images, or noise of INPUT_SIZE if those cannot be read.
     """
     with contextlib.suppress(UserError):
         valid = build_splits(trained.cfg, generated=False).valid
@@ -144,7 +145,7 @@ def example_views(trained: Trained) -> tuple[Tensor, str]:
 
 
 def preprocessing(trained: Trained, *, size: tuple[int, ...]) -> dict[str, Any]:
-    """Return what turns an image file into the input of the exported network, as plain values."""
+    """Return a description of how an image file becomes the input of the exported network, as plain values."""
     normalize = trained.normalize
     return {
         "input": "float32 (B, 3, height, width)",
@@ -183,10 +184,10 @@ def _write_safetensors(trained: Trained, ensemble: Ensemble, images: Tensor, pat
 
 
 def folded(trained: Trained) -> Any:
-    """Return a copy of the network of a run whose heads give the corrected logits.
+    """Return a copy of the network of a run whose heads return the corrected logits.
 
     Raises:
-        UserError: The heads have no bias that could take the corrections in, or there is test-time augmentation.
+        UserError: The heads have no bias that could include the corrections, or there is test-time augmentation.
     """
     network: Any = trained.network
     if trained.cfg.TEST.TTA != "none":
@@ -202,8 +203,8 @@ def folded(trained: Trained) -> Any:
     for head, corrected in zip(heads.heads, adjusted.heads, strict=True):
         if not isinstance(head, nn.Linear) or head.bias is None:
             raise UserError(
-                "--format safetensors holds weights only, and these heads have no bias that could take the corrections "
-                "of TEST in; export another format"
+                "--format safetensors holds weights only, and these heads have no bias that could include the "
+                "corrections of TEST; export another format"
             )
         head.load_state_dict(corrected.state_dict())
         head.weight.div_(adjusted.temperature)
@@ -213,7 +214,7 @@ def folded(trained: Trained) -> Any:
 
 def _write_torchscript(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates the format, which others still read
+        warnings.simplefilter("ignore")  # torch deprecates the format, but other software still reads it
         torch.jit.save(torch.jit.trace(ensemble, images, check_trace=False), str(path))
         loaded: Run = torch.jit.load(str(path))
     return loaded
@@ -227,7 +228,7 @@ def _write_exported(trained: Trained, ensemble: Ensemble, images: Tensor, path: 
 
 
 def _exported(ensemble: Ensemble, images: Tensor) -> Any:
-    """Return the program of a network, for batches of any size."""
+    """Return the exported program of a network, for batches of any size."""
     batch = torch.export.Dim("batch", min=1)
     return torch.export.export(ensemble, (images,), dynamic_shapes=({0: batch},))
 
@@ -246,7 +247,7 @@ def _write_onnx(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path
 
 @contextlib.contextmanager
 def _one_line(kind: str) -> Iterator[None]:
-    """Within the block, report what torch raises about a network that it cannot export in one line."""
+    """Within the block, report errors of an export in one line."""
     try:
         yield
     except UserError:

@@ -15,16 +15,16 @@ from longtail.errors import UserError
 from longtail.user_files import is_folder, translating
 
 LISTS = (".txt", ".json")
-FEW_FILES = 64  # up to this number worker processes would start more slowly than they decode
+FEW_FILES = 64  # for at most this number of files, starting worker processes takes longer than decoding
 
 
 class Decoded(NamedTuple):
-    """One image as the network sees it, or the reason why it cannot be read.
+    """The evaluation view of one image, or the reason why it cannot be read.
 
     Attributes:
-        path: File as it was named.
+        path: File as named by the user.
         view: Evaluation view of the image, (3, S, S) uint8; None if it cannot be read.
-        error: Why; empty if it can be read.
+        error: Reason; empty if it can be read.
     """
 
     path: str
@@ -36,8 +36,8 @@ def list_images(names: Sequence[str]) -> list[str]:
     """Return the image files that a command names.
 
     Args:
-        names: Image files; folders, of which all images below them are taken, in alphabetical order; and lists: a .txt
-            file with one path per line, or an annotation file (.json). Relative paths in a list start at its folder.
+        names: Image files; folders, whose images are listed recursively in alphabetical order; and lists: a .txt file
+            with one path per line, or an annotation file (.json). Paths in a list are relative to its folder.
 
     Raises:
         UserError: A folder has no images, or a list is empty or cannot be read.

@@ -21,7 +21,7 @@ FORMATS = (".csv", ".json")
 
 
 class Outcome(NamedTuple):
-    """What was predicted.
+    """Result of a prediction.
 
     Attributes:
         images: Number of images that were predicted.
@@ -47,7 +47,7 @@ def predict_files(
         trained: Network.
         names: Image files, folders and lists, see `list_images`.
         output: File, .csv or .json; empty: CSV on standard output.
-        top: Number of the most probable classes that are written.
+        top: Number of most probable classes to write.
         everything: Write the probabilities of all classes.
         experts: Write the most probable class of each expert.
 
@@ -67,7 +67,7 @@ def predict_files(
 
     def images() -> Iterator[Tensor]:
         decoded_images = decode(paths, trained.view, workers=workers)
-        bar = tqdm(decoded_images, total=len(paths), unit="image", disable=None, leave=False)  # on a terminal only
+        bar = tqdm(decoded_images, total=len(paths), unit="image", disable=None, leave=False)  # only on a terminal
         for decoded in bar:
             if decoded.view is None:
                 unreadable.append(decoded)
@@ -92,7 +92,7 @@ def check_output(output: str) -> None:
     """Refuse an output that is not CSV or JSON, or whose folder does not exist.
 
     Raises:
-        UserError: Names the allowed suffixes.
+        UserError: It is refused; the message names the allowed suffixes.
     """
     path = Path(output)
     if output and (path.suffix.lower() not in FORMATS or not is_folder(path.absolute().parent)):
@@ -101,7 +101,7 @@ def check_output(output: str) -> None:
 
 @contextlib.contextmanager
 def _opened(output: str) -> Iterator[IO[str]]:
-    """Within the block, write to a file, whole or not at all, or to standard output."""
+    """Within the block, write to a file atomically, or to standard output."""
     if not output:
         yield sys.stdout
         return

@@ -14,13 +14,13 @@ Row = tuple[str, Prediction]  # path of an image and its prediction
 
 @dataclass(frozen=True)
 class Columns:
-    """What is written of a prediction, beside the path and the most probable class.
+    """The columns of a table of predictions, in addition to the path and the most probable class.
 
     Attributes:
         class_names: Names of the classes, (C,).
-        top: Number of the most probable classes.
+        top: Number of most probable classes.
         all: Write the probabilities of all classes.
-        experts: Number of experts of which the most probable class is written; 0: of none.
+        experts: Number of experts whose most probable class is written; 0: none.
     """
 
     class_names: Sequence[str]
@@ -73,9 +73,9 @@ def write_json(
     Args:
         file: Open text file.
         rows: Paths and predictions.
-        columns: What is written of them.
+        columns: Columns to write.
         checkpoint: File of the weights.
-        unreadable: Files that cannot be read; it may fill while the rows are read.
+        unreadable: Files that cannot be read; may grow while the rows are read.
     """
     content = {
         "checkpoint": checkpoint,

@@ -1,4 +1,4 @@
-"""A trained network with all that a prediction takes: preprocessing, post-hoc corrections and class names."""
+"""A trained network with everything that predictions need: preprocessing, post-hoc corrections and class names."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class Choice(NamedTuple):
     Attributes:
         label: Class id.
         name: Name of the class; its id if it has none.
-        probability: In [0, 1].
+        probability: Probability in [0, 1].
     """
 
     label: int
@@ -45,7 +45,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one image.
+    """The prediction for one image.
 
     Attributes:
         top: The most probable classes of the ensemble, the best one first.
@@ -74,7 +74,7 @@ class Prediction:
 
 
 class Trained(nn.Module):
-    """A trained network that predicts the classes of images as `longtail valid` does.
+    """A trained network that predicts the classes of images, with the same processing as `longtail valid`.
 
     As a module it maps normalized images (B, 3, H, W) to `Output`.
 
@@ -129,7 +129,7 @@ class Trained(nn.Module):
             top: Number of classes in `Prediction.top`.
 
         Raises:
-            UserError: A file cannot be read, an array is no image, or the network cannot take images of that size.
+            UserError: A file cannot be read, an array is not an image, or the network cannot take images of that size.
         """
         several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
         pixels = map(_pixels, images if several else [images])
@@ -158,8 +158,8 @@ class Trained(nn.Module):
                 raise UserError(f"the network cannot take images of {height}x{width}: {reason}; {RESIZE}") from None
         logits = logits.float()
         if not bool(torch.isfinite(logits).all()):
-            raise NotFinite(f"{self.checkpoint} gives logits that are not finite")
-        # Ties in class order, as in the evaluation.
+            raise NotFinite(f"{self.checkpoint} returns logits that are not finite")
+        # Ties are in class order, as in the evaluation.
         ensemble = ensemble_logits(logits, self.members).cpu()
         order = ensemble.sort(dim=-1, descending=True, stable=True).indices[:, :top].tolist()
         probabilities, experts = ensemble.softmax(dim=-1), logits.cpu().softmax(dim=-1)
@@ -167,7 +167,7 @@ class Trained(nn.Module):
         for row, labels in enumerate(order):
             yield Prediction(
                 [self._choice(probabilities[row], label) for label in labels],
-                [self._choice(each[row], int(chosen[row])) for each, chosen in zip(experts, best, strict=True)],
+                [self._choice(expert[row], int(label[row])) for expert, label in zip(experts, best, strict=True)],
                 probabilities[row],
             )
 

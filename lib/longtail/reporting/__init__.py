@@ -1,4 +1,4 @@
-"""Reports of finished runs: one HTML page that needs no network, and figures drawn again."""
+"""Reports of finished runs: one HTML page that works offline, and redrawing of figures."""
 
 from longtail.reporting.page import write_page
 from longtail.reporting.record import RunRecord, read_run

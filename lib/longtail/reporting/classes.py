@@ -1,4 +1,4 @@
-"""Sections about classes: the table, the confusion matrix, and the pairs that are confused most."""
+"""Sections about classes: the table, the confusion matrix, and the most confused pairs."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from longtail.reporting.record import RunRecord
 
 PAIRS = 30
-NOT_EVALUATED = "The run has no evaluation folder. Run `longtail valid {run}` and make the report again."
+NOT_EVALUATED = "The run has no evaluation folder. Run `longtail valid {run}` and write the report again."
 
 
 def class_names(record: RunRecord) -> list[str]:
@@ -20,7 +20,7 @@ def class_names(record: RunRecord) -> list[str]:
 
 
 def class_table(record: RunRecord) -> dict[str, Any] | str:
-    """Return the columns of the table of classes, each (C,): numbers, or None where a ratio does not exist."""
+    """Return the columns of the table of classes, each (C,): numbers, or None for an undefined ratio."""
     if record.classes is None:
         return NOT_EVALUATED
     rows, names = record.classes, class_names(record)
@@ -48,7 +48,7 @@ def sparse_confusion(record: RunRecord) -> dict[str, Any] | str:
 
 
 def confused_pairs(record: RunRecord) -> list[list[int]] | str:
-    """Return [true class, predicted class, count] of the largest cells beside the diagonal, the largest first."""
+    """Return [true class, predicted class, count] of the largest off-diagonal cells, the largest first."""
     if record.confusion is None:
         return NOT_EVALUATED
     true, predicted = np.nonzero(record.confusion)
@@ -56,7 +56,7 @@ def confused_pairs(record: RunRecord) -> list[list[int]] | str:
     true, predicted = true[wrong], predicted[wrong]
     counts = record.confusion[true, predicted]
     support = record.confusion.sum(axis=1)[true]
-    order = np.lexsort((-counts / support, -counts))[:PAIRS]  # among equal counts the largest fraction
+    order = np.lexsort((-counts / support, -counts))[:PAIRS]  # of equal counts, the largest fraction first
     return [[int(true[i]), int(predicted[i]), int(counts[i])] for i in order]
 
 

@@ -1,4 +1,4 @@
-"""The section on experts: how accurate each is, and how often they agree."""
+"""The section on experts: their accuracies, and how often they agree."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The section on the worst mistakes: images whose wrong prediction was the most confident."""
+"""The section on the worst mistakes: images with the most confident wrong predictions."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from longtail.reporting.record import RunRecord
 from longtail.reporting.reliability import NO_SAMPLES
 
 MISTAKES = 36
-SIDE = 96  # of a thumbnail, pixels
+SIDE = 96  # longer side of a thumbnail, in pixels
 
 
 def worst_mistakes(record: RunRecord, *, images: bool) -> dict[str, Any] | str:
@@ -22,7 +22,7 @@ def worst_mistakes(record: RunRecord, *, images: bool) -> dict[str, Any] | str:
 
     Args:
         record: Files of the run.
-        images: Add thumbnails and paths from the validation images, if they are there and still the same.
+        images: Add thumbnails and paths of the validation images, if these exist and have not changed.
 
     Returns:
         {"items": [{"index", "true", "predicted", "confidence", "label_probability", "image" (a data URL), "path"}],
@@ -48,7 +48,7 @@ def worst_mistakes(record: RunRecord, *, images: bool) -> dict[str, Any] | str:
 
 
 def _add_images(record: RunRecord, items: list[dict[str, Any]]) -> str:
-    """Add thumbnails to the items; return a sentence if that is impossible."""
+    """Add thumbnails to the items; return the reason if that is impossible, else an empty string."""
     try:
         valid = _validation_images(record)
         for item in items:
@@ -64,7 +64,7 @@ def _validation_images(record: RunRecord) -> ImageSet:
     """Return the images that were evaluated.
 
     Raises:
-        UserError: They are gone, or others than in the evaluation.
+        UserError: They do not exist, or are not those of the evaluation.
     """
     if record.cfg is None or record.samples is None:
         raise UserError("config.yaml cannot be read")
@@ -76,7 +76,7 @@ def _validation_images(record: RunRecord) -> ImageSet:
 
 
 def _thumbnail(images: ImageSet, index: int) -> str:
-    """Return an image as a small JPEG, or as PNG if it is tiny, in a data URL."""
+    """Return a thumbnail as a data URL: PNG for small images, else JPEG."""
     loaded = images.load()
     pixels = loaded[index] if isinstance(loaded, Tensor) else loaded.read(index)[0]
     image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())

@@ -19,7 +19,7 @@ def write_page(path: str | Path, runs: Sequence[dict[str, Any]]) -> None:
 
     Args:
         path: HTML file.
-        runs: What `describe_run` returns for each.
+        runs: Descriptions of the runs, from `describe_run`.
 
     Raises:
         UserError: The file cannot be written.
@@ -31,7 +31,7 @@ def write_page(path: str | Path, runs: Sequence[dict[str, Any]]) -> None:
 def render(runs: Sequence[dict[str, Any]]) -> str:
     """Return the HTML text of a report.
 
-    All text of the runs is data: it reaches the page as JSON and is shown by textContent, never as HTML.
+    All text of the runs is data: it is embedded in the page as JSON and shown by textContent, never as HTML.
     """
     title = "Report: " + ", ".join(str(run["name"]) for run in runs)
     scripts = "\n".join(_read(name) for name in SCRIPTS)
@@ -41,7 +41,7 @@ def render(runs: Sequence[dict[str, Any]]) -> str:
         "DATA": as_script_data({"runs": list(runs)}),
         "SCRIPT": f'"use strict";\n(() => {{\n{scripts}\n}})();',
     }
-    before, *rest = _read("page.html").split("{{")  # not by replacement: the data may contain the marks
+    before, *rest = _read("page.html").split("{{")  # split, not replace: the data may contain "{{"
     text = before
     for piece in rest:
         name, _, after = piece.partition("}}")
@@ -50,7 +50,7 @@ def render(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def as_script_data(content: Any) -> str:
-    """Return JSON that may stand inside a script element, whatever strings it holds."""
+    """Return JSON that is safe inside a script element, for any strings."""
     text = json.dumps(finite(content), allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -1,4 +1,4 @@
-"""What a run and its newest evaluation left on disk."""
+"""The files of a run and of its newest evaluation."""
 
 import csv
 import zipfile
@@ -22,16 +22,16 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything that a report reads of a run; what is missing is empty or None.
+    """Everything that a report reads of a run; missing parts are empty or None.
 
     Attributes:
         run: Run directory.
-        results: results.json.
+        results: Content of results.json.
         history: Records of metrics.jsonl.
-        environment: environment.json.
+        environment: Content of environment.json.
         cfg: Config; None if this version cannot read it.
         evaluation: Newest folder under evaluation/ that holds a confusion matrix.
-        metrics: results.json of the evaluation.
+        metrics: Content of results.json of the evaluation.
         classes: Rows of per_class_ensemble.csv.
         confusion: Counts, a row per true class, (C, C).
         samples: Predictions for every image.
@@ -59,7 +59,7 @@ def read_run(path: str | Path) -> RunRecord:
     """Read a run directory.
 
     Raises:
-        UserError: The folder is no run directory.
+        UserError: The folder is not a run directory.
     """
     run = RunDirectory(Path(path))
     if not is_file(run.config):
@@ -80,7 +80,7 @@ def read_run(path: str | Path) -> RunRecord:
 
 
 def newest_evaluation(run: RunDirectory) -> Path | None:
-    """Return the newest complete evaluation of a run; None if it was never evaluated on its own."""
+    """Return the newest complete evaluation folder of a run; None if there is none."""
     folder = run.path / "evaluation"
     complete = [
         path

@@ -1,4 +1,4 @@
-"""Figures of a finished run, drawn again from its files."""
+"""Redrawing the figures of a finished run from its files."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from longtail.user_files import translating
 
 
 def redraw_figures(record: RunRecord) -> list[Path]:
-    """Draw the figures of a run into its figures/ again, and return their files.
+    """Redraw the figures of a run into its figures/, and return their files.
 
     Class counts, accuracy per class and confusion matrix come from the newest evaluation.
 
     Raises:
-        UserError: The run holds nothing to draw.
+        UserError: There is nothing to draw.
     """
     folder, drawn = record.run.figures, []
     with translating(folder, "folder"):
@@ -40,5 +40,5 @@ def redraw_figures(record: RunRecord) -> list[Path]:
         plot_per_class_accuracy(drawn[-2], cm, classes)
         plot_confusion(drawn[-1], cm, classes)
     if not drawn:
-        raise UserError(f"{record.run.path} holds nothing to draw: neither epochs in metrics.jsonl nor an evaluation")
+        raise UserError(f"{record.run.path} has nothing to draw: no epochs in metrics.jsonl and no evaluation")
     return drawn

@@ -7,7 +7,7 @@ import numpy as np
 from longtail.reporting.record import RunRecord
 
 BINS = 15
-NO_SAMPLES = "The evaluation has no samples.npz. Run `longtail valid {run}` and make the report again."
+NO_SAMPLES = "The evaluation has no samples.npz. Run `longtail valid {run}` and write the report again."
 
 
 def reliability(record: RunRecord) -> dict[str, Any] | str:

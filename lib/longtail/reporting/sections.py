@@ -14,13 +14,13 @@ from longtail.reporting.reliability import reliability
 
 FACTS = ("config", "seed", "epochs", "classes", "images", "experts", "parameters", "precision")
 
-Section = Any  # a JSON value, or a sentence that says why there is none
+Section = Any  # a JSON value, or a sentence with the reason why there is none
 
 
 def describe_run(record: RunRecord, *, images: bool = True) -> dict[str, Any]:
-    """Return what the report shows of a run, as JSON values.
+    """Return the content of the report of a run, as JSON values.
 
-    A section that the files of the run do not give is {"missing": sentence}.
+    A section for which files are missing is {"missing": sentence}.
 
     Args:
         record: Files of the run.
@@ -62,7 +62,7 @@ def _facts(record: RunRecord) -> dict[str, Any]:
 
 
 def _metrics(record: RunRecord) -> list[dict[str, Any]]:
-    """Return the metrics of the best epoch, the last epoch and the evaluation, each with where it is from."""
+    """Return the metrics of the best epoch, the last epoch and the evaluation, each with its source."""
     found = []
     for name, key in (("best epoch", "best"), ("last epoch", "last")):
         entry = record.results.get(key)

@@ -1,4 +1,4 @@
-"""Log messages go to the terminal and to the log of the run."""
+"""Logging to the terminal and to the log of the run."""
 
 import contextlib
 import io
@@ -18,7 +18,8 @@ _LOGGER = logging.getLogger("longtail")
 class _Terminal(logging.Handler):
     """Writes to standard output without breaking a progress bar.
 
-    A run does not depend on it: if the pipe is closed, the terminal gone or the disk full, the log of the run remains.
+    A run does not depend on it: if the pipe is closed, the terminal is gone or the disk is full, only the log of the
+    run is written.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -29,7 +30,7 @@ class _Terminal(logging.Handler):
             _LOGGER.removeHandler(self)
             discard_output()
             if _LOGGER.handlers or not isinstance(error, BrokenPipeError):  # without handlers: on standard error
-                _LOGGER.warning("standard output cannot be written any more: %s", error.strerror or error)
+                _LOGGER.warning("standard output can no longer be written: %s", error.strerror or error)
 
 
 class _LogFile(logging.FileHandler):
@@ -44,7 +45,7 @@ class _LogFile(logging.FileHandler):
 
 
 def log_to_terminal(quiet: bool = False) -> None:
-    """Show messages on the terminal; with quiet, warnings only."""
+    """Show messages on the terminal; with `quiet`, only warnings."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     handler = _Terminal()

@@ -1,4 +1,4 @@
-"""The run directory: everything that one training wrote."""
+"""The run directory: all files that one training writes."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class RunDirectory(LockedFolder):
-    """OUTPUT_DIR/NAME/<date-time>/ and the names of the files in it."""
+    """The directory OUTPUT_DIR/NAME/<date-time>/ and the names of the files in it."""
 
     @property
     def config(self) -> Path:
@@ -70,7 +70,7 @@ class RunDirectory(LockedFolder):
         return self.models / "previous.pth"
 
     def checkpoints(self) -> list[Path]:
-        """Return the checkpoints that a training can be resumed from, the newest first."""
+        """Return the checkpoints from which a training can be resumed, the newest first."""
         numbered = {file: re.fullmatch(r"epoch_(\d{1,18})", file.stem) for file in self.models.glob("epoch_*.pth")}
         epochs = sorted((int(match[1]), file) for file, match in numbered.items() if match)
         files = [self.last, self.previous, *(file for _, file in reversed(epochs))]
@@ -131,7 +131,7 @@ def create_run(cfg: CfgNode) -> RunDirectory:
 
 
 def _remove_leftovers(new: RunDirectory) -> None:
-    """Remove what killed processes left of files in the runs beside a new one, unless a process trains them."""
+    """Remove temporary files that killed processes left in the other runs of this folder, except in running ones."""
     for path in new.path.parent.iterdir():
         run = RunDirectory(path)
         if path != new.path and any(path.glob(".*.tmp")) and run.lock():
@@ -141,7 +141,7 @@ def _remove_leftovers(new: RunDirectory) -> None:
 
 
 def _unreadable_runs(folder: Path) -> list[Path]:
-    """Return the run directories in a folder whose configs are damaged, so that nobody knows what they trained."""
+    """Return the run directories in a folder whose configs are damaged, so that they cannot be identified."""
     damaged = []
     for config in sorted(folder.glob("*/config.yaml")):
         try:
@@ -177,7 +177,7 @@ def _candidates(path: Path) -> Iterator[Path]:
 def run_to_resume(cfg: CfgNode) -> RunDirectory | None:
     """Return the newest unfinished run of the same config that no other process is training, locked.
 
-    If there is none: the newest run that has saved something, if it is finished, of which nothing is left to do.
+    If there is none, return the newest run that has a checkpoint, if it is finished; else None.
     """
     newest = None
     for run in runs_of(cfg):
@@ -201,7 +201,7 @@ def runs_of(cfg: CfgNode) -> Iterator[RunDirectory]:
 def differing_keys(cfg: CfgNode, run: RunDirectory) -> list[str]:
     """Return the keys in which a run differs from a config, among those that change what is computed.
 
-    A key that names a file to start from counts by the content of the file, and by whether it is used.
+    For a key that names a file to start from, the content of the file is compared, and whether it is used.
     """
     try:
         other = dict(flatten(load_config(run.config)))

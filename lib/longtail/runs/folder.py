@@ -12,7 +12,7 @@ from longtail.user_files import translating
 
 
 class LockedFolder:
-    """A folder with a lock that ends with the process, however that ends.
+    """A folder with a lock that is released when the process ends, even if it is killed.
 
     Args:
         path: Folder; it must exist before `lock`.
@@ -31,7 +31,7 @@ class LockedFolder:
         except BlockingIOError:
             file.close()
             return False
-        except OSError:  # a file system without locks: continue without
+        except OSError:  # a file system without locks: continue without one
             pass
         self._lock = file
         return True
@@ -43,7 +43,7 @@ class LockedFolder:
             self._lock = None
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write a JSON file in the folder, whole or not at all; numbers that are not finite become null.
+        """Write a JSON file in the folder atomically; numbers that are not finite become null.
 
         Raises:
             UserError: It cannot be written.
@@ -54,7 +54,7 @@ class LockedFolder:
             file.write("\n")
 
     def write_text(self, name: str, content: str) -> None:
-        """Write a text file in the folder, whole or not at all.
+        """Write a text file in the folder atomically.
 
         Raises:
             UserError: It cannot be written.

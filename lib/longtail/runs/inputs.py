@@ -11,7 +11,7 @@ from longtail.errors import UserError
 from longtail.files import sha256
 from longtail.methods import method_entry
 
-KINDS = ("weights", "images")  # of `Key.file`: what earlier trainings make
+KINDS = ("weights", "images")  # values of `Key.file` for files that earlier trainings make
 ABSENT = "absent"
 
 
@@ -34,7 +34,7 @@ def is_used(cfg: CfgNode, name: str) -> bool:
 
 
 def condition_of(name: str) -> str:
-    """Return in words what must be set for the file of a key to be used."""
+    """Return a description of what must be set for the file of a key to be used."""
     when = KEYS[name].when
     if when is None:
         return "the key itself"
@@ -46,7 +46,7 @@ def input_files(cfg: CfgNode) -> dict[str, Path]:
     """Return {key: file} of the files that a config uses.
 
     Raises:
-        UserError: A key that must name one is empty.
+        UserError: A key that must name a file is empty.
     """
     files = {}
     for name in input_keys():
@@ -61,7 +61,7 @@ def check_input_files(cfg: CfgNode) -> None:
     """Refuse a config that uses a file which does not exist.
 
     Raises:
-        UserError: Names the key and the file.
+        UserError: A file does not exist; the message names the key and the file.
     """
     for name, path in input_files(cfg).items():
         if not path.is_file():
@@ -82,16 +82,16 @@ def record(path: Path) -> dict[str, str]:
 
 
 def differing_inputs(recorded: Any, current: dict[str, dict[str, str]]) -> list[str]:
-    """Return the keys whose files differ between the record of a run and now, in content or in being used at all.
+    """Return the keys whose files differ between the record of a run and now, in content or in whether they are used.
 
-    Other entries of the record, as the checkpoint that a stage evaluates, are not compared.
+    Other entries of the record, such as the checkpoint that a stage evaluates, are not compared.
     """
     used = [name for name in _entries(recorded) if name in input_keys()]
     return differing_files(recorded, {**dict.fromkeys(used), **current})
 
 
 def differing_files(recorded: Any, current: Mapping[str, Any]) -> list[str]:
-    """Return the keys of `current` whose files have another digest there than in the record of a run."""
+    """Return the keys of `current` whose digests differ from those in the record of a run."""
     known = _entries(recorded)
     return [name for name, entry in current.items() if _digest(known.get(name)) != _digest(entry)]
 

@@ -1,18 +1,18 @@
-"""The run that a command names. Does not import torch, so that a mistake in the config is reported at once."""
+"""The run that a command names. This module does not import torch, so that config errors are reported at once."""
 
 from pathlib import Path
 
 from longtail.user_files import is_file, is_folder
 
 CONFIG = "config.yaml"  # the complete config of a run
-CALIBRATED = "calibrated.yaml"  # the same with what a calibration has chosen
+CALIBRATED = "calibrated.yaml"  # the config with the values chosen by a calibration
 
 
 def find_run(source: str | Path) -> tuple[Path, str | Path]:
     """Return the folder and the config of a run that a user names.
 
     Args:
-        source: Run directory, or a config as `load_config` takes it. A directory with a calibration gives
+        source: Run directory, or a config as in `load_config`. The config of a directory with a calibration is
             calibrated.yaml.
     """
     folder = Path(source)

@@ -6,7 +6,7 @@ import time
 
 from tqdm import tqdm
 
-SILENCE = 30  # seconds after which a line is due where there is no bar
+SILENCE = 30  # seconds between lines if there is no bar
 
 logger = logging.getLogger(__name__)
 
@@ -15,10 +15,10 @@ class Progress:
     """Progress of one epoch.
 
     Args:
-        title: As "epoch 3/40".
+        title: Title, for example "epoch 3/40".
         total: Batches of the epoch.
         done: Batches done before, in a resumed epoch.
-        later: Batches of later epochs, for the time that is left of the whole training.
+        later: Batches of later epochs, for the remaining time of the whole training.
         quiet: Show nothing.
     """
 
@@ -68,7 +68,7 @@ class Progress:
         )
 
     def left(self) -> str:
-        """Return the time that is left of the epoch and, if more follow, of all; evaluations are not counted."""
+        """Return the remaining time of the epoch and, if more epochs follow, of all; without evaluations."""
         per_batch = self.seconds() / max(self.done - self.start, 1)
         epoch = clock((self.total - self.done) * per_batch)
         return (

@@ -36,12 +36,12 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def restore_random_states(states: Sequence[dict[str, Any]], world: World) -> None:
-    """Set the generators of every process from the states of all; with another number of processes none is set."""
+    """Set the generators of this process from the states of all processes, unless the number of processes differs."""
     if len(states) == world.size:
         restore_random_state(states[world.rank])
     elif states:
         logger.warning(
-            "the checkpoint is of %d processes, this run has %d: random numbers start from the seed",
+            "the checkpoint was written by %d processes, this run has %d: random numbers start from the seed",
             *(len(states), world.size),
         )
 

@@ -17,7 +17,7 @@ LOWEST_IS_BEST = ("nll", "ece")  # metrics of which the lowest value is the best
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run before it starts; head of results.json and of checkpoints.
+    """Facts that are known before a run starts; the head of results.json and of checkpoints.
 
     Attributes:
         config: Path of the config, as the command names it.
@@ -32,7 +32,7 @@ class RunFacts:
         heads: Kind of each head.
         fingerprint: Digest of the training images.
         optimizer_type: Class of the optimizer.
-        weights: What was loaded from which file, see `LoadReport.to_json`.
+        weights: Report of each weights file that was loaded, see `check_loaded`.
         class_counts: Training images per class, (C,).
         class_names: Names of the classes, (C,); empty if they have none.
     """
@@ -54,7 +54,7 @@ class RunFacts:
     class_names: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the facts as plain values."""
         return asdict(self)
 
 
@@ -65,10 +65,10 @@ class Results:
         select_by: Metric that decides what is best, a key of the accuracies of an `Evaluator`.
 
     Attributes:
-        best: {"epoch", "ensemble": {...}, "experts": [{...}]} of the epoch with the best ensemble; the first of equals.
+        best: {"epoch", "ensemble": {...}, "experts": [{...}]} of the epoch with the best ensemble; the first of ties.
         best_single: {"epoch", "expert" (from 1), "top1"} of the best single expert in any epoch, and its metric
             `select_by`.
-        last: As `best`, of the newest evaluated epoch.
+        last: Like `best`, for the latest evaluated epoch.
     """
 
     def __init__(self, select_by: str = "top1") -> None:
@@ -93,13 +93,13 @@ class Results:
         return better, better_single
 
     def _score(self, metrics: Mapping[str, Any]) -> float:
-        """Return the metric that decides, so that the highest is the best."""
+        """Return the selected metric, negated if the lowest value is the best."""
         if self.select_by in LOWEST_IS_BEST:
             return -float(metrics.get(self.select_by, math.inf))
         return float(metrics.get(self.select_by, 0.0))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything, as plain values."""
+        """Return the results as plain values."""
         return {"best": self.best, "best_single": self.best_single, "last": self.last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -111,9 +111,9 @@ def outcome(facts: RunFacts, results: Results, *, seconds: float, extra: dict[st
     """Return the content of results.json of a training.
 
     Args:
-        facts: Of the run.
+        facts: Facts of the run.
         results: Best and last evaluation.
-        seconds: Duration of the run, earlier processes included.
+        seconds: Duration of the run, including earlier processes.
         extra: Further entries.
     """
     return {**facts.to_json(), "seconds": round(seconds, 1), **results.state_dict(), **extra}
@@ -133,13 +133,13 @@ def evaluation_outcome(head: dict[str, Any], *, epoch: int, evaluation: Evaluati
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of results.json of a run of which nothing is left to do, with a digest of it."""
+    """Return the content of results.json of a finished run, with its digest."""
     finished = {**content, "finished": True}
     return {**finished, "checksum": _digest(finished)}
 
 
 def is_finished(content: Any) -> bool:
-    """Return whether the content of a results.json is that of a finished run, as it was written.
+    """Return whether the content of a results.json is that of a finished run, and unchanged.
 
     Results of older versions have no digest.
     """
@@ -152,7 +152,7 @@ def is_finished(content: Any) -> bool:
 
 
 def is_outcome(content: Any) -> bool:
-    """Return whether the content of a results.json has entries of the kinds that a run writes."""
+    """Return whether the content of a results.json has entries of the types that a run writes."""
     if not isinstance(content, dict):
         return False
     evaluations = [content[key] for key in ("last", "best") if content.get(key) is not None]
@@ -161,7 +161,7 @@ def is_outcome(content: Any) -> bool:
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of plain values as JSON holds them."""
+    """Return the SHA-256 of plain values after a round trip through JSON."""
     read_again = json.loads(json.dumps(finite(content)))
     return hashlib.sha256(json.dumps(read_again, sort_keys=True).encode()).hexdigest()
 

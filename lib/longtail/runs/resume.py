@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from yacs.config import CfgNode
 
-from longtail.checkpoint_file import is_whole, read_checkpoint
+from longtail.checkpoint_file import is_intact, read_checkpoint
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory, differing_keys, run_to_resume
 from longtail.runs.results import RunFacts
@@ -21,11 +21,11 @@ STATE = {  # entries of a checkpoint that resuming needs
 
 
 class ResumePoint(NamedTuple):
-    """Where a run starts from.
+    """The state and directory from which a run starts.
 
     Attributes:
-        checkpoint: File to resume from; None: start from scratch.
-        run: Directory to resume in, locked; None: create a new one.
+        checkpoint: Checkpoint to resume from; None: start from scratch.
+        run: Directory in which the run resumes, locked; None: create a new one.
         reason: Why a new directory is created although there is a checkpoint, for the log.
         damaged: Newer checkpoints of the run that are damaged or lost.
     """
@@ -37,17 +37,16 @@ class ResumePoint(NamedTuple):
 
 
 def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> ResumePoint:
-    """Decide what a run resumes from.
+    """Find the state from which a run resumes.
 
     Args:
         cfg: Config.
-        resume: "auto": the newest unfinished run of the same config, else the newest finished one (of which nothing is
-            left to do), else RESUME_MODEL; "never"; or the path of a run directory or checkpoint. A run resumes in its
-            own directory if its newest checkpoint is continued under the same config; otherwise its state continues in
-            a new directory, and nothing of it is overwritten. With "auto", a damaged checkpoint is passed over for the
-            newest one that is whole.
-        restarted: This launch has already started a run and then lost a process: that run is resumed whatever `resume`
-            says.
+        resume: "auto": the newest unfinished run of the same config, else the newest finished one (nothing is trained),
+            else RESUME_MODEL; "never"; or the path of a run directory or checkpoint. A run resumes in its own directory
+            if its newest checkpoint is used with the same config; otherwise it continues in a new directory, and no
+            file is overwritten. With "auto", damaged checkpoints are skipped.
+        restarted: torchrun has restarted this launch after losing a process: the run that it had started is resumed,
+            regardless of `resume`.
 
     Raises:
         UserError: There is nothing at that path, or the run is being trained by another process.
@@ -55,7 +54,7 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
     if resume == "auto" or restarted:
         run = run_to_resume(cfg)
         if run:
-            return ResumePoint(run.last, run) if run.finished() else _newest_whole(run)
+            return ResumePoint(run.last, run) if run.finished() else _newest_intact(run)
     if resume == "never":
         return ResumePoint()
     if resume == "auto":
@@ -65,15 +64,15 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
     return _point_at(cfg, resume)
 
 
-def _newest_whole(run: RunDirectory) -> ResumePoint:
-    """Return the newest checkpoint of a run that is whole; if there is none, last.pth, which is refused when read."""
+def _newest_intact(run: RunDirectory) -> ResumePoint:
+    """Return the newest intact checkpoint of a run; if there is none, the newest one, which is refused when read."""
     checkpoints = run.checkpoints()
-    whole = next((file for file in checkpoints if is_whole(file)), None)
-    if whole is None:
+    intact = next((file for file in checkpoints if is_intact(file)), None)
+    if intact is None:
         return ResumePoint(checkpoints[0], run)
-    newer = checkpoints[: checkpoints.index(whole)]
+    newer = checkpoints[: checkpoints.index(intact)]
     lost = [] if run.last in checkpoints else [run.last]
-    return ResumePoint(whole, run, damaged=(*lost, *newer))
+    return ResumePoint(intact, run, damaged=(*lost, *newer))
 
 
 def _point_at(cfg: CfgNode, resume: str) -> ResumePoint:
@@ -99,11 +98,11 @@ def _point_at(cfg: CfgNode, resume: str) -> ResumePoint:
 
 
 def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
-    """Read a checkpoint and check that it belongs to this network and these data.
+    """Read a checkpoint and check that it fits this network and these data.
 
     Args:
         path: Checkpoint.
-        facts: Of the run that is to be resumed.
+        facts: Facts of the run to resume.
 
     Raises:
         UserError: It is not the checkpoint of a run, or has other classes, another architecture or other training
@@ -112,13 +111,13 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
     content = read_checkpoint(path)
     if not content.keys() >= STATE:
         raise UserError(
-            f"{path} does not hold the whole state of a run; to start from its weights set NETWORK.PRETRAINED True and "
-            "NETWORK.PRETRAINED_MODEL"
+            f"{path} does not hold the complete state of a run; to start from its weights set NETWORK.PRETRAINED True "
+            "and NETWORK.PRETRAINED_MODEL"
         )
     wanted = facts.to_json()
     if content["epoch"] > facts.epochs + 1:
         done = content["epoch"] - 1
-        raise UserError(f"{path} has trained {done} epochs; TRAIN.MAX_EPOCH is {facts.epochs}, fewer than that")
+        raise UserError(f"{path} was trained for {done} epochs, more than TRAIN.MAX_EPOCH, {facts.epochs}")
     for key, words in (
         ("optimizer_type", "an optimizer {}"),
         ("classes", "{} classes"),
@@ -132,18 +131,18 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
 
 
 def resumed_batch(content: dict[str, Any], per_step: int) -> int:
-    """Return the batches of the epoch that are done, where the checkpoint may be of another batch size or world.
+    """Return the number of finished batches of the epoch; batch size and number of processes may have changed.
 
     Args:
-        content: Of the checkpoint.
-        per_step: Samples that one step takes now, over all processes.
+        content: Content of the checkpoint.
+        per_step: Samples per step now, over all processes.
     """
     samples = content.get("samples", content["batch"] * per_step)
     batch, again = divmod(samples, per_step)
     if batch != content["batch"]:
         logger.warning(
-            "the checkpoint has done %d samples of the epoch in %d steps; with %d samples per step it resumes after "
-            "step %d%s",
+            "the checkpoint was written after %d samples of the epoch in %d steps; with %d samples per step the run "
+            "resumes after step %d%s",
             samples,
             content["batch"],
             per_step,

@@ -1,4 +1,4 @@
-"""One run, as each of its processes sees it: its directory, its loggers and the state that it resumes from."""
+"""One run in each of its processes: its directory, its loggers and the state from which it resumes."""
 
 import contextlib
 import logging
@@ -26,7 +26,7 @@ class Run:
     Args:
         cfg: Config of the run.
         place: Processes and devices.
-        point: Where it resumes from, found by process 0.
+        point: State from which it resumes, found by process 0.
 
     Attributes:
         directory: Run directory; None in processes that do not write, and before `begin` creates a new one.
@@ -48,7 +48,7 @@ class Run:
         """Return the content of the checkpoint to resume from; None: start from scratch.
 
         Args:
-            facts: Of the run.
+            facts: Facts of the run.
 
         Raises:
             UserError: It is damaged, or does not fit.
@@ -68,7 +68,7 @@ class Run:
             self.directory = self.directory or create_run(self.cfg)
             remove_temporary_files(self.directory.path)
             remove_temporary_files(self.directory.models)
-            for file in self.point.damaged:  # the next save would keep it in the place of one that is whole
+            for file in self.point.damaged:  # otherwise the next save would replace an intact previous.pth by it
                 file.unlink(missing_ok=True)
             self._stack.enter_context(log_to_file(self.directory.log, self._early))
             self._loggers = build_loggers(logger_names(self.cfg), self.directory, epoch=epoch)
@@ -79,7 +79,7 @@ class Run:
             destination.write(record)
 
     def save(self, name: str, content: dict[str, Any]) -> None:
-        """Write a checkpoint to models/; of last.pth the older one is kept as previous.pth."""
+        """Write a checkpoint to models/; an existing last.pth is kept as previous.pth."""
         if self.directory:
             path = self.directory.models / name
             keep = self.directory.previous if path == self.directory.last else None
@@ -101,7 +101,7 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(cfg: CfgNode, place: Place, resume: str) -> Iterator[Run]:
-    """Find what a run resumes from; within the block its directory is locked.
+    """Open a run, new or resumed; within the block its directory is locked.
 
     Args:
         cfg: Config.

@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -> Training:
-    """Build everything that a training consists of.
+    """Build all components of a training.
 
     Args:
         cfg: Config.
@@ -56,7 +56,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         source: Path of the config, for results.json.
 
     Raises:
-        UserError: A weights file is missing, damaged or does not fit, or components do not go together.
+        UserError: A weights file is missing, damaged or does not fit, or components cannot be combined.
     """
     class_counts = splits.train.class_counts()
     seed_everything(cfg.RAND_SEED, deterministic=cfg.TRAIN.DETERMINISTIC)
@@ -151,7 +151,7 @@ def build_plan(cfg: CfgNode) -> Plan:
 
 
 def check_selection(cfg: CfgNode, splits: Splits) -> None:
-    """Refuse a TEST.SELECT_BY that the validation images cannot give.
+    """Refuse a TEST.SELECT_BY that cannot be computed from the validation images.
 
     Raises:
         UserError: No validation image belongs to a class of that shot group.
@@ -160,7 +160,7 @@ def check_selection(cfg: CfgNode, splits: Splits) -> None:
     group = classes.get(cfg.TEST.SELECT_BY)
     if group is not None and not torch.isin(splits.valid.labels, torch.tensor(group, dtype=torch.int64)).any():
         raise UserError(
-            f"TEST.SELECT_BY is {cfg.TEST.SELECT_BY!r}, but {splits.valid.name} has no image of such a class "
+            f"TEST.SELECT_BY is {cfg.TEST.SELECT_BY!r}, but {splits.valid.name} has no images of such classes "
             f"(TEST.MANY_SHOT {cfg.TEST.MANY_SHOT}, TEST.FEW_SHOT {cfg.TEST.FEW_SHOT})"
         )
 
@@ -169,14 +169,14 @@ def check_sample_weights(cfg: CfgNode, splits: Splits, loss: Loss) -> None:
     """Refuse training images with weights for a loss or a method that would ignore them.
 
     Raises:
-        UserError: Names the loss or the method, and what may be used.
+        UserError: They would be ignored; the message names the loss or the method, and what to use instead.
     """
     if splits.train.weights is None:
         return
     if not loss.weighs_rows:
         raise UserError(
-            f"{splits.train.name} has sample weights, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} gives no loss for each "
-            "image; use a loss of one head, or remove the weights"
+            f"{splits.train.name} has sample weights, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} does not have a loss for "
+            "each image; use a loss of one head, or remove the weights"
         )
     if not method_entry(cfg).weighs_samples:
         users = ", ".join(name for name in METHODS if METHODS.get(name).weighs_samples)
@@ -189,7 +189,7 @@ def check_sample_weights(cfg: CfgNode, splits: Splits, loss: Loss) -> None:
 def evaluator_maker(
     cfg: CfgNode, class_counts: list[int], *, experts: int, device: torch.device
 ) -> Callable[[], Evaluator]:
-    """Return a function that makes empty evaluators."""
+    """Return a function that returns an empty evaluator."""
     many, few = cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT
     ensemble = cfg.TEST.ENSEMBLE
     ensemble_heads(ensemble, experts)  # heads that do not exist are refused before the first step
@@ -202,7 +202,7 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
     """Build the network of a training and load the weights from which it starts.
 
     Returns:
-        The network, and what was loaded from which file, for results.json.
+        The network, and a report of each weights file for results.json.
 
     Raises:
         UserError: A weights file is missing, damaged or does not fit, or fills too little of the network.
@@ -238,14 +238,14 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
             report = load_released_weights(network, weights)
         report_loading(cfg.RESUME_MODEL, network, report)
     if cfg.BACKBONE.FREEZE and not reports:
-        logger.warning("the backbone is frozen with random weights; BACKBONE.PRETRAINED_MODEL names a file of weights")
+        logger.warning("the backbone is frozen with random weights; BACKBONE.PRETRAINED_MODEL names a weights file")
     return in_layout(cfg, network), reports
 
 
 def start_heads(cfg: CfgNode, training: Training) -> None:
-    """Set the class weights from which a new training starts, as CLASSIFIER.START says; equal in all processes.
+    """Set the initial class weights of a new training according to CLASSIFIER.START; equal in all processes.
 
-    A network that RESUME_MODEL has filled keeps its heads.
+    A network whose weights come from RESUME_MODEL keeps its heads.
     """
     if cfg.CLASSIFIER.START != "class_means" or (cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict"):
         return
@@ -258,7 +258,7 @@ def start_heads(cfg: CfgNode, training: Training) -> None:
 
 
 def backbones_of(network: Any) -> list[tuple[int, nn.Module]]:
-    """Return the backbones of a network, each with the number of its expert; a trunk is that of expert 0."""
+    """Return the backbones of a network, each with the number of its expert; a trunk has the number 0."""
     experts = [(number, expert.backbone) for number, expert in enumerate(getattr(network, "experts", []))]
     trunk = getattr(network, "trunk", None)
     return experts if trunk is None else [(0, trunk), *experts]
@@ -281,7 +281,7 @@ def read_trained(cfg: CfgNode, network: Any, path: str | Path) -> dict[str, Tens
 def trained_weights(cfg: CfgNode, network: Any, content: dict[str, Any], *, path: str | Path) -> dict[str, Tensor]:
     """Return the weights in the content of a checkpoint, and warn if they were trained in another architecture.
 
-    Heads of several kinds have parameters of the same names and shapes, so loading alone would not notice.
+    Heads of different kinds have parameters of the same names and shapes, so loading would not detect it.
 
     Raises:
         UserError: The content holds no weights.
@@ -300,7 +300,7 @@ def load_method_state(method: nn.Module, path: str) -> None:
     """
     state = read_checkpoint(path).get("method")
     if not isinstance(state, dict):
-        raise UserError(f"METHOD.STATE {path} holds no state of a training method; name a last.pth or epoch_N.pth")
+        raise UserError(f"METHOD.STATE {path} holds no state of a training method; use a last.pth or epoch_N.pth")
     own = method.state_dict()
     shared = {name: value for name, value in state.items() if name in own}
     if not shared:
@@ -326,7 +326,7 @@ def _errors_name(path: str | Path) -> Iterator[None]:
 
 
 def describe_data(cfg: CfgNode, splits: Splits) -> str:
-    """Return one line about the training images."""
+    """Return a description of the images in one line."""
     counts = splits.train.class_counts()
     groups = shot_groups(counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
     shots = ", ".join(f"{len(groups[name])} {name}" for name in ("many", "medium", "few") if groups.get(name))

@@ -1,4 +1,4 @@
-"""The stage that chooses a correction on one split and reports another."""
+"""The stage that chooses a correction on one split and reports its effect on another."""
 
 import logging
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ def calibrate(cfg: CfgNode, folder: Path, calibration: Calibration, *, place: Pl
 
     Args:
         cfg, folder, place: See `validate`.
-        calibration: Key, splits and what decides. Without a test split, a part of the validation images may be held out
-            for the choice, see `Calibration`.
+        calibration: Key, splits and objective. Without a test split, a fraction of the validation images may be held
+            out for the choice, see `Calibration`.
 
     Returns:
         A new folder in the run directory with results.json (entries as in `validate`, and "calibration"), a table, a
-        figure (of a strength), and calibrated.yaml, the config with the chosen value for `longtail valid`, `predict`
+        figure (for a strength), and calibrated.yaml, the config with the chosen value for `longtail valid`, `predict`
         and `export`.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
@@ -100,20 +100,20 @@ def _encode(cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration) -> d
     chosen = held_out(setup.splits.valid.labels, calibration.hold_out, seed=cfg.RAND_SEED)
     if not chosen.any() or chosen.all():
         raise UserError(
-            f"hold_out {calibration.hold_out:g} leaves no image to {'report' if chosen.any() else 'choose on'}: it is "
-            f"taken of every class, and {setup.splits.valid.name} has {len(chosen)} images"
+            f"hold_out {calibration.hold_out:g} leaves no images to {'report' if chosen.any() else 'choose on'}: it is "
+            f"a fraction of every class, and {setup.splits.valid.name} has {len(chosen)} images"
         )
     encoded = collect_features(setup, setup.loader)
     return {calibration.fit_on: part_of(encoded, chosen), calibration.report_on: part_of(encoded, ~chosen)}
 
 
 def held_out(labels: Tensor, fraction: float, *, seed: int) -> Tensor:
-    """Choose a fraction of the samples of every class at random, to the nearest number of samples, (N,) bool.
+    """Choose a fraction of the samples of every class at random, rounded to whole samples, (N,) bool.
 
     Args:
         labels: Class ids, (N,).
-        fraction: In (0, 1).
-        seed: Of the choice.
+        fraction: Fraction in (0, 1).
+        seed: Seed of the choice.
     """
     random = torch.rand(len(labels), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     order = (labels + random).argsort()  # class by class
@@ -149,7 +149,7 @@ def _write(
     logger.info("%s %s chosen on %s%s:", choice["key"], _shown(choice["value"]), choice["fit_on"], same)
     for line in results_table(rows).splitlines():
         logger.info("  %s", line)
-    logger.info("use it: longtail predict %s IMAGES", output / CALIBRATED)
+    logger.info("to use it: longtail predict %s IMAGES", output / CALIBRATED)
 
 
 def _shown(value: Any) -> str:

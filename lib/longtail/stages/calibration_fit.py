@@ -1,4 +1,4 @@
-"""How a calibrating stage finds the value of each key: from a list of strengths, or by computing it."""
+"""How a calibration stage finds the value of each key: from a list of strengths, or by computing it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ from longtail.stages.sweep import Encoded, evaluate_heads, logits_of
 
 @dataclass(frozen=True)
 class Fit:
-    """What a calibration found.
+    """Result of a calibration.
 
     Attributes:
-        value: Of the key.
+        value: Chosen value of the key.
         neutral: Value of the key that changes nothing.
-        swept: Results of each strength on the images that chose; empty for a computed value.
+        swept: Results of each strength on the split of the choice; empty for a computed value.
     """
 
     value: Any
@@ -35,11 +35,11 @@ class Fit:
 
 @dataclass(frozen=True)
 class Corrected:
-    """Results of a network under a value of the calibrated key.
+    """Results of a network with a value of the calibrated key.
 
     Attributes:
         cfg: Config.
-        setup: Evaluation.
+        setup: Components of the evaluation.
         over: The key.
     """
 
@@ -64,14 +64,14 @@ def fit(corrected: Corrected, calibration: Calibration, encoded: Encoded) -> Fit
 
     Args:
         corrected: Network, config and key.
-        calibration: What is chosen, and by what.
-        encoded: The split, this process's part.
+        calibration: Key and objective.
+        encoded: Encoded samples of the split, this process's shard.
     """
     return FITS.get(calibration.over, _fit_strength)(corrected, calibration, encoded)
 
 
 def _fit_strength(corrected: Corrected, calibration: Calibration, encoded: Encoded) -> Fit:
-    """Choose the strength with the highest top-1 of the ensemble, the first of equally good ones."""
+    """Choose the strength with the highest top-1 of the ensemble; of ties, the first one."""
     values = calibration.values
     swept = [corrected.results(value, encoded) for value in values]
     best = max(range(len(values)), key=lambda index: (swept[index]["ensemble"].get("top1", 0.0), -index))

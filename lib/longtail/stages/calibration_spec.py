@@ -1,4 +1,4 @@
-"""What a calibrating stage of a recipe says: what is chosen, on which split, and on which split it is reported."""
+"""The specification of a calibration stage: what is chosen, on which split, and which split is reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,12 +28,12 @@ class Calibration:
 
     Attributes:
         over: The key: a strength, TEST.TEMPERATURE or TEST.CLASS_OFFSETS.
-        values: Strengths to try; the first of equally good ones is chosen. Empty for the other keys.
+        values: Strengths to try; of ties, the first one is chosen. Empty for the other keys.
         fit_on: Split on which the value is chosen.
         report_on: Split that is reported.
         hold_out: Without a test split: the fraction of the validation images on which the value is chosen; the
             others are reported. 0: refuse a config without a test split.
-        objective: What decides: "top1" of a strength (highest), "nll" of a temperature (lowest), one of `OBJECTIVES` of
+        objective: Criterion: "top1" for a strength (highest), "nll" for a temperature (lowest), one of `OBJECTIVES` for
             class offsets (highest).
     """
 
@@ -51,17 +51,17 @@ class Calibration:
         return replace(self, hold_out=0.0)
 
     def check(self, cfg: CfgNode) -> None:
-        """Refuse a split that the config does not have, and a strength that is no value of its key.
+        """Refuse a split that the config does not have, and a strength that its key does not allow.
 
         Raises:
-            UserError: Names the split, or the key and what is allowed.
+            UserError: It is one of these; the message names the split, or the key and what is allowed.
         """
         for value in self.values:
             changed(cfg, *STRENGTHS[self.over], self.over, value)
         resolved = self.resolved(cfg)
         if "test" in (resolved.fit_on, resolved.report_on) and not cfg.DATASET.TEST_JSON:
             raise UserError(
-                "calibrate reports on the test split, but DATASET.TEST_JSON is empty; name it, set hold_out to a "
+                "calibrate reports on the test split, but DATASET.TEST_JSON is empty; set it, set hold_out to a "
                 "fraction of the validation images, or set fit_on and report_on to valid and same_split to True"
             )
 
@@ -70,7 +70,7 @@ def read_calibration(entry: Mapping[str, Any], name: str) -> Calibration:
     """Read the calibration of an entry of a recipe.
 
     Raises:
-        UserError: A key is missing or wrong, or the value would be chosen on the reported split without saying so.
+        UserError: A key is missing or wrong, or the value would be chosen on the reported split without same_split.
     """
     over = entry.get("over")
     if not isinstance(over, str) or over not in CHOSEN:
@@ -82,8 +82,8 @@ def read_calibration(entry: Mapping[str, Any], name: str) -> Calibration:
             raise UserError(f"{name}: {key} is {split!r}; allowed: {', '.join(SPLITS)}")
     if fit_on == report_on and entry.get("same_split") is not True:
         raise UserError(
-            f"{name}: {over} would be chosen on the split that is reported ({fit_on}), which overstates the "
-            "result; set same_split: True to do it all the same"
+            f"{name}: {over} would be chosen on the split that is reported ({fit_on}), which overstates the result; "
+            "set same_split: True to do it anyway"
         )
     hold_out = entry.get("hold_out", 0.0)
     if isinstance(hold_out, bool) or not isinstance(hold_out, (int, float)) or not 0 <= hold_out < 1:
@@ -96,7 +96,7 @@ def _values(entry: Mapping[str, Any], name: str) -> tuple[float, ...]:
     values = entry.get("values")
     if entry["over"] not in STRENGTHS:
         if values is not None:
-            raise UserError(f"{name}: values is {values!r}; {entry['over']} is computed, so leave it out")
+            raise UserError(f"{name}: values is {values!r}; {entry['over']} is computed: remove values")
         return ()
     numbers = isinstance(values, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     if not numbers or not values or not all(0 <= value <= 1e308 for value in values):

@@ -1,4 +1,4 @@
-"""Everything that can be refused before any data is read."""
+"""All checks of a config that need no data."""
 
 from yacs.config import CfgNode
 
@@ -23,25 +23,25 @@ from longtail.runs.loggers import check_loggers
 
 
 def check_network_and_data(cfg: CfgNode) -> None:
-    """Check what training and evaluation have in common: names of data and network.
+    """Check the names of data and network, for training and evaluation.
 
     Raises:
-        UserError: Names the unknown name, what there is, and the nearest match.
+        UserError: A name is unknown; the message lists the known ones and the nearest match.
     """
     data = cfg.DATASET
     if KEYS["DATASET.DATASET"].default == data.DATASET:
         raise UserError(
-            f"DATASET.DATASET is {data.DATASET!r}, its default, which is no data set; name one before the method, as "
-            f"digits_lt,ce, or set it; there is: {', '.join(SOURCES)}"
+            f"DATASET.DATASET is {data.DATASET!r}, its default, which is not a data set; name one before the method "
+            f"(digits_lt,ce), or set it; available: {', '.join(SOURCES)}"
         )
     SOURCES.get(data.DATASET, RELEASED_DATASETS)
     if data.TRAIN_JSON and data.DATASET != "annotations":
         raise UserError(
-            f"DATASET.TRAIN_JSON is {data.TRAIN_JSON!r}, but data set {data.DATASET!r} reads no annotation file; set "
-            "DATASET.DATASET annotations, or leave TRAIN_JSON empty"
+            f"DATASET.TRAIN_JSON is {data.TRAIN_JSON!r}, but data set {data.DATASET!r} does not read annotation files; "
+            "set DATASET.DATASET annotations, or leave TRAIN_JSON empty"
         )
     if data.ROOT and data.DATASET == "digits_lt" and not (data.VALID_JSON or data.TEST_JSON):
-        raise UserError(f"DATASET.ROOT is {data.ROOT!r}, but data set 'digits_lt' reads no files; leave it empty")
+        raise UserError(f"DATASET.ROOT is {data.ROOT!r}, but data set 'digits_lt' does not read files; leave it empty")
     for view in data.VIEWS:
         POLICIES.get(view)
     channel_statistics(cfg)
@@ -57,10 +57,10 @@ def check_network_and_data(cfg: CfgNode) -> None:
 
 
 def check_names(cfg: CfgNode) -> None:
-    """Check all names of a training, and keys that do not go together.
+    """Check all names of a training, and keys that cannot be combined.
 
     Raises:
-        UserError: Names the key and what is allowed.
+        UserError: A check fails; the message names the key and what is allowed.
     """
     check_network_and_data(cfg)
     LOSSES.get(cfg.LOSS.LOSS_TYPE)
@@ -77,7 +77,7 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def _check_method(cfg: CfgNode) -> None:
-    """Check the training method by its own rules, and by what it can do."""
+    """Check the training method by its own check and by its abilities."""
     method = method_entry(cfg)
     method.check(cfg)
     if method.needs_momentum not in (None, cfg.NETWORK.MOCO):
@@ -102,7 +102,7 @@ def check_start(cfg: CfgNode) -> None:
     """Refuse the head of a second stage without a first stage.
 
     Raises:
-        UserError: Names the head.
+        UserError: There is no first stage; the message names the head.
     """
     if needs_first_stage(cfg) and not cfg.NETWORK.PRETRAINED:
         raise UserError(
@@ -115,7 +115,7 @@ def check_training(cfg: CfgNode, place: Place) -> None:
     """Check everything about a training that can be checked before data is read.
 
     Raises:
-        UserError: Names what is wrong and what is allowed.
+        UserError: A check fails; the message names the cause and what is allowed.
     """
     check_names(cfg)
     check_start(cfg)
@@ -124,8 +124,8 @@ def check_training(cfg: CfgNode, place: Place) -> None:
     check_loggers(cfg)
     if cfg.TRAIN.SYNCBN and place.world.size > 1 and place.device.type == "cpu":
         raise UserError(
-            f"TRAIN.SYNCBN is True, for {place.world.size} processes on CPUs; batch norms can be synchronized on GPUs "
-            "only, False lets each process normalize by itself"
+            f"TRAIN.SYNCBN is True, but the {place.world.size} processes are on CPUs; batch norm can be synchronized "
+            "only on GPUs, so set it to False"
         )
     if cfg.TRAIN.COMPILE:
         check_compilable(place, compilable=method_entry(cfg).compilable)

@@ -8,11 +8,11 @@ from longtail.engine.compiling import uncompiled
 from longtail.engine.training import Training
 from longtail.errors import UserError
 
-IMAGES = 16  # of each split that are decoded: enough to see that sizes differ
+IMAGES = 16  # images of each split that are decoded, enough to detect different sizes
 
 
 def dry_run(cfg: CfgNode, training: Training) -> None:
-    """Decode a few images of each split and let the network see two of them.
+    """Decode a few images of each split and apply the network to two of them.
 
     Args:
         cfg: Config.
@@ -29,7 +29,7 @@ def dry_run(cfg: CfgNode, training: Training) -> None:
 
 
 def _forward(cfg: CfgNode, training: Training, images: Tensor, *, split: str) -> None:
-    """Run the network in evaluation mode; it is left as it was."""
+    """Run the network in evaluation mode, and restore its mode."""
     network = training.network
     mode = network.training
     network.eval()

@@ -1,4 +1,4 @@
-"""The stage that evaluates a trained network and writes down its results."""
+"""The stage that evaluates a trained network and writes its results."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -64,7 +64,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluationSetup:
-    """Everything needed for an evaluation.
+    """The components of an evaluation.
 
     Attributes:
         run: Folder for the results.
@@ -101,7 +101,7 @@ class EvaluationSetup:
 
 @contextmanager
 def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[EvaluationSetup]:
-    """Load what is needed for an evaluation, see `validate`; within the block the processes are connected."""
+    """Load the components of an evaluation, see `validate`; within the block the processes are connected."""
     place = place.with_precision(cfg.TRAIN.AMP)
     check_network_and_data(cfg)
     run = RunDirectory(folder if is_folder(folder / "models") else parent_of_runs(cfg))
@@ -144,7 +144,7 @@ def load_network(cfg: CfgNode, num_classes: int, checkpoint: Path, *, content: d
     report = load_released_weights(network, trained_weights(cfg, network, content, path=checkpoint))
     missing = [name for name in report.missing if ".projection." not in name]  # evaluation does not use those
     if missing:
-        raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, as {missing[0]}")
+        raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, such as {missing[0]}")
     return network
 
 
@@ -155,14 +155,14 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
         cfg: Config, usually the run's own.
         folder: Run directory, whose best_ensemble.pth is evaluated unless TEST.MODEL_FILE names another file. If it is
             not a run directory, results go to OUTPUT_DIR/NAME and TEST.MODEL_FILE must be a path.
-        place: Processes and devices. Several processes share the images, and the first one writes.
+        place: Processes and devices. The images are divided between the processes, and process 0 writes.
 
     Returns:
         A new folder in the run directory with results.json, samples.npz (the prediction for every image) and, per
         expert and for the ensemble, a table of the classes (CSV) and the confusion matrix (PNG, NPZ).
 
     Raises:
-        UserError: The checkpoint or the data are missing or do not fit together.
+        UserError: The checkpoint or the data are missing, or do not match.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
         network = with_views(corrected(cfg, setup.network, class_counts=setup.class_counts()), setup.views)
@@ -174,7 +174,7 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
 
 
 def corrected(cfg: CfgNode, network: Any, *, class_counts: Sequence[int]) -> nn.Module:
-    """Return a network with the post-hoc corrections of a config: its own logits if there are none.
+    """Return a network with the post-hoc corrections of a config; the network itself if there are none.
 
     Args:
         cfg: Config.
@@ -188,7 +188,7 @@ def corrected(cfg: CfgNode, network: Any, *, class_counts: Sequence[int]) -> nn.
 
 
 def build_views(cfg: CfgNode, normalize: Normalize) -> Views:
-    """Return the views of TEST.TTA of normalized images."""
+    """Return the function that makes the views of TEST.TTA from normalized images."""
     if cfg.TEST.TTA == "flip":
         return flip_views
     if cfg.TEST.TTA == "none":
@@ -206,7 +206,7 @@ def with_views(network: nn.Module, views: Views) -> nn.Module:
 
 
 def applied_corrections(cfg: CfgNode) -> dict[str, Any]:
-    """Return {name in results.json: value} of test-time augmentation and corrections that a config asks for."""
+    """Return {name in results.json: value} of the test-time augmentation and corrections of a config."""
     test = cfg.TEST
     values = {
         "tau_norm": test.TAU_NORM.TAU if test.TAU_NORM.USE_TAU_NORM else None,
@@ -220,7 +220,7 @@ def applied_corrections(cfg: CfgNode) -> dict[str, Any]:
 
 
 def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path:
-    """Let the first process write into a new folder of a run, and return the folder in all of them."""
+    """Call `write` with a new folder of a run in process 0, and return the folder in all processes."""
     output = None
     if setup.place.main:
         output = _new_folder(setup.run)
@@ -278,7 +278,7 @@ def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
         if is_file(path):
             return path
     raise UserError(
-        f"checkpoint {name} is neither in {run.models} nor a file; TEST.MODEL_FILE names the one to evaluate"
+        f"checkpoint {name} is neither in {run.models} nor a file; TEST.MODEL_FILE names the checkpoint to evaluate"
     )
 
 

@@ -34,24 +34,24 @@ from longtail.user_files import translating
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 256  # images that are generated at a time; the batches of the network do not depend on where a process resumed
-QUALITY = 95  # of JPEG files, as released
+CHUNK = 256  # images generated at a time; fixed, so that the network's batches do not depend on where a run resumed
+QUALITY = 95  # quality of JPEG files, as released
 
 # (image (3, H, W), number k) -> view (3, h, w), its rows, its columns
 View = Callable[[Tensor, int], tuple[Tensor, Axis, Axis]]
 
 
 def generate(cfg: CfgNode, *, place: Place) -> Path:
-    """Generate images of the rare classes by pasting their objects again (see `data.cam`).
+    """Generate images of rare classes by transforming and pasting their objects (see `longtail.data.cam`).
 
-    Images in memory (small ones, CIFAR and the like) fill every class up to n_max + n_min; other data sets fill classes
-    below DATASET.CAM_NUMBER_THRES images up to it. The maps are those of the first expert of the network
-    NETWORK.PRETRAINED_MODEL, or of the main head of a cascade. Image k depends on the seed and k alone: a generation
-    that was stopped resumes, and one that is finished does nothing.
+    With small images (such as CIFAR), every class is filled up to n_max + n_min images; otherwise classes with fewer
+    than DATASET.CAM_NUMBER_THRES images are filled up to it. The maps are those of the first expert of the network
+    NETWORK.PRETRAINED_MODEL, or of the main head of a cascade. Image k depends only on the seed and k: a generation
+    that was stopped resumes, and a finished one does nothing.
 
     Args:
         cfg: Config; DATASET.GENERATE_CAM_BASED_DATASET may be False.
-        place: Processes and devices; of several processes, the first one generates the images.
+        place: Processes and devices; process 0 generates the images.
 
     Returns:
         The annotation file, DATASET.CAM_DATA_JSON_SAVE_PATH.
@@ -74,7 +74,7 @@ def generate(cfg: CfgNode, *, place: Place) -> Path:
     inputs = _inputs(cfg, images, plan=plan)
     folder = GenerationFolder(Path(cfg.DATASET.CAM_DATA_SAVE_PATH), target, inputs=inputs, suffix=suffix)
     if folder.finished(len(plan)):
-        logger.info("%s lists all %s images; nothing is left to do", target, f"{len(plan):,}")
+        logger.info("%s lists all %s images; there is nothing to do", target, f"{len(plan):,}")
         return target
     device = place.devices[0]
     expert = _expert(cfg, images.num_classes).to(device).eval()
@@ -96,9 +96,9 @@ class _Generator:
     Args:
         cfg: Config.
         expert: Trained expert, on the device.
-        device: Of the expert.
-        plan: Which images.
-        folder: Where they are written.
+        device: Device of the expert.
+        plan: Images to generate.
+        folder: Folder to which they are written.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class _Generator:
         """Generate the images that do not exist yet.
 
         Args:
-            pixels: Of the training set, (N, 3, H, W) or image files; `pixels[i]` is (3, H, W) uint8.
+            pixels: Images of the training set, (N, 3, H, W) or image files; `pixels[i]` is (3, H, W) uint8.
 
         Raises:
             Interrupted: A signal asked to stop.
@@ -145,7 +145,7 @@ class _Generator:
                 progress.close()
 
     def _chunk(self, chunk: Sequence[int], missing: list[int], *, pixels: Any, pool: ThreadPoolExecutor) -> None:
-        """Generate the missing images of a chunk; maps are computed for all of it, so batches are always the same."""
+        """Generate the missing images of a chunk; maps are computed for the whole chunk, so that batches are fixed."""
         plans = {k: self.plan[k] for k in chunk}
         sources = list(dict.fromkeys(plan.source for plan in plans.values()))
         originals = dict(zip(sources, pool.map(lambda index: pixels[index], sources), strict=True))
@@ -194,8 +194,8 @@ def _per_class(cfg: CfgNode, images: ImageSet, *, small: bool) -> list[int]:
     numbers = generated_per_class(images.class_counts(), threshold)
     if sum(numbers) == 0:
         raise UserError(
-            f"DATASET.CAM_NUMBER_THRES is {threshold}: no class of {images.name} has fewer images, so none would be "
-            "generated; set it above the size of the classes that are to grow"
+            f"DATASET.CAM_NUMBER_THRES is {threshold}, but no class of {images.name} has fewer images; set it above "
+            "the size of the classes that need images"
         )
     return numbers
 
@@ -219,14 +219,14 @@ def _expert(cfg: CfgNode, num_classes: int) -> Expert:
     used = ("trunk.", "head.") if cascade else ("trunk.", "experts.0.")
     missing = [name for name in report.missing if name.startswith(used) and ".projection." not in name]
     if missing:
-        raise UserError(f"{path} lacks {len(missing)} parameters of the network, as {missing[0]}")
+        raise UserError(f"{path} lacks {len(missing)} parameters of the network, such as {missing[0]}")
     whole: Expert = Expert(network.trunk, network.head) if cascade else network.whole_expert(0)
     expert: Expert = in_layout(cfg, whole)
     return expert
 
 
 def _evaluation_view(cfg: CfgNode) -> View:
-    """Return what shows an image as in evaluation."""
+    """Return a function that makes the evaluation view of an image."""
     transforms = cfg.DATASET.TEST_VIEW == "transforms"
     policy = evaluation_transforms(cfg) if transforms else build_policy("none", cfg)
 
@@ -239,7 +239,7 @@ def _evaluation_view(cfg: CfgNode) -> View:
 
 
 def _augmented_view(cfg: CfgNode, plan: GenerationPlan) -> View:
-    """Return what augments an image as for training, and takes the view for the whole image, as released."""
+    """Return a function that augments an image as in training, and treats the view as the whole image, as released."""
     policy = build_policy(cfg.DATASET.VIEWS[0], cfg)
 
     def view(image: Tensor, k: int) -> tuple[Tensor, Axis, Axis]:
@@ -251,7 +251,7 @@ def _augmented_view(cfg: CfgNode, plan: GenerationPlan) -> View:
 
 
 def _inputs(cfg: CfgNode, images: ImageSet, *, plan: GenerationPlan) -> dict[str, Any]:
-    """Return all that the images depend on."""
+    """Return everything on which the generated images depend."""
     data, released = cfg.DATASET, cfg.DATASET.CAM_RELEASED
     view = data.VIEWS[0] if released else data.TEST_VIEW
     return {
@@ -277,7 +277,7 @@ def _digest(path: str) -> str:
 
 
 def _write(path: Path, image: Tensor) -> None:
-    """Write an image (3, H, W), whole or not at all."""
+    """Write an image (3, H, W) atomically."""
     temporary = path.with_name(f".{path.name}")
     try:
         picture = Image.fromarray(image.permute(1, 2, 0).numpy())

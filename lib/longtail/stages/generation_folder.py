@@ -1,8 +1,8 @@
 """Folder of generated images: detecting complete and partial outputs, and outputs of other inputs.
 
-What the images depend on is written before the first of them, the annotation file after the last. checksums.txt names
-every image that was written, with its SHA-256; an image that is not in it, or differs, is made again. The names of the
-images carry a digest of the inputs.
+The inputs (everything on which the images depend) are written before the first image, the annotation file after the
+last. checksums.txt lists every image that was written, with its SHA-256; an image that is not listed, or has changed,
+is generated again. The names of the images contain a digest of the inputs.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ class GenerationFolder(LockedFolder):
     Args:
         path: Folder; created by `claim`.
         target: Annotation file.
-        inputs: What the images depend on, plain values.
+        inputs: Everything on which the images depend, as plain values.
         suffix: Suffix of the image files, which decides their format.
     """
 
     def __init__(self, path: Path, target: Path, *, inputs: dict[str, Any], suffix: str) -> None:
         super().__init__(path)
         self.target = target
-        self.inputs = json.loads(json.dumps(inputs))  # as it will be read again
+        self.inputs = json.loads(json.dumps(inputs))  # as read back from the file
         self.suffix = suffix
         canonical = json.dumps(self.inputs, sort_keys=True)
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
@@ -46,7 +46,7 @@ class GenerationFolder(LockedFolder):
         """Return whether the annotation file and all images exist, unchanged.
 
         Raises:
-            UserError: The annotation file is of other inputs.
+            UserError: The annotation file was generated from other inputs.
         """
         if not self.target.exists():
             return False
@@ -57,10 +57,10 @@ class GenerationFolder(LockedFolder):
         """Create the folder, or resume in it; take its lock.
 
         Args:
-            config: Complete config, to be kept beside the images.
+            config: Complete config, which is written to the folder.
 
         Raises:
-            UserError: It holds something else, another process writes to it, or it cannot be written.
+            UserError: It holds other files, another process writes to it, or it cannot be written.
         """
         head = self.path / INPUTS
         try:
@@ -70,9 +70,7 @@ class GenerationFolder(LockedFolder):
             if found is not None:
                 self._compare(head, found)
             elif any(not self._is_own(entry.name) for entry in os.scandir(self.path)):
-                raise UserError(
-                    f"DATASET.CAM_DATA_SAVE_PATH {self.path} holds files of no generation; name an empty folder"
-                )
+                raise UserError(f"DATASET.CAM_DATA_SAVE_PATH {self.path} holds other files; use an empty folder")
             if not self.lock():
                 raise UserError(f"another process is writing to DATASET.CAM_DATA_SAVE_PATH {self.path}")
             if found is None:
@@ -82,11 +80,11 @@ class GenerationFolder(LockedFolder):
             raise UserError(f"{error.filename or self.path} cannot be written: {error.strerror}") from None
 
     def _is_own(self, name: str) -> bool:
-        """Return whether a file is one that a generation of these inputs writes."""
+        """Return whether a generation from these inputs writes a file of this name."""
         return name in (".lock", "config.yaml", INPUTS, CHECKSUMS) or name.lstrip(".").startswith(f"{self.digest}_")
 
     def present(self) -> set[str]:
-        """Return the names of the images that exist as they were written."""
+        """Return the names of the images that exist unchanged."""
         return {name for name, digest in self._checksums().items() if _digest(self.path / name) == digest}
 
     def record(self, numbers: Iterable[int]) -> None:
@@ -95,12 +93,13 @@ class GenerationFolder(LockedFolder):
         Raises:
             OSError: It cannot be written.
         """
-        lines = [f"\n{_digest(self.file(k))}  {self.file(k).name}" for k in numbers]  # a cut line ends here
+        # A line break first: it ends a line that was truncated by a kill.
+        lines = [f"\n{_digest(self.file(k))}  {self.file(k).name}" for k in numbers]
         with open(self.path / CHECKSUMS, "a", encoding="utf-8") as file:
             file.writelines(lines)
 
     def _checksums(self) -> dict[str, str]:
-        """Return {name: SHA-256} of the images of these inputs; a damaged line counts for nothing."""
+        """Return {name: SHA-256} of the images from these inputs; damaged lines are ignored."""
         try:
             lines = (self.path / CHECKSUMS).read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
@@ -126,30 +125,30 @@ class GenerationFolder(LockedFolder):
             }
             for k, (label, (height, width)) in enumerate(zip(labels, sizes, strict=True))
         ]
-        os.sync()  # the images reach the disk before the list that marks them as complete
+        os.sync()  # the images are on the disk before the list that marks them as complete
         lines = ",\n".join(map(json.dumps, annotations))
         rest = json.dumps({"num_classes": num_classes, "generation": self.inputs})
         with atomic_write(self.target, "w") as file:
             file.write(f'{{"annotations": [\n{lines}\n],\n{rest[1:]}\n')
 
     def _compare(self, path: Path, found: dict[str, Any] | None) -> None:
-        """Refuse files of other inputs."""
+        """Refuse files that were generated from other inputs."""
         if found == self.inputs:
             return
         if found is None:
-            what = "is not of a generation of this project"
+            what = "was not generated by this project"
         else:
             keys = [key for key in {**self.inputs, **found} if self.inputs.get(key) != found.get(key)]
             shown = (f"{key} {_short(found.get(key))} instead of {_short(self.inputs.get(key))}" for key in keys)
-            what = f"is of other inputs: {', '.join(shown)}"
+            what = f"was generated from other inputs: {', '.join(shown)}"
         raise UserError(
-            f"{path} {what}; delete {self.path} and {self.target} to generate the images again, or name others in "
+            f"{path} {what}; delete {self.path} and {self.target} to generate the images again, or set other "
             "DATASET.CAM_DATA_SAVE_PATH and CAM_DATA_JSON_SAVE_PATH"
         )
 
 
 def _generation(path: Path) -> dict[str, Any] | None:
-    """Return the inputs that a file records, None if it records none."""
+    """Return the inputs recorded in a file; None if there are none."""
     content = read_json(path)
     found = content.get("generation") if isinstance(content, dict) else None
     return found if isinstance(found, dict) else None

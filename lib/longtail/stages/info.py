@@ -1,4 +1,4 @@
-"""What a config means, before it is trained: settings, size of the network, and the time that it takes."""
+"""Information about a config before it is trained: settings, size of the network, and training time."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from longtail.config import KEYS, flatten
 from longtail.data import build_splits
 from longtail.distributed import Place
 from longtail.engine.compiling import uncompiled
-from longtail.engine.timing import StepTimes, time_steps
+from longtail.engine.timing import WARM_UP, StepTimes, time_steps
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import Training
 from longtail.runs.progress import clock
@@ -23,12 +23,12 @@ from longtail.stages.dry_run import dry_run
 
 
 def info(cfg: CfgNode, source: str, *, place: Place) -> list[str]:
-    """Return what a config means as lines of text; nothing is written.
+    """Return information about a config as lines of text; nothing is written.
 
     Args:
         cfg: Config.
         source: Name of the config.
-        place: Device; the steps are measured there.
+        place: Device on which the steps are measured.
 
     Raises:
         UserError: As for a training.
@@ -86,15 +86,15 @@ def _time(training: Training, times: StepTimes) -> Iterator[str]:
         f"{len(training.loaders.valid):,} batches"
     )
     yield (
-        f"  {times.training_step:.4g} s per step, the mean of {times.steps} after three, on {place.device} with "
-        f"precision {place.precision}"
+        f"  {times.training_step:.4g} s per step (mean of {times.steps} after {WARM_UP} of warm-up) on {place.device} "
+        f"with precision {place.precision}"
     )
     total = trained + evaluated
-    yield f"  about {total / 3600:.3g} h ({clock(total)}) in all, {evaluated / max(total, 1e-9):.0%} of it evaluation"
+    yield f"  about {total / 3600:.3g} h ({clock(total)}) in total, {evaluated / max(total, 1e-9):.0%} of it evaluation"
 
 
 def _memory(place: Place) -> list[str]:
     """Return the line about the memory of a GPU; nothing for a CPU."""
     if place.device.type != "cuda":
         return []
-    return [f"  {torch.cuda.max_memory_allocated(place.device) / 2**30:.2f} GiB of GPU memory at most"]
+    return [f"  peak GPU memory {torch.cuda.max_memory_allocated(place.device) / 2**30:.2f} GiB"]

@@ -1,8 +1,8 @@
 """Running a recipe: its stages one after the other; finished ones are skipped, stopped ones are resumed.
 
-Nothing is remembered beside the run directories: a stage is finished if it has a finished run of the same config that
-started from the same files, byte for byte (inputs.json). Another checkpoint of an earlier stage therefore makes a later
-stage start again.
+The only state is in the run directories: a stage is finished if there is a finished run of the same config that started
+from exactly the same files (inputs.json). So if a checkpoint of an earlier stage changes, later stages that use it run
+again.
 """
 
 import logging
@@ -34,7 +34,7 @@ from longtail.stages.train import train
 
 logger = logging.getLogger(__name__)
 
-LEFT_OUT = ("config", "class_counts", "class_names", "checksum")  # of results.json, in the summary
+LEFT_OUT = ("config", "class_counts", "class_names", "checksum")  # entries of results.json that the summary omits
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Execution:
     Attributes:
         recipe: The recipe.
         place: Processes and devices.
-        resume: "auto": resume what exists; "never": run every stage from scratch.
+        resume: "auto": resume existing runs; "never": run every stage from scratch.
         runs: Run directories of the stages so far.
     """
 
@@ -62,7 +62,7 @@ class Execution:
         return file
 
     def load(self, stage: Stage, *extra: str) -> CfgNode:
-        """Return the config of a stage, with the files that it takes; `extra` is KEY, VALUE, ..."""
+        """Return the config of a stage, with the files that it takes; `extra` holds KEY, VALUE, ..."""
         taken = {key: str(self.file(artifact)) for key, artifact in stage.takes.items()}
         return self.recipe.load(stage, {**taken, **dict(zip(extra[::2], extra[1::2], strict=True))})
 
@@ -73,14 +73,14 @@ def run_recipe(source: str, *, place: Place, resume: str = "auto", overrides: Se
     Args:
         source: Recipe, see `load_recipe`.
         place: Processes and devices.
-        resume: "auto": resume what exists; "never": run every stage from scratch.
+        resume: "auto": resume existing runs; "never": run every stage from scratch.
         overrides: KEY, VALUE, ... for all stages, or STAGE:KEY, VALUE, ... for one.
 
     Returns:
         The summary, OUTPUT_DIR/<recipe>/summary.json.
 
     Raises:
-        UserError: The recipe or one of its stages is wrong, or another process runs it.
+        UserError: The recipe or one of its stages is invalid, or another process runs it.
         Interrupted: A signal stopped a training; the same command resumes.
     """
     if resume not in ("auto", "never"):
@@ -119,7 +119,7 @@ def _locked(recipe: Recipe, place: Place) -> Iterator[None]:
 
 
 def _action(execution: Execution, stage: Stage) -> Callable[[Execution, Stage], Path]:
-    """Return what a stage does: evaluate or calibrate a checkpoint, generate images, or train."""
+    """Return the function that runs a stage: evaluate or calibrate a checkpoint, generate images, or train."""
     if stage.evaluates:
         return _evaluate
     generates = execution.load(stage).DATASET.GENERATE_CAM_BASED_DATASET
@@ -141,7 +141,7 @@ def _train(execution: Execution, stage: Stage) -> Path:
 def _finished(execution: Execution, cfg: CfgNode) -> str | None:
     """Return the newest run of a config, if it is finished; "" if it must be trained again from scratch.
 
-    The latter if what a finished run made is lost or changed, or what an unfinished one needs to resume.
+    That is the case if files of a finished run are lost or have changed, or files that an unfinished one needs.
     """
     if not execution.place.main or execution.resume == "never":
         return None
@@ -157,7 +157,7 @@ def _finished(execution: Execution, cfg: CfgNode) -> str | None:
 
 
 def _evaluate(execution: Execution, stage: Stage) -> Path:
-    """Evaluate or calibrate the checkpoint of an earlier stage, in a run directory of this one."""
+    """Evaluate or calibrate the checkpoint of an earlier stage, in the run directory of this stage."""
     assert stage.evaluates
     checkpoint = execution.file(stage.evaluates)
     cfg = execution.load(stage, "TEST.MODEL_FILE", str(checkpoint.absolute()))
@@ -190,15 +190,15 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
 
 
 def _generate(execution: Execution, stage: Stage) -> Path:
-    """Generate the images of a stage in a run directory of its own, the same one until they are complete."""
+    """Generate the images of a stage in its run directory, which is reused until they are complete."""
     cfg = execution.load(stage)
 
     def work() -> str:
         run = _claim(cfg, execution.resume, {})
         started = time.monotonic()
-        if not run.finished() or changed_outputs(run):  # only the list: the images have digests of their own
+        if not run.finished() or changed_outputs(run):  # only the list: images have their own digests
             (run.path / GENERATED).unlink(missing_ok=True)
-        data = generate(generating_into(run.path, cfg), place=execution.place)  # makes only what is missing or changed
+        data = generate(generating_into(run.path, cfg), place=execution.place)  # only what is missing or changed
         if not run.finished():
             head = {"config": stage.source, "seed": cfg.RAND_SEED, "data": str(data), "epochs": 0}
             outputs = {GENERATED: sha256(data)}
@@ -215,7 +215,7 @@ def _claim(cfg: CfgNode, resume: str, extra: dict[str, dict[str, str]]) -> RunDi
     Args:
         cfg: Config.
         resume: "never": a new one.
-        extra: Files beside those that the config uses, see `record`.
+        extra: Records of files in addition to those that the config uses, see `record`.
     """
     for run in runs_of(cfg) if resume == "auto" else ():
         if not differing_files(read_json(run.inputs), extra):
@@ -227,7 +227,7 @@ def _claim(cfg: CfgNode, resume: str, extra: dict[str, dict[str, str]]) -> RunDi
 
 
 def _summarize(execution: Execution) -> None:
-    """Write summary.json: the finished stages, what they started from and how they ended."""
+    """Write summary.json: the finished stages, their inputs and their results."""
     recipe, stages = execution.recipe, []
     for name, path in execution.runs.items():
         run = RunDirectory(path)
@@ -238,7 +238,7 @@ def _summarize(execution: Execution) -> None:
 
 
 def _row(name: str, path: Path) -> dict[str, Any]:
-    """Return the line of a stage in the table."""
+    """Return the row of a stage in the table."""
     results = read_json(RunDirectory(path).results)
     accuracies = last_accuracies(results)
     shown = {key: accuracies.get(key) for key in ("top1", *GROUPS)}

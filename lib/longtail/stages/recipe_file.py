@@ -1,4 +1,4 @@
-"""Recipe files: stages that build on each other, and how the config of each is made.
+"""Recipe files: stages that build on each other, and the config of each stage.
 
     name: crt
     stages:
@@ -22,15 +22,17 @@
         report_on: test
         hold_out: 0.2
 
-What can be chosen: TEST.LOGIT_ADJUSTMENT and TEST.TAU_NORM.TAU, from `values`; TEST.TEMPERATURE and TEST.CLASS_OFFSETS,
-which are computed (`objective: macro_f1` or `balanced_accuracy` for the latter).
-`hold_out` is for data without a test split: this fraction of the validation images chooses, the rest is reported.
-`config` is one file or several joined by commas, or "" for the configs before the recipe alone; paths start at the
-recipe file's own folder, short names are looked up under configs/. A recipe may be called with configs before it, as
-`cifar10_im100,crt`: they are put before the config of every stage, and their names before its own. A stage trains; it
-generates images if its config has DATASET.GENERATE_CAM_BASED_DATASET; it evaluates a checkpoint of an earlier stage; or
-it calibrates a correction on one split and reports another. What can be taken: `best`, `best_single`, `last` or
-`epoch_N`, a checkpoint, and `data`, the generated images.
+`config` is one file or several joined by commas, or "" for the configs before the recipe alone. Paths are relative to
+the folder of the recipe file; short names are looked up under configs/. A recipe may be called with configs before it
+(`cifar10_im100,crt`): they are put before the config of every stage, and their names before the name of the recipe.
+
+A stage trains; or generates images, if its config has DATASET.GENERATE_CAM_BASED_DATASET; or evaluates a checkpoint of
+an earlier stage; or calibrates a correction on one split and reports another. It can take checkpoints (`best`,
+`best_single`, `last` or `epoch_N`) and generated images (`data`) from earlier stages.
+
+A calibration chooses TEST.LOGIT_ADJUSTMENT or TEST.TAU_NORM.TAU from `values`, or computes TEST.TEMPERATURE or
+TEST.CLASS_OFFSETS (for the latter, `objective` is macro_f1 or balanced_accuracy). `hold_out` is for data without a test
+split: the value is chosen on this fraction of the validation images, and the others are reported.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,9 +67,9 @@ class Recipe:
 
     Attributes:
         path: File of the recipe.
-        name: The folder of its stages is OUTPUT_DIR/<name>.
+        name: Name of the recipe; the folder of its stages is OUTPUT_DIR/<name>.
         output: OUTPUT_DIR.
-        stages: Each takes from earlier ones only.
+        stages: Stages, each of which takes files of earlier ones only.
     """
 
     path: Path
@@ -77,7 +79,7 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        """Folder of everything that is written."""
+        """Folder of all outputs."""
         return Path(self.output) / self.name
 
     def load(self, stage: Stage, taken: Mapping[str, str]) -> CfgNode:
@@ -89,7 +91,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and check all of its stages before anything runs.
 
     Args:
-        source: YAML file or short name of the recipe, after the configs of the data, if any, and commas.
+        source: YAML file or short name of the recipe, optionally after configs of the data, joined by commas.
         overrides: KEY, VALUE, ... for all stages, or STAGE:KEY, VALUE, ... for one; NAME renames the recipe.
 
     Raises:
@@ -106,7 +108,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         name = read_name(shared.pop("NAME", "_".join([*(Path(part).stem for part in data), named])))
         entries = content.get("stages")
         if not isinstance(entries, list) or not entries:
-            raise UserError("stages must be a list; each has a name, and a config or what it evaluates")
+            raise UserError("stages must be a list; each needs a name, and one of config, evaluate and calibrate")
     stages: dict[str, Stage] = {}
     for number, entry in enumerate(entries, start=1):
         with _errors_name(path, f"stage {number}"):
@@ -136,7 +138,7 @@ def _errors_name(path: Path, where: str = "") -> Iterator[None]:
 def _split(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return the overrides for all stages, and those for single ones by stage name."""
     if len(overrides) % 2:
-        raise UserError(f"overrides come in pairs KEY VALUE; {overrides[-1]!r} has no partner")
+        raise UserError(f"overrides come in pairs KEY VALUE; {overrides[-1]!r} has no value")
     shared: dict[str, Any] = {}
     own: dict[str, dict[str, Any]] = {}
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
@@ -149,9 +151,9 @@ def _split(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str
 
 
 def _check(recipe: Recipe, earlier: Mapping[str, CfgNode]) -> CfgNode:
-    """Return the config of a recipe's only stage, or refuse it; `earlier` are the configs of the stages before it."""
+    """Check and return the config of a recipe's only stage; `earlier` are the configs of the stages before it."""
     (stage,) = recipe.stages
-    cfg = recipe.load(stage, dict.fromkeys(stage.takes, str(recipe.path)))  # an existing file, for those to come
+    cfg = recipe.load(stage, dict.fromkeys(stage.takes, str(recipe.path)))  # an existing file, as a placeholder
     check_names(generating_into(recipe.folder, cfg))
     check_writable(cfg)
     if stage.evaluates:
@@ -162,24 +164,24 @@ def _check(recipe: Recipe, earlier: Mapping[str, CfgNode]) -> CfgNode:
     check_start(cfg)
     for key, artifact in stage.takes.items():
         if not is_used(cfg, key):
-            raise UserError(f"{key} is taken but not used; that needs {condition_of(key)}")
+            raise UserError(f"{key} is taken but not used; it needs {condition_of(key)}")
         _check_source(artifact, earlier[artifact.stage], data=kind_of(key) == "images")
     for key, file in input_files(cfg).items():
         if key not in stage.takes and not file.is_file():
-            raise UserError(f"{key}: file {file} does not exist, and the stage does not take it from another")
+            raise UserError(f"{key}: file {file} does not exist, and the stage does not take it from an earlier one")
     return cfg
 
 
 def _check_source(artifact: Artifact, source: CfgNode, *, data: bool) -> None:
-    """Refuse what the earlier stage will not have."""
+    """Refuse an artifact that the earlier stage will not produce."""
     generates = bool(source.DATASET.GENERATE_CAM_BASED_DATASET)
     if data != (artifact.what == "data"):
-        raise UserError(f"{artifact} is taken where {'generated data' if data else 'a checkpoint'} must be")
+        raise UserError(f"{artifact} is taken where {'generated data' if data else 'a checkpoint'} is needed")
     if data != generates:
         raise UserError(f"{artifact}: that stage {'generates images' if generates else 'trains'}")
     if artifact.epoch is None:
         return
     last, step = source.TRAIN.MAX_EPOCH, source.SAVE_STEP
     if artifact.epoch > last or step < 1 or artifact.epoch % step:
-        kept = f"every {step} epochs of {last}" if step >= 1 else "no epoch"
+        kept = f"checkpoints every {step} epochs, up to {last}" if step >= 1 else "no checkpoints of epochs"
         raise UserError(f"{artifact}: that stage keeps {kept} (SAVE_STEP, TRAIN.MAX_EPOCH)")

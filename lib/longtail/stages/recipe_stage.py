@@ -17,14 +17,14 @@ from longtail.stages.calibration_spec import CALIBRATION_KEYS, Calibration, read
 CHECKPOINTS = {"best": "best_ensemble.pth", "best_single": "best_single.pth", "last": "last.pth"}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 GENERATED = "generated.json"  # in the run directory of a stage that generates images
-SUMMARY = "summary.json"  # beside the folders of the stages
-ACTIONS = ("config", "evaluate", "calibrate")  # exactly one of them is in every stage
+SUMMARY = "summary.json"  # in the folder of the recipe
+ACTIONS = ("config", "evaluate", "calibrate")  # every stage has exactly one of them
 KEYS = ("name", *ACTIONS, "set", "take", *CALIBRATION_KEYS)
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a stage takes from an earlier one.
+    """A file that a stage takes from an earlier one.
 
     Attributes:
         what: best, best_single, last, epoch_N or data.
@@ -55,11 +55,11 @@ class Stage:
 
     Attributes:
         name: Name of the stage.
-        config: Its config: files or short names.
-        settings: KEY, VALUE, KEY, VALUE, ... over it.
-        takes: Key of the config -> what its file is.
+        config: Files or short names of its config.
+        settings: KEY, VALUE, ... that override the config.
+        takes: Key of the config -> artifact that it names.
         evaluates: Checkpoint that is evaluated or calibrated; None: the stage trains or generates.
-        calibration: What is calibrated; None: nothing.
+        calibration: Specification of a calibration; None: the stage does not calibrate.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Stage:
 
         Args:
             taken: Key -> file that is taken.
-            extra: KEY, VALUE, ... over everything else.
+            extra: KEY, VALUE, ... that override everything else.
         """
         files = [part for key, file in taken.items() for part in (key, file)]
         return load_config(self.config, [*self.settings, *extra, *files])
@@ -91,18 +91,18 @@ def read_stage(folder: Path, entry: Any, *, data: tuple[str, ...], earlier: Mapp
     Args:
         folder: Folder of the recipe file.
         entry: The entry.
-        data: Configs before its own.
-        earlier: Stages before it by name.
+        data: Configs that are put before its own.
+        earlier: Earlier stages by name.
 
     Raises:
-        UserError: A key or name is wrong, or it takes what does not exist.
+        UserError: A key or name is wrong, or it takes an artifact that does not exist.
     """
     check_keys(entry, KEYS)
     name = read_name(entry.get("name"))
     if name in earlier:
         raise UserError(f"there is an earlier stage {name}")
     if name == SUMMARY:
-        raise UserError(f"a stage cannot be called {name}: the recipe writes a file of that name")
+        raise UserError(f"a stage cannot be called {name}: the recipe writes a file with that name")
     if sum(action in entry for action in ACTIONS) != 1:
         raise UserError(f"{name} must have exactly one of: {', '.join(ACTIONS)}")
     settings = _mapping(entry, "set", name=name)
@@ -122,11 +122,11 @@ def _working_stage(
     takes, keys = _mapping(entry, "take", name=name), input_keys()
     for key in takes:
         if key not in keys:
-            raise UserError(f"nothing can be taken into {key}; there is: {', '.join(keys)}{nearest(str(key), keys)}")
+            raise UserError(f"take cannot set {key}; allowed: {', '.join(keys)}{nearest(str(key), keys)}")
     taken = {key: _artifact(value, earlier) for key, value in takes.items()}
     own = tuple(_located(folder, part) for part in split_paths(entry["config"]) if part)
     if not (data or own):
-        raise UserError(f"{name}: config is empty, so configs must be named before the recipe, joined by commas")
+        raise UserError(f"{name}: config is empty; name configs before the recipe, joined by commas")
     return Stage(name, (*data, *own), takes=taken)
 
 
@@ -146,40 +146,40 @@ def _evaluating_stage(entry: Mapping[str, Any], name: str, *, earlier: Mapping[s
 
 
 def with_own_settings(stage: Stage, settings: Mapping[str, Any]) -> Stage:
-    """Return a stage with settings of its own, see `with_settings`.
+    """Return a stage with settings that apply to it alone, see `with_settings`.
 
     Raises:
-        UserError: One is that of another folder.
+        UserError: See `with_settings`, or they contain OUTPUT_DIR.
     """
     if "OUTPUT_DIR" in settings:
-        raise UserError("OUTPUT_DIR of a stage cannot be set: all stages have that of the recipe, OUTPUT_DIR VALUE")
+        raise UserError("OUTPUT_DIR cannot be set for a single stage: set it for the whole recipe, OUTPUT_DIR VALUE")
     return with_settings(stage, settings)
 
 
 def with_settings(stage: Stage, settings: Mapping[str, Any]) -> Stage:
-    """Return a stage with more settings over its own.
+    """Return a stage with further settings that override its own.
 
     Raises:
-        UserError: The recipe sets such a key itself.
+        UserError: A key is set by the recipe itself.
     """
     for key in settings:
         if key == "NAME":
-            raise UserError("NAME of a stage cannot be set: it is the recipe's and the stage's")
+            raise UserError("NAME cannot be set for a stage: it is <recipe>/<stage>")
         if key in stage.takes:
-            raise UserError(f"{stage.name} takes {key} from {stage.takes[key].stage}; it cannot be set")
+            raise UserError(f"{stage.name} takes {key} from stage {stage.takes[key].stage}, so it cannot be set")
     return replace(stage, settings=(*stage.settings, *(part for pair in settings.items() for part in pair)))
 
 
 def _artifact(text: Any, earlier: Mapping[str, Stage]) -> Artifact:
-    """Read `last of baseline`."""
+    """Parse an artifact such as `last of baseline`."""
     match = re.fullmatch(r"(\S+) of (\S+)", str(text))
     if not match:
-        raise UserError(f"{text!r} names nothing to take; expected such as 'last of STAGE'")
+        raise UserError(f"{text!r} is not an artifact; write for example 'last of STAGE'")
     artifact = Artifact(match[1], match[2])
     words = (*CHECKPOINTS, "epoch_N", "data")
     if artifact.what not in (*CHECKPOINTS, "data") and artifact.epoch is None:
         known = ", ".join(words)
-        raise UserError(f"{artifact}: there is no {artifact.what}; there is: {known}{nearest(artifact.what, words)}")
+        raise UserError(f"{artifact}: there is no {artifact.what}; available: {known}{nearest(artifact.what, words)}")
     if artifact.stage not in earlier:
         stages = f"earlier stages: {', '.join(earlier)}" if earlier else "this is the first one"
         raise UserError(
@@ -189,7 +189,7 @@ def _artifact(text: Any, earlier: Mapping[str, Stage]) -> Artifact:
 
 
 def generating_into(folder: Path, cfg: CfgNode) -> CfgNode:
-    """Return a config that generates into a folder; one that generates nothing stays as it is."""
+    """Return a config that generates images into a folder; the config itself if it generates none."""
     if not cfg.DATASET.GENERATE_CAM_BASED_DATASET:
         return cfg
     images, listing = str(folder / "images"), str(folder / GENERATED)
@@ -197,16 +197,16 @@ def generating_into(folder: Path, cfg: CfgNode) -> CfgNode:
 
 
 def check_keys(content: Any, known: Sequence[str]) -> None:
-    """Refuse content that is no mapping with known keys."""
+    """Refuse content that is not a mapping with known keys."""
     if not isinstance(content, dict):
         raise UserError(f"expected KEY: VALUE lines ({', '.join(known)}), not {content!r}")
     for key in content:
         if key not in known:
-            raise UserError(f"unknown key {key}; there is: {', '.join(known)}{nearest(str(key), known)}")
+            raise UserError(f"unknown key {key}; available: {', '.join(known)}{nearest(str(key), known)}")
 
 
 def read_name(value: Any) -> str:
-    """Return the name of a recipe or stage, or refuse it."""
+    """Check and return the name of a recipe or stage."""
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise UserError(f"name is {value!r}; it must consist of letters, digits, '_', '-' and '.'")
     return value
@@ -220,5 +220,5 @@ def _mapping(entry: Mapping[str, Any], key: str, *, name: str) -> dict[str, Any]
 
 
 def _located(folder: Path, part: str) -> str:
-    """Return a path relative to the recipe's folder; a short name stays as it is."""
+    """Return the path of a file relative to the recipe's folder, or a short name unchanged."""
     return str(folder / part) if part.endswith((".yaml", ".yml")) else part

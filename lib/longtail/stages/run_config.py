@@ -1,4 +1,4 @@
-"""What a config asks for: a training, or the images that a later training needs."""
+"""Running a config: a training, or the generation of images for a later one."""
 
 from pathlib import Path
 

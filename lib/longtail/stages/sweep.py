@@ -1,4 +1,4 @@
-"""The stage that evaluates a trained network under several strengths of a correction, from one pass over the images."""
+"""The stage that evaluates a trained network with several strengths of a correction in one pass over the images."""
 
 import logging
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class EncodedBatch(NamedTuple):
-    """What the heads need of a batch, in main memory.
+    """The inputs of the heads for a batch, in main memory.
 
     Attributes:
         features: Input of every head, (B, V, D_e) for the V views of TEST.TTA.
@@ -69,12 +69,12 @@ PARAMETERS = {
 
 
 def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: Sequence[float] = ()) -> Path:
-    """Evaluate a checkpoint once per value; other corrections of the config stay as they are.
+    """Evaluate a checkpoint once per value, with the other corrections of the config.
 
     Args:
         cfg, folder, place: See `validate`.
         parameter: "tau" or "logit_adjustment".
-        values: Strengths, not negative; none: the default grid.
+        values: Strengths, not negative; empty: the default grid.
 
     Returns:
         A new folder in the run directory with <parameter>_sweep.csv and <parameter>_sweep.png.
@@ -87,7 +87,7 @@ def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: S
     configs = [changed(cfg, *swept.fixed, swept.key, value) for value in values]
     with evaluation_setup(cfg, folder, place=place) as setup:
         counts = setup.class_counts()
-        corrected = [build_adjusted_heads(one, setup.network.heads, class_counts=counts) for one in configs]
+        corrected = [build_adjusted_heads(config, setup.network.heads, class_counts=counts) for config in configs]
         encoded = collect_features(setup, setup.loader)
         results = [evaluate_heads(setup, heads, encoded=encoded).results() for heads in corrected]
         rows = sweep_rows(parameter, values, results)
@@ -105,7 +105,7 @@ def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: S
 
 
 def collect_features(setup: EvaluationSetup, loader: Loader) -> Encoded:
-    """Return what the heads need of every batch of a loader."""
+    """Return the inputs of the heads for every batch of a loader."""
     network = StackedFeatures(setup.network, setup.views)
     passes = outputs(network, loader, normalize=setup.normalize, place=setup.place)
     return [
@@ -115,7 +115,7 @@ def collect_features(setup: EvaluationSetup, loader: Loader) -> Encoded:
 
 
 def part_of(encoded: Encoded, chosen: Tensor) -> Encoded:
-    """Return the samples of a part of the split, chosen (N,) bool."""
+    """Return the chosen samples of a split; `chosen` is (N,) bool."""
     rows = [(batch, chosen[batch.indices]) for batch in encoded]
     return [
         EncodedBatch(tuple(feature[kept] for feature in batch.features), batch.labels[kept], batch.indices[kept])

@@ -37,7 +37,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
         The run directory; None in processes that do not write.
 
     Raises:
-        UserError: Something in the config, the data or the checkpoint is wrong; nothing has been written.
+        UserError: The config, the data or the checkpoint is invalid; nothing has been written.
         Interrupted: A signal stopped the training; it can be resumed.
         ProcessLost: Another process of the run has exited; it can be resumed.
     """
@@ -46,7 +46,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
     with place.connected(60 * cfg.TRAIN.PEER_TIMEOUT), open_run(cfg, place, resume) as run:
         if run.finished:
             logger.info(
-                "finished in %s; nothing is left to do (--resume never trains again)",
+                "already finished in %s (--resume never trains it again)",
                 run.directory.path if run.directory else "",
             )
             return run.directory
@@ -105,7 +105,7 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
     if bad is not None and bad.files:  # found before the log was open
         logger.warning("skipped so far: %s", ", ".join(sorted(bad.files)))
     if facts.precision == "fp16" and place.device.type == "cpu":
-        logger.warning("fp16 on a CPU is slow; TRAIN.AMP auto chooses what it is fast at")
+        logger.warning("fp16 is slow on a CPU; TRAIN.AMP auto uses bf16 if the hardware supports it")
 
 
 def _report(run: Run, trainer: Trainer) -> None:
@@ -120,7 +120,7 @@ def _report(run: Run, trainer: Trainer) -> None:
         few=run.cfg.TEST.FEW_SHOT,
     )
     folder = run.directory.figures
-    # All at the end: loading matplotlib would delay the first step.
+    # All figures at the end: loading matplotlib would delay the first step.
     plot_class_counts(folder / "class_counts.png", classes)
     plot_curves(folder / "curves.png", read_history(run.directory.metrics))
     if trainer.evaluator:
@@ -137,4 +137,4 @@ def _report(run: Run, trainer: Trainer) -> None:
             "best ensemble top-1 %.2f %% in epoch %d%s; %s", 100 * top1, best["epoch"], by, run.directory.results
         )
     outputs = output_records(run.directory)
-    run.write_json("results.json", sealed({**trainer.outcome(), "outputs": outputs}))  # last of all
+    run.write_json("results.json", sealed({**trainer.outcome(), "outputs": outputs}))  # last: marks the run as finished

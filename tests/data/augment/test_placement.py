@@ -63,5 +63,7 @@ def test_map_to_image_outside_view() -> None:
 
 
 def test_view_axes_random_step() -> None:
-    with pytest.raises(UserError, match="RandomFlip in its image is not known; allowed: normal_resize, "):
+    with pytest.raises(
+        UserError, match="RandomFlip does not have a known position in its image; allowed: normal_resize, "
+    ):
         axes_of(chain("normal_resize", "random_horizontal_flip"), 40, 40)

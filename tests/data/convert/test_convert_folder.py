@@ -74,7 +74,7 @@ def test_convert_folder_imbalance_factor(run: Any, class_folders: Any, tmp_path:
     [
         (
             ["--imbalance_factor", 12],
-            "the imbalance factor 12 would leave class 'c' without images; the largest class can",
+            "the imbalance factor 12 leaves class 'c' without images; the largest class can",
         ),
         (["--imbalance_factor", 0.5], "the imbalance factor is 0.5; it must be 1 or more"),
         (["--imbalance_factor", "nan"], "the imbalance factor is nan; it must be 1 or more"),
@@ -84,7 +84,7 @@ def test_convert_folder_imbalance_factor(run: Any, class_folders: Any, tmp_path:
         (["--valid_per_class", 2, "--seed", 2**32], "the seed is 4294967296; it must be 0 to 4294967295"),
         (
             ["--valid_per_class", 2, "--keep", 0],
-            "0 images of each class are to stay for training; it must be 1 or more",
+            "the number of training images that each class keeps is 0; it must be 1 or more",
         ),
         (["--valid_fraction", 1.5], "--valid_fraction is 1.5; it must be between 0 and 1"),
         (["--test_fraction", 0.5], "--test_per_class and --test_fraction need --valid_per_class or --valid_fraction"),
@@ -104,7 +104,7 @@ def test_convert_folder_without_classes(refused: Any, class_folders: Any, tmp_pa
     error = refused("convert_from_folder", *arguments(root, tmp_path))
     assert f"folder {root}: 2 classes without images:\n  {root}/b holds no images (JPEG, " in error
     error = refused("convert_from_folder", *arguments(root / "a", tmp_path))
-    assert error == f"{root}/a holds no folders; each class needs one, with its images in it"
+    assert error == f"{root}/a has no subfolders; each class needs one that holds its images"
     assert refused("convert_from_folder", *arguments("nowhere", tmp_path)) == "folder nowhere does not exist"
 
 
@@ -128,7 +128,10 @@ def test_convert_folder_validation_images_inside_the_training_images(
 ) -> None:
     root = class_folders("photos", {"a": 3, "b": 2})
     error = refused("convert_from_folder", *arguments(root, tmp_path, "--valid_path", root / inside))
-    assert f"the validation images in {root / inside} lie inside the training images in {root}, or the reverse" == error
+    assert (
+        f"the validation images in {root / inside} are inside the folder of the training images, {root}, or the reverse"
+        == error
+    )
 
 
 @pytest.mark.parametrize("names", [("train", "val"), ("Train", "Validation", "test"), ("training", "valid")])
@@ -168,7 +171,7 @@ def test_convert_folder_leaves_out_hidden_and_service_folders(run: Any, class_fo
             (parent / name / "thumb.png").write_bytes((root / "a" / "000.png").read_bytes())
     output = run("convert_from_folder", *arguments(root, tmp_path))
     assert read_annotations(tmp_path / "out/train.json").labels == [0, 0, 0, 1, 1]
-    assert f"{root}: left out: 6 x hidden or service folder" in output
+    assert f"{root}: skipped: 6 x hidden or service folder" in output
 
 
 def test_convert_folder_follows_links_once(run: Any, class_folders: Any, tmp_path: Path) -> None:
@@ -201,7 +204,7 @@ def test_convert_folder_knows_images_by_their_content(run: Any, class_folders: A
     assert [Path(path).name for path in read_annotations(tmp_path / "out/train.json").paths][:4] == [
         "002.png", "003.png", "no_suffix", "x.data",
     ]  # fmt: skip
-    assert all(f"1 x {part}" in output for part in (".txt", ".csv", "file that is no regular one"))
+    assert all(f"1 x {part}" in output for part in (".txt", ".csv", "file that is not regular"))
 
 
 def test_convert_folder_small_classes_keep_images_for_training(run: Any, class_folders: Any, tmp_path: Path) -> None:

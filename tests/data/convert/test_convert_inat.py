@@ -113,9 +113,12 @@ def test_convert_inat_without_sizes_and_names(
             lambda coco: coco["images"][0].pop("file_name"),
             ": images[0] has no file_name; this is not a COCO-style file",
         ),
-        (lambda coco: coco["images"][0].update(id=[1]), ": images[0] has id '[1]'; it must be a whole number or text"),
+        (
+            lambda coco: coco["images"][0].update(id=[1]),
+            ": images[0] has id '[1]'; it must be a whole number or a string",
+        ),
         (lambda coco: coco["categories"][0].update(id="1"), ": categories[0] has id '1'; it must be a whole number"),
-        (lambda coco: coco["categories"][0].update(id=0), ": categories have equal ids"),
+        (lambda coco: coco["categories"][0].update(id=0), ": several categories have the same id"),
         (
             lambda coco: coco["annotations"].pop(1),
             "image 5 (train_val2018/Aves/1/c.jpg) has 0 annotations; it must have one",
@@ -130,7 +133,7 @@ def test_convert_inat_without_sizes_and_names(
         ),
         (
             lambda coco: coco["images"][1].update(file_name=3),
-            ": images[1] has file_name '3'; it must be text",
+            ": images[1] has file_name '3'; it must be a string",
         ),
         (
             lambda coco: coco["annotations"].append({"image_id": 99, "category_id": 0}),
@@ -201,7 +204,7 @@ def test_convert_inat_published_validation_list(run: Any, splits: Any, tmp_path:
     arguments = ("--image_path", "/data", "--output_json_file", output, "--no-check")
     log = run("convert_from_iNat", "--input_json_file", source, *arguments)
     assert "24,426 images, 8,142 classes, 3 images per class (balanced)" in log
-    assert "these are the published numbers of iNaturalist 2018 val" in log
+    assert "the numbers are those published for iNaturalist 2018 val" in log
     assert read_annotations(output).paths[0].startswith("/data/train_val2018/Plantae/7291/")
 
 

@@ -43,7 +43,7 @@ def test_convert_lists(run: Any, content: Any, lists: Any, tmp_path: Path, tool:
         ],
     }
     assert f"2 images, {classes:,} classes, 1 to 0 images per class, imbalance factor infinite" in output
-    assert "WARNING: not the published numbers. " in output
+    assert "WARNING: the numbers differ from those published. " in output
     assert f"WARNING: {classes - 2} of {classes} classes have no images: 1, 2, " in output
 
 
@@ -64,7 +64,7 @@ def test_convert_lists_missing_list(run: Any, lists: Any, tmp_path: Path) -> Non
 def test_convert_lists_no_lists(refused: Any, tmp_path: Path) -> None:
     error = refused("convert_from_Places", *arguments(tmp_path, tmp_path))
     assert error == (
-        f"{tmp_path} holds none of Places_LT_train.txt, Places_LT_val.txt, Places_LT_test.txt; for lists of your own: "
+        f"{tmp_path} holds none of Places_LT_train.txt, Places_LT_val.txt, Places_LT_test.txt; for your own lists: "
         "python tools/convert_from_lists.py --help"
     )
 
@@ -107,7 +107,7 @@ def test_read_list_invalid_line(refused: Any, lists: Any, tmp_path: Path, line: 
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"\n", "lists no images"), (b"\xff", "is not text in UTF-8: byte 0 is wrong")]
+    ("data", "message"), [(b"\n", "lists no images"), (b"\xff", "is not UTF-8 text: byte 0 is invalid")]
 )
 def test_read_list_invalid_file(refused: Any, lists: Any, tmp_path: Path, data: Any, message: Any) -> None:
     (lists / "ImageNet_LT_test.txt").write_bytes(data)
@@ -143,7 +143,7 @@ def test_convert_lists_imagenet_lt_published_numbers(run: Any, splits: Any, tmp_
     assert f"{many} many / {1000 - many - few} medium / {few} few-shot classes" in output
     assert "20,000 images, 1,000 classes, 20 images per class (balanced)" in output
     assert "50,000 images, 1,000 classes, 50 images per class (balanced)" in output
-    assert output.count("these are the published numbers of ImageNet-LT") == 3
+    assert output.count("the numbers are those published for ImageNet-LT") == 3
     assert "WARNING" not in output
     read = read_annotations(tmp_path / "out/test.json")
     assert read.paths[0] == f"{tmp_path}/images/val/ILSVRC2012_val_00029930.JPEG"
@@ -157,7 +157,7 @@ def test_convert_lists_places_lt_published_numbers(run: Any, splits: Any, conten
     (tmp_path / "Places_LT_val.txt").write_text("".join(lines))
     output = run("convert_from_Places", *arguments(tmp_path, tmp_path, "--no-check"))
     assert "7,300 images, 365 classes, 20 images per class (balanced)" in output
-    assert "these are the published numbers of Places-LT val" in output
+    assert "the numbers are those published for Places-LT val" in output
     assert read_annotations(tmp_path / "out/valid.json").labels == [entry["category_id"] for entry in listed]
 
 
@@ -166,6 +166,6 @@ def test_convert_lists_shortened_list(run: Any, splits: Any, tmp_path: Path) -> 
     (tmp_path / "ImageNet_LT_val.txt").write_text("\n".join(lines[:-3]))
     output = run("convert_from_ImageNet", *arguments(tmp_path, tmp_path, "--no-check"))
     assert (
-        "WARNING: not the published numbers. ImageNet-LT val: 19,997 images instead of 20,000, "
+        "WARNING: the numbers differ from those published. ImageNet-LT val: 19,997 images instead of 20,000, "
         "17 images in the smallest class instead of 20"
     ) in output

@@ -107,7 +107,9 @@ def test_convert_tfrecords(run: Any, content: Any, images: Any, written: Any, tm
         "image_id": 13, "fpath": "images/3/train_13.png", "im_height": 32, "im_width": 32, "category_id": 3,
     }  # fmt: skip
     assert "40 images, 10 classes, 4 images per class (balanced)" in output
-    assert "WARNING: not the published numbers. CIFAR-10-LT 10 train: 40 images instead of 20,431" in output
+    assert (
+        "WARNING: the numbers differ from those published. CIFAR-10-LT 10 train: 40 images instead of 20,431" in output
+    )
 
 
 def test_convert_tfrecords_jpeg(run: Any, images: Any, written: Any, tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_read_records_other_content(refused: Any, tensorflow: Any, written: Any,
     with tensorflow.io.TFRecordWriter(str(path)) as writer:
         writer.write(b"\xff\xff\xff")
     error = refused("convert_from_tfrecords", *arguments(written, tmp_path))
-    assert "record 0 (from byte 0) holds no tf.train.Example: " in error
+    assert "record 0 (from byte 0) is not a tf.train.Example: " in error
     with tensorflow.io.TFRecordWriter(str(path)) as writer:
         writer.write(tensorflow.train.Example().SerializeToString())
     error = refused("convert_from_tfrecords", *arguments(written, tmp_path))

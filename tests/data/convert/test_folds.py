@@ -82,7 +82,7 @@ def test_classes_too_small_for_folds_stay_and_are_named(keep: int, caplog: pytes
     assert counts[0].tolist() == ([0, 1, 0] if keep == 1 else [0, 1, 4])
     assert (counts.sum(0) - counts[1:].max(0) >= [keep, 1, keep]).all()
     named = "'b' (1)" if keep == 1 else "'b' (1), 'c' (4)"
-    assert caplog.messages[-1].endswith(f"because fewer than {keep} would be left: {named}")
+    assert caplog.messages[-1].endswith(f"because otherwise fewer than {keep} would be left: {named}")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -113,7 +113,7 @@ def test_a_group_with_all_images_of_a_class_stays_and_is_named(caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         numbers = fold_numbers(Split(**{**vars(split), "groups": together}), 2, keep=1, seed=0)
     assert numbers.tolist().count(0) == 4 and set(numbers[16:]) == {0}
-    assert caplog.messages[-1].endswith("because fewer than 1 would be left: 'a' (1), 'b' (3)")
+    assert caplog.messages[-1].endswith("because otherwise fewer than 1 would be left: 'a' (1), 'b' (3)")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -164,8 +164,8 @@ def test_place_groups_matches_loop() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (HoldOut(0.2, folds=1), r"^fold 1 of 1 is to be held out; DATASET.HOLD_OUT.FOLDS must be at least 2"),
-        (HoldOut(0.2, folds=3, fold=4), r"^fold 4 of 3 is to be held out; .* and FOLD from 1 to FOLDS$"),
+        (HoldOut(0.2, folds=1), r"^fold 1 of 1 does not exist; DATASET.HOLD_OUT.FOLDS must be at least 2"),
+        (HoldOut(0.2, folds=3, fold=4), r"^fold 4 of 3 does not exist; .* and FOLD between 1 and FOLDS$"),
     ],
 )
 def test_wrong_folds_are_refused(rule: HoldOut, message: str) -> None:

@@ -43,7 +43,9 @@ def test_make_cifar_lt_equals_archive_source(run: Any, cifar: Any, tmp_path: Pat
         assert torch.equal(*pixels)
         assert torch.equal(ours.labels, theirs.labels)
     assert "78 images, 10 classes, 20 to 2 images per class, imbalance factor 10, " in output
-    assert "WARNING: not the published numbers. CIFAR-10-LT 10 train: 78 images instead of 20,431" in output
+    assert (
+        "WARNING: the numbers differ from those published. CIFAR-10-LT 10 train: 78 images instead of 20,431" in output
+    )
 
 
 def test_make_cifar_lt_factors_share_files(run: Any, refused: Any, cifar: Any, tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_make_cifar_lt_user_errors(refused: Any, cifar: Any, tmp_path: Path) -> 
     assert error == "the imbalance factor is 0.5; it must be 1 or more"
     cifar("CIFAR10", 20)
     error = refused("make_cifar_lt", *arguments(tmp_path, "--imbalance_factor", 30))
-    assert error == "the imbalance factor 30 leaves 2 classes no image"
+    assert error == "the imbalance factor 30 leaves 2 classes without images"
 
 
 @pytest.mark.parametrize(
@@ -123,8 +125,8 @@ def test_make_cifar_lt_published_numbers(
     output = run("make_cifar_lt", *paths, "--imbalance_factor", factor)
     name = f"CIFAR-{classes}"
     assert f"{images:,} images, {classes} classes, " in output
-    assert f"these are the published numbers of {name}-LT {factor} train" in output
-    assert f"these are the published numbers of {name} test" in output
+    assert f"the numbers are those published for {name}-LT {factor} train" in output
+    assert f"the numbers are those published for {name} test" in output
     random = np.random.default_rng(0)
     labels = archive(dataset, "", train=True, download=False).targets
     kept = select_indices(labels, class_counts(50_000 // classes, classes, 1 / factor), 0)

@@ -157,7 +157,9 @@ def test_skip_first_image(build: Any) -> None:
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
 @pytest.mark.parametrize("damage", [truncate, Path.unlink])
 def test_bad_images_add_over_limit(build: Any, sizes: Any, damage: Any) -> None:
-    expected = r"^more image files cannot be read than DATASET.BAD_IMAGE_LIMIT \(2\) allows; the last: image [^\n]+$"
+    expected = (
+        r"^more image files cannot be read than DATASET.BAD_IMAGE_LIMIT \(2\) allows; the last one: image [^\n]+$"
+    )
     with pytest.raises(UserError, match=expected):
         loaders = build("DATASET.BAD_IMAGE_LIMIT", 2, sizes=sizes, bad=[1, 4, 6], damage=damage)
         list(loaders.train.epoch(1))
@@ -183,7 +185,9 @@ def test_bad_images_check_merged_files() -> None:
     bad.check()
     assert bad.summary() == {"bad_images": {"count": 2, "files": ["a", "b"]}}
     bad.merge(["c"])
-    with pytest.raises(UserError, match=r"^3 image files cannot be read, DATASET.BAD_IMAGE_LIMIT allows 2; one .*: a$"):
+    with pytest.raises(
+        UserError, match=r"^3 image files cannot be read, and DATASET.BAD_IMAGE_LIMIT allows 2; one .*: a$"
+    ):
         bad.check()
 
 

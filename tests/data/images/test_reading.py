@@ -118,7 +118,7 @@ def test_read_image_refuses_formats_that_are_not_listed(tmp_path: Path, suffix: 
     Image.new("RGB", (5, 3), COLOR).save(tmp_path / f"a.{suffix}")
     (tmp_path / f"a.{suffix}").rename(tmp_path / "a.jpg")
     for read in (read_image, image_size):
-        with pytest.raises(UserError, match=r"it is no image of a known format \(JPEG, PNG, GIF, "):
+        with pytest.raises(UserError, match=r"it is not an image of a known format \(JPEG, PNG, GIF, "):
             read(tmp_path / "a.jpg")
 
 
@@ -152,7 +152,7 @@ def test_read_image_refuses_what_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", "/dev/zero"):
         for read in (read_image, image_size):
-            with pytest.raises(UserError, match="cannot be read: it is no regular file"):
+            with pytest.raises(UserError, match="cannot be read: it is not a regular file"):
                 read(path)
         assert file_size(str(path)) == 0
     Image.new("RGB", (5, 3)).save(tmp_path / "a.png")

@@ -81,8 +81,11 @@ PER_FILE: dict[str, tuple[Any, str]] = {
     "folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
     "empty": (lambda path: path.write_bytes(b""), "has no bytes"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-60]), "cannot be read: "),
-    "text": (lambda path: path.write_text("<html>not found</html>"), "it is no image of a known format (JPEG, PNG, "),
-    "zeros": (lambda path: path.write_bytes(bytes(700)), "it is no image of a known format (JPEG, PNG, "),
+    "text": (
+        lambda path: path.write_text("<html>not found</html>"),
+        "it is not an image of a known format (JPEG, PNG, ",
+    ),
+    "zeros": (lambda path: path.write_bytes(bytes(700)), "it is not an image of a known format (JPEG, PNG, "),
     "size": (false_jpeg_height, "is 96x24, its annotation says 24x24"),  # the decoder fills the rest with gray
     "header": (false_png_width, "cannot be read: "),
 }

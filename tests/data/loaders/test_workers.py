@@ -69,7 +69,7 @@ def test_batches_that_are_not_taken_end_the_workers() -> None:
 
 
 def test_killed_worker_is_reported() -> None:
-    with pytest.raises(UserError, match=r"^a worker process has been killed; most often memory was short: lower TRAIN"):
+    with pytest.raises(UserError, match=r"^a worker process was killed, most often for lack of memory: lower TRAIN"):
         list(make_pool(1).batches(keys([1], [-1])))
 
 
@@ -80,7 +80,7 @@ def test_worker_that_dies_does_not_disturb_what_the_main_process_does() -> None:
     assert signal.getsignal(signal.SIGCHLD) == before
     os.kill(process, signal.SIGKILL)
     time.sleep(0.2)  # a step, or a checkpoint that is written
-    with pytest.raises(UserError, match=r"^a worker process has been killed; most often memory was short"):
+    with pytest.raises(UserError, match=r"^a worker process was killed, most often for lack of memory"):
         list(batches)
 
 
@@ -88,7 +88,7 @@ def test_worker_that_dies_between_epochs_is_reported() -> None:
     pool = make_pool(2)
     first = list(pool.batches(keys([1], [2])))
     os.kill(first[0][1], signal.SIGKILL)
-    with pytest.raises(UserError, match=r"^a worker process has been killed; most often memory was short"):
+    with pytest.raises(UserError, match=r"^a worker process was killed, most often for lack of memory"):
         list(pool.batches(keys([3], [4])))
 
 
@@ -101,9 +101,7 @@ def test_slow_start_of_an_epoch_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_worker_without_shared_memory_is_reported() -> None:
-    with pytest.raises(
-        UserError, match=r"^a worker process has been killed, which has no shared memory left \(/dev/shm"
-    ):
+    with pytest.raises(UserError, match=r"^a worker process was killed, which has no shared memory left \(/dev/shm"):
         list(make_pool(1).batches(keys([1], [-4])))
 
 
@@ -111,7 +109,9 @@ def test_batch_that_does_not_come_is_reported() -> None:
     pool = make_pool(1, timeout=1.0)
     waits: list[int] = []
     pool.on_wait = lambda: waits.append(1)
-    with pytest.raises(UserError, match=r"no batch came for .* minutes \(TRAIN.LOADER_TIMEOUT\): 1 workers wait"):
+    with pytest.raises(
+        UserError, match=r"no batch arrived within .* minutes \(TRAIN.LOADER_TIMEOUT\): 1 workers are waiting"
+    ):
         list(pool.batches(keys([-2])))
     assert len(waits) == 2
 

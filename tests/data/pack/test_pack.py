@@ -87,7 +87,7 @@ def test_pack_continues_after_kill(tmp_path: Path) -> None:
 def test_pack_refuses_a_folder_of_another_size(tmp_path: Path) -> None:
     cfg = listed_config(write_photographs(tmp_path))
     pack(cfg, tmp_path / "packed", Settings(side=64))
-    with pytest.raises(UserError, match="packed with another side"):
+    with pytest.raises(UserError, match="packed with other values of side"):
         pack(cfg, tmp_path / "packed", Settings(side=65))
 
 

@@ -121,7 +121,7 @@ def test_packed_pixels_need_a_place(tmp_path: Path, value: Any) -> None:
 
 def test_pack_refuses_packed_images_and_other_formats(tmp_path: Path) -> None:
     files = packed(tmp_path)
-    with pytest.raises(UserError, match="packed already"):
+    with pytest.raises(UserError, match="already packed"):
         pack(listed_config(files["train"]), tmp_path / "again", UINT8)
     with pytest.raises(UserError, match="another quality, format"):
         pack(listed_config(tmp_path / "all.json"), tmp_path / "packed", Settings(side=64))

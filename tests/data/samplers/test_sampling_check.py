@@ -29,11 +29,11 @@ def test_check_sampling_bbn_sampler(method: Any) -> None:
         ((*REVERSE, *DRS), r"DRS is True and TRAIN.SAMPLER.TYPE is 'bbn sampler'; only 'weighted sampler'"),
         (
             ("TRAIN.SAMPLER.TYPE", "weighted"),
-            r"^unknown sampler 'weighted'; there is: bbn sampler, class-aware sampler, default, repeat-factor sampler",
+            r"^unknown sampler 'weighted'; available: bbn sampler, class-aware sampler, default, repeat-factor sampler",
         ),
         (
             ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "squared"),
-            r"^unknown weighted sampler 'squared'; there is: balance, effective, progressive, square; did you mean",
+            r"^unknown weighted sampler 'squared'; available: balance, effective, progressive, square; did you mean",
         ),
     ],
 )

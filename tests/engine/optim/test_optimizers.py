@@ -130,7 +130,7 @@ def test_sgd_of_timm_is_sgd_of_torch() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("ADAMV", r"unknown optimizer 'ADAMV'; there is: ADAM, ADAMW, SGD; did you mean ADAM"),
+        ("ADAMV", r"unknown optimizer 'ADAMV'; available: ADAM, ADAMW, SGD; did you mean ADAM"),
         ("timm/adahessian", r"TRAIN\.OPTIMIZER\.TYPE timm/adahessian needs second derivatives"),
         ("timm/adamv", r"TRAIN\.OPTIMIZER\.TYPE is 'timm/adamv'; timm has: .*adamw"),
     ],
@@ -144,7 +144,9 @@ def test_check_optimizer_refuses_an_unknown_name(name: str, message: str) -> Non
 def test_betas_of_timm_are_its_own_unless_they_are_set() -> None:
     (group,) = build(network(), TYPE, "timm/lion").param_groups
     assert tuple(group["betas"]) == (0.9, 0.99)
-    with pytest.raises(UserError, match=r"TRAIN\.OPTIMIZER\.BETAS is \(0\.8, 0\.9\); .* timm/sgd has no two betas"):
+    with pytest.raises(
+        UserError, match=r"TRAIN\.OPTIMIZER\.BETAS is \(0\.8, 0\.9\); .* timm/sgd does not have two betas"
+    ):
         check_optimizer(load_config(None, [TYPE, "timm/sgd", "TRAIN.OPTIMIZER.BETAS", (0.8, 0.9)]))
 
 

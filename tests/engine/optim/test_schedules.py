@@ -89,5 +89,7 @@ def test_schedules_without_a_warm_up_are_finite_and_positive(kind: str) -> None:
 
 
 def test_unknown_schedule_is_refused() -> None:
-    with pytest.raises(UserError, match=r"unknown learning-rate schedule 'cosin'; there is: .*; did you mean cosine\?"):
+    with pytest.raises(
+        UserError, match=r"unknown learning-rate schedule 'cosin'; available: .*; did you mean cosine\?"
+    ):
         rates(TYPE="cosin")

@@ -128,7 +128,7 @@ def test_no_decay_names_embeddings_of_vision_transformers(name: str) -> None:
 def test_check_taps_lists_the_nearest() -> None:
     backbone = on_meta("res32_cifar")
     check_taps(backbone, ["layer1", "layer3"], key="NETWORK.TAPS")
-    message = r"^NETWORK.TAPS: the backbone has no 'layer4'; there is: layer1, layer2, layer3; did you mean layer\d\?$"
+    message = r"^NETWORK.TAPS: the backbone has no 'layer4'; available: layer1, layer2, layer3; did you mean layer\d\?$"
     with pytest.raises(UserError, match=message):
         check_taps(backbone, ["layer1", "layer4"], key="NETWORK.TAPS")
 

@@ -51,8 +51,8 @@ def test_timm_backbone_drop_path() -> None:
     [
         ("timm/resnet81", r"unknown backbone 'timm/resnet81'; timm .* models, the nearest are .*timm/resnet18"),
         ("timm/qqqqqq", "none of a similar name"),
-        ("tim/resnet18", "unknown library of backbones 'tim'; there is: timm; did you mean timm"),
-        ("res51", "unknown backbone 'res51'; there is: .*; did you mean res50"),
+        ("tim/resnet18", "unknown library of backbones 'tim'; available: timm; did you mean timm"),
+        ("res51", "unknown backbone 'res51'; available: .*; did you mean res50"),
     ],
 )
 def test_unknown_backbone_lists_the_nearest(name: str, message: str) -> None:

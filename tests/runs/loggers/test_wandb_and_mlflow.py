@@ -157,5 +157,5 @@ def test_missing_package_is_refused_with_the_command(tiny_cfg: TinyConfig, monke
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs the package wandb, .*: pip install 'longtail\[wandb\]'"):
         check_loggers(tiny_cfg("TRAIN.LOGGERS", ["wandb"]))
-    with pytest.raises(UserError, match=r"unknown logger 'wand'; there is: .*; did you mean wandb\?"):
+    with pytest.raises(UserError, match=r"unknown logger 'wand'; available: .*; did you mean wandb\?"):
         check_loggers(tiny_cfg("TRAIN.LOGGERS", ["wand"]))

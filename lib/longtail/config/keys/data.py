@@ -12,8 +12,9 @@ DATA: Keys = {
     ),
     "DATASET.ROOT": Key(
         "",
-        "Folder in which relative image paths start, and in which the archives of CIFAR lie. Empty: the folder of the "
-        "annotation file, and dataset/cifar. With `own`: the folder of classes or of splits, or a list (.csv, .txt).",
+        "Folder of relative image paths, and of the archives of CIFAR. Empty: the folder of the "
+        "annotation file; for CIFAR, dataset/cifar. With `own`: the folder of classes or of splits, or a list (.csv, "
+        ".txt).",
         file="folder",
     ),
     "DATASET.TRAIN_JSON": Key(
@@ -35,7 +36,7 @@ DATA: Keys = {
     ),
     "DATASET.HOLD_OUT.VALID": Key(
         0.2,
-        "With `own`: validation images of each class, below 1 as a fraction, from 1 on as a number, as far as KEEP "
+        "With `own`: validation images of each class: a fraction (below 1) or a number (1 or more), as far as KEEP "
         "allows. Not used if the images are already split.",
         low=0,
         high=100_000,
@@ -43,14 +44,14 @@ DATA: Keys = {
     ),
     "DATASET.HOLD_OUT.TEST": Key(
         0.0,
-        "Test images of each class, likewise; 0: none.",
+        "Test images of each class, a fraction or a number as VALID; 0: none.",
         low=0,
         high=100_000,
         ours=True,
     ),
     "DATASET.HOLD_OUT.KEEP": Key(
         1,
-        "Images of each class that stay training images in any case.",
+        "Smallest number of training images that each class keeps.",
         low=1,
         high=100_000,
         ours=True,
@@ -110,14 +111,14 @@ DATA: Keys = {
     ),
     "DATASET.ON_BAD_IMAGE": Key(
         "raise",
-        "An image file that cannot be read ends the run (raise), or the next image of its class takes its place and "
-        "the file is named and counted (skip).",
+        "What an image file that cannot be read does: end the run (raise), or be replaced by the next image of its "
+        "class, logged and counted (skip).",
         allowed=("raise", "skip"),
         ours=True,
     ),
     "DATASET.BAD_IMAGE_LIMIT": Key(
         10,
-        "Largest number of files that `skip` may skip. A few are accidents of a download; more are a wrong ROOT or a "
+        "Largest number of files that `skip` may skip. A few may be broken downloads; more indicate a wrong ROOT or a "
         "failing disk.",
         low=1,
         ours=True,
@@ -139,8 +140,8 @@ DATA: Keys = {
     ),
     "DATASET.ON_DEVICE": Key(
         False,
-        "Keep images that are held in memory on the GPU, and augment them there. Off, because it has not been measured "
-        "on a GPU yet.",
+        "Store small-image data sets on the GPU and augment them there. Off, because it has not been measured on a GPU "
+        "yet.",
         ours=True,
     ),
     "DATASET.INTRA_N": Key(
@@ -173,7 +174,7 @@ DATA: Keys = {
     ),
     "DATASET.USE_CAM_BASED_DATASET": Key(
         False,
-        "CAM-based sampling: let the weighted samplers draw the generated images too.",
+        "CAM-based sampling: the weighted samplers draw from the generated images too.",
     ),
     "DATASET.CAM_DATA_JSON_SAVE_PATH": Key(
         "",
@@ -202,7 +203,7 @@ DATA: Keys = {
     "TRANSFORMS.TRAIN_TRANSFORMS": Key(
         ("random_resized_crop", "random_horizontal_flip"),
         "Steps of the `transforms` policy for training images, in this order: names, or any transform of "
-        "torchvision.transforms.v2 with its arguments, as 'v2.ColorJitter(brightness=0.4)'.",
+        "torchvision.transforms.v2 with its arguments, for example 'v2.ColorJitter(brightness=0.4)'.",
         items="name",
     ),
     "TRANSFORMS.TEST_TRANSFORMS": Key(

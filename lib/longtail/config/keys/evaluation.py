@@ -46,7 +46,7 @@ EVALUATION: Keys = {
     "TEST.ENSEMBLE": Key(
         "mean",
         "Which heads make the prediction, the ensemble of every evaluation: mean (the mean of all logits) | last | "
-        "the indices of heads whose mean is taken, as 0,2. Each head is reported beside it.",
+        "the indices of heads whose mean is taken, for example 0,2. Each head is also reported separately.",
         lists=True,
         ours=True,
     ),
@@ -100,8 +100,8 @@ EVALUATION: Keys = {
     ),
     "TEST.PRIOR": Key(
         "uniform",
-        "How frequent the classes are among the images to predict: uniform | train | reversed | a file of C numbers. "
-        "Adds log(C * pi_c) to logits that are right for equal frequencies; networks of plain cross-entropy need "
+        "Class frequencies pi_c of the images to predict: uniform | train | reversed | a file of C numbers. Adds "
+        "log(C * pi_c) to logits that assume equal frequencies; networks trained with plain cross-entropy need "
         "LOGIT_ADJUSTMENT 1.0 as well. Acts where LOGIT_ADJUSTMENT does.",
         ours=True,
     ),

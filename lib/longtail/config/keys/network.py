@@ -43,13 +43,13 @@ NETWORK: Keys = {
     ),
     "BACKBONE.PRETRAINED_TAG": Key(
         "",
-        "Weights of timm for backbones timm/<name>, which timm downloads: its tag, as augreg_in21k, or default. Image "
-        "size and normalization that are taken from timm are those of this tag.",
+        "Pretrained weights for backbones timm/<name>, which timm downloads: a tag of timm, for example augreg_in21k, "
+        "or default. Image size and normalization that are taken from timm are those of this tag.",
         ours=True,
     ),
     "BACKBONE.ADAPTER": Key(
         "none",
-        "Trained bottleneck in every block of a vision transformer of timm, also if the backbone is frozen: none | "
+        "Bottleneck in every block of a vision transformer of timm, trained even if the backbone is frozen: none | "
         "adaptformer (arXiv 2205.13535).",
         allowed=("none", "adaptformer"),
         ours=True,
@@ -74,7 +74,7 @@ NETWORK: Keys = {
     ),
     "CLASSIFIER.TYPE": Key(
         "FC",
-        "Head: FC | FCNorm (cosine) | cos (scaled cosine plus bias) | cosnorm (scaled cosine, features shortened to "
+        "Head: FC | FCNorm (cosine) | cos (scaled cosine plus bias) | cosnorm (scaled cosine, features squashed to "
         "x / (1 + |x|)). Heads of a second stage, which start from NETWORK.PRETRAINED_MODEL: cRT (FC trained from "
         "scratch) | LWS (FC of which only a scale per class is trained).",
     ),
@@ -117,14 +117,15 @@ NETWORK: Keys = {
     ),
     "NETWORK.SHARED_TO": Key(
         "",
-        "Experts: the last stage of their backbones that all of them share, as layer2; each has the later stages and a "
-        "head of its own. Empty: whole backbones. For several residual networks of one kind, without momentum encoder.",
+        "Experts: the last stage of the backbones that all experts share, for example layer2; each expert has its own "
+        "later stages and head. Empty: nothing is shared. For several residual networks of one kind, without momentum "
+        "encoder.",
         ours=True,
     ),
     "NETWORK.CASCADE.TAPS": Key(
         [],
-        "Cascade: intermediate outputs of the backbone from which branches start, in cascade order, as layer2 or "
-        "blocks.7; empty: after stages 2 and 3, or after blocks 7 and 9 of the 12 of a vision transformer.",
+        "Cascade: intermediate outputs of the backbone from which branches start, in cascade order, for example layer2 "
+        "or blocks.7; empty: after stages 2 and 3, or after blocks 7 and 9 of the 12 of a vision transformer.",
         items="name",
         ours=True,
     ),
@@ -161,12 +162,12 @@ NETWORK: Keys = {
     ),
     "NETWORK.LOAD_BACKBONE_ONLY": Key(
         False,
-        "Take the backbones of PRETRAINED_MODEL and start with new heads.",
+        "Load only the backbones of PRETRAINED_MODEL; the heads start from scratch.",
     ),
     "NETWORK.MIN_LOADED": Key(
         0.5,
-        "Least share of the network's parameters that a weights file must fill (heads that start from scratch are not "
-        "counted); less is refused as another architecture. 0 takes what fits.",
+        "Smallest fraction of the network's parameters that a weights file must fill (heads that start from scratch "
+        "are not counted); less is refused as another architecture. 0 loads whatever fits.",
         low=0,
         high=1,
         result=False,
@@ -186,8 +187,8 @@ NETWORK: Keys = {
     ),
     "NETWORK.MOCO_RELEASED": Key(
         False,
-        "True, as released: the momentum encoder and its projection head start from random weights of their own, and "
-        "the projection head stays there. False: both start as copies of the trained ones and follow them.",
+        "True, as released: the momentum encoder and its projection head start from their own random weights, and the "
+        "projection head is never updated. False: both start as copies of the trained ones and follow them.",
         ours=True,
     ),
     "NETWORK.MOCO_K": Key(

@@ -26,7 +26,7 @@ OPTIMIZATION: Keys = {
     ),
     "TRAIN.OPTIMIZER.BETAS": Key(
         (0.9, 0.999),
-        "Decays of the two moments of Adam and AdamW. Optimizers of timm have defaults of their own, unless it is set.",
+        "Decays of the two moments of Adam and AdamW. Optimizers of timm use their own defaults unless this is set.",
         items="float",
         low=0,
         high=0.9999999,
@@ -61,8 +61,8 @@ OPTIMIZATION: Keys = {
     ),
     "TRAIN.OPTIMIZER.SAM_RHO": Key(
         0.0,
-        "Sharpness-aware minimization (arXiv 2010.01412): length of the step, along the gradient over all parameters, "
-        "to the weights whose gradient the optimizer is given; twice the cost of a step. 0: without.",
+        "Sharpness-aware minimization (arXiv 2010.01412): radius rho, the length of the step along the gradient to the "
+        "weights at which the optimizer's gradient is computed; doubles the cost of a step. 0: off.",
         low=0,
         high=100,
         ours=True,
@@ -70,7 +70,7 @@ OPTIMIZATION: Keys = {
     "TRAIN.LR_SCHEDULER.TYPE": Key(
         "multistep",
         "multistep | warmup (linear, then multistep) | cosine | warmup_cosine (linear from 0, then cosine) | "
-        "ramp_cosine (cosine, whose first WARM_EPOCH epochs are replaced by a line, per step).",
+        "ramp_cosine (cosine whose first WARM_EPOCH epochs are replaced by a linear ramp, per step).",
     ),
     "TRAIN.LR_SCHEDULER.LR_STEP": Key(
         [40, 50],

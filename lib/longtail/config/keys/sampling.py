@@ -37,8 +37,8 @@ SAMPLING: Keys = {
     ),
     "TRAIN.SAMPLER.CLASS_AWARE.LENGTH": Key(
         "classes",
-        "Class-aware sampler: an epoch has as many images as the largest class times the number of classes (classes), "
-        "or as there are training images (images).",
+        "Class-aware sampler: images per epoch: the size of the largest class times the number of classes (classes), "
+        "or the number of training images (images).",
         allowed=("classes", "images"),
         ours=True,
     ),

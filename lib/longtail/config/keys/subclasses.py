@@ -20,7 +20,7 @@ SUBCLASSES: Keys = {
     ),
     f"{_SECTION}.DELTA": Key(
         10,
-        "SBCL: smallest size of a subclass that is aimed at. A class of n_c images is split into "
+        "SBCL: target for the smallest size of a subclass. A class of n_c images is split into "
         "floor(n_c / max(n_min, DELTA)) subclasses.",
         low=1,
         ours=True,
@@ -28,8 +28,8 @@ SUBCLASSES: Keys = {
     f"{_SECTION}.CLUSTERING": Key(
         "capped",
         "SBCL: capped (spherical k-means in which no subclass exceeds ceil(n_c / number), the paper's Algorithm 1) | "
-        "kmeans (subclasses of any size, as released) | balanced (sizes differ by at most one; code that the release "
-        "does not reach).",
+        "kmeans (subclasses of any size, as released) | balanced (sizes differ by at most one; unused code of the "
+        "release).",
         allowed=("capped", "kmeans", "balanced"),
         ours=True,
     ),

@@ -10,7 +10,7 @@ _PROCESSES = 4096
 TRAINING: Keys = {
     "TRAIN.BATCH_SIZE": Key(
         32,
-        "Images per step: in all under DataParallel, per process under DistributedDataParallel.",
+        "Images per step: in total under DataParallel, per process under DistributedDataParallel.",
         low=1,
         high=2**20,
     ),
@@ -61,8 +61,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.COMPILE": Key(
         False,
-        "Compile each expert with torch.compile; needs a C++ compiler, and some time before the first step. Off: on "
-        "the CPU on which it was measured, it gained no more than the noise between runs.",
+        "Compile each expert with torch.compile; needs a C++ compiler, and some time before the first step. Off, "
+        "because on the CPU on which it was measured the gain was within the noise between runs.",
         ours=True,
     ),
     "TRAIN.CUDA_GRAPH": Key(
@@ -82,8 +82,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.PEER_TIMEOUT": Key(
         10.0,
-        "Minutes after which a process that does not answer ends the others; raise it for disks on which one process "
-        "may wait longer than the others.",
+        "Minutes that processes wait for one that does not respond before they stop; raise it for disks on which one "
+        "process may wait longer than the others.",
         low=0.05,
         high=1e5,
         result=False,
@@ -91,7 +91,7 @@ TRAINING: Keys = {
     ),
     "TRAIN.LOADER_TIMEOUT": Key(
         5.0,
-        "Minutes after which a batch that does not come ends the run: dead workers, a lost network disk.",
+        "Minutes to wait for a batch before the run stops with an error: dead workers, a lost network disk.",
         low=0.05,
         high=1e5,
         result=False,
@@ -105,7 +105,7 @@ TRAINING: Keys = {
     "TRAIN.LOGGERS": Key(
         [],
         "Further destinations of the metrics: wandb | mlflow | tensorboard (which TENSORBOARD.ENABLE adds). Server, "
-        "project and offline mode are set by their own environment variables, as WANDB_MODE and MLFLOW_TRACKING_URI.",
+        "project and offline mode are set by their own environment variables (WANDB_MODE, MLFLOW_TRACKING_URI, ...).",
         items="name",
         result=False,
         ours=True,
@@ -136,8 +136,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.COMBINER.MANIFOLD_MIX_UP.LOCATION": Key(
         "pool",
-        "What is mixed: pool (the features) | fc (the logits) | the output of a module of the backbone, as layer1 or "
-        "layer2.0.",
+        "What is mixed: pool (the features) | fc (the logits) | the output of a module of the backbone, for example "
+        "layer1 or layer2.0.",
     ),
     "TRAIN.COMBINER.REMIX.KAPPA": Key(
         3.0,
@@ -181,7 +181,7 @@ TRAINING: Keys = {
     **OPTIMIZATION,
     "METHOD.STATE": Key(
         "",
-        "Checkpoint of which the training method takes its state (momentum encoder, queue, ...); empty: a new state.",
+        "Checkpoint from which the training method takes its state (momentum encoder, queue, ...); empty: a new state.",
         file="weights",
         ours=True,
     ),

@@ -122,7 +122,7 @@ SUB_POLICIES: tuple[tuple[tuple[str, int, int], tuple[str, int, int]], ...] = (
 
 
 class AutoAugment:
-    """Applies one of the 25 CIFAR-10 sub-policies of AutoAugment to each image; see the module."""
+    """AutoAugment: one of the 25 CIFAR-10 sub-policies, applied to each image; see the module."""
 
     def __init__(self) -> None:
         self._operations = list(OPERATIONS.values())

@@ -66,7 +66,7 @@ def uniform(shape: tuple[int, ...], *, generator: torch.Generator, low: float = 
 
 
 def uniform_list(count: int, generator: torch.Generator) -> list[float]:
-    """Draw numbers from U(0, 1), the same as `uniform`, for a single image: the arithmetic of Python is then faster.
+    """Draw the same numbers from U(0, 1) as `uniform`, as Python floats, which are faster for a single image.
 
     Args:
         count: Number of numbers.

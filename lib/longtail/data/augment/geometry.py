@@ -17,7 +17,7 @@ _FIXED = 65536  # Pillow's nearest-neighbor affine transform uses fixed-point co
 def window(
     images: Tensor, *, tops: Tensor, lefts: Tensor, size: tuple[int, int], reach: tuple[int, int], fill: int = 0
 ) -> Tensor:
-    """Crop one window out of each image; the outside of the image is filled.
+    """Crop one window from each image; pixels outside the image are filled.
 
     Args:
         images: Images, (N, 3, H, W) uint8.

@@ -57,7 +57,7 @@ def _to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     fraction = (position - sector).float().double()
     strength = (saturation.double() / 255.0).float().double()
     full = value.double()
-    # Round halves away from zero, as C's round does; all numbers are positive.
+    # Round half up, which equals C's round because all numbers are positive.
     falling = (full * (1.0 - strength * fraction) + 0.5).floor_()
     rising = (full * (1.0 - strength * (1.0 - fraction)) + 0.5).floor_()
     lowest = (full * (1.0 - strength) + 0.5).floor_()

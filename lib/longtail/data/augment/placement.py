@@ -56,7 +56,7 @@ def view_axes(policy: Policy, *, rows: Axis, columns: Axis) -> tuple[Axis, Axis]
         top, left = policy.corner(rows.length, columns.length)
         return rows.cropped(top, policy.size[0]), columns.cropped(left, policy.size[1])
     allowed = "normal_resize, shorter_resize_for_crop, center_crop"
-    raise UserError(f"the position of a view of {type(policy).__name__} in its image is not known; allowed: {allowed}")
+    raise UserError(f"{type(policy).__name__} does not have a known position in its image; allowed: {allowed}")
 
 
 def map_to_image(view_map: Tensor, *, rows: Axis, columns: Axis, size: tuple[int, int]) -> Tensor:

@@ -46,7 +46,7 @@ def evaluation_transforms(cfg: CfgNode) -> Policy:
 
 
 def fast_policy(policy: Policy) -> Policy:
-    """Return a policy for one image at a time that computes with OpenCV, with the same random numbers."""
+    """Return the OpenCV version of a policy, which takes one image at a time and draws the same random numbers."""
     from longtail.data.augment.fast import FastPolicy  # OpenCV is needed for DATASET.LOADER fast only
 
     return FastPolicy(policy)

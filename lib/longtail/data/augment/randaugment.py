@@ -88,7 +88,7 @@ class Draws(NamedTuple):
 
 
 class RandAugment:
-    """Applies randomly drawn operations to each image; see the module.
+    """RandAugment: randomly drawn operations, applied to each image; see the module.
 
     Args:
         num_ops: Number of operations drawn per image.
@@ -116,7 +116,7 @@ class RandAugment:
         return Draws(codes.masked_fill(~applied, -1), levels, integers(2, shape, generator=generator).cpu())
 
     def draw_one(self, generator: torch.Generator) -> list[tuple[int, float, int]]:
-        """Draw the operations of a single image, as `draw`: code, level and resampling of those that are applied."""
+        """Draw the operations of a single image like `draw`: code, level and resampling of those that are applied."""
         shape = (self.num_ops,)
         codes = integers(len(_CALLS), shape, generator=generator).tolist()
         draws = uniform_list(self.num_ops, generator)

@@ -68,14 +68,14 @@ def random_boxes(
 def random_box(
     size: tuple[int, int], *, scale: tuple[float, float], ratio: tuple[float, float], generator: torch.Generator
 ) -> Box:
-    """Draw the box of a single image, as `random_boxes`, but faster.
+    """Draw the box of a single image by the rule of `random_boxes`, but faster.
 
     Returns:
         Top, left, height and width.
     """
     height, width = size
     low, high = math.log(ratio[0]), math.log(ratio[1])
-    # One call gives the same numbers as one for each kind of them.
+    # One call gives the same numbers as separate calls.
     *draws, row, column = uniform_list(2 * _TRIES + 2, generator)
     for first, second in zip(draws[:_TRIES], draws[_TRIES:], strict=True):
         area = (first * (scale[1] - scale[0]) + scale[0]) * (height * width)
@@ -173,7 +173,7 @@ class ColorJitter:
             the order of the changes, (N, K) int64, K where there is none. Both are on the CPU.
         """
         kinds = len(self._changes)
-        # All in one call, which gives the same numbers as one call for each: a call takes longer than its numbers.
+        # One call gives the same numbers as separate calls, and the overhead of a call dominates.
         draws = uniform((count * (1 + 2 * kinds),), generator=generator).cpu()
         chosen = draws[:count] < self.p
         low, high = torch.tensor(self._bounds, dtype=torch.float64).T[:, :, None]
@@ -183,7 +183,7 @@ class ColorJitter:
         return amounts, orders
 
     def draw_one(self, generator: torch.Generator) -> list[tuple[int, float]]:
-        """Draw the changes of a single image, as `draw`: their kinds and amounts, in the order of application."""
+        """Draw the changes of a single image like `draw`: their kinds and amounts, in the order of application."""
         kinds = len(self._changes)
         chosen, *draws = uniform_list(1 + 2 * kinds, generator)
         if chosen >= self.p:
@@ -213,7 +213,7 @@ class RandomGrayscale:
         return uniform((count,), generator=generator) < self.p
 
     def chosen_one(self, generator: torch.Generator) -> bool:
-        """Draw whether a single image becomes gray, as `chosen`."""
+        """Draw whether a single image becomes gray."""
         return uniform_list(1, generator)[0] < self.p
 
 
@@ -243,7 +243,7 @@ class RandomBlur:
         return draws < self.p, uniform((count,), generator=generator, low=low, high=high)
 
     def draw_one(self, generator: torch.Generator) -> float | None:
-        """Draw the radius of a single image, as `draw`; None: it is not blurred."""
+        """Draw the radius of a single image; None: it is not blurred."""
         low, high = self.radius
         chosen, radius = uniform_list(2, generator)
         return radius * (high - low) + low if chosen < self.p else None

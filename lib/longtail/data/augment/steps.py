@@ -94,7 +94,7 @@ class RandomFlip:
         return uniform((count,), generator=generator) < self.p
 
     def chosen_one(self, generator: torch.Generator) -> bool:
-        """Draw whether a single image is flipped, as `chosen`."""
+        """Draw whether a single image is flipped."""
         return uniform_list(1, generator)[0] < self.p
 
 

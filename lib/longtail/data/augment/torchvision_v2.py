@@ -19,13 +19,13 @@ PREFIX = "v2."
 
 
 class TorchvisionTransform:
-    """Applies a transform to each image by itself, with random numbers that follow from the generator.
+    """A transform of torchvision, applied to each image separately, with random numbers that depend on the generator.
 
     torchvision draws from PyTorch's global CPU generator. It is seeded for each image, and its state is restored. The
     images are transformed on the CPU.
 
     Args:
-        text: The transform, as `v2.ColorJitter(brightness=0.4)`.
+        text: The transform, for example `v2.ColorJitter(brightness=0.4)`.
 
     Raises:
         UserError: There is no such transform, it does not take these arguments, or it does not return uint8 images.
@@ -68,7 +68,7 @@ class TorchvisionTransform:
 
 
 def _parse(text: str) -> Any:
-    """Return the transform that a text names."""
+    """Return the transform that a string describes."""
     try:
         node = ast.parse(text, mode="eval").body
     except SyntaxError:
@@ -77,7 +77,7 @@ def _parse(text: str) -> Any:
 
 
 def _value(node: ast.expr, text: str) -> Any:
-    """Return the transform, list or literal of a part of the text."""
+    """Return the transform, list or literal of a part of the string."""
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(element, text) for element in node.elts]
     call = node if isinstance(node, ast.Call) else None
@@ -89,7 +89,9 @@ def _value(node: ast.expr, text: str) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError:
-        raise UserError(f"TRANSFORMS: {text} has {ast.unparse(node)!r}, which is no literal and no v2 class") from None
+        raise UserError(
+            f"TRANSFORMS: {text} has {ast.unparse(node)!r}, which is neither a literal nor a v2 class"
+        ) from None
 
 
 def _transform_class(name: str, text: str) -> type:
@@ -101,17 +103,17 @@ def _transform_class(name: str, text: str) -> type:
         if inspect.isclass(value) and issubclass(value, v2.Transform) and value is not v2.Transform
     }
     if name not in known:
-        raise UserError(f"TRANSFORMS: {text} names {name!r}, which torchvision does not have{nearest(name, known)}")
+        raise UserError(f"TRANSFORMS: {text}: torchvision has no transform {name!r}{nearest(name, known)}")
     return known[name]
 
 
 def _construct(kind: type, arguments: list[Any], keywords: dict[Any, Any], *, text: str) -> Any:
-    """Return an instance; a text becomes a member of an enumeration where the default is one."""
+    """Return an instance; a string becomes a member of an enumeration where the default is one."""
     parameters = inspect.signature(kind).parameters
     unknown = [name for name in keywords if name not in parameters]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise UserError(
-            f"TRANSFORMS: {text}: {PREFIX}{kind.__name__} has no argument {unknown[0]!r}; there is: "
+            f"TRANSFORMS: {text}: {PREFIX}{kind.__name__} has no argument {unknown[0]!r}; available: "
             f"{', '.join(parameters) or 'none'}{nearest(str(unknown[0]), parameters)}"
         )
     try:
@@ -125,6 +127,6 @@ def _construct(kind: type, arguments: list[Any], keywords: dict[Any, Any], *, te
 
 
 def _refuse(text: str, error: Exception) -> NoReturn:
-    """Report what torchvision says against a transform."""
+    """Report an error of torchvision in one line."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    raise UserError(f"TRANSFORMS: {text} is refused by torchvision: {reason}") from None
+    raise UserError(f"TRANSFORMS: {text} fails in torchvision: {reason}") from None

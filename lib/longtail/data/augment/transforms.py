@@ -192,7 +192,7 @@ def build_transforms(names: Sequence[str], cfg: CfgNode) -> Chain:
     """Return the chain of the named transforms.
 
     Args:
-        names: Names in `TRANSFORMS`, or transforms of torchvision as `v2.ColorJitter(brightness=0.4)`, in order of
+        names: Names in `TRANSFORMS`, or transforms of torchvision such as `v2.ColorJitter(brightness=0.4)`, in order of
             application.
         cfg: Config.
 

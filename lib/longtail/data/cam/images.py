@@ -53,8 +53,8 @@ def paste_foreground(image: Tensor, cam: Tensor, *, transform: Transform, releas
         image: Original image, (3, H, W) uint8.
         cam: Class activation map of the image, (H, W), not negative.
         transform: Transform of the foreground.
-        released: Compose as the released code does: with its box (see `bounding_box`), the transformed image also shown
-            where the foreground was, and the original shown wherever a channel of the transformed image is zero.
+        released: Compose as the released code does: use its box (see `bounding_box`), show the transformed image also
+            where the foreground was, and show the original where a channel of the transformed image is zero.
 
     Returns:
         The new image, (3, H, W) uint8.
@@ -75,7 +75,7 @@ def paste_foreground(image: Tensor, cam: Tensor, *, transform: Transform, releas
 
 
 def foreground(cam: np.ndarray) -> np.ndarray:
-    """Return where a map (H, W) reaches the threshold, (H, W) bool; a constant map is all foreground."""
+    """Return the mask where a map (H, W) reaches the threshold, (H, W) bool; a constant map is all foreground."""
     return np.asarray(cam >= THRESHOLD * cam.mean())
 
 

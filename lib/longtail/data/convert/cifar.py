@@ -64,7 +64,7 @@ def make_cifar_lt(
     labels = np.asarray(train.targets)
     counts = class_counts(len(labels) // num_classes, num_classes, 1 / imbalance_factor, kind)
     if min(counts) == 0:
-        raise UserError(f"the imbalance factor {imbalance_factor:g} leaves {counts.count(0)} classes no image")
+        raise UserError(f"the imbalance factor {imbalance_factor:g} leaves {counts.count(0)} classes without images")
     kept = select_indices(labels, counts, seed)
     images = output / dataset
     train_split = _split(train, kept, folder=images / "train")
@@ -105,7 +105,7 @@ def write_images(images: np.ndarray, paths: Sequence[str]) -> None:
             replaced += write_image(image, path)
         os.sync()  # the images are on the disk before the annotation file that lists them
     if replaced:
-        logger.warning("  WARNING: %s: %d files held something else and were written again", folder, replaced)
+        logger.warning("  WARNING: %s: %d files had other content and were replaced", folder, replaced)
 
 
 def read_archive(dataset: str, root: str | Path, *, train: bool, download: bool) -> Any:

@@ -14,7 +14,7 @@ from longtail.user_files import check_path, is_folder, translating
 
 logger = logging.getLogger(__name__)
 
-# Folders that file servers, operating systems and tools leave beside images; so do names that begin with a dot.
+# Folders that file servers, operating systems and tools create next to images, in addition to hidden ones.
 SERVICE_FOLDERS = frozenset(
     (
         *("@eaDir", "@__thumb", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
@@ -32,15 +32,15 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None) -
     """List the images below each class folder; classes are numbered in alphabetical order of their names.
 
     Hidden folders and those of file servers are left out. A symbolic link is followed, but never to a folder that holds
-    it or that was already visited. Files that are no images are left out and counted by suffix in the log.
+    it or that was already visited. Files that are not images are skipped and counted by suffix in the log.
 
     Args:
         root: Folder with one folder per class.
-        classes: Names of the classes, if they are known: their folders may be missing, but there are no others.
+        classes: Names of the classes, if they are known; their folders may be missing, but no others are allowed.
 
     Raises:
-        UserError: The folder does not exist or has no class folders, a class has no images, there are other classes
-            than known, a folder cannot be read, or it belongs to two classes.
+        UserError: The folder does not exist or has no class folders, a class has no images or is not among `classes`,
+            or a folder cannot be read or belongs to two classes.
     """
     root = Path(root)
     folders = _class_folders(root)
@@ -126,7 +126,7 @@ def _class_folders(root: Path) -> dict[str, str]:
     """Return the folder of each class, in alphabetical order of the classes."""
     folders = subfolders(root)
     if not folders:
-        raise UserError(f"{root} holds no folders; each class needs one, with its images in it")
+        raise UserError(f"{root} has no subfolders; each class needs one that holds its images")
     named = {class_name(folder): folder for folder in folders}
     if len(named) < len(folders):
         twice = next(folder for folder in folders if named[class_name(folder)] != folder)
@@ -173,7 +173,7 @@ class _Walk:
         """Log what the folders hold besides images."""
         if self.left_out:
             parts = ", ".join(f"{count:,} x {what}" for what, count in self.left_out.most_common(10))
-            logger.info("%s: left out: %s", self.root, parts)
+            logger.info("%s: skipped: %s", self.root, parts)
 
     def _files(self, folder: str, name: str) -> Iterator[str]:
         real = os.path.realpath(folder)
@@ -193,7 +193,7 @@ class _Walk:
                 elif entry.is_dir() or is_service(entry.name):
                     self.left_out["hidden or service folder" if entry.is_dir() else "hidden file"] += 1
                 elif not entry.is_file():
-                    self.left_out["link without a target" if entry.is_symlink() else "file that is no regular one"] += 1
+                    self.left_out["link without a target" if entry.is_symlink() else "file that is not regular"] += 1
                 elif is_image(entry.path):
                     yield entry.path
                 else:

@@ -23,11 +23,11 @@ def convert_folder(
     """Write train.json and, with validation and test images, valid.json and test.json for a folder of class folders.
 
     Args:
-        input_path: Folder with one folder per class; images may be in subfolders. Or a folder that holds such folders
-            as its splits, train/ and val/ and perhaps test/.
+        input_path: Folder with one folder per class, where images may be in subfolders; or a folder with such folders
+            for its splits: train/, val/ and optionally test/.
         output_path: Folder of the annotation files.
         valid: A second such folder with validation images; or how many images of each class to hold out; None: only the
-            splits that `input_path` holds.
+            splits in `input_path`.
         imbalance_factor: Largest / smallest class of the training images, made long-tailed by the exponential rule;
             None: keep all images.
         seed: Seed of the choice of images that are kept.
@@ -75,4 +75,6 @@ def _check_apart(train: str | Path, valid: str | Path) -> None:
     """Check that validation images are not training images."""
     first, second = (os.path.join(os.path.realpath(path), "") for path in (train, valid))
     if first.startswith(second) or second.startswith(first):
-        raise UserError(f"the validation images in {valid} lie inside the training images in {train}, or the reverse")
+        raise UserError(
+            f"the validation images in {valid} are inside the folder of the training images, {train}, or the reverse"
+        )

@@ -32,15 +32,15 @@ def fold_numbers(split: Split, folds: int, *, keep: int, seed: int) -> np.ndarra
         names = [repr(split.classes[label]) if split.classes else str(label) for label in small[:SHOWN]]
         shown = ", ".join(f"{name} ({left[label]})" for name, label in zip(names, small, strict=False))
         logger.warning(
-            "  WARNING: %d classes have images that stay training images in all %d folds, because fewer than %d would "
-            "be left: %s%s",
+            "  WARNING: %d classes have images that are training images in all %d folds, because otherwise fewer than "
+            "%d would be left: %s%s",
             *(len(small), folds, keep, shown, ", ..." if len(small) > SHOWN else ""),
         )
     return result
 
 
 def _by_image(split: Split, folds: int, keep: int, seed: int) -> np.ndarray:
-    """Deal out the shuffled images of one class after the other."""
+    """Deal the shuffled images of each class to the folds in turn."""
     random = np.random.default_rng(seed)
     counts = split.class_counts()
     members = np.split(np.argsort(split.labels, kind="stable"), np.cumsum(counts)[:-1])

@@ -1,4 +1,4 @@
-"""Placing whole groups of images, as those of a patient or a camera, into the parts of a split."""
+"""Assigning whole groups of images, such as those of one patient or one camera, to the parts of a split."""
 
 import os
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def parent_folders(paths: Sequence[str]) -> list[str]:
 
 
 def groups_of(split: Split) -> list[Group]:
-    """Return the groups of a split in the order in which they appear; an image with the group '' is one of its own."""
+    """Return the groups of a split in the order in which they appear; each image with the group '' is its own group."""
     assert split.groups is not None
     names = [name or f"\0{index}" for index, name in enumerate(split.groups)]
     number = {name: index for index, name in enumerate(dict.fromkeys(names))}
@@ -44,12 +44,12 @@ def groups_of(split: Split) -> list[Group]:
 def place_groups(
     groups: Sequence[Group], wanted: np.ndarray, *, sizes: np.ndarray, keep: int, seed: int, folds: bool = False
 ) -> np.ndarray:
-    """Place groups into parts so that the parts have about the wanted number of images of each class.
+    """Assign groups to parts so that the parts have about the wanted number of images of each class.
 
-    One group after the other goes to the part that it brings closest to what is wanted, by the sum over the classes of
-    ((images placed - images wanted) / images of the class)^2. It stays outside if it brings no part closer (unless
-    these are folds), or if a class would keep fewer than `keep` images for training. Groups come in random order; for
-    folds the large ones first, so that the small ones even out the rest.
+    Each group is assigned to the part whose error decreases most, where the error is the sum over the classes of
+    ((images placed - images wanted) / images of the class)^2. It stays outside if no error decreases (unless the parts
+    are folds), or if a class would keep fewer than `keep` images for training. The order of the groups is random; for
+    folds, larger groups come first, so that smaller ones even out the rest.
 
     Args:
         groups: The groups.

@@ -25,10 +25,10 @@ class HoldOut:
     """How many images of each class are held out.
 
     Attributes:
-        valid: Validation images of each class: from 1 on their number, at most; below 1 the fraction of the class; 0:
-            none.
-        test: Test images of each class, likewise; 0: none.
-        keep: Number of images of each class that stay training images in any case.
+        valid: Validation images of each class: a value of 1 or more is their largest number, a value below 1 is the
+            fraction of the class; 0: none.
+        test: Test images of each class, in the same way.
+        keep: Smallest number of training images that each class keeps.
         seed: Seed of the choice.
         folds: Number of folds of a cross-validation; 0: none. The validation images are then those of one fold, and
             `valid` is not used.
@@ -54,10 +54,11 @@ class Parts(NamedTuple):
 def divide(split: Split, rule: HoldOut) -> Parts:
     """Hold out images of each class, chosen by a seed.
 
-    Of a class of n images, min(number, n - keep) become validation images, then test images of the rest likewise. A
-    fraction holds out at least one image where there is one to spare. Classes that give fewer are named in the log. If
-    the split has groups, whole groups are held out, as close to these numbers as they allow (see `place_groups`). With
-    folds, the validation images are those of one fold of what is not a test image (see `fold_numbers`).
+    Of a class of n images, min(number, n - keep) become validation images; then test images are chosen from the rest by
+    the same rule. A fraction holds out at least one image if the class can spare it. Classes with fewer held-out images
+    than asked for are named in the log. If the split has groups, whole groups are held out, as close to these numbers
+    as possible (see `place_groups`). With folds, the validation images are one fold of the images that are not test
+    images (see `fold_numbers`).
 
     Raises:
         UserError: A number of the rule is out of range, or no group can be held out.
@@ -70,9 +71,8 @@ def divide(split: Split, rule: HoldOut) -> Parts:
         held_out["valid"] = rest[folds == rule.fold].tolist()
     if split.groups and (rule.folds or rule.valid) and not held_out["valid"]:
         raise UserError(
-            f"no group of images can be held out so that every class keeps {rule.keep} images and the parts have about "
-            "the size asked for; there are "
-            f"{len(set(split.groups)):,} groups of {len(split.labels):,} images"
+            f"no group of images can be held out such that every class keeps {rule.keep} images and the parts have "
+            f"about the requested sizes; there are {len(set(split.groups)):,} groups of {len(split.labels):,} images"
         )
     rest = np.setdiff1d(np.arange(len(split.labels)), held_out["valid"] + held_out["test"])
     return Parts(
@@ -86,15 +86,15 @@ def _check_rule(rule: HoldOut) -> None:
     for name, number in (("validation", rule.valid), ("test", rule.test)):
         if not 0 <= number < 1 and number != int(number):
             raise UserError(
-                f"{number:g} {name} images of each class are to be held out; it must be a whole number, or a fraction "
+                f"the number of {name} images of each class is {number:g}; it must be a whole number, or a fraction "
                 "below 1"
             )
     if rule.keep < 1:
-        raise UserError(f"{rule.keep} images of each class are to stay for training; it must be 1 or more")
+        raise UserError(f"the number of training images that each class keeps is {rule.keep}; it must be 1 or more")
     if rule.folds == 1 or (rule.folds and rule.fold > rule.folds):
         raise UserError(
-            f"fold {rule.fold} of {rule.folds} is to be held out; DATASET.HOLD_OUT.FOLDS must be at least 2, or 0 for "
-            "none, and FOLD from 1 to FOLDS"
+            f"fold {rule.fold} of {rule.folds} does not exist; DATASET.HOLD_OUT.FOLDS must be at least 2, or 0 for no "
+            "folds, and FOLD between 1 and FOLDS"
         )
     check_seed(rule.seed)
 
@@ -143,7 +143,7 @@ def _by_group(split: Split, valid: Sequence[int], test: Sequence[int], rule: Hol
 
 
 def make_long_tailed(split: Split, imbalance_factor: float, *, seed: int) -> Split:
-    """Make a split long-tailed: n_i = int(n * f^(-i / (C - 1))), with the largest n for which all classes suffice.
+    """Make a split long-tailed: n_i = int(n * f^(-i / (C - 1))), with the largest n for which no class is too small.
 
     Args:
         split: The split.
@@ -167,8 +167,8 @@ def make_long_tailed(split: Split, imbalance_factor: float, *, seed: int) -> Spl
     kept = counts(largest) if largest else [0]
     if min(kept) == 0:
         raise UserError(
-            f"the imbalance factor {imbalance_factor:g} would leave class {_class_name(split, kept.index(0))} without "
-            f"images; the largest class can have {largest}, so at most {largest} is possible"
+            f"the imbalance factor {imbalance_factor:g} leaves class {_class_name(split, kept.index(0))} without "
+            f"images; the largest class can have {largest}, so the factor can be at most {largest}"
         )
     return subset(split, select_indices(split.labels, kept, seed))
 
@@ -207,10 +207,10 @@ def subset(split: Split, indices: Sequence[int]) -> Split:
     )
 
 
-def _held_out(count: int, to_spare: int, *, number: float) -> int:
+def _held_out(count: int, available: int, *, number: float) -> int:
     """Return how many of the images of a class are held out."""
     wanted = int(number) if number >= 1 or number == 0 else max(round(number * count), 1)
-    return max(min(wanted, to_spare), 0)
+    return max(min(wanted, available), 0)
 
 
 def _log_small_classes(split: Split, name: str, *, held_out: Sequence[int], number: float) -> None:

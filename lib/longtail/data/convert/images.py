@@ -10,7 +10,7 @@ from longtail.errors import UserError
 
 
 def write_image(image: np.ndarray, path: str | os.PathLike[str]) -> bool:
-    """Write an image as PNG, whole or not at all, unless the file holds the same pixels already.
+    """Write an image as PNG atomically, unless the file already holds the same pixels.
 
     Args:
         image: Pixels, (H, W, 3) uint8.

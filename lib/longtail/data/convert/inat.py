@@ -21,7 +21,7 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "annotations": {"image_id": (int, str), "category_id": (int,)},
     "categories": {"id": (int,)},
 }
-KIND_NAMES: dict[type, str] = {int: "a whole number", str: "text"}
+KIND_NAMES: dict[type, str] = {int: "a whole number", str: "a string"}
 
 
 def convert_inat(
@@ -60,7 +60,7 @@ def read_coco(path: str | Path, image_path: str | Path) -> Split:
     """Read a COCO-style file: {"images": [...], "annotations": [...], "categories": [...]}.
 
     Annotations are matched to images by image id; each image must have one annotation. The order is that of the images.
-    Category ids with gaps or from 1 become 0 to C - 1 in their order.
+    Category ids that have gaps or start at 1 are renumbered from 0 to C - 1 in their order.
 
     Args:
         path: COCO-style file.
@@ -81,7 +81,7 @@ def read_coco(path: str | Path, image_path: str | Path) -> Split:
         _check_entries(content[part], f"{path}: {part}", entries=entries)
     ids = sorted(category["id"] for category in content["categories"])
     if len(set(ids)) != len(ids):
-        raise UserError(f"{path}: categories have equal ids")
+        raise UserError(f"{path}: several categories have the same id")
     labels: dict[int | str, list[int]] = {}
     for annotation in content["annotations"]:
         labels.setdefault(annotation["image_id"], []).append(annotation["category_id"])

@@ -46,11 +46,11 @@ def list_converter(
 
     Args:
         prefix: A key of `DATASETS`.
-        parser: Of the command; gets the options.
+        parser: Parser of the command, to which the options are added.
         arguments: Arguments of the command line; None: those of this process.
 
     Returns:
-        The conversion, ready to run.
+        A function that runs the conversion.
     """
     parser.add_argument("--input_path", required=True, help="folder of the split lists")
     parser.add_argument("--image_path", required=True, help="folder of the image paths in the lists")
@@ -101,7 +101,7 @@ def convert_lists(
         existing = {split: path for split, path in lists.items() if path.exists()}
     if not existing:
         raise UserError(
-            f"{input_path} holds none of {', '.join(path.name for path in lists.values())}; for lists of your own: "
+            f"{input_path} holds none of {', '.join(path.name for path in lists.values())}; for your own lists: "
             "python tools/convert_from_lists.py --help"
         )
     outputs = {split: Path(output_path) / OUTPUTS[split] for split in existing}

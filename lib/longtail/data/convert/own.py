@@ -14,7 +14,7 @@ from longtail.data.convert.split import Split
 from longtail.errors import UserError
 from longtail.user_files import is_folder
 
-FEWEST_STEPS = 8  # of an epoch
+FEWEST_STEPS = 8  # per epoch
 LISTS = (".csv", ".txt")  # suffixes of lists of images
 
 
@@ -22,8 +22,8 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
     """Return the splits of own images by name: "train", and "valid" and "test" if there are any.
 
     Args:
-        root: Folder with one folder per class; folder with train/ and val/ (and test/) that are such folders; or a list
-            of images, whose relative paths start in its folder.
+        root: Folder with one folder per class; folder with such folders for its splits (train/, val/ and optionally
+            test/); or a list of images, whose relative paths start in its folder.
         hold_out: How many training images to hold out if there are no validation images; None: none.
         group: Images that are held out together: column of a list, or `folder` for those of a folder; empty: none.
 
@@ -53,7 +53,7 @@ def configured_splits(cfg: CfgNode) -> dict[str, Split]:
     """Return the splits of DATASET.ROOT by DATASET.HOLD_OUT, see `own_splits`.
 
     Raises:
-        UserError: See `own_splits`; or folds are asked for beside a file of validation images.
+        UserError: See `own_splits`; or the config asks for folds and names a file of validation images.
     """
     keys = cfg.DATASET.HOLD_OUT
     if cfg.DATASET.VALID_JSON and keys.FOLDS:
@@ -64,9 +64,9 @@ def configured_splits(cfg: CfgNode) -> dict[str, Split]:
 
 
 def fitting_settings(cfg: CfgNode) -> list[Any]:
-    """Return keys and values that fit the batch size to a small number of own images: at least eight steps an epoch.
+    """Return overrides that reduce the batch size for a small data set, so that an epoch has at least eight steps.
 
-    The learning rate follows the batch size in proportion.
+    The learning rate is scaled in proportion to the batch size.
 
     Args:
         cfg: Config of own images.

@@ -54,11 +54,11 @@ def convert_own_lists(
     check: bool = True,
     force: bool = False,
 ) -> None:
-    """Write an annotation file of each split; labels become 0 to C - 1 in their order, with a table beside.
+    """Write an annotation file of each split; labels become 0 to C - 1 in their order, listed in a CSV table.
 
     Args:
-        lists: Lists by the name of their split: train, valid, test. A CSV file of the training images may have a column
-            `split` and list the others too.
+        lists: Lists by the name of their split: train, valid, test. A CSV file of the training images may also list
+            the others, with a column `split`.
         image_path: Folder of relative image paths.
         output_path: Folder of the annotation files train.json, valid.json and test.json.
         hold_out: How many training images to hold out, if there are no validation images; None: none.
@@ -73,7 +73,7 @@ def convert_own_lists(
     splits = read_own_lists(lists, image_path=image_path, group=group)
     if hold_out is not None:
         if "valid" in splits:
-            raise UserError("the lists name validation images; none are held out of the training images")
+            raise UserError("the lists name validation images, so none can be held out of the training images")
         parts = divide(splits["train"], hold_out)
         splits.update({"train": parts.train, "valid": parts.valid})
         if parts.test is not None:
@@ -248,12 +248,12 @@ def _csv_row(path: str, label: str, split: str, weight: str, group: str) -> Row 
     except ValueError:
         number = math.nan
     if number is not None and not 0 <= number < math.inf:
-        return f"has weight {weight[:40]!r}; it must be a number from 0"
+        return f"has weight {weight[:40]!r}; it must be a finite number that is not negative"
     return row._replace(group=group, weight=number)
 
 
 def _row(path: str, label: str, split: str = "") -> Row | str:
-    """Return an image; an error if its label is a number that is too long to be one."""
+    """Return an image; an error if its label is a number with too many digits."""
     if label.isdecimal() and len(label) > 18:
         return f"has the label {label[:20]}..., which is too long"
     return Row(path, class_name(label), SPLIT_NAMES.get(split.lower(), ""))

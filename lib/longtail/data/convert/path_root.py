@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def replace_path(json_file: str | Path, find_root: str, *, replaces_to: str, check: bool = True) -> int:
     """Replace the leading folder of image paths, in the file itself; all other content is kept.
 
-    A path matches if it lies below `find_root`: /data/a matches /data/a/1.jpg, but not /data/ab/1.jpg.
+    A path matches if it is below `find_root`: /data/a matches /data/a/1.jpg, but not /data/ab/1.jpg.
 
     Args:
         json_file: Annotation file.

@@ -71,7 +71,7 @@ def check_writable(path: str | Path, *, force: bool) -> None:
 
 
 def write_split(path: str | Path, split: Split) -> None:
-    """Write an annotation file; beside it <name>_labels.csv if the classes have other labels in the source.
+    """Write an annotation file, and <name>_labels.csv next to it if the classes have other labels in the source.
 
     Raises:
         UserError: A file cannot be written.
@@ -82,7 +82,7 @@ def write_split(path: str | Path, split: Split) -> None:
 
 
 def _write_label_table(path: Path, split: Split) -> None:
-    """Write the labels of the source beside those of the annotation file, as CSV."""
+    """Write a CSV table of the labels of the source and those of the annotation file."""
     names = split.classes or [""] * split.num_classes
     with translating(path, "table of labels"):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ def describe(counts: Sequence[int]) -> str:
 
 
 def log_summary(path: str | Path, split: Split, *names: str) -> None:
-    """Log the content of an annotation file, and warn of images listed twice and of other numbers than published.
+    """Log the content of an annotation file; warn of images listed twice and of numbers other than the published ones.
 
     Args:
         path: Annotation file.
@@ -39,9 +39,9 @@ def log_summary(path: str | Path, split: Split, *names: str) -> None:
         logger.warning("  WARNING: %d images are listed more than once, the first is %s", len(repeated), repeated[0])
     name, differences = compare(counts, names)
     if name:
-        logger.info("  these are the published numbers of %s", name)
+        logger.info("  the numbers are those published for %s", name)
     elif differences:
-        logger.warning("  WARNING: not the published numbers. %s", differences)
+        logger.warning("  WARNING: the numbers differ from those published. %s", differences)
     empty = [label for label, count in enumerate(counts) if count == 0]
     if empty:
         shown = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")

@@ -24,7 +24,7 @@ JPEG_QUALITY = 95  # OpenCV's default, with which the releases wrote JPEG files
 def convert_tfrecords(
     input_path: str | Path, output_path: str | Path, *, jpeg: bool = False, force: bool = False
 ) -> None:
-    """Convert every folder of TFRecords below `input_path` to images and annotation files.
+    """Convert every folder of TFRecords in `input_path` to images and annotation files.
 
     cifar-10-data-im-0.01 becomes cifar10_imbalance100/: images/<label>/<split>_<number>.png, and
     cifar10_imbalance100_train.json and _valid.json. The annotation files are written last: if they are missing, the
@@ -32,7 +32,7 @@ def convert_tfrecords(
 
     Args:
         input_path: Folder of folders such as cifar-10-data-im-0.01, each with train.tfrecords and eval.tfrecords.
-        output_path: Folder of the new folders.
+        output_path: Folder in which the new folders are created.
         jpeg: Write JPEG files of quality 95, as the releases do, instead of PNG.
         force: Replace existing files.
 
@@ -70,7 +70,7 @@ class _Folder(NamedTuple):
 
 
 def _find_folders(root: Path, output_path: Path, *, force: bool) -> list[_Folder]:
-    """Return the folders of TFRecords below `root`, after checking that their outputs may be written."""
+    """Return the folders of TFRecords in `root`, after checking that their outputs may be written."""
     if not root.is_dir():
         raise UserError(f"folder {root} does not exist")
     matches = {path: match for path in sorted(root.iterdir()) if (match := FOLDER.fullmatch(path.name))}
@@ -159,7 +159,7 @@ def _parse(tf: Any, raw: bytes, *, where: str, num_classes: int) -> tuple[np.nda
         features = tf.train.Example.FromString(raw).features.feature
         image, label = list(features["image"].bytes_list.value), list(features["label"].int64_list.value)
     except Exception as error:  # an exception class of protobuf, whose module differs between versions
-        raise UserError(f"{where} holds no tf.train.Example: {' '.join(str(error).split())}") from None
+        raise UserError(f"{where} is not a tf.train.Example: {' '.join(str(error).split())}") from None
     if len(image) != 1 or len(image[0]) != 3 * SIDE * SIDE:
         size = f"{len(image[0]):,} bytes" if image else "none"
         raise UserError(f"{where}: feature `image` is {size}; it must be {3 * SIDE * SIDE:,} bytes")

@@ -1,7 +1,7 @@
 """Skipping image files that cannot be read.
 
 A bad image is replaced by the next readable image of the same class, in the order of the data set. The length of an
-epoch, the class counts, the order of the samples and all random numbers therefore stay the same, and a resumed run ends
+epoch, the class counts, the order of the samples and all random numbers therefore do not change, and a resumed run ends
 with the same weights as an uninterrupted one.
 """
 
@@ -53,8 +53,8 @@ class BadImages:
                 continue
             if len(self.files) == self.limit:
                 raise UserError(
-                    f"more image files cannot be read than DATASET.BAD_IMAGE_LIMIT ({self.limit}) allows; the last: "
-                    f"{message}"
+                    f"more image files cannot be read than DATASET.BAD_IMAGE_LIMIT ({self.limit}) allows; the last "
+                    f"one: {message}"
                 )
             self.files.add(path)
             logger.warning("%s; it is replaced by the next image of its class", message)
@@ -71,8 +71,8 @@ class BadImages:
         """
         if len(self.files) > self.limit:
             raise UserError(
-                f"{len(self.files)} image files cannot be read, DATASET.BAD_IMAGE_LIMIT allows {self.limit}; one of "
-                f"them: {min(self.files)}"
+                f"{len(self.files)} image files cannot be read, and DATASET.BAD_IMAGE_LIMIT allows {self.limit}; one "
+                f"of them: {min(self.files)}"
             )
 
     def summary(self) -> dict[str, Any]:
@@ -90,9 +90,9 @@ def replacements(labels: Tensor, index: int) -> Iterator[int]:
         index: Index of the image to replace.
     """
     same_class = torch.nonzero(labels == labels[index]).flatten().tolist()
-    place = same_class.index(index)
-    yield from same_class[place + 1 :]
-    yield from same_class[:place]
+    position = same_class.index(index)
+    yield from same_class[position + 1 :]
+    yield from same_class[:position]
 
 
 def no_replacement(bad_images: list[BadImage], label: int) -> UserError:

@@ -29,7 +29,7 @@ def rgb_pixels(image: Image.Image) -> np.ndarray:
         ValueError: The image has more than 16 bits per channel, or a color space that Pillow cannot convert.
         OSError: The image data is damaged.
     """
-    # Read the orientation before the data: a block behind the data is not visible to `upright_size` either.
+    # Read the orientation before the data, as `upright_size` does: a block after the data is ignored by both.
     transposition = TRANSPOSITIONS.get(orientation(image))
     image.load()
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):

@@ -1,7 +1,7 @@
-"""Decoding of JPEG files with simplejpeg; everything else, and every file that it refuses, is read by Pillow.
+"""Decoding of JPEG files with simplejpeg; other formats, and files that simplejpeg refuses, are read by Pillow.
 
-Pixels are those of Pillow: both decode with libjpeg-turbo, and simplejpeg writes an array instead of an image. It
-decodes whole images: none of the Python packages that were looked at decodes only the region of a crop into an array.
+The pixels are equal: both decode with libjpeg-turbo, but simplejpeg writes directly into an array. It decodes whole
+images: no Python package that was examined decodes only the region of a crop into an array.
 """
 
 import io
@@ -45,7 +45,7 @@ class FastDecoder:
         try:
             data = read_bytes(path, "image") if content is None else content
         except UserError:
-            return read_image(path)  # raises the error in its own words
+            return read_image(path)  # raises the error with Pillow's message
         if not data.startswith(JPEG):
             return read_image(path, data)
         pixels = _decode(data)
@@ -55,7 +55,7 @@ class FastDecoder:
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
     def take_refused(self) -> list[str]:
-        """Return the refused files and forget them."""
+        """Return the refused files and clear the list."""
         refused, self.refused = self.refused, []
         return refused
 
@@ -100,12 +100,12 @@ def _orientation(data: bytes) -> int:
 
 def _has_exif(data: bytes) -> bool:
     """Return whether an EXIF block may precede the pixels, going from marker to marker: most files have none."""
-    place = 2
-    while data[place : place + 1] == b"\xff":
-        marker = data[place + 1 : place + 2]
+    position = 2
+    while data[position : position + 1] == b"\xff":
+        marker = data[position + 1 : position + 2]
         if marker == START_OF_SCAN:
             return False
-        if marker == APP1 and data.startswith(EXIF, place + 4):
+        if marker == APP1 and data.startswith(EXIF, position + 4):
             return True
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return EXIF in data  # bytes between the blocks

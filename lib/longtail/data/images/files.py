@@ -92,7 +92,7 @@ class ImageFiles:
         raise no_replacement(skipped, int(self.labels[index]))
 
     def take_refused(self) -> list[str]:
-        """Return the JPEG files that the fast decoder has refused since the last call; Pillow has read them."""
+        """Return the JPEG files that the fast decoder refused since the last call; Pillow has read them."""
         return self.fast.take_refused() if self.fast else []
 
     def sizes(self) -> list[int]:

@@ -1,7 +1,7 @@
-"""The image formats that are read, and how a file of one is recognized.
+"""The image formats that are read, and how their files are recognized.
 
-The list is fixed: of all formats that Pillow knows, some start other programs (EPS runs Ghostscript) and many are read
-by code that few people use.
+The list is fixed: some formats that Pillow supports start other programs (EPS runs Ghostscript), and many others are
+read by rarely used code.
 """
 
 import os
@@ -14,7 +14,7 @@ SUFFIXES = frozenset(
     )
 )
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
-_HEAD = 16  # bytes that tell the format
+_HEAD = 16  # bytes that identify the format
 
 
 def is_image(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Image files whose encoded bytes are kept in memory, for slow disks and machines with much memory.
+"""Image files whose encoded bytes are kept in memory, for slow disks and machines with a lot of memory.
 
 The bytes are kept, not the pixels: at ImageNet's mean of 110 KB per file, the 115,846 training images of ImageNet-LT
 take 13 GB encoded; decoded, at a mean of 469 x 387 pixels, they would take 63 GB. The worker processes decode, and
@@ -73,7 +73,7 @@ def check_memory(name: str, files: int, *, needed: int) -> None:
         needed: Bytes needed by each process of the run.
 
     Raises:
-        UserError: Less memory is free, or all processes of this machine together need more than it has.
+        UserError: The free memory is not enough, or all processes of this machine together need more than its total.
     """
     free, total = machine_memory()
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # set by torchrun

@@ -1,4 +1,4 @@
-"""Images whose pixels lie in one file, as `longtail pack --format uint8` writes them."""
+"""Images whose pixels are stored in one file, as written by `longtail pack --format uint8`."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ CHANNELS = 3
 
 
 class PackedPixels(NamedTuple):
-    """Where the pixels of images lie.
+    """Where the pixels of images are stored.
 
     Attributes:
         file: File of pixels, (H, W, 3) uint8 for each image.
@@ -30,10 +30,10 @@ class PackedPixels(NamedTuple):
 
 
 def packed_pixels(content: dict[str, Any], annotation_file: str | Path) -> PackedPixels | None:
-    """Return where the pixels of an annotation file lie; None if it lists image files.
+    """Return where the pixels of an annotation file are stored; None if it lists image files.
 
     Raises:
-        UserError: An annotation has no place, or one outside the file.
+        UserError: An annotation has no offset or size, or its pixels are outside the file.
     """
     name = content.get("pixels")
     if name is None:
@@ -49,20 +49,20 @@ def packed_pixels(content: dict[str, Any], annotation_file: str | Path) -> Packe
     size = file_size(file)
     if (table < (0, 1, 1)).any() or ends.max(initial=0) > size:
         raise UserError(
-            f"packed images {file} have {size:,} bytes, and {annotation_file} places images outside them; the same "
-            "longtail pack command completes them"
+            f"packed images {file} have {size:,} bytes, and {annotation_file} lists images outside them; run the same "
+            "longtail pack command again to complete them"
         )
     return PackedPixels(file, table)
 
 
 class PackedFiles(ImageFiles):
-    """Images whose pixels are mapped into memory: nothing is decoded, and only what a crop touches is read.
+    """Images whose pixels are mapped into memory: nothing is decoded, and only the pages of a crop are read.
 
-    The processes of a machine share the pages, which the operating system keeps as long as memory is free.
+    The processes of a machine share the pages, which the operating system caches while memory is free.
 
     Args:
         paths: The original files, (N,), for messages.
-        pixels: Where the pixels lie.
+        pixels: Where the pixels are stored.
         labels: See `ImageFiles`.
         fast: See `ImageFiles`.
     """
@@ -84,7 +84,7 @@ class PackedFiles(ImageFiles):
 
     @cached_property
     def _mapped(self) -> np.ndarray:
-        # "c": PyTorch wants memory that it may write to; the file never changes.
+        # "c" (copy-on-write): PyTorch requires writable memory; the file never changes.
         return np.asarray(np.memmap(self.pixels.file, np.uint8, "c"))
 
     def sizes(self) -> list[int]:
@@ -94,5 +94,5 @@ class PackedFiles(ImageFiles):
         return sizes
 
     def missing(self) -> list[BadImage]:
-        """Return no images: their places were checked when the annotation file was read."""
+        """Return an empty list: the offsets were checked when the annotation file was read."""
         return []

@@ -146,7 +146,7 @@ def _read_errors(path: str | Path, content: bytes | None = None) -> Iterator[Non
         raise UserError(f"image {path} cannot be read: {_too_large(path, content)}") from None
     except UnidentifiedImageError:
         empty = content == b"" if content is not None else Path(path).stat().st_size == 0
-        reason = "it is empty" if empty else f"it is no image of a known format ({', '.join(FORMATS)})"
+        reason = "it is empty" if empty else f"it is not an image of a known format ({', '.join(FORMATS)})"
         raise UserError(f"image {path} cannot be read: {reason}") from None
     except Exception as error:  # decoders raise exceptions of all kinds for damaged data
         raise UserError(f"image {path} cannot be read: {_one_line(error)}") from None

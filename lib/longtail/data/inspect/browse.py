@@ -1,4 +1,4 @@
-"""Samples of head, middle and tail classes, before and after augmentation, exactly as training gets them."""
+"""Samples of head, middle and tail classes, before and after augmentation, exactly as they are used in training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

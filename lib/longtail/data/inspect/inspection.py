@@ -68,7 +68,7 @@ def inspect_all(paths: Sequence[str], workers: int) -> Iterator[Inspection]:
         workers: Number of worker processes, limited to the number of processors; 0: no worker processes.
     """
     workers = min(workers, len(os.sched_getaffinity(0)))
-    # A DataLoader for its worker processes: they end with this process, and the death of a worker is reported.
+    # A DataLoader is used for its worker processes: they end with this process, and the death of a worker is reported.
     loader = DataLoader(
         _Inspections(paths),
         batch_size=FILES_PER_TASK,

@@ -22,7 +22,7 @@ KINDS = {
     "no permission": "files without permission to read",
     "empty": "empty files",
     "damaged": "files that do not decode",
-    "size": "images of another size than their annotation says",
+    "size": "images whose size differs from their annotation",
     "duplicate": "images listed again in the same file",
     "leak": "images also listed in another file",
 }
@@ -129,7 +129,7 @@ def verify(
             detail = f"has {split.num_classes} classes, {splits[0].name} has {splits[0].num_classes}"
             findings.append(Finding("classes", split.name, -1, "", detail))
         elif split.class_names and splits[0].class_names and split.class_names != splits[0].class_names:
-            detail = f"names other classes, or in another order, than {splits[0].name}"
+            detail = f"lists other classes, or another order of classes, than {splits[0].name}"
             findings.append(Finding("classes", split.name, -1, "", detail))
     listed = [(split, entry) for split in splits for entry in split.entries]
     paths = [str(split.root / entry.path) for split, entry in listed]
@@ -222,7 +222,7 @@ def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
         size = (annotation.get("im_height"), annotation.get("im_width"))
         if any(side is not None and (type(side) is not int or side < 1) for side in size):
             shown = " and ".join(str(side)[:20] for side in size)
-            detail = f"has im_height and im_width {shown}; they must be whole numbers from 1"
+            detail = f"has im_height and im_width {shown}; they must be positive whole numbers"
             findings.append(Finding("annotation", file, index, path, detail))
         entries.append(Entry(index, path, label, size if all(type(side) is int for side in size) else None))
     for label, count in enumerate(counts):
@@ -263,7 +263,7 @@ class _Duplicates:
         self._first_of_split: dict[tuple[str, bytes], _Image] = {}  # by split and pixel digest
 
     def find(self, split: Split, entry: Entry, *, inspection: Inspection) -> list[Finding]:
-        """Return the findings for one image, and remember it."""
+        """Record an image and return its findings."""
         image = _Image(split, entry, inspection.file_digest)
         inside = self._first_of_split.setdefault((split.name, inspection.pixel_digest), image)
         anywhere = self._first.setdefault(inspection.pixel_digest, image)

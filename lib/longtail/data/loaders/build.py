@@ -75,14 +75,14 @@ def build_loaders(
         device: Device of images in memory and of their augmentation.
 
     Raises:
-        UserError: An image is missing or damaged, a policy is unknown, or there are fewer images than one step takes.
+        UserError: An image is missing or damaged, a policy is unknown, or there are fewer images than one step needs.
     """
     splits = splits or build_splits(cfg)
     policies = [build_policy(name, cfg) for name in cfg.DATASET.VIEWS]
     needed = cfg.TRAIN.BATCH_SIZE * shard.world
     if splits.train.num_original < needed:
         raise UserError(
-            f"{splits.train.name} has {splits.train.num_original} images, fewer than one step takes "
+            f"{splits.train.name} has {splits.train.num_original} images, fewer than one step needs "
             f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} x {shard.world} processes)"
         )
     source = _open(cfg, splits.train, device=device)
@@ -109,7 +109,7 @@ def build_valid_loader(
         images: Split.
         shard: Shard of this process.
         device: Device of images in memory.
-        policy: What becomes of an image; None: the evaluation view.
+        policy: Policy that makes the view of an image; None: that of the evaluation view.
     """
     settings = LoaderSettings(
         sampler=InstanceBalanced(len(images), cfg.RAND_SEED, shuffle=False),
@@ -169,7 +169,7 @@ def build_evaluation_policy(cfg: CfgNode) -> Policy:
 def _train_loader(
     cfg: CfgNode, images: ImageSet, *, source: _Source, policies: Sequence[Policy], shard: Shard
 ) -> Loader:
-    """Build the loader of the sampler; a sampler with partners gets two loaders of the same images."""
+    """Build the training loader; a sampler with partners gets a pair of loaders of the same images."""
     sampler = build_sampler(cfg, images)
     settings = LoaderSettings(
         sampler=sampler,

@@ -41,7 +41,7 @@ class FileLoader(Loader):
         workers: Number of worker processes, limited to the processors of this process; 0: decode in this process.
         pin_memory: Yield batches in page-locked memory.
         bad_images: Collects the files that the workers skipped; None if bad images are not skipped.
-        timeout: Seconds after which a batch that does not come ends the run.
+        timeout: Seconds to wait for a batch before the run stops with an error.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FileLoader(Loader):
         """
         order = self.sampler.indices(epoch)
         indices, repeats = (self.shard_batches(values)[start:] for values in (order, _earlier_occurrences(order)))
-        # Keys are made when they are due: an epoch may have millions of samples.
+        # Keys are made when they are needed: an epoch may have millions of samples.
         keys = [partial(_keys, epoch, *batch) for batch in zip(indices, repeats, strict=True)]
         for loaded in self.pool.batches(keys):
             yield self._checked(loaded)
@@ -104,7 +104,7 @@ class FileLoader(Loader):
         return loaded.batch
 
     def _count_refused(self, files: list[str]) -> None:
-        """Log the first file that the fast decoder has refused, and how many there are whenever the number doubles."""
+        """Log files that the fast decoder refused: the first one, then one whenever their number has doubled."""
         for path in files:
             if path in self.refused:
                 continue
@@ -120,12 +120,12 @@ def _keys(epoch: int, indices: Tensor, repeats: Tensor) -> list[tuple[int, int, 
 
 
 def _earlier_occurrences(order: Tensor) -> Tensor:
-    """Return for each entry of an order how often it occurred earlier in it, (N,)."""
-    values, places = order.sort(stable=True)
+    """Return how often each entry of an order occurred earlier in it, (N,)."""
+    values, positions = order.sort(stable=True)
     number = torch.arange(len(order))
     first = torch.cat([values.new_ones(1, dtype=torch.bool), values[1:] != values[:-1]])
     times = torch.empty_like(number)
-    times[places] = number - torch.where(first, number, 0).cummax(0).values
+    times[positions] = number - torch.where(first, number, 0).cummax(0).values
     return times
 
 
@@ -160,7 +160,7 @@ class _Samples(Dataset["_Sample | UserError"]):
 
     def __getitem__(self, key: tuple[int, int, int]) -> _Sample | UserError:
         epoch, index, repeats = key
-        suffix = (repeats,) if repeats else ()  # most samplers draw an image once, so the first occurrence needs none
+        suffix = (repeats,) if repeats else ()  # as if there were no repeats, for samplers that draw an image once
         random = generator(self.seed, self.purpose, epoch, index, *suffix)
         try:
             image, skipped = self.files.read(index)

@@ -14,7 +14,7 @@ CHUNK = 1024  # images augmented in one call, at least one batch
 
 
 class MemoryLoader(Loader):
-    """Loads batches of images in memory; several batches are augmented in one call, on the device of the images.
+    """Loads batches of images in memory, augmenting several batches in one call on the device of the images.
 
     Each chunk of each epoch has its own random numbers. They are drawn on the CPU, so they do not depend on the device.
 

@@ -41,7 +41,7 @@ class WeightedLoader(Loader):
 
     def _with_weights(self, batch: Batch) -> Batch:
         partner = self._with_weights(batch.partner) if batch.partner else None
-        self.weights = self.weights.to(batch.indices.device)  # once; to move the indices instead would wait for a GPU
+        self.weights = self.weights.to(batch.indices.device)  # moved once; moving the indices would wait for the GPU
         return batch._replace(partner=partner, weights=self.weights[batch.indices])
 
 
@@ -49,7 +49,7 @@ def normalized_weights(weights: Tensor, name: str) -> Tensor:
     """Return weights with mean 1, (N,).
 
     Args:
-        weights: Weights from 0 on, (N,).
+        weights: Weights, not negative, (N,).
         name: Name of the data set, for errors.
 
     Raises:

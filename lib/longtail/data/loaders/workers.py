@@ -1,4 +1,4 @@
-"""A pool of worker processes that lives through all epochs, and never lets the main process wait for ever."""
+"""A pool of worker processes that persists over all epochs and never blocks the main process forever."""
 
 import atexit
 import contextlib
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from longtail.errors import UserError
 
 T = TypeVar("T")
-POLL = 0.5  # seconds between two looks at signals while waiting for a batch
+POLL = 0.5  # seconds between two checks for signals while waiting for a batch
 PREFETCH = 2  # batches that each worker prepares ahead
 SHARED_MEMORY = "/dev/shm"
 
@@ -33,10 +33,10 @@ class WorkerPool(Generic[T]):
 
     Args:
         samples: Maps a key to a sample, in a worker.
-        collate: Makes a batch of the samples.
+        collate: Combines samples to a batch.
         workers: Number of processes; 0: load in this process.
         pin_memory: Return batches in page-locked memory.
-        timeout: Seconds after which a batch that does not come ends the run.
+        timeout: Seconds to wait for a batch before the run stops with an error.
 
     Attributes:
         on_wait: Called while a batch is awaited; it may raise to stop waiting.
@@ -65,7 +65,7 @@ class WorkerPool(Generic[T]):
         """Yield one batch per entry of `keys`, each of which returns the keys of its samples.
 
         Raises:
-            UserError: A worker has died, no batch comes in time, or the system has no resources for workers.
+            UserError: A worker died, no batch arrived in time, or the system has no resources for workers.
         """
         self._keys.batches = keys
         finished = False
@@ -74,14 +74,15 @@ class WorkerPool(Generic[T]):
             finished = True
         except OSError as error:
             reason = error.strerror or str(error)
-            traceback.clear_frames(error.__traceback__)  # pipes of workers that were to be, as others need handles, too
+            # Release the pipes of workers that did not start: other code needs file handles, too.
+            traceback.clear_frames(error.__traceback__)
             gc.collect()
             raise UserError(
                 f"{self.workers} worker processes cannot be started or read: {reason}; lower TRAIN.NUM_WORKERS and "
                 "TEST.NUM_WORKERS (0 loads in the main process), or raise the limit of open files (ulimit -n)"
             ) from None
         finally:
-            if not finished:  # workers may still prepare batches that nobody takes
+            if not finished:  # workers may still prepare batches that are not needed
                 self.close()
 
     def close(self) -> None:
@@ -102,15 +103,16 @@ class WorkerPool(Generic[T]):
                 prefetch_factor=PREFETCH if self.workers else None,
                 generator=torch.Generator(),  # the DataLoader would otherwise use the global random state
             )
-        with _children_unheeded():
+        with _keep_child_handler():
             iterator: Any = iter(self._loader)
         if self.workers:
-            # Where torch waits for a batch, and for workers when an epoch starts; weak, so that nothing lives longer.
+            # torch calls this to wait for a batch, and for workers when an epoch starts. Weak references, so that
+            # neither object is kept alive.
             iterator._get_data = partial(WorkerPool._wait, weakref.proxy(self), weakref.proxy(iterator))
         yield from iterator
 
     def _wait(self, iterator: Any) -> Any:
-        """Return what the next worker answers; signals are obeyed meanwhile."""
+        """Return the answer of the next worker, and handle signals while waiting."""
         waited = 0.0
         while True:
             try:
@@ -123,17 +125,17 @@ class WorkerPool(Generic[T]):
             self.on_wait()
             if waited >= self.timeout:
                 raise UserError(
-                    f"no batch came for {self.timeout / 60:g} minutes (TRAIN.LOADER_TIMEOUT): {self.workers} "
-                    "workers wait for a disk that does not answer, or for memory"
+                    f"no batch arrived within {self.timeout / 60:g} minutes (TRAIN.LOADER_TIMEOUT): {self.workers} "
+                    "workers are waiting for a disk that does not respond, or for memory"
                 )
 
 
 @contextlib.contextmanager
-def _children_unheeded() -> Iterator[None]:
-    """Within the block, torch may start workers; afterwards, SIGCHLD is handled as before.
+def _keep_child_handler() -> Iterator[None]:
+    """Restore the handler of SIGCHLD after the block, in which torch starts workers.
 
-    The handler that torch sets raises an error when a worker dies, wherever the main process is at that moment: within
-    a step, or while a checkpoint is written. The loader notices a dead worker itself when it waits for a batch.
+    The handler that torch installs raises an error as soon as a worker dies, possibly in the middle of a step or while
+    a checkpoint is written. The loader detects a dead worker itself when it waits for a batch.
     """
     previous = signal.getsignal(signal.SIGCHLD)
     try:
@@ -144,13 +146,14 @@ def _children_unheeded() -> Iterator[None]:
 
 
 def _close_at_exit(pool: WorkerPool[Any]) -> None:
-    """End the workers of a pool before the interpreter ends, if it still exists.
+    """End the workers of a pool, if it still exists, when the interpreter exits.
 
-    That is before multiprocessing's own exit handler, which kills workers: torch reports those as lost.
+    This happens before multiprocessing's own exit handler, which kills workers, so that torch would report them as
+    lost.
     """
     close = partial(_close, weakref.ref(pool))
     atexit.register(close)
-    weakref.finalize(pool, atexit.unregister, close).atexit = False  # handlers of pools that are gone do not pile up
+    weakref.finalize(pool, atexit.unregister, close).atexit = False  # handlers of deleted pools do not accumulate
 
 
 def _close(pool: "weakref.ref[WorkerPool[Any]]") -> None:
@@ -173,15 +176,15 @@ class _Keys:
 
 
 def check_shared_memory(batch_bytes: int, *, workers: int, folder: str = SHARED_MEMORY) -> None:
-    """Refuse workers whose batches do not fit into shared memory, where they would wait for ever.
+    """Refuse workers whose batches do not fit into shared memory, because they would wait forever.
 
     Args:
         batch_bytes: Bytes of one batch.
         workers: Number of workers.
-        folder: Where shared memory lies.
+        folder: Folder of shared memory.
 
     Raises:
-        UserError: It is too small; says what fits.
+        UserError: It is too small; the message names the number of workers that fits.
     """
     if not workers or not os.path.isdir(folder):
         return
@@ -198,19 +201,19 @@ def check_shared_memory(batch_bytes: int, *, workers: int, folder: str = SHARED_
 
 
 def _lost_worker(error: RuntimeError, workers: Sequence[Any]) -> UserError:
-    """Return the error of a user for a worker that has died; other errors are bugs and keep their traceback."""
+    """Return the `UserError` for a worker that died; raise any other error, which is a bug, with its traceback."""
     if "exited unexpectedly" in str(error) or "killed by signal" in str(error):
         full = any(worker.exitcode == -signal.SIGBUS for worker in workers)
         memory = ", which has no shared memory left (/dev/shm)" if full else ""
         return UserError(
-            f"a worker process has been killed{memory}; most often memory was short: lower TRAIN.NUM_WORKERS or "
+            f"a worker process was killed{memory}, most often for lack of memory: lower TRAIN.NUM_WORKERS or "
             "TRAIN.BATCH_SIZE; the same command resumes"
         )
     raise error
 
 
 def _init_worker(worker: int) -> None:
-    """Let the main process decide about stopping: it saves first. SIGTERM ends a worker at once."""
+    """Ignore the signals that the main process handles, which saves before it stops; SIGTERM ends a worker at once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -53,7 +53,7 @@ def pack_image(source: str | Path, target: Path, settings: Settings) -> tuple[in
     """
     if target.exists():
         try:
-            height, width, _ = read_pixels(target).shape  # the whole file: a power failure may have left a part of it
+            height, width, _ = read_pixels(target).shape  # decodes completely: a power failure may have truncated it
             return height, width
         except UserError:
             target.unlink()

@@ -19,7 +19,7 @@ SPLITS = {"train": "TRAIN_JSON", "valid": "VALID_JSON", "test": "TEST_JSON"}
 
 
 def pack(cfg: CfgNode, folder: str | Path, settings: Settings) -> dict[str, Path]:
-    """Write the images of a config at a smaller size, and their annotation files.
+    """Write smaller copies of the images of a config, and their annotation files.
 
     Args:
         cfg: Config of a data set of annotation files.
@@ -39,11 +39,11 @@ def pack(cfg: CfgNode, folder: str | Path, settings: Settings) -> dict[str, Path
             f"data set {cfg.DATASET.DATASET!r} has no image files to pack; allowed: DATASET.DATASET annotations with "
             "DATASET.TRAIN_JSON or VALID_JSON"
         )
-    # All of them first: a mistake in any is found before anything is written.
+    # Read all of them first, so that a mistake is found before anything is written.
     contents = {split: load_annotations(path) for split, path in named.items()}
     packed = next((split for split, content in contents.items() if "pixels" in content), None)
     if packed:
-        raise UserError(f"the images of {named[packed]} are packed already")
+        raise UserError(f"the images of {named[packed]} are already packed")
     _claim(folder, settings, sources=named)
     write = pack_jpeg if settings.format == "jpeg" else pack_pixels
     files = {split: folder / f"{split}.json" for split in contents}
@@ -54,7 +54,7 @@ def pack(cfg: CfgNode, folder: str | Path, settings: Settings) -> dict[str, Path
 
 
 def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None:
-    """Record what the folder holds, or check that it holds the same.
+    """Write the record of what the folder holds, or check that an existing record is the same.
 
     Raises:
         UserError: The folder holds copies of other images, or of another size.
@@ -72,11 +72,11 @@ def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None
     different = [key for key in {**wanted, **held} if held.get(key) != wanted.get(key)]
     if different:
         raise UserError(
-            f"{folder} holds images packed with another {', '.join(different)} ({record}); name another folder"
+            f"{folder} holds images packed with other values of {', '.join(different)} ({record}); use another folder"
         )
 
 
 def describe(files: dict[str, Path]) -> list[Any]:
-    """Return KEY VALUE of the config that trains on the copies."""
+    """Return the overrides, KEY, VALUE, ..., that train on the copies."""
     pairs = [word for split, path in files.items() for word in (f"DATASET.{SPLITS[split]}", str(path))]
     return [*pairs, "DATASET.ROOT", '""']

@@ -1,8 +1,8 @@
 """Packing as pixels: FOLDER/train.pixels holds the images one after the other, (H, W, 3) uint8 each.
 
 Every annotation of FOLDER/train.json has the offset of its image in bytes, its height and width; `fpath` is the
-original file. FOLDER/train.crc32 holds a checksum for each image, -1 before it is written: packing again checks them
-all.
+original file. FOLDER/train.crc32 holds a checksum for each image, -1 before it is written; packing again verifies all
+of them.
 """
 
 import os
@@ -69,7 +69,7 @@ def _write(
             return
         pixels = np.asarray(copy_of(paths[number], side))
         if pixels.shape[:2] != sizes[number]:
-            raise UserError(f"{paths[number]} has another size than its header says")
+            raise UserError(f"the size of {paths[number]} differs from its header")
         with open(file, "r+b") as opened:
             opened.seek(start)
             opened.write(pixels.tobytes())
@@ -86,7 +86,7 @@ def _write(
 
 
 def _checksums(file: Path, number: int) -> "np.memmap[Any, np.dtype[np.int64]]":
-    """Open the checksums of a number of images, or begin them."""
+    """Open the file of checksums, and create it unless it has one for each image."""
     if not file.exists() or file.stat().st_size != 8 * number:
         np.full(number, ABSENT, np.int64).tofile(file)
     return np.memmap(file, np.int64, "r+")

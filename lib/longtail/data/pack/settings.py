@@ -21,6 +21,6 @@ class Settings:
     format: str = "jpeg"
 
     def record(self) -> dict[str, Any]:
-        """Return what decides the content of a folder."""
+        """Return the settings that determine the content of a folder."""
         unused = "format" if self.format == "jpeg" else "quality"  # folders of JPEG files never named their format
         return {name: value for name, value in asdict(self).items() if name != unused}

@@ -1,4 +1,4 @@
-"""What both formats share: the size of a copy, its pixels, and threads."""
+"""Functions for both formats: the size of a copy, its pixels, and threads."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from longtail.processors import available_processors
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-BLOCK = 4096  # images between two messages
+BLOCK = 4096  # images between two progress messages
 
 
 def copy_size(height: int, width: int, side: int) -> tuple[int, int]:
@@ -39,7 +39,7 @@ def copy_of(source: str | Path, side: int) -> Image.Image:
 
 
 def in_threads(one: Callable[[int], T], number: int, *, title: str) -> Iterator[T]:
-    """Yield the results for 0, 1, ... in order; Pillow computes in several threads."""
+    """Yield the results for 0, 1, ..., number - 1 in order, computed in several threads (Pillow releases the GIL)."""
     with ThreadPoolExecutor(available_processors()) as pool:
         for start in range(0, number, BLOCK):
             block: Sequence[int] = range(start, min(start + BLOCK, number))

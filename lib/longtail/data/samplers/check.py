@@ -8,10 +8,10 @@ from longtail.errors import UserError
 
 
 def check_sampling(cfg: CfgNode) -> None:
-    """Check that the samplers exist and that none of their keys would be ignored.
+    """Check that the samplers exist, and that only a sampler that can be deferred is.
 
     Raises:
-        UserError: Names the key, its value and what is allowed.
+        UserError: They do not; the message names the key, its value and what is allowed.
     """
     sampler = cfg.TRAIN.SAMPLER
     SAMPLERS.get(sampler.TYPE)

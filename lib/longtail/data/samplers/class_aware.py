@@ -15,15 +15,15 @@ from longtail.data.seeding import DRAW
 class ClassAware(Sampler):
     """Takes `per_class` images of a class in a row, then of the next class, in a random order of the classes.
 
-    When every class has had its turn, the classes are shuffled again; when every image of a class has been taken, its
-    images are shuffled again. As in the release, an epoch starts where the one before it stopped, so that short epochs
-    reach all images of a large class; the last group of an epoch may be cut.
+    After every pass over the classes their order is shuffled again, and so are the images of a class after every pass
+    over them. As in the release, an epoch continues where the previous one stopped, so that short epochs reach all
+    images of a large class; the last group of an epoch may be truncated.
 
     Args:
-        labels: class id of each image, (N,). Classes without images are left out.
-        seed: of the run.
-        per_class: images of a class in a row; 4 in SBCL.
-        length: images of an epoch; None: as released, the largest class times the number of classes.
+        labels: Class id of each image, (N,). Classes without images are skipped.
+        seed: Seed of the run.
+        per_class: Images of a class in a row; 4 in SBCL.
+        length: Images per epoch; None: as released, the size of the largest class times the number of classes.
     """
 
     def __init__(self, labels: Tensor, seed: int, *, per_class: int = 4, length: int | None = None) -> None:
@@ -49,7 +49,7 @@ class ClassAware(Sampler):
         return f"class-aware, {self.per_class} consecutive images per class"
 
     def _classes(self, first: int, number: int) -> tuple[Tensor, Tensor]:
-        """Return the classes of groups `first`, `first` + 1, ..., (number,), and the turns of each before, (C,)."""
+        """Return the classes of groups `first`, `first` + 1, ..., (number,), and the earlier groups per class, (C,)."""
         width = len(self._members)
         rounds, inside = divmod(first, width)
         order = self._shuffled(0, width, rounds, -(-(first + number) // width))
@@ -57,16 +57,16 @@ class ClassAware(Sampler):
         return order[inside : inside + number], before
 
     def _images(self, label: int, first: int, number: int) -> Tensor:
-        """Return images number `first`, `first` + 1, ... of those that a class shows over the training, (number,)."""
+        """Return the images `first`, `first` + 1, ... in the sequence of a class over the whole training, (number,)."""
         members = self._members[label]
         rounds, inside = divmod(first, len(members))
         order = self._shuffled(1 + label, len(members), rounds, -(-(first + number) // len(members)))
         return members[order[inside : inside + number]]
 
     def _shuffled(self, stream: int, width: int, first: int, last: int) -> Tensor:
-        """Return permutations number `first` to `last` - 1 of a stream, one after the other, ((last - first) * width,).
+        """Return the permutations `first` to `last` - 1 of a stream, concatenated, ((last - first) * width,).
 
-        The generator counts in blocks of four numbers and can start at any of them, so no state is kept.
+        The counter-based generator makes blocks of four numbers and can start at any block, so no state is kept.
         """
         blocks = -(-width // 4)
         bits = np.random.Philox(key=self._key, counter=[first * blocks, stream, 0, 0])
@@ -76,7 +76,7 @@ class ClassAware(Sampler):
 
 @SAMPLERS.register("class-aware sampler")
 def class_aware(cfg: CfgNode, images: ImageSet) -> ClassAware:
-    """Build it from TRAIN.SAMPLER.CLASS_AWARE; generated images are never drawn."""
+    """Build the sampler from TRAIN.SAMPLER.CLASS_AWARE; generated images are never drawn."""
     keys, number = cfg.TRAIN.SAMPLER.CLASS_AWARE, images.num_original
     length = number if keys.LENGTH == "images" else None
     return ClassAware(images.labels[:number], cfg.RAND_SEED, per_class=keys.PER_CLASS, length=length)
@@ -86,8 +86,8 @@ def class_aware_order(classes: Tensor, images: Sequence[Tensor]) -> Tensor:
     """Return the order in which groups of images of one class are shown, (G * k,).
 
     Args:
-        classes: class of each group, (G,).
-        images: of each class, the images of its groups, one group of k after the other, (groups of the class * k,).
+        classes: Class of each group, (G,).
+        images: For each class, the images of its groups, concatenated, (groups of the class * k,).
     """
     groups = torch.cat(list(images)).view(len(classes), -1)
     order = torch.empty_like(groups)

@@ -15,8 +15,8 @@ from longtail.registry import Registry
 class ClassWeighted(Sampler):
     """Samples with replacement; a subclass defines the class weights.
 
-    The weights follow from the original images, and an epoch has as many samples as there are original images. The
-    images of a class include those generated for it.
+    The weights depend on the original images only, and an epoch has as many samples as there are original images. The
+    images of a class include the generated ones.
 
     Args:
         images: Training images.

@@ -1,4 +1,4 @@
-"""Re-sampling by the effective number of samples (Cui et al., arXiv 1901.05555), as SBCL's code draws images."""
+"""Re-sampling by the effective number of samples (Cui et al., arXiv 1901.05555), as in SBCL's code."""
 
 from torch import Tensor
 from yacs.config import CfgNode
@@ -8,7 +8,7 @@ from longtail.data.samplers.class_weighted import WEIGHTINGS, ClassWeighted
 
 
 class EffectiveNumber(ClassWeighted):
-    """Draws an image of class c with the weight (1 - beta) / (1 - beta^n_c), a class with n_c times that.
+    """Draws an image of class c with the weight (1 - beta) / (1 - beta^n_c), and so the class with n_c times as much.
 
     Args:
         images: Training images.

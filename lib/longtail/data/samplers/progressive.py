@@ -31,5 +31,5 @@ class Progressive(ClassWeighted):
 
 @WEIGHTINGS.register("progressive")
 def progressive(cfg: CfgNode, images: ImageSet) -> Progressive:
-    """Build progressively balanced sampling; e counts from the first epoch, also if the sampler is deferred."""
+    """Build progressively balanced sampling; e is counted from the first epoch even if the sampler is deferred."""
     return Progressive(images, cfg.RAND_SEED, epochs=cfg.TRAIN.MAX_EPOCH)

@@ -28,8 +28,8 @@ def repeat_factors(class_counts: Tensor, threshold: float) -> Tensor:
 class RepeatFactor(Sampler):
     """Shows an image of class c r_c times per epoch on average, see `repeat_factors`.
 
-    The fractional parts are rounded again in every epoch, up with their probability, by systematic sampling: the
-    numbers of images per epoch then differ by one at most, so all epochs have the floor of that sum.
+    In every epoch each fractional part is rounded up with a probability equal to it, by systematic sampling: the number
+    of images then varies by at most one, and every epoch is cut to the smaller number.
 
     Args:
         labels: Class id of each image, (N,).
@@ -68,7 +68,7 @@ class RepeatFactor(Sampler):
 
 @SAMPLERS.register("repeat-factor sampler")
 def repeat_factor(cfg: CfgNode, images: ImageSet) -> RepeatFactor:
-    """Build it from TRAIN.SAMPLER.REPEAT_FACTOR; generated images are never drawn."""
+    """Build the sampler from TRAIN.SAMPLER.REPEAT_FACTOR; generated images are never drawn."""
     threshold = cfg.TRAIN.SAMPLER.REPEAT_FACTOR.THRESHOLD
     labels = images.labels[: images.num_original]
     return RepeatFactor(labels, cfg.RAND_SEED, threshold=threshold, num_classes=images.num_classes)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class GradientClipping:
-    """Measures and clips the gradients of an optimizer's parameters; nothing waits for the device.
+    """Measures and clips the gradients of an optimizer's parameters, without a host sync.
 
     Args:
         optimizer: Optimizer of the parameters.
@@ -25,7 +25,7 @@ class GradientClipping:
         """Scale the gradients down if their norm is too large.
 
         Returns:
-            Their norm before clipping; None under an fp16 scaler, for which an overflow is ordinary.
+            Their norm before clipping; None with an fp16 scaler, where an overflow is normal.
         """
         scaled = self.scaler.is_enabled()
         if scaled and not self.max_norm:

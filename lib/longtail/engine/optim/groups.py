@@ -15,9 +15,9 @@ def parameter_groups(
     Layer-wise decay (BEiT, arXiv 2106.08254): layer l of L has the learning-rate scale layer_decay^(L - 1 - l).
 
     Args:
-        model: Module. For layer-wise decay it must have `layer_of(name)` and `num_layers`. If it has `no_decay()`, that
-            names further parameters without weight decay; if it has `lr_scales`, these are further factors of the
-            learning rate, by what the names of parameters start with.
+        model: Module. For layer-wise decay it must have `layer_of(name)` and `num_layers`. `no_decay()`, if it exists,
+            names further parameters without weight decay; `lr_scales`, if it exists, maps prefixes of parameter names
+            to further factors of the learning rate.
         weight_decay: Weight decay.
         layer_decay: Factor between the learning rates of neighboring layers; 1: one rate for all.
         decay_1d: Apply weight decay also to parameters with one dimension, and to those of `no_decay()`.
@@ -41,12 +41,12 @@ def parameter_groups(
 
 
 def _depth(model: Any, name: str) -> int:
-    """Return how many layers lie between a parameter and the last layer."""
+    """Return the number of layers between a parameter and the last layer."""
     return int(model.num_layers - 1 - model.layer_of(name))
 
 
 def merged(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return groups of several modules with those of equal weight decay and scale joined."""
+    """Return the groups of several modules, merged if they have the same weight decay and scale."""
     result: dict[tuple[float, float], dict[str, Any]] = {}
     for group in groups:
         first = result.setdefault((group["weight_decay"], group["lr_scale"]), {**group, "params": [], "names": []})

@@ -23,7 +23,7 @@ def build_optimizer(cfg: CfgNode, modules: Mapping[str, nn.Module], *, fused: bo
     Args:
         cfg: Config.
         modules: Modules by name.
-        fused: One kernel per step for all parameters; False: one per operation and parameter list.
+        fused: Use the fused implementation, one kernel per step for all parameters.
 
     Raises:
         UserError: There is no such optimizer, or nothing is trainable.
@@ -40,7 +40,7 @@ def build_optimizer(cfg: CfgNode, modules: Mapping[str, nn.Module], *, fused: bo
         )
     )
     if not groups:
-        raise UserError("nothing is trainable: all parameters are frozen; BACKBONE.FREEZE keeps those of the backbones")
+        raise UserError("nothing is trainable: all parameters are frozen; BACKBONE.FREEZE freezes the backbones")
     if keys.TYPE.startswith(TIMM):
         return _timm_optimizer(cfg, groups)
     return OPTIMIZERS.get(keys.TYPE)(cfg, groups, fused)
@@ -50,7 +50,7 @@ def check_optimizer(cfg: CfgNode) -> None:
     """Refuse an optimizer that does not exist or cannot be used, before any data is read.
 
     Raises:
-        UserError: Lists what there is.
+        UserError: It is refused; the message lists the available ones.
     """
     name = cfg.TRAIN.OPTIMIZER.TYPE
     if name.startswith(TIMM):
@@ -91,7 +91,7 @@ def _check_timm(cfg: CfgNode) -> None:
     """Refuse an optimizer that timm does not have, or that cannot be used.
 
     Raises:
-        UserError: timm has no such optimizer, it needs second derivatives, or has no two betas to set.
+        UserError: timm has no such optimizer, it needs second derivatives, or BETAS is set and it does not have two.
     """
     from timm.optim._optim_factory import get_optimizer_info, list_optimizers  # takes seconds
 
@@ -103,12 +103,12 @@ def _check_timm(cfg: CfgNode) -> None:
         raise UserError(f"TRAIN.OPTIMIZER.TYPE {name} needs second derivatives, which are not computed")
     if _sets_betas(cfg) and not (info.has_betas and info.num_betas == 2):
         raise UserError(
-            f"TRAIN.OPTIMIZER.BETAS is {cfg.TRAIN.OPTIMIZER.BETAS}; TRAIN.OPTIMIZER.TYPE {name} has no two betas"
+            f"TRAIN.OPTIMIZER.BETAS is {cfg.TRAIN.OPTIMIZER.BETAS}; TRAIN.OPTIMIZER.TYPE {name} does not have two betas"
         )
 
 
 def _sets_betas(cfg: CfgNode) -> bool:
-    """Return whether the config sets BETAS; otherwise the optimizers of timm have defaults of their own."""
+    """Return whether the config sets BETAS; otherwise optimizers of timm use their own defaults."""
     return tuple(cfg.TRAIN.OPTIMIZER.BETAS) != KEYS["TRAIN.OPTIMIZER.BETAS"].default
 
 
@@ -120,7 +120,7 @@ def _timm_optimizer(cfg: CfgNode, groups: Groups) -> torch.optim.Optimizer:
     keys = cfg.TRAIN.OPTIMIZER
     extra: dict[str, Any] = {"betas": tuple(keys.BETAS)} if _sets_betas(cfg) else {}
     try:
-        # timm adds a group option of its own that would shadow ours; the scale is applied by `set_rate`.
+        # timm adds its own group option, which would shadow ours; the scale is applied by `set_rate`.
         optimizer: torch.optim.Optimizer = create_optimizer_v2(
             groups,
             opt=keys.TYPE.removeprefix(TIMM),

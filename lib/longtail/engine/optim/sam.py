@@ -1,4 +1,4 @@
-"""Sharpness-aware minimization: the gradient is taken where the loss near the weights is highest."""
+"""Sharpness-aware minimization: the gradient is computed where the loss in a neighborhood of the weights is highest."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,17 +17,17 @@ EPSILON = 1e-12  # added to the norm, as in the paper's code
 class SharpnessAware:
     """SAM, Foret et al., ICLR 2021, arXiv 2010.01412, eq. 2, for any optimizer.
 
-    With the gradient g of the loss L at the weights w, a step takes the gradient
+    With the gradient g of the loss L at the weights w, a step computes the gradient
 
         g' = grad L(w + rho g / (|g| + 1e-12)),
 
-    |g| the Euclidean norm over all parameters, and the optimizer applies g' to w. A step costs two forward and two
-    backward passes. There is no state between steps, so nothing is saved. Over several processes g is the gradient of
-    the global batch.
+    where |g| is the Euclidean norm over all parameters, and the optimizer applies g' to w. A step costs two forward and
+    two backward passes. There is no state between steps, so nothing is saved. With several processes g is the gradient
+    of the global batch.
 
     Args:
         optimizer: Optimizer of the parameters.
-        modules: Modules in which batch norms are looked for.
+        modules: Modules whose batch norms are handled.
         rho: Length of the step to w + rho g / |g|.
     """
 
@@ -43,9 +43,9 @@ class SharpnessAware:
 
     @contextmanager
     def ascended(self) -> Iterator[None]:
-        """Within the block, the weights are w + rho g / |g|, g their present gradients; after it w, bit by bit.
+        """Within the block, the weights are w + rho g / |g| for their current gradients g; afterwards exactly w again.
 
-        Batch norms normalize by the batch as usual, but their statistics do not move: those of w count.
+        Batch norms normalize by the batch as usual, but their statistics are not updated in the block.
         """
         changed: list[Tensor] = [parameter for parameter in self.parameters if parameter.grad is not None]
         before = [parameter.detach().clone() for parameter in changed]
@@ -73,7 +73,7 @@ def check_sharpness(cfg: CfgNode, place: Place) -> None:
     """Refuse TRAIN.OPTIMIZER.SAM_RHO where it cannot work, before any data is read.
 
     Raises:
-        UserError: Says why, and what to do.
+        UserError: It cannot; the message gives the reason and what to do.
     """
     if not cfg.TRAIN.OPTIMIZER.SAM_RHO:
         return
@@ -81,10 +81,10 @@ def check_sharpness(cfg: CfgNode, place: Place) -> None:
     reasons = {
         f"TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} draws random numbers or changes its state in every step, "
         f"which cannot be computed twice; allowed: {users}": not method_entry(cfg).repeatable,
-        "it is not made for the gradient scaler of fp16; TRAIN.AMP must be bf16 or off": place.precision == "fp16",
-        "its two passes are not recorded as a CUDA graph; TRAIN.CUDA_GRAPH must be off": cfg.TRAIN.CUDA_GRAPH != "off",
+        "it does not support the gradient scaler of fp16; TRAIN.AMP must be bf16 or off": place.precision == "fp16",
+        "it does not support CUDA graphs; TRAIN.CUDA_GRAPH must be off": cfg.TRAIN.CUDA_GRAPH != "off",
         "it is untested with compiled experts; TRAIN.COMPILE must be False": cfg.TRAIN.COMPILE,
     }
     for reason, holds in reasons.items():
         if holds:
-            raise UserError(f"TRAIN.OPTIMIZER.SAM_RHO is {cfg.TRAIN.OPTIMIZER.SAM_RHO}: {reason}; 0 trains without")
+            raise UserError(f"TRAIN.OPTIMIZER.SAM_RHO is {cfg.TRAIN.OPTIMIZER.SAM_RHO}: {reason}; or set it to 0")

@@ -29,8 +29,8 @@ class Schedule:
         """Return the learning rate of a step.
 
         Args:
-            epoch: From 1.
-            step: Of the epoch, from 0.
+            epoch: Epoch, from 1.
+            step: Step of the epoch, from 0.
             steps: Steps per epoch.
         """
         inside = step / steps if self.per_step else 0.0
@@ -50,7 +50,7 @@ def build_schedule(cfg: CfgNode) -> Schedule:
 
 
 def learning_rates(cfg: CfgNode) -> list[float]:
-    """Return the learning rate of epoch 1, 2, ..., MAX_EPOCH; per step schedules: of the first step of each epoch."""
+    """Return the learning rates of epochs 1 to MAX_EPOCH; for per-step schedules, of the first step of each epoch."""
     schedule = build_schedule(cfg)
     return [schedule(epoch) for epoch in range(1, cfg.TRAIN.MAX_EPOCH + 1)]
 
@@ -60,8 +60,8 @@ def step_rate(cfg: CfgNode, epoch: int, step: int, steps_per_epoch: int) -> floa
 
     Args:
         cfg: Config.
-        epoch: From 1.
-        step: Of the epoch, from 0.
+        epoch: Epoch, from 1.
+        step: Step of the epoch, from 0.
         steps_per_epoch: Steps per epoch.
     """
     return build_schedule(cfg)(epoch, step, steps_per_epoch)
@@ -84,7 +84,7 @@ def multistep(cfg: CfgNode) -> Schedule:
 
 @SCHEDULES.register("warmup")
 def warmup(cfg: CfgNode) -> Schedule:
-    """As multistep, times a factor that rises linearly from WARM_FACTOR at epoch 0 to 1 at WARM_EPOCH."""
+    """Multistep times a factor that increases linearly from WARM_FACTOR at epoch 0 to 1 at WARM_EPOCH."""
     keys, rate = cfg.TRAIN.LR_SCHEDULER, _multistep(cfg)
 
     def warmed(epoch: float) -> float:
@@ -101,16 +101,17 @@ def _cosine(cfg: CfgNode) -> Rate:
 
 @SCHEDULES.register("cosine")
 def cosine(cfg: CfgNode) -> Schedule:
-    """From the base rate to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH), constant after it (the release rises again)."""
+    """Cosine from the base rate to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH), then constant (the release rises)."""
     return Schedule(_cosine(cfg), cfg.TRAIN.LR_SCHEDULER.EPOCH_OFFSET)
 
 
 @SCHEDULES.register("ramp_cosine")
 def ramp_cosine(cfg: CfgNode) -> Schedule:
-    """As cosine, but per step in the first WARM_EPOCH epochs: linear from WARM_FACTOR of the base rate to the cosine.
+    """Cosine; the first WARM_EPOCH epochs are linear per step, from WARM_FACTOR times the base rate to the cosine.
 
-    With EPOCH_OFFSET 1 these are the rates of SBCL's release in its epochs 1, 2, ...; its epoch 0, in which the line
-    is continued to negative rates, is left out. The release's line ends at a rate that is larger by 2e-7 of it.
+    With EPOCH_OFFSET 1 these are the rates of SBCL's release in its epochs 1, 2, ...; its epoch 0, in which the line is
+    extrapolated to negative rates, is omitted. The line of the release ends at a rate that is larger by a factor of
+    1 + 2e-7.
     """
     keys, rate = cfg.TRAIN.LR_SCHEDULER, _cosine(cfg)
     low, high = keys.WARM_FACTOR * cfg.TRAIN.OPTIMIZER.BASE_LR, rate(keys.WARM_EPOCH)
@@ -126,9 +127,9 @@ def ramp_cosine(cfg: CfgNode) -> Schedule:
 def warmup_cosine(cfg: CfgNode) -> Schedule:
     """Linear from 0 to the base rate at WARM_EPOCH, then cosine to MIN_LR at COSINE_DECAY_END (or MAX_EPOCH).
 
-    With EPOCH_OFFSET 1, as CADEL releases it, training starts at 1 / WARM_EPOCH of the base rate, and the last epoch
-    lies behind the end of the cosine, where the rate rises a little. PER_STEP False takes the rate of the first step
-    for the whole epoch.
+    With EPOCH_OFFSET 1, as in CADEL's release, training starts at 1 / WARM_EPOCH of the base rate, and the last epoch
+    is after the end of the cosine, where the rate increases slightly. With PER_STEP False the rate of the first step is
+    used for the whole epoch.
     """
     keys, base, end = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.OPTIMIZER.BASE_LR, _cosine_end(cfg)
     warm = keys.WARM_EPOCH

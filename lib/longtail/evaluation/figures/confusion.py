@@ -1,4 +1,4 @@
-"""Figure of a confusion matrix, readable with ten classes and with a thousand."""
+"""Figure of a confusion matrix, readable for ten classes and for a thousand."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-ANNOTATED = 20  # classes up to which every cell holds its numbers
-NAMED = 60  # classes up to which every class has its tick
-SIDE = 1600  # pixels that a large matrix fills at least
+ANNOTATED = 20  # largest number of classes with numbers in every cell
+NAMED = 60  # largest number of classes with a tick for every class
+SIDE = 1600  # smallest side of a large matrix in pixels
 LARGEST = 2048  # cells per side; more classes are drawn in blocks
-GAMMA = 0.4  # a 1 % error takes 16 % of the color range, where a linear scale would hide it
+GAMMA = 0.4  # a 1 % error takes 16 % of the color range; a linear scale would hide it
 UNSEEN = "#DDDDDD"
 ZERO = "#BBBBBB"
 TITLE: dict[str, Any] = {"fontweight": "bold", "color": INK}
@@ -44,19 +44,19 @@ def plot_confusion(
 ) -> None:
     """Draw a confusion matrix as a heat map: a row per true class, a column per predicted class.
 
-    Up to 20 classes every cell holds its numbers; up to 60 every class is named. Larger matrices are drawn
-    with a whole number of pixels per class, so that no class is lost; beyond 2048 neighboring classes share
-    a block. A row without samples is gray.
+    With up to 20 classes every cell shows its numbers; with up to 60 every class is named. Larger matrices are drawn
+    with a whole number of pixels per class, so that no class is lost; with more than 2048 classes neighboring classes
+    share a block. A row without samples is gray.
 
     Args:
-        path: the PNG file to write.
-        cm: the counted predictions over C classes.
-        classes: the classes, which are then drawn largest first, with their names, or their ids if they have
-            none, and with their shot groups marked; None: in the order of their ids.
-        normalize: draw fractions of each row rather than counts.
+        path: PNG file to write.
+        cm: Counted predictions over C classes.
+        classes: The classes, which are drawn largest first, with their names (or ids if they have none) and shot
+            groups; None: in the order of their ids.
+        normalize: Draw fractions of each row; False: counts.
 
     Raises:
-        ValueError: there are not C classes.
+        ValueError: There are not C classes.
     """
     order, groups, names = list(range(cm.num_classes)), {}, [str(index) for index in range(cm.num_classes)]
     if classes is not None:
@@ -86,10 +86,10 @@ def _draw_small(raw: Array, labels: list[str], groups: dict[str, int], normalize
     figure = new_figure(side + 3.2, side + 2)
     axes = figure.add_subplot()
     values = _values(raw, normalize)
-    # Where the numbers are written, a gentler scale is enough and keeps them readable.
+    # With numbers in the cells, a weaker gamma is enough and keeps them readable.
     image = _heat_map(axes, values, normalize, gamma=0.6 if annotated else GAMMA)
     ticks = range(classes)
-    # A class may be called "$100": no mathematics in names.
+    # A class may be called "$100", which must not be parsed as mathematics.
     family = label_font()
     axes.set_yticks(ticks, labels, parse_math=False, family=family)
     if max(map(len, labels)) <= 3:
@@ -111,13 +111,13 @@ def _draw_large(raw: Array, groups: dict[str, int], normalize: bool, title: str,
     block = -(-classes // LARGEST)
     cells = _pool(raw, block)
     pixels = cells.shape[0] * -(-SIDE // cells.shape[0])
-    # Exact margins instead of a layout engine: with a whole number of pixels per class none is thinner.
+    # Exact margins instead of a layout engine, so that every class has the same whole number of pixels.
     left, right, bottom, top = 190, 370, 130, 150
     width, height = left + pixels + right, bottom + pixels + top
     figure = new_figure(width / DPI, height / DPI, layout=None)
     axes = figure.add_axes((left / width, bottom / height, pixels / width, pixels / height))
     image = _heat_map(axes, _values(cells, normalize), normalize)
-    # The axes count classes whatever the blocks: class i covers i - 0.5 .. i + 0.5.
+    # The axes count classes, not blocks: class i covers i - 0.5 .. i + 0.5.
     edge = cells.shape[0] * block - 0.5
     image.set_extent((-0.5, edge, edge, -0.5))
     step = next(s for s in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10**9) if classes / s <= 12)
@@ -134,7 +134,7 @@ def _heat_map(axes: "Axes", values: Array, normalize: bool, gamma: float = GAMMA
     from matplotlib import colormaps
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-    # Magma's lightness falls evenly; without its palest tenth a single error stands out from the white zeros.
+    # The lightness of magma decreases evenly; without its palest tenth a single error is visible next to white zeros.
     colors = colormaps["magma_r"](np.linspace(0.1, 0.95, 256))
     palette = LinearSegmentedColormap.from_list("errors", colors).with_extremes(under="white", bad=UNSEEN)
     highest = 1.0 if normalize else max(1.0, float(np.nanmax(values, initial=0)))
@@ -168,12 +168,12 @@ def _finish(
 
 
 def _round_counts(norm: Any) -> list[int]:
-    """Return 0, 1, 2, 5, 10, ... up to the largest count, as far as they stand apart on the color bar."""
+    """Return those of 0, 1, 2, 5, 10, ... up to the largest count that do not overlap on the color bar."""
     steps = (digit * 10**power for power in range(12) for digit in (1, 2, 5))
     chosen: list[int] = []
     for count in sorted((step for step in steps if step <= norm.vmax), reverse=True):
-        place = norm(count)
-        if place > 0.04 and (not chosen or norm(chosen[-1]) - place > 0.04):
+        position = norm(count)
+        if position > 0.04 and (not chosen or norm(chosen[-1]) - position > 0.04):
             chosen.append(count)
     return [0, *reversed(chosen)]
 
@@ -208,7 +208,7 @@ def _mark_groups(axes: "Axes", groups: dict[str, int], classes: int, size: float
 
 
 def _values(raw: Array, normalize: bool) -> Array:
-    """Turn counts (rows, columns) into what is colored; rows without samples become NaN."""
+    """Return the colored values of counts (rows, columns); rows without samples become NaN."""
     totals = raw.sum(axis=1, keepdims=True)
     scale = np.maximum(totals, 1) if normalize else 1
     return np.where(totals > 0, raw / scale, np.nan)
@@ -225,7 +225,7 @@ def _pool(raw: Array, block: int) -> Array:
 def _annotate(axes: "Axes", raw: Array, values: Array, image: Any, normalize: bool) -> None:
     for row, column in np.ndindex(*raw.shape):
         count = int(raw[row, column])
-        if not count:  # quietly: zeros must not bury the numbers that matter
+        if not count:  # in a faint color, so that zeros do not hide the other numbers
             if raw[row].any():
                 axes.text(column, row, "0", ha="center", va="center", fontsize=8, color=ZERO)
             continue
@@ -235,6 +235,6 @@ def _annotate(axes: "Axes", raw: Array, values: Array, image: Any, normalize: bo
         if not normalize:
             lines = [(f"{count:,}", -2, 8)]
         for text, up, size in lines:
-            place: dict[str, Any] = {"xy": (column, row), "xytext": (0, up), "textcoords": "offset points"}
+            position: dict[str, Any] = {"xy": (column, row), "xytext": (0, up), "textcoords": "offset points"}
             bold = "bold" if row == column and size == 8 else "normal"
-            axes.annotate(text, **place, ha="center", va="baseline", fontsize=size, color=color, weight=bold)
+            axes.annotate(text, **position, ha="center", va="baseline", fontsize=size, color=color, weight=bold)

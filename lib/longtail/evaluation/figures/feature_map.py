@@ -11,14 +11,14 @@ from longtail.evaluation.figures.style import INK, dress, new_figure, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-POINTS = 4000  # drawn at most, if there are fewer classes
-NAMED = 30  # classes whose numbers are written at their means
+POINTS = 4000  # largest number of points, if there are fewer classes
+NAMED = 30  # largest number of classes whose ids are written at their means
 
 
 def plot_feature_map(path: str | os.PathLike[str], features: Tensor, labels: Tensor) -> None:
-    """Draw the features of images in the plane of their largest variance, colored by the size of their class.
+    """Draw the first two principal components of the features of images, colored by the size of their class.
 
-    The components are those of all images; of large classes only some images are drawn, evenly over the data set.
+    The components are computed from all images; of large classes only some images are drawn, evenly over the data set.
 
     Args:
         path: PNG file to write.
@@ -46,12 +46,12 @@ def plot_feature_map(path: str | os.PathLike[str], features: Tensor, labels: Ten
 
 
 def principal_components(features: Tensor) -> tuple[Tensor, list[float]]:
-    """Return the first two principal components of features (N, D), (N, 2) float64, and their parts of the variance.
+    """Return the first two principal components of features (N, D), (N, 2) float64, and explained variance ratios.
 
-    The sign of a component is the one that makes the sum of its cubes positive.
+    The sign of a component is chosen such that the sum of its cubes is positive.
     """
     centered = features.double() - features.double().mean(0)
-    values, vectors = torch.linalg.eigh(centered.mT @ centered)  # rising
+    values, vectors = torch.linalg.eigh(centered.mT @ centered)  # in ascending order
     points = centered @ vectors[:, -2:].flip(1)
     points = points * torch.where(points.pow(3).sum(0) < 0, -1.0, 1.0)
     total = float(values.sum())
@@ -59,16 +59,16 @@ def principal_components(features: Tensor) -> tuple[Tensor, list[float]]:
 
 
 def _some_of_each_class(labels: Tensor, most: int) -> Tensor:
-    """Return the positions of at most so many images of each class, evenly spaced in their order."""
+    """Return the indices of at most `most` images of each class, evenly spaced in their order."""
     order = labels.argsort(stable=True)
     counts = torch.bincount(labels)
-    place = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[order]]
+    rank = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[order]]
     step = (counts + most - 1) // most  # 0 for classes without images
-    return order[place % step[labels[order]] == 0]
+    return order[rank % step[labels[order]] == 0]
 
 
 def _name_classes(axes: "Axes", points: Tensor, labels: Tensor) -> None:
-    """Write the number of each class at the mean of its points."""
+    """Write the id of each class at the mean of its points."""
     for label in labels.unique().tolist():
         x, y = points[labels == label].mean(0).tolist()
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}

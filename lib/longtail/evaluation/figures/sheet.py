@@ -1,4 +1,4 @@
-"""A sheet of images: each original beside its augmented views, and the class counts below."""
+"""A sheet of images: each original next to its augmented views, and the class counts below."""
 
 import os
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELL = 0.95  # side of an image, inches
-LABEL = 1.5  # width of the words beside a row, inches
+LABEL = 1.5  # width of the text next to a row, inches
 CURVE = 3.1  # height of the class counts, inches
-TURNED = 1.2  # height of class names below them, which are turned, inches
-SMALL = 100  # pixels; images no larger are enlarged without smoothing
+TURNED = 1.2  # height of the rotated class names below them, inches
+SMALL = 100  # pixels; images up to this size are enlarged without smoothing
 
 
 class Row(NamedTuple):
     """An original image with its views.
 
     Attributes:
-        part: heading under which the row stands.
-        label: class id.
-        name: of the class; may be empty.
-        position: in the data set.
-        images: the original, then each view, (H, W, 3) uint8, of any sizes.
+        part: Heading of the row.
+        label: Class id.
+        name: Name of the class; may be empty.
+        position: Index in the data set.
+        images: The original, then each view, (H, W, 3) uint8, of any sizes.
     """
 
     part: str
@@ -50,14 +50,14 @@ def plot_sheet(
     """Draw rows of images, part by part from left to right, over the curve of the class counts.
 
     Args:
-        path: the PNG file to write.
-        title: of the sheet.
-        rows: at least one; those of one part stand below each other.
-        views: name of each view.
-        classes: the classes, whose counts are drawn below.
+        path: PNG file to write.
+        title: Title of the sheet.
+        rows: Rows, at least one; those of one part are drawn below each other.
+        views: Name of each view.
+        classes: The classes, whose counts are drawn below.
 
     Raises:
-        ValueError: there are no rows.
+        ValueError: There are no rows.
     """
     if not rows:
         raise ValueError("no images to draw")
@@ -95,7 +95,7 @@ def plot_sheet(
 def _headings(
     figure: "Figure", left: float, top: float, cell: float, size: tuple[float, float], part: str, views: Sequence[str]
 ) -> None:
-    """Write the name of a part, and over each column what it shows."""
+    """Write the name of a part, and the heading of each column."""
     width, height = size
     figure.text((left - LABEL) / width, 1 - top / height, part, fontsize=11, fontweight="bold", color=INK, va="bottom")
     names = ["original"] + [f"view {n}\n{name}" if len(views) > 1 else name for n, name in enumerate(views, 1)]
@@ -116,7 +116,7 @@ def _headings(
 def _words(
     figure: "Figure", left: float, middle: float, size: tuple[float, float], row: Row, count: int, color: str
 ) -> None:
-    """Write beside a row what it shows: the class, its images, the index."""
+    """Write the text next to a row: the class, its number of images, the index."""
     name = label_of(row.name, "", longest=18)
     lines = [
         (f"class {row.label}", 9.5, "bold", color),
@@ -142,7 +142,7 @@ def _words(
 
 
 def _show(axes: "Axes", image: np.ndarray, frame: str | None) -> None:
-    """Show an image, framed when it is an original."""
+    """Show an image, with a frame of this color if one is given."""
     axes.imshow(image, interpolation="nearest" if max(image.shape[:2]) <= SMALL else "antialiased")
     axes.set_xticks([])
     axes.set_yticks([])

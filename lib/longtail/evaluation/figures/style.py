@@ -1,4 +1,4 @@
-"""The look that all figures share: colors, type, and how a figure reaches the disk."""
+"""The common style of all figures: colors and fonts; and saving of figures."""
 
 import os
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +24,7 @@ EXPERT = "#33A18A"
 
 
 def label_font() -> list[str]:
-    """Return the installed font families that write class names, the later ones for what the first one lacks."""
+    """Return the installed font families for class names; later ones supply characters that earlier ones lack."""
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
@@ -32,7 +32,7 @@ def label_font() -> list[str]:
 
 
 def label_of(name: str, other: str, longest: int = 22) -> str:
-    """Return a class name as figures show it: cut if it is long, and `other` if no installed font can write it."""
+    """Return a class name for figures, truncated if it is long; `other` if no installed font has its characters."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     fonts = [get_font(findfont(FontProperties(family=[family]))) for family in label_font()]
@@ -43,7 +43,7 @@ def label_of(name: str, other: str, longest: int = 22) -> str:
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
-    """Return an empty figure of `width` x `height` inches with its own canvas, unknown to pyplot."""
+    """Return an empty figure of `width` x `height` inches with its own canvas, independent of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -53,21 +53,21 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
 
 
 def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
-    """Write the figure as a PNG file, whole or not at all.
+    """Write the figure as a PNG file, atomically.
 
     Raises:
         UserError: It cannot be written.
     """
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):  # a "$" in the name of a class or a run is no formula
+    for text in figure.findobj(Text):  # a "$" in the name of a class or a run is not mathematics
         text.set_parse_math(False)
     with translating(path, "figure"), atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=DPI, facecolor="white")
 
 
 def dress(axes: "Axes", title: str = "", x: str = "", y: str = "", grid: bool = True, size: float = 9) -> None:
-    """Give axes their title, labels and quiet lines; `size` is the type size in points."""
+    """Set title, labels and style of axes; `size` is the font size in points."""
     axes.set_title(title, fontsize=size + 2, fontweight="bold", color=INK, loc="left", pad=size)
     axes.set_xlabel(x, fontsize=size, color=INK)
     axes.set_ylabel(y, fontsize=size, color=INK)
@@ -80,7 +80,7 @@ def dress(axes: "Axes", title: str = "", x: str = "", y: str = "", grid: bool = 
 
 
 def legend(axes: "Axes", size: float = 8.5, **options: Any) -> None:
-    """Add a plain legend when something in the axes has a label."""
+    """Add a plain legend if anything in the axes has a label."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=size, frameon=False, labelcolor=INK, **options)
 

@@ -1,4 +1,4 @@
-"""Figure of a clustering: sizes of the classes before it, and of the subclasses after it."""
+"""Figure of a clustering: sizes of the classes and of their subclasses."""
 
 import os
 from typing import TYPE_CHECKING
@@ -16,8 +16,8 @@ def plot_subclass_sizes(path: str | os.PathLike[str], class_counts: Integers, su
 
     Args:
         path: PNG file to write.
-        class_counts: (C,) training images per class.
-        subclass_counts: Training images per subclass, of all classes.
+        class_counts: Training images per class, (C,).
+        subclass_counts: Training images per subclass of all classes.
     """
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -29,7 +29,7 @@ def plot_subclass_sizes(path: str | os.PathLike[str], class_counts: Integers, su
 
 def _draw(axes: "Axes", counts: list[int], what: str, color: str) -> None:
     sizes = sorted(counts, reverse=True)
-    edges = [place - 0.5 for place in range(len(sizes) + 1)]
+    edges = [position - 0.5 for position in range(len(sizes) + 1)]
     axes.stairs([max(size, 0.7) for size in sizes], edges, baseline=0.7, fill=True, color=color)
     axes.set_yscale("log")
     plain_log(axes.yaxis)

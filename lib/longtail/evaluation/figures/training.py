@@ -27,9 +27,9 @@ from longtail.evaluation.tallies import PerClass
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEGEND_WIDTH = 0.4  # where the legend of the class counts begins, as a fraction of the width of the axes
-LEGEND_FLOOR = 0.7  # where it ends, as a fraction of their height
-NAMED_WORST = 5  # classes that are named in the figure of the accuracy per class
+LEGEND_WIDTH = 0.4  # left end of the legend of the class counts, as a fraction of the width of the axes
+LEGEND_FLOOR = 0.7  # its lower end, as a fraction of their height
+NAMED_WORST = 5  # number of classes named in the figure of the accuracy per class
 
 Record = Mapping[str, Any]
 Points = list[tuple[float, float]]
@@ -51,7 +51,7 @@ def plot_class_counts(path: str | os.PathLike[str], classes: Classes) -> None:
 
 
 def draw_class_counts(axes: "Axes", classes: Classes) -> None:
-    """Draw into axes what `plot_class_counts` writes to a file."""
+    """Draw the figure of `plot_class_counts` into axes."""
     counts, names = list(classes.counts), classes.names
     if not counts:
         raise ValueError("no classes to draw")
@@ -59,7 +59,7 @@ def draw_class_counts(axes: "Axes", classes: Classes) -> None:
     sizes = [counts[index] for index in order]
     rank = {index: position for position, index in enumerate(order)}
 
-    # Beyond the factor of ten the tail would be a line on the floor.
+    # With a linear scale, a tail below a tenth of the head would not be visible.
     logarithmic = sizes[0] > 10 * max(1, sizes[-1])
     floor = 0.7 if logarithmic else 0.0
     gap = 0.2 if len(counts) <= 60 else 0.0
@@ -68,13 +68,13 @@ def draw_class_counts(axes: "Axes", classes: Classes) -> None:
             continue
         label = f"{name} ({classes.rule(name)}): {_many_of(len(members), 'class', 'classes')}, "
         label += _many_of(sum(counts[index] for index in members), "image")
-        places = sorted(rank[index] for index in members)
+        ranks = sorted(rank[index] for index in members)
         if gap:
-            bars = [max(sizes[place] - floor, 0) for place in places]
-            axes.bar(places, bars, width=1 - gap, bottom=floor, color=SHOT_COLORS[name], label=label)
-        else:  # one outline per group: a thousand single bars show seams, and take seconds
-            edges = [place - 0.5 for place in [*places, places[-1] + 1]]
-            heights = [sizes[place] for place in places]
+            bars = [max(sizes[position] - floor, 0) for position in ranks]
+            axes.bar(ranks, bars, width=1 - gap, bottom=floor, color=SHOT_COLORS[name], label=label)
+        else:  # one outline per group: a thousand single bars show gaps, and take seconds
+            edges = [position - 0.5 for position in [*ranks, ranks[-1] + 1]]
+            heights = [sizes[position] for position in ranks]
             axes.stairs(heights, edges, baseline=floor, fill=True, color=SHOT_COLORS[name], label=label)
     if logarithmic:
         axes.set_yscale("log")
@@ -84,9 +84,9 @@ def draw_class_counts(axes: "Axes", classes: Classes) -> None:
     axes.set_xlim(-0.5 - 0.01 * len(counts), len(counts) - 0.5 + 0.01 * len(counts))
     if len(counts) <= 30:
         ticks = [label_of(names[index], str(index)) if names else str(index) for index in order]
-        turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        rotated: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         short = max(map(len, ticks)) <= 3
-        axes.set_xticks(range(len(counts)), ticks, parse_math=False, family=label_font(), **({} if short else turned))
+        axes.set_xticks(range(len(counts)), ticks, parse_math=False, family=label_font(), **({} if short else rotated))
     else:
         axes.xaxis.set_major_formatter("{x:,.0f}")
     title = f"{_many_of(sum(counts), 'training image')} in {_many_of(len(counts), 'class', 'classes')}"
@@ -99,7 +99,7 @@ def draw_class_counts(axes: "Axes", classes: Classes) -> None:
 
 
 def _room_for_legend(axes: "Axes", tallest: int) -> None:
-    """Raise the upper end of the axis until the tallest bar below a legend ends below it."""
+    """Raise the upper limit of the axis until the legend covers no bar, the tallest of which is given."""
     low, high = axes.get_ylim()
     if axes.get_yscale() == "log":
         reach = math.log(max(tallest, low) / low) / LEGEND_FLOOR
@@ -111,16 +111,16 @@ def _room_for_legend(axes: "Axes", tallest: int) -> None:
 def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None:
     """Draw loss, accuracy, shot-group accuracy and learning rate over the epochs.
 
-    What a record lacks, and what is not finite, is left out of its curve.
+    Values that are missing or not finite are omitted from the curves.
 
     Args:
-        path: the PNG file to write.
-        history: records with "epoch" and "split" ("train" or "valid"); a train record may hold "loss", "top1"
-            and "lr", a valid record "loss", "ensemble" {"top1", "many", "medium", "few"} and "experts"
-            [{"top1"}]. Accuracies are fractions.
+        path: PNG file to write.
+        history: Records with "epoch" and "split" ("train" or "valid"); a train record may hold "loss", "top1" and "lr",
+            a valid record "loss", "ensemble" {"top1", "many", "medium", "few"} and "experts" [{"top1"}]. Accuracies are
+            fractions.
 
     Raises:
-        ValueError: there are no records.
+        ValueError: There are no records.
     """
     if not history:
         raise ValueError("no epochs to draw")
@@ -166,7 +166,7 @@ def plot_curves(path: str | os.PathLike[str], history: Sequence[Record]) -> None
 
 
 def _draw_rates(axes: "Axes", rates: Points) -> None:
-    """Draw learning rates; on a logarithmic axis if they differ much."""
+    """Draw learning rates; on a logarithmic axis if they vary by more than a factor of 50."""
     _line(axes, rates, INK, "")
     values = [value for _, value in rates]
     if values and min(values) > 0 and max(values) > 50 * min(values):
@@ -181,12 +181,12 @@ def plot_per_class_accuracy(path: str | os.PathLike[str], cm: PerClass, classes:
     """Draw the recall of each class over its training images, with the accuracy of each shot group.
 
     Args:
-        path: the PNG file to write.
-        cm: the counted predictions over C classes; classes without test images are left out.
-        classes: the classes; if they have names, the worst of them are named in the figure.
+        path: PNG file to write.
+        cm: Counted predictions over C classes; classes without test images are omitted.
+        classes: The classes; if they have names, the worst ones are named in the figure.
 
     Raises:
-        ValueError: there are not C classes.
+        ValueError: There are not C classes.
     """
     classes.check(cm.num_classes)
     counts, recall, support = classes.counts, cm.recall(), cm.support()
@@ -202,8 +202,7 @@ def plot_per_class_accuracy(path: str | os.PathLike[str], cm: PerClass, classes:
             continue
         across, up = [counts[index] for index in shown], [100 * recall[index] for index in shown]
         axes.scatter(across, up, s=size, color=SHOT_COLORS[name], alpha=0.75, linewidths=0, clip_on=False, zorder=3)
-        # A few points lie above the line that is their mean; among hundreds it is the line that needs to be
-        # seen.
+        # A few points are drawn above the line of their mean; with hundreds of points the line is drawn on top.
         ends = (min(across) / 1.04, max(across) * 1.04)
         axes.plot(ends, [100 * mean] * 2, color="white", linewidth=4.5, zorder=layer, solid_capstyle="butt")
         label = f"{name} ({classes.rule(name)}): {100 * mean:.1f} %, "
@@ -230,12 +229,14 @@ def _scale_counts(axes: "Axes", counts: Sequence[int]) -> None:
     if min(counts) > 0:
         axes.set_xscale("log")
     else:
-        axes.set_xscale("symlog", linthresh=1)  # a logarithm has no place for a class without training images
+        axes.set_xscale(
+            "symlog", linthresh=1
+        )  # a logarithmic axis has no 0, the count of a class without training images
     plain_log(axes.xaxis)
 
 
 def _name_worst(axes: "Axes", classes: Classes, *, recall: Sequence[float], support: Sequence[int]) -> None:
-    """Write the names of the classes with the lowest recall beside their points; of equal points only one."""
+    """Write the names of the classes with the lowest recall next to their points; of equal points, only one."""
     names, counts = classes.names, classes.counts
     tested = [index for index in range(len(names)) if support[index]]
     worst = {(counts[index], recall[index]): index for index in sorted(tested, key=lambda index: -recall[index])}

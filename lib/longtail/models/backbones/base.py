@@ -11,10 +11,10 @@ from longtail.registry import Registry, nearest
 
 @dataclass(frozen=True)
 class BackboneOptions:
-    """What a config says about every backbone.
+    """Options of a config for every backbone.
 
     Attributes:
-        image_size: Image height and width in pixels, for backbones that must know them.
+        image_size: Image height and width in pixels, for backbones that are built for one size.
         drop_path: Probability of dropping a residual branch in the last block (stochastic depth), for backbones with
             it.
         mean_tokens: Vision transformers of timm: average the patch tokens and normalize the average, instead of taking
@@ -27,7 +27,7 @@ class BackboneOptions:
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W) to a feature map (B, D, h, w), or to vectors (B, D) if it pools by itself.
+    """Images (B, 3, H, W) to a feature map (B, D, h, w), or to vectors (B, D) if it includes pooling.
 
     Attributes:
         out_features: Feature width D.
@@ -44,7 +44,7 @@ class Backbone(nn.Module):
     def layer_of(self, name: str) -> int:
         """Return the layer of a parameter for layer-wise decay, from 0 (next to the images) to `num_layers` - 1.
 
-        A norm behind the last layer is in the layer of the head, which is `num_layers`.
+        A norm after the last layer belongs to the layer of the head, which is `num_layers`.
         """
         raise NotImplementedError
 
@@ -54,7 +54,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def no_decay(self) -> set[str]:
-        """Return the names of parameters without weight decay, beside those with one dimension."""
+        """Return the names of parameters without weight decay, in addition to those with one dimension."""
         return set()
 
 
@@ -125,9 +125,9 @@ def check_taps(backbone: Backbone, names: Sequence[str], *, key: str) -> None:
     """Refuse taps that a backbone does not have.
 
     Raises:
-        UserError: Names the key, the tap and what there is.
+        UserError: A tap does not exist; the message names the key, the tap and the existing taps.
     """
     for name in names:
         if name not in backbone.taps:
             known = ", ".join(backbone.taps)
-            raise UserError(f"{key}: the backbone has no {name!r}; there is: {known}{nearest(name, backbone.taps)}")
+            raise UserError(f"{key}: the backbone has no {name!r}; available: {known}{nearest(name, backbone.taps)}")

@@ -6,7 +6,7 @@ share; there is no `fc`. The stride of a bottleneck is on its 3x3 convolution.
 | name      | blocks         | features | parameters | initial convolutions                                       |
 |-----------|----------------|----------|------------|------------------------------------------------------------|
 | res10     | basic 1 1 1 1  | 512      | 4,905,792  | N(0, sqrt(2 / (k^2 out))) (OLTR, arXiv 1904.05160)         |
-| res50     | 3 4 6 3        | 2048     | 23,508,032 | PyTorch's default, U(+-1 / sqrt(k^2 in)), as NCL releases  |
+| res50     | 3 4 6 3        | 2048     | 23,508,032 | PyTorch's default, U(+-1 / sqrt(k^2 in)), as in NCL's code |
 | res152    | 3 8 36 3       | 2048     | 58,143,808 | the same; usually started from ImageNet weights            |
 | resnext50 | 3 4 6 3, 32x4d | 2048     | 22,979,904 | torchvision's, that of res10: no release trains it         |
 """
@@ -28,7 +28,7 @@ class ImageResNet(StagedBackbone):
         bottleneck: Blocks of three convolutions, D = 2048; False: of two, D = 512.
         groups: Groups of the 3x3 convolutions of a bottleneck.
         group_width: Channels per group in the first stage.
-        default_init: Leave convolutions as PyTorch makes them; False: Kaiming's normal distribution by fan-out.
+        default_init: Use PyTorch's default initialization of convolutions; False: Kaiming's normal one by fan-out.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ImageResNet(StagedBackbone):
         default_init: bool = False,
     ) -> None:
         super().__init__()
-        from torchvision.models import resnet  # takes a second, which runs on small images need not wait
+        from torchvision.models import resnet  # takes a second; runs on small images do not need it
 
         block: type[resnet.BasicBlock | resnet.Bottleneck] = resnet.Bottleneck if bottleneck else resnet.BasicBlock
         whole = resnet.ResNet(block, list(blocks), num_classes=1, groups=groups, width_per_group=group_width)

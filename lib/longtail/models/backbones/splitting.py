@@ -1,4 +1,4 @@
-"""Splitting a backbone behind a stage, for experts that share the stages before (NETWORK.SHARED_TO)."""
+"""Splitting a backbone after a stage, for experts that share the stages up to it (NETWORK.SHARED_TO)."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ KEY = "NETWORK.SHARED_TO"
 
 
 class UpperStages(StagedBackbone):
-    """The last stages of a backbone, whose input is the output of the stage before them.
+    """The last stages of a backbone, applied to the output of the stage before them.
 
     Parameter names are those of the whole backbone.
 
@@ -45,7 +45,7 @@ class UpperStages(StagedBackbone):
 
 
 def split(backbone: Backbone, last: str) -> tuple[StagedBackbone, UpperStages]:
-    """Split a backbone into its stem with the stages up to one, and the stages behind it.
+    """Split a backbone into its stem with the stages up to `last`, and the stages after it.
 
     The first part is the backbone itself, without its last stages.
 
@@ -54,10 +54,10 @@ def split(backbone: Backbone, last: str) -> tuple[StagedBackbone, UpperStages]:
         last: Last stage of the first part.
 
     Raises:
-        UserError: The backbone has no stages, none of this name, or none behind it.
+        UserError: The backbone has no stages, none of this name, or none after it.
     """
     if not isinstance(backbone, StagedBackbone):
-        raise UserError(f"{KEY} is {last!r}; only residual networks as res32_cifar and res50 have stages to share")
+        raise UserError(f"{KEY} is {last!r}; only residual networks such as res32_cifar and res50 have stages to share")
     check_taps(backbone, [last], key=KEY)
     names = list(backbone.taps)
     number = names.index(last) + 1
@@ -75,12 +75,12 @@ def check_shared(cfg: CfgNode) -> None:
     """Refuse a shared trunk of a network that cannot have one, before any data is read.
 
     Raises:
-        UserError: Says why.
+        UserError: The network cannot have one; the message gives the reason.
     """
     names = expert_backbones(cfg)
     reasons = {
         "a cascade has one trunk; NETWORK.TYPE must be experts": cfg.NETWORK.TYPE != "experts",
-        f"BACKBONE.MULTI_NETWORK_TYPE is {names}; all experts must have one backbone": len(set(names)) > 1,
+        f"BACKBONE.MULTI_NETWORK_TYPE is {names}; all experts must have the same backbone": len(set(names)) > 1,
         "the momentum encoder copies whole experts; NETWORK.MOCO must be False": cfg.NETWORK.MOCO,
     }
     for reason, holds in reasons.items():

@@ -1,10 +1,9 @@
 """The models of timm as backbones, called `timm/<name>`: `timm/resnet18`, `timm/vit_tiny_patch16_224`.
 
-A model comes without its classifier and with its own pooling, so it gives vectors (B, D): what the classifier would
-have seen. For a convolutional network these are the averages of its feature map, for a vision transformer its class
-token or mean token. D is read from the model. Weights start at random, from the file
-BACKBONE.PRETRAINED_MODEL with timm's parameter names, or from those that timm downloads for BACKBONE.PRETRAINED_TAG.
-Vision transformers are built for INPUT_SIZE.
+A model is built without its classifier and with its own pooling, so it returns vectors (B, D), the input of the
+classifier: the mean over the feature map for a convolutional network, the class token or mean token for a vision
+transformer. D is read from the model. Weights are random, read from the file BACKBONE.PRETRAINED_MODEL with timm's
+parameter names, or downloaded by timm for BACKBONE.PRETRAINED_TAG. Vision transformers are built for INPUT_SIZE.
 """
 
 import difflib
@@ -22,7 +21,7 @@ DEFAULT = BackboneOptions()
 
 
 class TimmBackbone(Backbone):
-    """What a model of timm needs beside its own methods to be a `Backbone`. Mixed into the class of the model."""
+    """The methods that make a model of timm a `Backbone`; mixed into the class of the model."""
 
     def forward_taps(self, images: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Backbone`; the taps of a vision transformer are all its tokens (B, L, D), the class token first."""
@@ -41,7 +40,7 @@ class TimmBackbone(Backbone):
         return model.forward_head(final), dict(zip(order, tokens, strict=True))
 
     def layer_of(self, name: str) -> int:
-        """See `Backbone`; the layers are those of timm's layer-wise decay, but for the final norm."""
+        """See `Backbone`; the layers are those of timm's layer-wise decay, except for the final norm."""
         return self.num_layers if _is_final_norm(name) else _layers(self)[name]
 
     @property
@@ -65,7 +64,7 @@ def timm_backbone(name: str) -> BackboneBuilder:
     Raises:
         UserError: timm has no such model; the message lists the nearest ones.
     """
-    import timm  # takes seconds, which other backbones need not wait
+    import timm  # takes seconds; other backbones do not need it
 
     known = timm.list_models()
     if name not in known:
@@ -100,7 +99,7 @@ def _build(name: str, options: BackboneOptions) -> Backbone:
 
 
 def downloaded_weights(name: str, tag: str) -> dict[str, Tensor]:
-    """Return the weights of a backbone `timm/<name>` that timm publishes under a tag; timm downloads and keeps them.
+    """Return the weights of a backbone `timm/<name>` that timm publishes under a tag; timm downloads and caches them.
 
     Args:
         name: Name of the backbone, with `timm/`.
@@ -114,11 +113,11 @@ def downloaded_weights(name: str, tag: str) -> dict[str, Tensor]:
     full = timm_name(name, tag)
     try:
         return dict(timm.create_model(full, pretrained=True).state_dict())
-    except Exception as error:  # of the hub, of the network, of the file: many classes
+    except Exception as error:  # many exception classes: of the hub, the network, the file
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
             f"BACKBONE.PRETRAINED_TAG is {tag!r}; the weights of timm/{full} could not be downloaded: {reason}; "
-            "BACKBONE.PRETRAINED_MODEL takes them from a file"
+            "BACKBONE.PRETRAINED_MODEL reads them from a file"
         ) from None
 
 

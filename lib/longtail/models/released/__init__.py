@@ -21,7 +21,7 @@ __all__ = ["TABLES", "NameTable", "Weights", "flattened", "momentum_branch", "ow
 
 
 def flattened(weights: Weights) -> dict[str, Tensor]:
-    """Return weights by one name each: `entry.name` for {entry: {name: tensor}}, without `module.` in the entries."""
+    """Return {name: tensor}: `entry.name` for {entry: {name: tensor}}, without `module.` in the entries."""
     flat = {}
     for name, value in weights.items():
         if isinstance(value, Tensor):
@@ -46,8 +46,8 @@ def momentum_branch(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def own_names(names: Iterable[str]) -> dict[str, str | None]:
     """Return {name in a file: this project's name, or None if it has none}.
 
-    Prefixes of wrappers (`module.` of DataParallel, `_orig_mod.` of torch.compile) are ignored. Own names stay as they
-    are.
+    Prefixes of wrappers (`module.` of DataParallel, `_orig_mod.` of torch.compile) are ignored. This project's names
+    are returned unchanged.
     """
     stripped = {name: re.sub(WRAPPERS, "", name) for name in names}
     table = next((table for table in TABLES if any(table.recognizes(name) for name in stripped.values())), None)

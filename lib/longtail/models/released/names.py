@@ -1,4 +1,4 @@
-"""What a table of released parameter names is."""
+"""The type of the tables of released parameter names."""
 
 import re
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ The momentum branch belongs to the training method:
 | key_encoder.experts.k.backbone.*     | backbone_MA.k.*                          |
 | key_encoder.experts.k.projection.*   | classifier_MA.k.*                        |
 | queue.keys (E, K, P)                 | MOCO.k.queue (P, K), one per expert      |
-| queue.pointer ()                     | MOCO.k.queue_ptr (1,), all the same      |
+| queue.pointer ()                     | MOCO.k.queue_ptr (1,), all equal         |
 """
 
 import re

@@ -14,8 +14,8 @@ encoder.linear.* is never used; it has no name here. The momentum branch belongs
 | queue.keys (1, K, P)                 | queue (P, K)            |
 | queue.pointer ()                     | queue_ptr (1,)          |
 
-The labels of the queue, queue_l and queue_t, say nothing of the samples, which this project stores instead: until such
-keys are replaced, they are compared with and never positives.
+This project stores the samples of the keys instead of their labels, queue_l and queue_t, from which samples cannot be
+inferred: until the loaded keys are replaced, they serve as negatives only.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Loggers: where the records of a run go."""
+"""Loggers: destinations of the records of a run."""
 
 import importlib.util
 import uuid
@@ -37,9 +37,9 @@ def build_loggers(names: Sequence[str], run: RunDirectory, *, epoch: int) -> lis
 
     Args:
         names: Names in the registry.
-        run: Where they write.
-        epoch: First epoch (from 1) that will be written; records of a stopped process from it on are dropped, so that
-            no epoch is listed twice.
+        run: Run directory.
+        epoch: First epoch (from 1) that will be written; records of a stopped process from this epoch on are dropped,
+            so that no epoch is listed twice.
 
     Raises:
         UserError: There is no such logger.
@@ -48,16 +48,16 @@ def build_loggers(names: Sequence[str], run: RunDirectory, *, epoch: int) -> lis
 
 
 def logger_names(cfg: CfgNode) -> list[str]:
-    """Return the loggers of a config: metrics.jsonl, TensorBoard unless it is switched off, and TRAIN.LOGGERS."""
+    """Return the loggers of a config: metrics.jsonl, TensorBoard unless it is disabled, and TRAIN.LOGGERS."""
     board = ["tensorboard"] if cfg.TRAIN.TENSORBOARD.ENABLE else []
     return list(dict.fromkeys(["jsonl", *board, *cfg.TRAIN.LOGGERS]))
 
 
 def check_loggers(cfg: CfgNode) -> None:
-    """Refuse a logger that there is not, or whose package is not installed.
+    """Refuse a logger that does not exist, or whose package is not installed.
 
     Raises:
-        UserError: Names the loggers that there are, or the command that installs the package.
+        UserError: It is refused; the message names the available loggers, or the command that installs the package.
     """
     for name in logger_names(cfg):
         LOGGERS.get(name)
@@ -68,12 +68,12 @@ def check_loggers(cfg: CfgNode) -> None:
 
 
 def identifier(run: RunDirectory, name: str, make: Callable[[], str] = lambda: uuid.uuid4().hex[:16]) -> str:
-    """Return the identifier of a run in another system; made once and kept, so that a resumed run stays the same one.
+    """Return the identifier of a run in another system; it is created once, so that a resumed run keeps it.
 
     Args:
         run: Run directory.
-        name: Logger.
-        make: Makes the identifier.
+        name: Name of the logger.
+        make: Creates the identifier.
     """
     known = read_json(run.path / IDENTIFIERS) or {}
     if name not in known:

@@ -6,7 +6,7 @@ from longtail.runs.loggers.base import Record
 
 
 def curves(record: Record) -> dict[str, float]:
-    """Return {tag: value} of the finite numbers in a record."""
+    """Return {tag: value} for the finite numbers in a record."""
     split = record["split"]
     values = {f"{key}/{split}": value for key, value in record.items() if isinstance(value, (int, float))}
     values.pop(f"epoch/{split}", None)

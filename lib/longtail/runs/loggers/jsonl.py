@@ -16,7 +16,7 @@ class JsonLines:
 
     Args:
         path: File.
-        epoch: First epoch that will be written; lines from it on are dropped.
+        epoch: First epoch that will be written; lines of this and later epochs are dropped.
     """
 
     def __init__(self, path: Path, epoch: int = 1) -> None:
@@ -41,7 +41,7 @@ def build(run: RunDirectory, epoch: int) -> JsonLines:
 
 
 def read_history(path: Path) -> list[Record]:
-    """Read metrics.jsonl; lines that are no records, as one cut short by a kill, are left out."""
+    """Read metrics.jsonl; lines that are not records, such as one truncated by a kill, are skipped."""
     if not path.exists():
         return []
     with translating(path, "file", verb="read"):

@@ -15,7 +15,7 @@ from longtail.runs.loggers.base import LOGGERS, Record, identifier, settings_of,
 from longtail.runs.loggers.curves import curves
 
 EXPERIMENT = "longtail"  # unless MLFLOW_EXPERIMENT_NAME names another
-METRICS, PARAMETERS = 1000, 100  # that MLflow takes in one request
+METRICS, PARAMETERS = 1000, 100  # limits of MLflow for one request
 LONGEST = 500  # characters of a parameter or a message
 
 logger = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 
 class MLflow:
-    """Writes the curves of a run over its epochs; a resumed run continues the same one.
+    """Writes the curves of a run over its epochs; a resumed run continues the same MLflow run.
 
     Parameters are the keys of the config that differ from their defaults. An epoch that is trained again after a stop
-    is written again; the newest value is the one that counts.
+    is written again, and MLflow shows the newest value.
 
     Args:
         run: Run directory.
@@ -43,7 +43,7 @@ class MLflow:
         logger.info("mlflow: run %s", self.run)
 
     def _create(self) -> str:
-        """Create the run there and return its identifier."""
+        """Create the MLflow run and return its identifier."""
         from mlflow.entities import Param
 
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
@@ -72,7 +72,7 @@ class MLflow:
 
 
 def metric_name(tag: str) -> str:
-    """Return a tag without characters that MLflow does not allow, as those in names of classes."""
+    """Return a tag with the characters that MLflow does not allow, for example in class names, replaced by "_"."""
     return re.sub(r"[^/\w.\- ]", "_", tag)
 
 

@@ -11,8 +11,8 @@ from longtail.user_files import translating
 class TensorBoard:
     """Writes loss, accuracy, learning rate and gradient norm as an event file.
 
-    The file is written at once: the usual writer of tensorboardX hands events to a thread, and waits for ever if a full
-    disk has ended that thread.
+    The file is written synchronously: the usual writer of tensorboardX passes events to a thread, and waits forever if
+    a full disk has ended that thread.
 
     Args:
         folder: Folder of the event files.

@@ -15,12 +15,12 @@ logger = logging.getLogger(__name__)
 
 
 class WeightsAndBiases:
-    """Writes the curves of a run over its epochs; a resumed run continues the same one.
+    """Writes the curves of a run over its epochs; a resumed run continues the same W&B run.
 
-    An epoch that is trained again after a stop is written again; the newest value is the one that counts.
+    An epoch that is trained again after a stop is written again, and W&B shows the newest value.
 
     Args:
-        run: Run directory; local files go into its folder wandb/.
+        run: Run directory; local files are written to its folder wandb/.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -38,7 +38,7 @@ class WeightsAndBiases:
             )
         except wandb.errors.Error as error:
             reason = " ".join(str(error).split())[:200]
-            raise UserError(f"TRAIN.LOGGERS wandb: {reason}; wandb login, or set WANDB_MODE=offline") from None
+            raise UserError(f"TRAIN.LOGGERS wandb: {reason}; run wandb login, or set WANDB_MODE=offline") from None
         self.run.define_metric("epoch")
         self.run.define_metric("*", step_metric="epoch")
         logger.info("wandb: %s", self.run.url or self.run.dir)
@@ -48,7 +48,7 @@ class WeightsAndBiases:
         self.run.log({"epoch": record["epoch"], **curves(record)})
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining records."""
         self.run.finish()
 
 

@@ -25,10 +25,10 @@ _DRAWN = tuple(OPERATIONS[name] for name in RELEASED_OPERATIONS)  # by the codes
 
 
 class FastPolicy:
-    """Applies a policy to one image, with the same random numbers, and with OpenCV where that is faster.
+    """A policy applied to one image, with the same random numbers, and with OpenCV where that is faster.
 
-    Resizing stays PyTorch's, so the crops are equal. Steps without a counterpart run as they are. Drawing with tensors
-    would take as long as the color operations, so the random numbers of one image are drawn as numbers of Python.
+    Images are still resized by PyTorch, so the crops are equal. Steps without a counterpart run unchanged. Drawing with
+    tensors would take as long as the color operations, so the random numbers of one image are drawn as Python floats.
 
     Args:
         policy: The policy.

@@ -21,7 +21,7 @@ Operation = Callable[[Pixels, float, int], Pixels]
 
 
 def affine(pixels: Pixels, matrix: tuple[float, ...], resampling: int) -> Pixels:
-    """Sample an image at the positions that a matrix maps the output to, as `Image.transform` with AFFINE.
+    """Sample an image at the positions to which a matrix maps the output, like `Image.transform` with AFFINE.
 
     Args:
         pixels: Image, (H, W, 3) uint8.
@@ -37,7 +37,7 @@ def affine(pixels: Pixels, matrix: tuple[float, ...], resampling: int) -> Pixels
 
 
 def rotate(pixels: Pixels, angle: float, resampling: int) -> Pixels:
-    """Rotate counter-clockwise by degrees about the center, as `Image.rotate`."""
+    """Rotate counter-clockwise by an angle in degrees about the center, like `Image.rotate`."""
     cos, sin = math.cos(-math.radians(angle)), math.sin(-math.radians(angle))
     y, x = pixels.shape[0] / 2, pixels.shape[1] / 2
     return affine(pixels, (cos, sin, x - cos * x - sin * y, -sin, cos, y + sin * x - cos * y), resampling)
