@@ -300,9 +300,9 @@ def test_convert_folder_knows_classes_by_what_they_look_like(run: Any, class_fol
     assert read_annotations(tmp_path / "out/train.json").class_names == ("b", "caf\u00e9")
 
 
-def test_convert_folder_counts_images_beside_the_classes(run: Any, class_folders: Any, tmp_path: Path) -> None:
+def test_convert_folder_counts_images_outside_the_classes(run: Any, class_folders: Any, tmp_path: Path) -> None:
     root = class_folders("photos", {"a": 2, "b": 1})
     for number in range(3):
         (root / f"{number}.png").touch()
     output = run("convert_from_folder", *arguments(root, tmp_path))
-    assert "left out: 3 x image beside the class folders" in output
+    assert "skipped: 3 x image outside the class folders" in output

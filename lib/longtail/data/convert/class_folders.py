@@ -163,11 +163,11 @@ class _Walk:
         return sorted(self._files(os.path.join(self.root, name), name))
 
     def count_loose(self) -> None:
-        """Count the images beside the class folders, which belong to no class."""
+        """Count the images outside the class folders, which belong to no class."""
         with translating(self.root, "folder", verb="read"):
             loose = sum(entry.is_file() and is_image(entry.path) for entry in os.scandir(self.root))
         if loose:
-            self.left_out["image beside the class folders"] += loose
+            self.left_out["image outside the class folders"] += loose
 
     def log_left_out(self) -> None:
         """Log what the folders hold besides images."""
