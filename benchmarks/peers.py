@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 # The side that measures
 
 
-class Peer(Served):  # type: ignore[misc]  # mypy does not look beside a script
+class Peer(Served):
     """A process that trains an epoch whenever it is asked to.
 
     Attributes:

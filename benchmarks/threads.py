@@ -25,7 +25,7 @@ DECIDED_BY = (*COUNTS, *WAITS)
 OURS, TORCH, ONE = "default", "torch's own default", "one thread"
 
 
-class Way(Served):  # type: ignore[misc]  # mypy does not look beside a script
+class Way(Served):
     """A process that trains a few steps whenever it is asked to.
 
     Args:
@@ -85,8 +85,8 @@ def _rows(ways: Mapping[str, Way], number: int, rounds: int) -> list[Row]:
     for name in (TORCH, ONE):
         ratios = sorted(ours / other for ours, other in zip(rates[OURS], rates[name], strict=True))
         note = f"median ratio {statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f}"
-        medians = (statistics.median(rates[one]) for one in (OURS, name))
-        rows.append(Row(f"threads, {where}, against {name}", "images/s", *medians, note=note))
+        ours, other = (statistics.median(rates[one]) for one in (OURS, name))
+        rows.append(Row(f"threads, {where}, against {name}", "images/s", ours, other, note=note))
     return rows
 
 

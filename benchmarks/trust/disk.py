@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def little_shared_memory(folder: Path) -> int:
     part = Part("shared memory of 64 KB and 1 MB with workers")
     for size in ("64k", "1m"):
         log = folder / f"shm{size}.log"
-        child = Child(worker_words(folder, folder / f"shm{size}"), log, before=lambda size=size: shrink_memory(size))
+        child = Child(worker_words(folder, folder / f"shm{size}"), log, before=partial(shrink_memory, size))
         part.end(child, f"{size} of shared memory")
         if "no mount namespace" in child.printed():
             return part.report(": not run, a mount namespace needs root")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from short_runs import loaders
+from short_runs.loaders import enlarge, verdict
 
 
 def test_enlarge_writes_larger_copies(tmp_path: Path) -> None:
@@ -13,7 +13,7 @@ def test_enlarge_writes_larger_copies(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     file = tmp_path / "train.json"
     file.write_text(json.dumps({"annotations": [{"fpath": str(tmp_path / "a.png"), "category_id": 0}]}))
-    loaders.enlarge(file, side=96)
+    enlarge(file, side=96)
     entry = json.loads(file.read_text())["annotations"][0]
     assert entry["category_id"] == 0
     with Image.open(entry["fpath"]) as image:
@@ -22,5 +22,5 @@ def test_enlarge_writes_larger_copies(tmp_path: Path) -> None:
 
 
 def test_verdict_compares_with_the_spread_of_pillow() -> None:
-    assert "+1.00 %, within one standard deviation (2.00 %)" in loaders.verdict([0.48, 0.5, 0.52], [0.5, 0.51, 0.52])
-    assert "NOT within" in loaders.verdict([0.5, 0.5, 0.5], [0.5, 0.51, 0.52])
+    assert "+1.00 %, within one standard deviation (2.00 %)" in verdict([0.48, 0.5, 0.52], [0.5, 0.51, 0.52])
+    assert "NOT within" in verdict([0.5, 0.5, 0.5], [0.5, 0.51, 0.52])

@@ -6,6 +6,7 @@ import sys
 
 import peers
 import pytest
+from served import family
 
 
 def test_family_and_memory_of_a_process() -> None:
@@ -13,10 +14,10 @@ def test_family_and_memory_of_a_process() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()  # of the child
-        found = peers.family(process.pid)
+        found = family(process.pid)
         assert found[0] == process.pid
         assert len(found) == 2
-        assert process.pid in peers.family(os.getpid())
+        assert process.pid in family(os.getpid())
         assert 1 < peers.megabytes(process.pid) < 100
         process.communicate(b"\n")
 

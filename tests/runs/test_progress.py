@@ -24,9 +24,9 @@ def test_show_estimates_the_rest_from_this_process(
     now = 108.0
     with caplog.at_level(logging.INFO, "longtail"):
         shown.show({"loss": 0.5, "top1": 0.25})
-    assert caplog.messages == ["epoch 1/2 batch 6/10: loss 0.500, acc 25.0 %, 8 images/s, 0:00:16 left"]
+    assert caplog.messages == ["epoch 1/2 batch 6/10: loss 0.500, acc 25.0 %, 8 images/s, ETA 0:00:16"]
     shown.later = 10
-    assert shown.left() == "0:00:16 (all epochs 0:00:56)"
+    assert shown.eta() == "ETA 0:00:16 (all epochs 0:00:56)"
     shown.close()
 
 

@@ -53,27 +53,26 @@ class Progress:
             return
         loss, accuracy = f"{means['loss']:.3f}", f"{100 * means['top1']:.1f} %"
         if self.bar is not None:
-            self.bar.set_postfix_str(f"loss {loss}, acc {accuracy}, {self.rate():.0f} images/s, {self.left()} left")
+            self.bar.set_postfix_str(f"loss {loss}, acc {accuracy}, {self.rate():.0f} images/s, {self.eta()}")
             return
         self.shown = time.perf_counter()
         logger.info(
-            "%s batch %d/%d: loss %s, acc %s, %.0f images/s, %s left",
+            "%s batch %d/%d: loss %s, acc %s, %.0f images/s, %s",
             self.title,
             self.done,
             self.total,
             loss,
             accuracy,
             self.rate(),
-            self.left(),
+            self.eta(),
         )
 
-    def left(self) -> str:
+    def eta(self) -> str:
         """Return the remaining time of the epoch and, if more epochs follow, of all; without evaluations."""
         per_batch = self.seconds() / max(self.done - self.start, 1)
-        epoch = clock((self.total - self.done) * per_batch)
-        return (
-            f"{epoch} (all epochs {clock((self.total - self.done + self.later) * per_batch)})" if self.later else epoch
-        )
+        left = self.total - self.done
+        epoch = f"ETA {clock(left * per_batch)}"
+        return f"{epoch} (all epochs {clock((left + self.later) * per_batch)})" if self.later else epoch
 
     def seconds(self) -> float:
         """Return the time since the epoch, or the resumed part of it, started."""
