@@ -45,8 +45,8 @@ EVALUATION: Keys = {
     ),
     "TEST.ENSEMBLE": Key(
         "mean",
-        "Heads of the ensemble, which makes the prediction: mean (the mean of all logits) | last | the indices of heads "
-        "to average, for example 0,2. Each head is also reported separately.",
+        "Heads of the ensemble, which makes the prediction: mean (the mean of all logits) | last | the indices of "
+        "heads to average, for example 0,2. Each head is also reported separately.",
         lists=True,
         ours=True,
     ),
@@ -60,8 +60,8 @@ EVALUATION: Keys = {
     ),
     "TEST.TAU_NORM.USE_TAU_NORM": Key(
         False,
-        "Divide the class weights by their norm^TAU before evaluation. Used by valid, predict, export and evaluate stages "
-        "of recipes; evaluations during training ignore it.",
+        "Divide the class weights by their norm^TAU before evaluation. Used by valid, predict, export and evaluate "
+        "stages of recipes; evaluations during training ignore it.",
     ),
     "TEST.TAU_NORM.TAU": Key(
         1.0,
