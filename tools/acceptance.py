@@ -7,7 +7,7 @@
 --make writes acceptance.yaml from the records of the leaderboard, for the rows that tools/leaderboard.yaml marks;
 nothing is trained.
 
-Exit code: 0 all within their tolerances, 1 some are not, 2 a mistake.
+Exit code: 0 all within their tolerances, 1 some are not, 2 invalid command or file.
 """
 
 import sys
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line; train and compare, or write what is expected."""
+    """Parse the command line; train and compare, or write the expectations."""
     parser = Parser(__doc__ or "")
     parser.add_argument("--make", action="store_true", help="write the expectations from the records")
     parser.add_argument("--rows", type=Path, default=ROOT / "tools" / "leaderboard.yaml", help="file of the rows")

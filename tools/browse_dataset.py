@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Draw the images that training uses: samples of head, middle and tail classes beside their augmented views.
+"""Draw the images that training uses: samples of head, middle and tail classes next to their augmented views.
 
-    python tools/browse_dataset.py --cfg configs/digits_lt/ncl.yaml
-    python tools/browse_dataset.py --cfg configs/cifar10_lt/im100/ncl_plus.yaml --output sheet.png RAND_SEED 7
-    python tools/browse_dataset.py --cfg configs/imagenet_lt/ncl_r50.yaml --samples 6 DATASET.ROOT /data/imagenet
+    python tools/browse_dataset.py --cfg digits_lt,ncl
+    python tools/browse_dataset.py --cfg cifar10_im100,ncl_plus --output sheet.png RAND_SEED 7
+    python tools/browse_dataset.py --cfg imagenet_lt,ncl --samples 6 DATASET.ROOT /data/imagenet
 
 The images come from the batches of the first epoch, with the samplers, loaders and policies of training, before
 normalization. The same seed (RAND_SEED) gives the same sheet. A plot below the images shows the class counts.
@@ -16,13 +16,13 @@ from pathlib import Path
 
 from longtail.cli.program import Parser, run_program
 
-MOST_SAMPLES = 64  # more would make a sheet that no viewer opens
+MOST_SAMPLES = 64  # image viewers fail to open larger sheets
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and draw the sheet."""
     parser = Parser(__doc__ or "")
-    parser.add_argument("--cfg", required=True, metavar="YAML", help="config file")
+    parser.add_argument("--cfg", required=True, metavar="CONFIG", help="YAML file or short names, joined by commas")
     parser.add_argument("--output", metavar="FILE.png", help="figure to write; default: NAME.png of the config")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="samples of each of head, middle and tail")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys to set")

@@ -7,8 +7,8 @@
     python tools/convert_from_folder.py --input_path photos --valid_per_class 20 --imbalance_factor 100 \
         --output_path dataset/photos_im100
 
-The classes are the folders in --input_path, in alphabetical order. A folder that holds train/ and val/ (and test/) is
-read as these splits. Writes train.json, and valid.json and test.json if there are such images.
+The classes are the folders in --input_path, in alphabetical order. If it contains train/ and val/ (and test/), these
+are the splits. Writes train.json, and valid.json and test.json if there are such images.
 """
 
 import argparse
@@ -47,25 +47,25 @@ def _parser() -> Parser:
     parser.add_argument("--input_path", required=True, help="folder with one folder per class")
     parser.add_argument("--output_path", required=True, help="folder of the annotation files")
     valid = parser.add_mutually_exclusive_group()
-    valid.add_argument("--valid_path", metavar="PATH", help="such a folder with the validation images")
+    valid.add_argument("--valid_path", metavar="PATH", help="folder of the same layout with the validation images")
     valid.add_argument("--valid_per_class", metavar="N", type=int, help="hold out up to N images of each class")
     valid.add_argument("--valid_fraction", metavar="F", type=float, help="hold out this fraction of each class")
     test = parser.add_mutually_exclusive_group()
     test.add_argument("--test_per_class", metavar="N", type=int, help="also hold out up to N test images of each class")
     test.add_argument("--test_fraction", metavar="F", type=float, help="also hold out this fraction as test images")
     parser.add_argument(
-        "--keep", metavar="K", type=int, default=1, help="images of each class that stay for training; default: 1"
+        "--keep", metavar="K", type=int, default=1, help="training images to keep in each class; default: 1"
     )
     parser.add_argument("--imbalance_factor", metavar="F", type=float, help="make the training images long-tailed")
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the choice of images that are kept and held out; default: 0"
+        "--seed", type=int, default=0, help="seed that selects the images to keep and to hold out; default: 0"
     )
     parser.add_argument("--force", action="store_true", help="replace annotation files")
     return parser
 
 
 def _hold_out(options: argparse.Namespace) -> "HoldOut | None":
-    """Return how many images the command line asks to hold out; None: none."""
+    """Return the images to hold out according to the command line; None: none."""
     from longtail.data.convert.hold_out import HoldOut
     from longtail.errors import UserError
 

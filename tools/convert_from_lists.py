@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert own lists of images to annotation files.
+"""Convert lists of your own images to annotation files.
 
     python tools/convert_from_lists.py --train train.txt --valid val.txt --image_path photos --output_path dataset/mine
     python tools/convert_from_lists.py --train images.csv --image_path photos --output_path dataset/mine
@@ -7,8 +7,8 @@
 
 A list is text with one "path label" per line, or a .csv file whose first line names the columns path,label and, if the
 file lists several splits, split (train, valid, test). Images with the same value in a column group are held out
-together; a column weight is copied. Labels are numbers or names; they become 0 to C - 1 in their
-order, and <split>_labels.csv shows which is which.
+together; a column weight is copied. Labels are numbers or names; they are sorted and numbered from 0 to C - 1, and
+<split>_labels.csv lists the numbers.
 """
 
 import sys
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--test", metavar="LIST", help="list of the test images")
     parser.add_argument("--valid_fraction", metavar="F", type=float, help="hold out this fraction of each class")
     parser.add_argument(
-        "--group", metavar="COLUMN", default="group", help="column of images that are held out together"
+        "--group", metavar="COLUMN", default="group", help="column of the groups that are held out together"
     )
     parser.add_argument("--image_path", default="", help="folder of relative image paths; default: the current folder")
     parser.add_argument("--output_path", required=True, help="folder of the annotation files")

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and convert."""
     parser = Parser(__doc__ or "")
     parser.add_argument("--input_path", required=True, help="folder of folders such as cifar-10-data-im-0.01")
-    parser.add_argument("--output_path", default=".", help="folder of the new folders; default: the working directory")
+    parser.add_argument("--output_path", default=".", help="folder to write to; default: the current folder")
     parser.add_argument("--jpeg", action="store_true", help="JPEG of quality 95, as released, instead of lossless PNG")
     parser.add_argument("--force", action="store_true", help="replace annotation files and images")
     options = parser.parse(arguments)

@@ -17,7 +17,7 @@ def read_folder(folder: Path, kind: type[T]) -> list[T]:
         kind: Class of the records, whose fields are the entries of the files.
 
     Raises:
-        UserError: A file is no record.
+        UserError: A file is not a record.
     """
     records = []
     for path in sorted(folder.glob("*.json")):

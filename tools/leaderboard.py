@@ -5,10 +5,10 @@
     python tools/leaderboard.py ce ncl --seeds 1
     python tools/leaderboard.py ce --records /tmp/try --page /tmp/try.md --set TRAIN.MAX_EPOCH 2
 
-ROW is a row of tools/leaderboard.yaml; without one, all are trained, seed by seed. A row with a record is skipped, one
-that was stopped is resumed. Records are small files in docs/leaderboard, from which the page is made.
+ROW is a row of tools/leaderboard.yaml; without one, all rows are trained, seed by seed. Rows with a record are skipped,
+interrupted ones are resumed. Records are small files in docs/leaderboard, from which the page is made.
 
-Exit code: 0 done, 2 a mistake, 128 + n stopped by signal n.
+Exit code: 0 done, 2 invalid command or file, 128 + n stopped by signal n.
 """
 
 import argparse
@@ -33,12 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the records")
     parser.add_argument("--page", type=Path, default=PAGE, help="page to write")
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="other settings, for a try")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="other settings, for a quick test")
     return run_program(lambda: fill(parser.parse(arguments)))
 
 
 def fill(options: argparse.Namespace) -> None:
-    """Train what has no record, and write the page after each row."""
+    """Train rows without a record, and write the page after each row."""
     from longtail.config import load_config
     from longtail.runs.console import log_to_terminal
 

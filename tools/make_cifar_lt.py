@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make CIFAR long-tailed by the published rule, as images and annotation files.
+"""Write long-tailed CIFAR by the published rule: images and annotation files.
 
     python tools/make_cifar_lt.py --dataset cifar10 --imbalance_factor 100
     python tools/make_cifar_lt.py --dataset cifar100 --imbalance_factor 20 --kind step --seed 1

@@ -1,4 +1,4 @@
-"""One page per method, docs/methods/<method>.md: what, when, command, settings, published and measured numbers."""
+"""One page per method, docs/methods/<method>.md: what it does, when to use it, command, config and numbers."""
 
 import re
 import statistics
@@ -17,18 +17,18 @@ from tools.small_runs.rows import Rows
 MARK = "<!-- Written by tools/write_docs.py; edit docs/results.yaml, or the config. -->"
 SAME = "the same"
 EXAMPLE = "cifar100_im100"  # data set of the command of a method that has no published number
-FURTHER = "[Methods](../methods.md) says for each family when it helps."
+FURTHER = "[Methods](../methods.md) describes for each family when it helps."
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Our own numbers.
+    """Our numbers.
 
     Attributes:
         records: Records of trainings on the published data sets.
         rows: Rows of the Digits-LT leaderboard.
-        small: Their records.
+        small: Records of the leaderboard.
     """
 
     records: Sequence[Record]
@@ -51,7 +51,7 @@ def method_pages(published: Published, measured: Measured) -> dict[str, str]:
 
 
 def all_groups(published: Published, rows: Rows) -> list[Group]:
-    """Return the groups of docs/results.yaml, and one of the methods that only the leaderboard has."""
+    """Return the groups of docs/results.yaml, and a group of the methods that only the leaderboard has."""
     known = {config for _, _, config in published.entries()}
     further = tuple(
         Row(row.name, describe(Path(find_config(row.name.split(",")[-1]))), "", (row.name,), "", {})
@@ -91,7 +91,7 @@ def _page(row: Row, group: Group, papers: Sequence[str], measured: Measured) -> 
 
 
 def _from_folder(text: str) -> str:
-    """Return a text with its links between pages, which start in docs/, starting in docs/methods/."""
+    """Return a text of docs/ with its links adapted to docs/methods/."""
     return re.sub(r"\]\((?!\w+:|\.\./)", "](../", text)
 
 
@@ -101,7 +101,7 @@ def _commands(row: Row, group: Group) -> list[str]:
 
 
 def _settings(row: Row) -> Iterator[str]:
-    """Yield the files that make up the config of a method, as they are."""
+    """Yield the files that make up the config of a method."""
     yield from ("## Config", "")
     parts = dict.fromkeys(part for config in row.configs if config for part in config.split(","))
     for part in parts:

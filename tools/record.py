@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write records of runs to docs/records, which docs/results.md is made of.
+"""Write records of runs to docs/records, from which docs/results.md is made.
 
     python tools/record.py cifar10_im100,ce output/cifar10_im100_ce/2026-01-31-12-00-00
     python tools/record.py cifar10_im100_json,crt output/cifar10_im100_json_crt --images "JPEG, quality 75"
@@ -7,7 +7,7 @@
 CONFIG is the composition that was trained. RUN is a run directory, or the folder of a recipe: every stage that trains
 is recorded. A run that is not finished is recorded with the epoch that it reached. Run `make docs` afterwards.
 
-Exit code: 0 done, 2 a mistake.
+Exit code: 0 done, 2 invalid command or run.
 """
 
 import sys
@@ -26,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(__doc__ or "")
     parser.add_argument("config", help="composition of data and method, or of data and recipe")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, or folders of recipes")
-    parser.add_argument("--images", default="", help="what must be known of the images")
+    parser.add_argument(
+        "--images", default="", help='how the images differ from the data set, for example "JPEG, quality 75"'
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write; default: docs/records")
     options = parser.parse(arguments)
 

@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and replace."""
     parser = Parser(__doc__ or "")
     parser.add_argument("--json_file", required=True, help="annotation file")
-    parser.add_argument("-f", "--find_root", required=True, help="folder that the paths begin with")
+    parser.add_argument("-f", "--find_root", required=True, help="leading folder of the paths")
     parser.add_argument("-r", "--replaces_to", required=True, help="folder to replace it with")
     parser.add_argument("--no-check", action="store_true", help="do not check that the images exist")
     options = parser.parse(arguments)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Check every image of a data set and report all errors at once, before training runs into them one by one.
+"""Check every image of a data set before training, and report all errors at once.
 
     python tools/verify_dataset.py dataset/cifar10_lt/cifar10_im100_train.json dataset/cifar10_lt/cifar10_valid.json
     python tools/verify_dataset.py train.json val.json --root /data/imagenet --workers 8 --json report.json
 
 Every image must exist and decode completely. Labels must be in range, and every class must have images. An image must
-be listed only once: the same file, the same bytes or the same pixels elsewhere are reported, across annotation files as
-leaks. The report shows the first ten errors of each kind, with the index of the annotation; --json writes all of them.
+be listed only once: duplicates (the same file, bytes or pixels) are reported; between annotation files they are leaks.
+The report shows the first ten errors of each kind, with the index of the annotation; --json writes all of them.
 
 Exit code: 0 no errors, 1 errors were found, 2 invalid command or annotation file.
 """
@@ -24,9 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(__doc__ or "")
     parser.add_argument("files", nargs="+", metavar="ANNOTATION.json", help="annotation file of each split")
     parser.add_argument(
-        "--root", default="", help="folder of relative image paths; default: that of the annotation file"
+        "--root", default="", help="folder of relative image paths; default: the folder of the annotation file"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that read images; default: all processors")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that read images; default: one per core")
     parser.add_argument("--json", metavar="REPORT", help="write the whole report to this file")
     options = parser.parse(arguments)
     errors = 0
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(f"--workers is {workers}; it must be at least 0 (0: no worker processes)")
         if options.root and not is_folder(options.root):
             raise UserError(f"--root {options.root} is not a folder")
-        if options.json:  # checked before the long work
+        if options.json:  # checked before the images, which take long
             check_path(options.json, "--json")
             if is_folder(options.json) or not os.access(Path(options.json).parent, os.W_OK):
                 raise UserError(f"--json {options.json} is a folder, or its folder does not exist or cannot be written")

@@ -4,7 +4,7 @@
     python tools/write_docs.py
     python tools/write_docs.py --check
 
-Exit code: 0 done, 1 with --check: a page is not up to date, 2 a mistake.
+Exit code: 0 done, 1 with --check: a page is not up to date, 2 invalid command or file.
 """
 
 import sys
@@ -66,7 +66,7 @@ def pages() -> dict[Path, str]:
 
 
 def between(text: str, begin: str, end: str, part: str) -> str:
-    """Return a page with another part between two marks; a page without them stays as it is."""
+    """Return a page with the part between two marks replaced; a page without the marks is returned unchanged."""
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n{part}\n{end}{after}" if rest else text
@@ -80,9 +80,9 @@ def configuration_page() -> str:
         MARK.replace("what it names", "lib/longtail/config/keys"),
         "# Configuration reference",
         "",
-        "Every key with its default, what is allowed, and its meaning. Set keys in a YAML file, or as `KEY VALUE` at "
-        "the end of a command. Keys marked *new* exist in none of the released systems. A run resumes under another "
-        "value of a key marked *free*, because it does not change what is computed.",
+        "Every key with its default, its allowed values and its meaning. Set keys in a YAML file, or with `KEY VALUE` "
+        "at the end of a command. Keys marked *new* do not exist in the released systems. Keys marked *free* do not "
+        "change what is computed, so a run may be resumed with another value.",
     ]
     section = ""
     for name, key in KEYS.items():
@@ -103,7 +103,7 @@ def configs_page() -> str:
         MARK.replace("what it names", "the first lines of the files under configs/"),
         "# Configs",
         "",
-        "Short names for the command line; `longtail list` prints them too. Join a data set with methods by commas: "
+        "Short names for the command line, as printed by `longtail list`. Combine a data set with methods by commas: "
         "`longtail train cifar10_im100,ncl`. Later names override earlier ones. A recipe runs several stages: "
         "`longtail train cifar10_im100,crt`.",
     ]

@@ -63,7 +63,7 @@ def build(
         kind: `IN_BATCH` or `QUEUE`.
         overrides: KEY, VALUE, ...
         data: Training set.
-        backbone: small or small_norm.
+        backbone: Small or small_norm.
         wrap: Wraps the network.
     """
     assert contrastive_training.COUNTS

@@ -1,4 +1,4 @@
-"""The results page: published numbers beside our own records."""
+"""The results page: published numbers next to our records."""
 
 from tools.results_page.page import results_page, top_table
 from tools.results_page.published import Published, read_published

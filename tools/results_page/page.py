@@ -13,20 +13,20 @@ HEAD = """\
 <!-- Written by tools/write_docs.py; edit docs/results.yaml, or add records with tools/record.py. -->
 # Results
 
-Top-1 errors in percent: published numbers, and our own from the records in `docs/records`. `longtail train
-DATA,CONFIG` trains a row.
+Top-1 errors in percent: published numbers, and ours from the records in `docs/records`. `longtail train DATA,CONFIG`
+trains a row.
 
 **Here** is the error after the *last* epoch: mean over the seeds, ± standard deviation, and the number of seeds in
-parentheses. Only finished runs of the full schedule count. Unfinished runs are listed with the epoch that they reached,
-and never count. Empty: not run yet.
+parentheses. Only finished runs of the full schedule count. Unfinished runs are listed under [Runs](#runs) with the
+epoch that they reached. Empty: not run yet.
 
 **Published** numbers of Bag of Tricks are those of its release: according to its code, the *best* epoch on the test
-images, of one run with seed 42. Two rows that compute the same differ by 0.1 to 1.2 points, so smaller differences mean
+images, of one run with seed 42. Rows with the same computation differ by 0.1 to 1.2 points, so smaller differences mean
 little. *Cao*: images by the rule of Cao et al., the newest tables. *Cui*: the files of Cui et al., the older tables and
 all combinations; their images were normalized with ImageNet's constants.
 
 A training on other images (JPEG files instead of lossless ones) or with other settings is marked in the list of runs.
-What the released configs have wrong, and ours do not, is listed in [differences.md](differences.md#configs).
+[Differences](differences.md#configs) lists errors of the released configs that are corrected here.
 """
 
 
@@ -91,7 +91,8 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
 def runs_of(records: Sequence[Record], row: Row, *, data: DataSet, config: str) -> list[Record]:
     """Return the finished runs of a row on a data set, the newest of each seed.
 
-    Of a recipe that is its last stage, or the one that the row names, with the epochs and hours of the stages before.
+    Of a recipe, the last stage counts, or the one that the row names, with the epochs and hours of the stages before
+    it.
     """
     wanted = {_normal(f"{data.data},{config}"), _normal(f"{data.data}_json,{config}")}
     stage = row.stage or _last_stage(config)
@@ -109,7 +110,7 @@ def runs_of(records: Sequence[Record], row: Row, *, data: DataSet, config: str) 
 
 
 def _last_stage(config: str) -> str:
-    """Return the name of the last stage of a recipe; "" for a config that is none."""
+    """Return the name of the last stage of a recipe; "" for other configs."""
     if not is_recipe(config):
         return ""
     name: str = read_yaml(find_config(config.split(",")[-1]), "recipe")["stages"][-1]["name"]

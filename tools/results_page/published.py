@@ -1,4 +1,4 @@
-"""Published numbers and the configs that they belong to, from docs/results.yaml."""
+"""Published numbers and their configs, from docs/results.yaml."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Row:
         text: What it does.
         paper: Its paper; empty: that of an earlier row.
         configs: Config or recipe on each data set, without the data; None: there is none.
-        stage: Stage of a recipe whose result counts; empty: its last.
+        stage: Stage of a recipe whose result counts; empty: the last.
         published: Source -> top-1 error in percent on each data set; None: not published.
     """
 

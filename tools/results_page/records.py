@@ -25,15 +25,15 @@ class Record:
     """One training, or one stage of a recipe.
 
     Attributes:
-        config: Composition that it was trained with, as cifar10_im100_json,ce.
-        stage: Stage of a recipe; empty: it was no recipe.
+        config: Composition that was trained, for example cifar10_im100_json,ce.
+        stage: Stage of a recipe; empty: not a recipe.
         seed: RAND_SEED.
         epochs: Epochs of the schedule.
         reached: Epochs that were trained.
         last: Accuracies of the ensemble after the last epoch; empty if it was not evaluated.
         best: Epoch and top-1 of the best evaluated epoch, selected on the reported images.
         train_images: Number of training images.
-        images: What else must be known of the images, as "JPEG, quality 75".
+        images: How the images differ from the data set, for example "JPEG, quality 75".
         precision: off, bf16 or fp16.
         hours: Duration.
         differs: Keys that differ from the config.
@@ -82,7 +82,7 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
         images: See `Record`.
 
     Raises:
-        UserError: It is no run directory, or the config does not exist.
+        UserError: It is not a run directory, or the config does not exist.
     """
     content = read_json(run.results)
     results = content if is_outcome(content) else {}
@@ -114,13 +114,13 @@ def read_records(folder: Path) -> list[Record]:
     """Read all records of a folder.
 
     Raises:
-        UserError: A file is no record.
+        UserError: A file is not a record.
     """
     return read_folder(folder, Record)
 
 
 def _asked(config: str, stage: str) -> Any:
-    """Return the config that a composition, or a stage of a recipe, stands for."""
+    """Return the config of a composition or of a stage of a recipe."""
     if not is_recipe(config):
         return load_config(config)
     recipe = load_recipe(config)
@@ -141,7 +141,7 @@ def _differences(cfg: Any, asked: Any) -> dict[str, Any]:
 
 
 def _counts(name: str, cfg: Any) -> bool:
-    """Return whether another value of a key makes it another experiment."""
+    """Return whether another value of a key makes a run another experiment."""
     if name in FREE or KEYS[name].file in FREE_FILES:
         return False
     if name.startswith("DATASET.IMBALANCECIFAR.") and cfg.DATASET.DATASET == "annotations":
@@ -152,7 +152,7 @@ def _counts(name: str, cfg: Any) -> bool:
 
 
 def _history(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of metrics.jsonl; a cut line is left out."""
+    """Yield the records of metrics.jsonl; truncated lines are skipped."""
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
@@ -170,7 +170,7 @@ def _rounded(accuracies: dict[str, float]) -> dict[str, float]:
 
 
 def _environment(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept of environment.json."""
+    """Return the entries of environment.json to keep."""
     names = ("processor", "cores", "threads", "devices", "commit", "data")
     kept: dict[str, Any] = {name: content[name] for name in names if name in content}
     versions = {"python": content.get("python", ""), **content.get("versions", {})}

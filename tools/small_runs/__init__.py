@@ -1,4 +1,4 @@
-"""Short trainings of everything on one small data set: what is trained, the records, and the table of them."""
+"""Short trainings of every method on a small data set: rows, records and the table of the leaderboard."""
 
 from tools.small_runs.acceptance import Expected, check_again, expectations, read_expectations, write_expectations
 from tools.small_runs.page import leaderboard_page

@@ -1,7 +1,7 @@
-"""Acceptance: the accuracies that trainings must reach again, made from records.
+"""Acceptance: the accuracies that trainings must reproduce, from records.
 
-On another machine rounding differs, and a training is another draw of the seed. So the tolerance is that of the seeds:
-it notices a loss of the wrong sign or with the wrong targets, and not what costs less than the seeds differ.
+Rounding differs between machines, which has the effect of another seed. So the tolerance is derived from the spread
+over seeds: it detects a loss with the wrong sign or the wrong targets, but no loss of accuracy below that spread.
 """
 
 import statistics
@@ -16,20 +16,20 @@ from tools.small_runs.records import SmallRecord
 from tools.small_runs.rows import Row
 
 MEASURES = ("top1", "few")
-DEVIATIONS = 4.0  # standard deviations of the records that a new training may be off
-LEAST = 0.03  # smallest tolerance: rounding differs between machines, and that is another draw of the seed
+DEVIATIONS = 4.0  # tolerance in standard deviations of the records
+LEAST = 0.03  # smallest tolerance
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a row must reach.
+    """Expected accuracy of a row.
 
     Attributes:
         row: Name of the row.
         measure: top1 or few.
         mean: Accuracy, a fraction.
         tolerance: Largest difference from it.
-        seeds: Number of records that these come from.
+        seeds: Number of records from which they are computed.
     """
 
     row: str
@@ -44,7 +44,7 @@ class Expected:
 
 
 def expectations(rows: Sequence[Row], records: Sequence[SmallRecord]) -> list[Expected]:
-    """Return what is expected of the accepted rows: the mean of their records, plus or minus 4 standard deviations.
+    """Return the expected accuracies of the accepted rows: the mean of their records ± 4 standard deviations.
 
     The tolerance is at least 0.03.
 
@@ -56,7 +56,7 @@ def expectations(rows: Sequence[Row], records: Sequence[SmallRecord]) -> list[Ex
         runs = [record for record in records if record.is_of(row)] if row.accepted else []
         if row.accepted and len(runs) < 2:
             raise UserError(
-                f"{row.name} has {len(runs)} records, at least 2 are needed; tools/leaderboard.py makes them"
+                f"{row.name} has {len(runs)} records, but at least 2 are needed; train it with tools/leaderboard.py"
             )
         for measure in MEASURES if runs else ():
             values = [run.accuracies[measure] for run in runs if measure in run.accuracies]
@@ -82,13 +82,13 @@ def read_expectations(path: Path) -> list[Expected]:
     try:
         return [Expected(**entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))]
     except (OSError, TypeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} holds no expectations: {error}") from None
+        raise UserError(f"{path} is not a file of expectations: {error}") from None
 
 
 def check_again(
     rows: Mapping[str, Row], expected: Sequence[Expected], *, train: Callable[[Row], SmallRecord]
 ) -> list[tuple[Expected, float]]:
-    """Train each expected row once; return the expectations that are not met, with what was reached.
+    """Train each expected row once; return the expectations that are not met, with the accuracy reached.
 
     Prints one line per expectation.
 
@@ -97,7 +97,7 @@ def check_again(
     """
     missing = [each.row for each in expected if each.row not in rows]
     if missing:
-        raise UserError(f"no row {missing[0]!r} in the leaderboard; --make writes the expectations again")
+        raise UserError(f"no row {missing[0]!r} in the leaderboard; write the expectations again with --make")
     reached = {name: train(rows[name]).accuracies for name in dict.fromkeys(each.row for each in expected)}
     failed = []
     for each in expected:

@@ -18,15 +18,15 @@ guards against regressions.
 
     python tools/leaderboard.py --seeds 1 2 3 4 5
 
-trains what has no record yet, and resumes after a stop. `tools/leaderboard.yaml` says what is trained."""
+trains the rows without a record, and resumes after an interruption. `tools/leaderboard.yaml` lists the rows."""
 
 
 def leaderboard_page(rows: Rows, records: Sequence[SmallRecord]) -> str:
-    """Return the page: rows with records by accuracy, then what was not run, then what is left out.
+    """Return the page: rows with records by accuracy, then rows not run yet, then methods that are not rows.
 
     Args:
         rows: Rows.
-        records: Their records; those of other settings are left out.
+        records: Records; those with other settings are ignored.
     """
     found = {row.name: [record for record in records if record.is_of(row)] for row in rows.rows}
     lines = [INTRODUCTION, ""]
@@ -34,7 +34,7 @@ def leaderboard_page(rows: Rows, records: Sequence[SmallRecord]) -> str:
     missing = ", ".join(f"`{row.name}`" for row in rows.rows if not found[row.name])
     if missing:
         lines += ["", f"Not run yet: {missing}."]
-    lines += ["", "Left out, because they need another one, or do not fit these images:", ""]
+    lines += ["", "Not in the table, because they are part of other rows or do not fit these images:", ""]
     lines += [f"- `{name}`: {reason}" for name, reason in rows.left_out.items()]
     return "\n".join(lines) + "\n"
 
@@ -46,15 +46,15 @@ def _table(rows: Sequence[Row], found: dict[str, list[SmallRecord]]) -> Iterator
     groups = [group for group in GROUPS if any(group in record.accuracies for record in used)]
     yield _line("", "method", "top-1", *groups, "epochs", "seconds", "seeds")
     yield "|---" * (6 + len(groups)) + "|"
-    for place, row in enumerate(sorted(rows, key=lambda row: -_mean(found[row.name], "top1")), start=1):
+    for rank, row in enumerate(sorted(rows, key=lambda row: -_mean(found[row.name], "top1")), start=1):
         runs = found[row.name]
         cells = [_cell(runs, name) for name in ("top1", *groups)]
         seconds = f"{statistics.fmean(run.seconds for run in runs):.0f}"
-        yield _line(str(place), f"`{row.name}`", *cells, str(runs[0].epochs), seconds, str(len(runs)))
+        yield _line(str(rank), f"`{row.name}`", *cells, str(runs[0].epochs), seconds, str(len(runs)))
     yield ""
     hardware = sorted({f"{run.environment.get('processor')}, torch {run.environment.get('torch')}" for run in used})
     commits = sorted({str(run.environment.get("commit"))[:10] for run in used})
-    yield f"Made on {'; '.join(hardware)}; commit {', '.join(commits)}."
+    yield f"Measured on {'; '.join(hardware)}; commit {', '.join(commits)}."
 
 
 def _mean(runs: Sequence[SmallRecord], name: str) -> float:

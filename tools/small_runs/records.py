@@ -18,9 +18,9 @@ class SmallRecord:
 
     Attributes:
         row: Name of the row.
-        source: What was trained.
+        source: Composition that was trained.
         seed: RAND_SEED.
-        settings: Values over those of the configs.
+        settings: Overridden keys and their values.
         accuracies: Accuracies of the ensemble after the last epoch of the last stage: top1, many, medium, few.
         epochs: Epochs of all stages.
         seconds: Duration of all stages.
@@ -42,7 +42,7 @@ class SmallRecord:
         return f"{self.source.replace(',', '_')}-seed{self.seed}.json"
 
     def is_of(self, row: Row) -> bool:
-        """Return whether it was made from a row as that is now."""
+        """Return whether it is a record of this row with its current settings."""
         return (self.row, self.source, self.settings) == (row.name, row.source, dict(row.settings))
 
 
@@ -54,10 +54,10 @@ def train_row(row: Row, seed: int, *, output: Path, gpus: str | None = None, res
         seed: RAND_SEED.
         output: Folder of the run directories.
         gpus: "cpu" or "0"; None: the first GPU, or the CPU.
-        resume: "auto", or "never" to train again what is finished.
+        resume: "auto", or "never" to train finished runs again.
 
     Raises:
-        UserError: The composition is wrong.
+        UserError: The composition is invalid.
     """
     import longtail
     from longtail.config import is_recipe
@@ -89,7 +89,7 @@ def train_row(row: Row, seed: int, *, output: Path, gpus: str | None = None, res
 
 
 def write_small_record(record: SmallRecord, folder: Path) -> None:
-    """Write a record into a folder, which is made if it does not exist."""
+    """Write a record into a folder, which is created if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / record.file).write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
 
@@ -98,6 +98,6 @@ def read_small_records(folder: Path) -> Sequence[SmallRecord]:
     """Read all records of a folder.
 
     Raises:
-        UserError: A file is no record.
+        UserError: A file is not a record.
     """
     return read_folder(folder, SmallRecord)

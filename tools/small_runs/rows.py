@@ -17,8 +17,8 @@ class Row:
 
     Attributes:
         name: Methods, or methods and a recipe, joined by commas.
-        source: The same behind the data set.
-        settings: Values over those of the configs, by key.
+        source: Composition: the data set and the name.
+        settings: Overridden keys and their values.
         accepted: Whether it is trained again by `make acceptance`.
     """
 
@@ -40,7 +40,7 @@ class Rows:
     Attributes:
         data: Short name of the data set.
         rows: Rows in the order of the file.
-        left_out: Short name of a method or recipe that is in no row -> reason.
+        left_out: Short name of a method or recipe without a row -> reason.
     """
 
     data: str
@@ -65,7 +65,7 @@ def read_rows(path: Path = ROWS_FILE) -> Rows:
     """Read a file of rows.
 
     Raises:
-        UserError: It is malformed.
+        UserError: The file is malformed.
     """
     content = read_yaml(path)
     try:
@@ -77,4 +77,4 @@ def read_rows(path: Path = ROWS_FILE) -> Rows:
             rows.append(Row(row["config"], f"{data},{row['config']}", settings, accepted))
         return Rows(data, rows, content["left_out"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is no file of leaderboard rows: {error!r}") from None
+        raise UserError(f"{path} is not a file of leaderboard rows: {error!r}") from None

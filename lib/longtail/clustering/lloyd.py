@@ -15,8 +15,8 @@ class Block(NamedTuple):
 
     Attributes:
         features: (G, S, D).
-        sizes: samples of each class, (G,).
-        numbers: clusters of each class, (G,).
+        sizes: Samples of each class, (G,).
+        numbers: Clusters of each class, (G,).
     """
 
     features: Tensor
@@ -45,7 +45,7 @@ def lloyd(
     own center is smallest, the second to the second such sample, and so on (the release takes random samples).
 
     Args:
-        block: the classes.
+        block: The classes.
         start: Positions in the class of the samples that are the first centers, (G, M); entries in padding are ignored.
         assign: (cosines (G, S, M), sizes, numbers) -> clusters (G, S); cosines in padding are -inf.
         max_iterations: Largest number of iterations.

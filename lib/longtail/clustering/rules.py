@@ -17,8 +17,8 @@ class Rule(NamedTuple):
     """How one class is clustered.
 
     Attributes:
-        start: chooses the first centers, from uniform numbers (G, S).
-        assign: assigns samples to centers.
+        start: Chooses the first centers, from uniform numbers (G, S).
+        assign: Assigns samples to centers.
         max_iterations: Largest number of Lloyd's iterations.
     """
 

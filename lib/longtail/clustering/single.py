@@ -17,7 +17,7 @@ def kmeans(
     See `longtail.clustering.lloyd.lloyd` for the stopping rule and for centers without members.
 
     Args:
-        features: samples, (N, D).
+        features: Samples, (N, D).
         start: Positions of the samples that are the first centers, (m,).
         max_iterations: Largest number of iterations.
         tolerance: The iterations stop when the square of the summed shifts of the centers is below it.

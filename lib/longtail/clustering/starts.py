@@ -11,8 +11,8 @@ def random_samples(block: Block, draws: Tensor) -> Tensor:
     """Return positions of distinct random samples of each class, (G, M), the starts of SBCL's code.
 
     Args:
-        block: the classes.
-        draws: uniform numbers in [0, 1), (G, S).
+        block: The classes.
+        draws: Uniform numbers in [0, 1), (G, S).
     """
     most = int(block.numbers.max())
     return draws.masked_fill(~block.samples(), torch.inf).argsort(dim=1, stable=True)[:, :most]
@@ -25,8 +25,8 @@ def far_apart(block: Block, draws: Tensor) -> Tensor:
     most similar predecessor: half the squared distance of unit vectors.
 
     Args:
-        block: the classes.
-        draws: uniform numbers in [0, 1), (G, S); the first M of a class are used.
+        block: The classes.
+        draws: Uniform numbers in [0, 1), (G, S); the first M of a class are used.
     """
     unit = F.normalize(block.features, dim=2)
     group, last = torch.arange(len(unit), device=unit.device), block.sizes - 1

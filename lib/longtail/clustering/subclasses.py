@@ -18,7 +18,7 @@ def subclass_numbers(class_counts: Sequence[int], delta: int) -> list[int]:
     SBCL's code; in its paper max(smallest n, delta) is M, the largest size of a subclass.
 
     Args:
-        class_counts: training images of each class, (C,).
+        class_counts: Training images of each class, (C,).
         delta: Target for the smallest size of a subclass.
     """
     size = max(min(class_counts), delta)

@@ -32,14 +32,14 @@ def class_temperatures(
     A class without samples has the temperature T.
 
     Args:
-        features: of all samples, unit length, (N, D).
-        labels: class ids, (N,).
-        subclass_numbers: subclasses of each class, (C,).
+        features: Of all samples, unit length, (N, D).
+        labels: Class ids, (N,).
+        subclass_numbers: Subclasses of each class, (C,).
         temperature: T.
         rule: released | paper | constant.
 
     Raises:
-        UserError: there is no such rule.
+        UserError: There is no such rule.
     """
     numbers = torch.as_tensor(subclass_numbers, device=features.device)
     values = TEMPERATURE_RULES.get(rule)(_spread(features.float(), labels, len(numbers)), numbers, temperature)

@@ -60,7 +60,7 @@ def gather(rows: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of their ranks, (n * B, ...); with one process its own rows.
 
     Args:
-        rows: rows of this process, (B, ...); B is the same in all processes.
+        rows: Rows of this process, (B, ...); B is the same in all processes.
     """
     _, world = rank_and_size()
     return rows if world == 1 else _Gather.apply(rows)
@@ -70,7 +70,7 @@ def average(loss: Tensor) -> Tensor:
     """Return the mean over the processes, the same in all of them; gradients are those of this process's loss.
 
     Args:
-        loss: mean over the samples of this process, a scalar.
+        loss: Mean over the samples of this process, a scalar.
     """
     _, world = rank_and_size()
     return loss if world == 1 else _Average.apply(loss)

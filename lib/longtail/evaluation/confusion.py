@@ -19,7 +19,7 @@ class ConfusionMatrix(PerClass):
     of the tensors with which it is updated.
 
     Args:
-        num_classes: number of classes C.
+        num_classes: Number of classes C.
 
     Raises:
         ValueError: `num_classes` is not positive.
@@ -36,10 +36,10 @@ class ConfusionMatrix(PerClass):
         """Return a confusion matrix with a copy of existing counts.
 
         Args:
-            matrix: integers (C, C), a row per true class.
+            matrix: Integers (C, C), a row per true class.
 
         Raises:
-            ValueError: the counts are not square, not integers, or negative.
+            ValueError: The counts are not square, not integers, or negative.
         """
         counts = _integers(matrix, "matrix")
         if counts.dim() != 2 or counts.shape[0] != counts.shape[1]:
@@ -81,7 +81,7 @@ class ConfusionMatrix(PerClass):
         """Add the counts of another matrix, of other samples, to this one.
 
         Raises:
-            ValueError: the two have different numbers of classes.
+            ValueError: The two have different numbers of classes.
         """
         if other.num_classes != self.num_classes:
             raise ValueError(f"cannot merge {other.num_classes} classes into {self.num_classes}")

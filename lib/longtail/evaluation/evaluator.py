@@ -45,8 +45,8 @@ class Evaluator:
     device of the logits and never waits for it; `results` transfers the numbers to the host.
 
     Args:
-        num_classes: number of classes C.
-        experts: number of experts E.
+        num_classes: Number of classes C.
+        experts: Number of experts E.
         class_counts: (C,) training images per class.
         ks: Values of k for the top-k accuracies; those above C are omitted.
         many: Smallest count of a "many" class.
@@ -169,7 +169,7 @@ class Evaluator:
         """Replace the counts by a (summed) state; the evaluator keeps its device.
 
         Raises:
-            ValueError: the state belongs to another number of classes, experts or ks.
+            ValueError: The state belongs to another number of classes, experts or ks.
         """
         own = self.state()
         shapes, wanted = [tuple(part.shape) for part in state], [tuple(part.shape) for part in own]
@@ -186,7 +186,7 @@ class Evaluator:
         """Return the confusion matrix of one expert (0..E-1) or of the "ensemble".
 
         Raises:
-            ValueError: there is no such expert, there are too many classes, or labels were out of range.
+            ValueError: There is no such expert, there are too many classes, or labels were out of range.
         """
         row = self._row(which)
         if not self.has_confusion:
@@ -198,7 +198,7 @@ class Evaluator:
         """Return the counts of each class of one expert (0..E-1) or of the "ensemble", for any number of classes.
 
         Raises:
-            ValueError: there is no such expert, or labels were out of range.
+            ValueError: There is no such expert, or labels were out of range.
         """
         row = self._row(which)
         self._refuse_bad_labels()
@@ -222,7 +222,7 @@ class Evaluator:
             evaluated. Loss and nll are not finite if the logits are not.
 
         Raises:
-            ValueError: labels were out of range.
+            ValueError: Labels were out of range.
         """
         self._refuse_bad_labels()
         if not int(self._seen[0]):

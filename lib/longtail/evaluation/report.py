@@ -42,7 +42,7 @@ def write_per_class(path: str | os.PathLike[str], cm: PerClass, classes: Classes
         classes: The classes; without names the cells are empty.
 
     Raises:
-        ValueError: there are not C classes.
+        ValueError: There are not C classes.
     """
     classes.check(cm.num_classes)
     names = classes.names or [""] * cm.num_classes

@@ -26,7 +26,7 @@ def shot_groups(class_counts: Integers, many: int = MANY, few: int = FEW) -> dic
         {"many": [...], "medium": [...], "few": [...]}
 
     Raises:
-        ValueError: the thresholds overlap.
+        ValueError: The thresholds overlap.
     """
     if few >= many:
         raise ValueError(f"the shot groups overlap: few is <= {few} and many is >= {many}")
@@ -41,10 +41,10 @@ def shot_accuracy(cm: PerClass, class_counts: Integers, many: int = MANY, few: i
     The accuracies are micro averages, correct samples / samples inside the group, as in NCL.
 
     Args:
-        cm: the counted predictions over C classes.
+        cm: The counted predictions over C classes.
         class_counts: (C,) training images per class.
-        many: smallest count of a "many" class.
-        few: largest count of a "few" class.
+        many: Smallest count of a "many" class.
+        few: Largest count of a "few" class.
 
     Returns:
         {"all", "many", "medium", "few"}: fractions in [0, 1], None for a group without samples.

@@ -9,7 +9,7 @@ class PerClass(ABC):
     """Counts over C classes, and the recall and precision of each.
 
     Attributes:
-        num_classes: number of classes C.
+        num_classes: Number of classes C.
     """
 
     num_classes: int
@@ -39,7 +39,7 @@ class Tallies(PerClass):
     """Counts without a confusion matrix, whose size is C².
 
     Args:
-        counts: samples, correct predictions and predictions of each class, (3, C) integers.
+        counts: Samples, correct predictions and predictions of each class, (3, C) integers.
     """
 
     def __init__(self, counts: Tensor) -> None:

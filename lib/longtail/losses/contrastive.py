@@ -30,10 +30,10 @@ def supervised_contrastive(
     """Return the supervised contrastive loss (Khosla et al., arXiv 2004.11362, eq. 2), a scalar.
 
     Args:
-        features: views of unit length, (B, V, D).
-        labels: class ids, (B,); None: only views of the same image are positives (instance discrimination).
+        features: Views of unit length, (B, V, D).
+        labels: Class ids, (B,); None: only views of the same image are positives (instance discrimination).
         temperature: T of the softmax.
-        base_temperature: the loss is multiplied by T / base_temperature; None: by 1.
+        base_temperature: The loss is multiplied by T / base_temperature; None: by 1.
     """
     batch = _Batch(features)
     positives = batch.other_views if labels is None else batch.same(labels) & batch.others
@@ -60,12 +60,12 @@ def subclass_contrastive(
     As released, the subclass term is multiplied by temperature / base_temperature; the release uses 0.1 / 0.07.
 
     Args:
-        features: views of unit length, (B, V, D).
-        labels: class ids, (B,).
-        subclasses: subclass ids, (B,).
+        features: Views of unit length, (B, V, D).
+        labels: Class ids, (B,).
+        subclasses: Subclass ids, (B,).
         temperature: T of the subclass term.
-        base_temperature: the subclass term is multiplied by T / base_temperature; None: by 1.
-        beta: weight of the class term.
+        base_temperature: The subclass term is multiplied by T / base_temperature; None: by 1.
+        beta: Weight of the class term.
         class_temperatures: T of the class term for anchors of each class, (C,). None: the released variant in which
             the class term has T = temperature, all views of the class as positives and all other views as candidates.
     """
@@ -108,15 +108,15 @@ def subclass_contrastive_queue(
     id, not even another -1 (in the release it does), so such a key is never a positive; it is a candidate, as released.
 
     Args:
-        query: outputs of the trained network, unit length, (B, D).
-        key: keys of the same images, unit length, (B, D).
-        queue: keys of earlier batches, unit length, (K, D).
-        labels: class ids, (B,).
-        subclasses: subclass ids, (B,).
-        queue_labels: class ids of the queue, (K,).
-        queue_subclasses: subclass ids of the queue, (K,).
+        query: Outputs of the trained network, unit length, (B, D).
+        key: Keys of the same images, unit length, (B, D).
+        queue: Keys of earlier batches, unit length, (K, D).
+        labels: Class ids, (B,).
+        subclasses: Subclass ids, (B,).
+        queue_labels: Class ids of the queue, (K,).
+        queue_subclasses: Subclass ids of the queue, (K,).
         temperature: T of the subclass term.
-        beta: weight of the class term.
+        beta: Weight of the class term.
         class_temperature: T of the class term, one for all or one per class, (C,). None: the released variant in which
             the class term has T = temperature, all keys of the class as positives and all keys as candidates.
     """
@@ -149,12 +149,12 @@ def k_positive_contrastive(
     that is drawn twice counts once. Candidates are all keys. Keys with label -1 (empty slots) are never positives.
 
     Args:
-        query: outputs of the trained network, unit length, (B, D).
-        key: keys of the same images, unit length, (B, D).
-        queue: keys of earlier batches, unit length, (K, D).
-        labels: class ids, (B,).
-        queue_labels: class ids of the queue, (K,).
-        k: keys drawn for each anchor; 0: all keys of the class.
+        query: Outputs of the trained network, unit length, (B, D).
+        key: Keys of the same images, unit length, (B, D).
+        queue: Keys of earlier batches, unit length, (K, D).
+        labels: Class ids, (B,).
+        queue_labels: Class ids of the queue, (K,).
+        k: Keys drawn for each anchor; 0: all keys of the class.
         temperature: T of the softmax.
         draws: Uniform numbers in [0, 1), (k, B): draw r of anchor i selects its match floor(draws[r, i] * matches).
             None: drawn from PyTorch's default generator of the device.
@@ -202,9 +202,9 @@ def _log_probability(logits: Tensor, positives: Tensor, candidates: Tensor | Non
     """Return the mean log-probability of the positives of each anchor, 0 where there is none, (A,).
 
     Args:
-        logits: cosines over temperature, (A, R).
+        logits: Cosines over temperature, (A, R).
         positives: (A, R) bool, among the candidates.
-        candidates: entries of the softmax, (A, R) bool; None: all.
+        candidates: Entries of the softmax, (A, R) bool; None: all.
     """
     if candidates is not None:
         logits = logits.masked_fill(~candidates, torch.finfo(logits.dtype).min)  # finite: a row may have no candidate

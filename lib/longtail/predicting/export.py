@@ -35,7 +35,7 @@ class Format(NamedTuple):
         suffix: Suffix of the file.
         write: (trained, ensemble, normalized example images, path) -> a function that runs the written file.
         needs: Packages that it imports.
-        extra: pip extra that installs them.
+        extra: Pip extra that installs them.
     """
 
     suffix: str

@@ -45,7 +45,7 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
             else RESUME_MODEL; "never"; or the path of a run directory or checkpoint. A run resumes in its own directory
             if its newest checkpoint is used with the same config; otherwise it continues in a new directory, and no
             file is overwritten. With "auto", damaged checkpoints are skipped.
-        restarted: torchrun has restarted this launch after losing a process: the run that it had started is resumed,
+        restarted: Torchrun has restarted this launch after losing a process: the run that it had started is resumed,
             regardless of `resume`.
 
     Raises:

@@ -27,7 +27,7 @@ class Artifact:
     """A file that a stage takes from an earlier one.
 
     Attributes:
-        what: best, best_single, last, epoch_N or data.
+        what: Best, best_single, last, epoch_N or data.
         stage: Name of the earlier stage.
     """
 

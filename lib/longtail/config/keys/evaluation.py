@@ -45,8 +45,8 @@ EVALUATION: Keys = {
     ),
     "TEST.ENSEMBLE": Key(
         "mean",
-        "Which heads make the prediction, the ensemble of every evaluation: mean (the mean of all logits) | last | "
-        "the indices of heads whose mean is taken, for example 0,2. Each head is also reported separately.",
+        "Heads of the ensemble, which makes the prediction: mean (the mean of all logits) | last | the indices of "
+        "heads to average, for example 0,2. Each head is also reported separately.",
         lists=True,
         ours=True,
     ),
@@ -54,14 +54,14 @@ EVALUATION: Keys = {
         "none",
         "Test-time augmentation, the mean of the logits over: none | flip (image and mirror image) | five_crops "
         "(corners and center of the image that TEST_TRANSFORMS resize; otherwise of the image padded with black by "
-        "RANDOM_CROP.PADDING, at its own size). Acts where LOGIT_ADJUSTMENT does.",
+        "RANDOM_CROP.PADDING, at its own size). Used where LOGIT_ADJUSTMENT is.",
         allowed=("none", "flip", "five_crops"),
         ours=True,
     ),
     "TEST.TAU_NORM.USE_TAU_NORM": Key(
         False,
-        "Divide the class weights by their norm^TAU before evaluation. Acts in main/valid.py; a training evaluates its "
-        "network as it is.",
+        "Divide the class weights by their norm^TAU before evaluation. Used by valid, predict, export and evaluate "
+        "stages of recipes; evaluations during training ignore it.",
     ),
     "TEST.TAU_NORM.TAU": Key(
         1.0,
@@ -76,15 +76,16 @@ EVALUATION: Keys = {
     ),
     "TEST.LOGIT_ADJUSTMENT": Key(
         0.0,
-        "Post-hoc logit adjustment: evaluate z_c - LOGIT_ADJUSTMENT * log(n_c / N). Acts in main/valid.py.",
+        "Post-hoc logit adjustment: evaluate z_c - LOGIT_ADJUSTMENT * log(n_c / N). Used by valid, predict, export and "
+        "evaluate stages of recipes; evaluations during training ignore it.",
         low=0,
         high=100,
         ours=True,
     ),
     "TEST.CLASS_OFFSETS": Key(
         [],
-        "Decision thresholds: what is added to the logits of each class, C numbers; []: nothing. A calibrate stage of "
-        "a recipe chooses them. Acts where LOGIT_ADJUSTMENT does.",
+        "Decision thresholds: offsets of the logits of the C classes; []: none. A calibrate stage of "
+        "a recipe chooses them. Used where LOGIT_ADJUSTMENT is.",
         low=-1000,
         high=1000,
         items="float",
@@ -93,7 +94,7 @@ EVALUATION: Keys = {
     "TEST.TEMPERATURE": Key(
         1.0,
         "Divides the logits, after LOGIT_ADJUSTMENT and CLASS_OFFSETS and before PRIOR. A calibrate stage of a recipe "
-        "chooses it. Acts where LOGIT_ADJUSTMENT does.",
+        "chooses it. Used where LOGIT_ADJUSTMENT is.",
         positive=True,
         high=1000,
         ours=True,
@@ -102,7 +103,7 @@ EVALUATION: Keys = {
         "uniform",
         "Class frequencies pi_c of the images to predict: uniform | train | reversed | a file of C numbers. Adds "
         "log(C * pi_c) to logits that assume equal frequencies; networks trained with plain cross-entropy need "
-        "LOGIT_ADJUSTMENT 1.0 as well. Acts where LOGIT_ADJUSTMENT does.",
+        "LOGIT_ADJUSTMENT 1.0 as well. Used where LOGIT_ADJUSTMENT is.",
         ours=True,
     ),
 }

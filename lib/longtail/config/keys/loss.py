@@ -30,8 +30,8 @@ LOSS: Keys = {
     ),
     "LOSS.CLASS_WEIGHTS.NAMES": Key(
         [],
-        "Factors by class name, multiplied with the weights of TYPE: a mapping (ant: 2.5) or a list of ant=2.5; 1 for other "
-        "classes. Classes without names are named by their numbers from 0.",
+        "Factors by class name, multiplied with the weights of TYPE: a mapping (ant: 2.5) or a list of ant=2.5; 1 for "
+        "other classes. Classes without names are named by their numbers from 0.",
         items="name",
         pairs=True,
         ours=True,

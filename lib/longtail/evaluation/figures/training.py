@@ -39,11 +39,11 @@ def plot_class_counts(path: str | os.PathLike[str], classes: Classes) -> None:
     """Draw the training images of every class, largest class first, colored by shot group.
 
     Args:
-        path: the PNG file to write.
-        classes: the classes; without names their ids are drawn.
+        path: The PNG file to write.
+        classes: The classes; without names their ids are drawn.
 
     Raises:
-        ValueError: there are no classes.
+        ValueError: There are no classes.
     """
     figure = new_figure(8, 4)
     draw_class_counts(figure.add_subplot(), classes)
