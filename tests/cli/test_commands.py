@@ -7,6 +7,7 @@ import pytest
 from longtail.cli import train as train_command
 from longtail.cli import valid as valid_command
 from longtail.cli.main import main
+from longtail.cli.train import with_own_images
 from longtail.config import to_yaml
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from tests.helpers.training import FinishedRun, TinyConfig, read_json
@@ -96,3 +97,8 @@ def test_valid_refuses_in_one_line(words: list[str], message: str, capsys: pytes
 def test_valid_of_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["valid", str(tmp_path), "--gpus", "cpu"]) == 2
     assert capsys.readouterr().err == f"error: config file {tmp_path}/config.yaml does not exist\n"
+
+
+def test_train_of_a_run_directory_is_that_of_its_config(finished_run: FinishedRun) -> None:
+    run = finished_run()
+    assert with_own_images(str(run.path), ["NAME", "x"]) == (str(run.config), ["NAME", "x"])

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,14 @@ def test_predict_split_words_takes_file_names_for_images(tmp_path: Path) -> None
     assert split_words(["IMG.JPG", "A", "b c.png"]) == (["IMG.JPG", "A", "b c.png"], [])
     assert split_words(["a.png", "TEST.PRIOR", "train"]) == (["a.png"], ["TEST.PRIOR", "train"])
     assert split_words(["a.png", "TEST.PRIO", "train"]) == (["a.png"], ["TEST.PRIO", "train"])
+
+
+def test_predict_refuses_a_list_that_never_ends(photos: Photos, tmp_path: Path, capsys: Capture) -> None:
+    os.mkfifo(tmp_path / "list.txt")
+    assert main(["predict", str(photos.run.path), str(tmp_path / "list.txt"), "--gpus", "cpu"]) == 2
+    assert capsys.readouterr().err == f"error: list {tmp_path / 'list.txt'} cannot be read: it is no regular file\n"
+
+
+def test_predict_does_not_take_an_empty_name_for_the_working_directory(photos: Photos, capsys: Capture) -> None:
+    assert main(["predict", str(photos.run.path), "", "--gpus", "cpu"]) == 1
+    assert capsys.readouterr().err == "not predicted: image  does not exist\n"

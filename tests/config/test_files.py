@@ -1,5 +1,6 @@
 """Where configs are found; several of them in one source; what a data config says of methods."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,11 @@ def test_is_recipe_looks_at_the_last_part(configs: Write) -> None:
     recipe = configs("recipes/all.yaml", "name: all\nstages:\n  - name: one\n    config: first\n")
     assert is_recipe("all") and is_recipe("first,all") and is_recipe(str(recipe))
     assert not is_recipe("first") and not is_recipe("all,first")
+
+
+def test_is_recipe_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yaml")
+    assert not is_recipe(str(tmp_path / "fifo.yaml"))
 
 
 @pytest.mark.parametrize("source", ["absent", "absent.yaml", "first,absent"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,8 @@ def test_write_json_replaces_the_whole_file(tmp_path: Path) -> None:
     folder.write_json("a.json", {"long": "x" * 100})
     folder.write_json("a.json", {})
     assert json.loads((tmp_path / "a.json").read_text()) == {}
+
+
+def test_read_json_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "results.json")
+    assert read_json(tmp_path / "results.json") is None

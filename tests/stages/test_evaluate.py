@@ -156,3 +156,27 @@ def test_evaluation_that_cannot_be_written_is_refused(
     cfg = tiny_cfg("TEST.MODEL_FILE", str(finished_run().last))
     with pytest.raises(UserError, match="cannot be written: "):
         validate(cfg, tmp_path, place=CPU)
+
+
+def own_config(tiny_cfg: TinyConfig, root: Path) -> Any:
+    """Return a config of own images, which are written if they are not there."""
+    for label, name in enumerate("ab"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for number in range(8):
+            Image.fromarray(np.full((32, 32, 3), 9 * number + label, np.uint8)).save(root / name / f"{number}.png")
+    data = ["DATASET.DATASET", "own", "DATASET.ROOT", str(root)]
+    return tiny_cfg(*data, "TRAIN.BATCH_SIZE", 4, "TRAIN.MAX_EPOCH", 1, "VALID_STEP", 1)
+
+
+def test_other_training_images_than_those_held_out_from_are_refused(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
+    cfg = own_config(tiny_cfg, tmp_path / "photos")
+    run = train(cfg)
+    assert evaluated(cfg, run.path)["ensemble"]
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "photos" / "a" / "new.png")
+    with pytest.raises(UserError, match=r"was trained on other images than .*photos train has now, so that others are"):
+        validate(cfg, run.path, place=CPU)
+    with pytest.raises(
+        UserError, match=f"is finished in {run.path}, but its images have changed since; --resume never"
+    ):
+        train(cfg)
+    assert train(cfg, "never").path != run.path

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.cli.program import Parser, run_program
+from longtail.runs.named import find_run
 from longtail.user_files import is_file, is_folder
 
 OWN_IMAGES = "own,balanced_softmax"  # config for images that are given instead of a config
@@ -80,7 +81,9 @@ def run(source: str, options: argparse.Namespace) -> None:
 
 
 def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
-    """Return config and overrides for a folder or list of images; any other source and its overrides unchanged."""
+    """Return config and overrides for a folder or list of images, or a run directory; another source unchanged."""
+    if is_folder(source) and is_file(find_run(source)[1]):  # a run directory
+        return str(find_run(source)[1]), list(overrides)
     if not is_own_images(source):
         return source, list(overrides)
     from longtail.config import load_config

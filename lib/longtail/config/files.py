@@ -5,7 +5,7 @@ from pathlib import Path
 
 from longtail.errors import UserError
 from longtail.registry import nearest
-from longtail.user_files import check_path, is_file
+from longtail.user_files import check_path, is_file, read_text
 
 FOLDERS = ("data", "methods", "recipes", "released")  # of configs/, searched in this order
 
@@ -55,7 +55,7 @@ def is_recipe(source: str) -> bool:
     """Return whether a config source, or its last part, is a recipe: a file with stages."""
     part = source if is_file(source) else source.split(",")[-1]
     try:
-        lines = find_config(part).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError, UserError):
+        lines = read_text(find_config(part), "config file").splitlines()
+    except UserError:
         return False  # reported when it is loaded
     return any(line.startswith("stages:") for line in lines)

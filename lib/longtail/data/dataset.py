@@ -35,6 +35,7 @@ class ImageSet:
         class_names: Names of the classes, (C,); empty if they have none.
         pixels: Where the pixels are stored, if they were packed; `paths` then names the original files.
         weights: Weight of each image in the training loss, (N,) float32; None if they have none.
+        held_out: Whether the images were chosen out of the training images by a seed.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ImageSet:
     class_names: Sequence[str] = ()
     pixels: PackedPixels | None = None
     weights: Tensor | None = None
+    held_out: bool = False
 
     @classmethod
     def from_files(

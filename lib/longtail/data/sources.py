@@ -156,6 +156,8 @@ def own(cfg: CfgNode) -> Splits:
         )
         for name, split in splits.items()
     }
+    if "valid" in splits:
+        sets["valid"] = replace(sets["valid"], held_out=splits["valid"].held_out)
     valid = _read_split(cfg, "VALID_JSON", read_options=read_options) if cfg.DATASET.VALID_JSON else sets.get("valid")
     if not valid:
         raise UserError(f"{root} has no validation images, and DATASET.HOLD_OUT.VALID is {rule.VALID:g}")

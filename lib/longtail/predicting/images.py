@@ -1,6 +1,6 @@
 """The images to predict: files, folders and lists of files, decoded in order."""
 
-import os
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from longtail.data.annotations import read_annotations
-from longtail.data.images.formats import SUFFIXES
+from longtail.data.images.folders import ImageWalk
 from longtail.data.images.reading import read_image
 from longtail.errors import UserError
-from longtail.user_files import is_folder, translating
+from longtail.user_files import is_folder, read_text
 
 LISTS = (".txt", ".json")
 FEW_FILES = 64  # for at most this number of files, starting worker processes takes longer than decoding
@@ -40,13 +40,13 @@ def list_images(names: Sequence[str]) -> list[str]:
             with one path per line, or an annotation file (.json). Paths in a list are relative to its folder.
 
     Raises:
-        UserError: A folder has no images, or a list is empty or cannot be read.
+        UserError: A folder has no images or cannot be read, or a list is empty or cannot be read.
     """
     paths: list[str] = []
     for name in names:
         path = Path(name)
-        if is_folder(path):
-            found = _image_files(path)
+        if is_folder(name):  # not of the path: an empty name is no folder
+            found = ImageWalk(path).images()
         elif path.suffix.lower() in LISTS:
             found = _read_list(path)
         else:
@@ -57,21 +57,10 @@ def list_images(names: Sequence[str]) -> list[str]:
     return paths
 
 
-def _image_files(folder: Path) -> list[str]:
-    """Return the image files below a folder, in alphabetical order."""
-    return sorted(
-        os.path.join(parent, file)
-        for parent, _, files in os.walk(folder, followlinks=True)
-        for file in files
-        if os.path.splitext(file)[1].lower() in SUFFIXES and not file.startswith(".")
-    )
-
-
 def _read_list(path: Path) -> list[str]:
     if path.suffix.lower() == ".json":
         return read_annotations(path).paths
-    with translating(path, "list", verb="read"):
-        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    lines = io.StringIO(read_text(path, "list"), newline=None)
     return [str(path.parent / line) for line in map(str.strip, lines) if line]
 
 

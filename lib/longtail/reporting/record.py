@@ -1,6 +1,7 @@
 """The files of a run and of its newest evaluation."""
 
 import csv
+import io
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from longtail.evaluation import Samples, read_samples
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.loggers import read_history
-from longtail.user_files import is_file, is_folder
+from longtail.user_files import is_file, is_folder, read_text
 
 Array = np.ndarray[Any, Any]
 
@@ -104,9 +105,8 @@ def _config(run: RunDirectory) -> Any:
 
 def _table(path: Path) -> list[dict[str, str]] | None:
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error):
+        rows = list(csv.DictReader(io.StringIO(read_text(path, "table"), newline="")))
+    except (UserError, csv.Error):
         return None
     return rows or None
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from longtail import user_files
+from longtail.errors import UserError
 from longtail.files import atomic_write
 from longtail.user_files import translating
 
@@ -78,6 +80,6 @@ def finite(content: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file of this project; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return user_files.read_json(path, "file")
+    except UserError:
         return None

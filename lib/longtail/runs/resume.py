@@ -126,7 +126,9 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
     ):
         if content.get(key) != wanted[key]:
             has, needs = words.format(content.get(key)), words.format(wanted[key])
-            raise UserError(f"cannot resume from {path}: it has {has}, this run has {needs}")
+            raise UserError(
+                f"cannot resume from {path}: it has {has}, this run has {needs}; --resume never starts a new run"
+            )
     return content
 
 

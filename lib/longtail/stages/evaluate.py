@@ -110,6 +110,8 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
         splits, normalize = build_splits(cfg, generated=False), build_normalize(cfg)
         content = read_checkpoint(checkpoint)
         check_same_names(content.get("class_names") or (), splits.class_names(), str(checkpoint), splits.valid.name)
+        if not cfg.DATASET.USE_CAM_BASED_DATASET:  # generated images are not read here
+            check_held_out(splits, content, checkpoint)
         network = load_network(cfg, splits.train.num_classes, checkpoint, content=content).to(place.device)
         counts = splits.train.class_counts()
         shard = Shard(place.world.rank, place.world.size)
@@ -124,6 +126,20 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
             build_views(cfg, normalize),
             evaluator_maker(cfg, counts, experts=len(network.heads), device=place.device),
             place,
+        )
+
+
+def check_held_out(splits: Splits, content: dict[str, Any], checkpoint: Path) -> None:
+    """Refuse images that were held out of other training images than those of a checkpoint: it may have seen them.
+
+    Raises:
+        UserError: The training images have changed.
+    """
+    trained = content.get("fingerprint")
+    if splits.valid.held_out and trained not in (None, splits.train.fingerprint()):
+        raise UserError(
+            f"{checkpoint} was trained on other images than {splits.train.name} has now, so that others are held out, "
+            "which it may have been trained on; DATASET.VALID_JSON names images to evaluate"
         )
 
 

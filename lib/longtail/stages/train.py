@@ -9,9 +9,11 @@ from longtail.data import Splits, build_splits
 from longtail.distributed import Place
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import Training
+from longtail.errors import UserError
 from longtail.evaluation import Classes, plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
 from longtail.runs.directory import RunDirectory
 from longtail.runs.environment import describe
+from longtail.runs.folder import read_json
 from longtail.runs.loggers import read_history
 from longtail.runs.outputs import output_records
 from longtail.runs.results import sealed
@@ -45,6 +47,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
     check_training(cfg, place)
     with place.connected(60 * cfg.TRAIN.PEER_TIMEOUT), open_run(cfg, place, resume) as run:
         if run.finished:
+            _check_same_images(cfg, run)
             logger.info(
                 "already finished in %s (--resume never trains it again)",
                 run.directory.path if run.directory else "",
@@ -67,6 +70,23 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
         trainer.fit()
         _report(run, trainer)
         return run.directory
+
+
+def _check_same_images(cfg: CfgNode, run: Run) -> None:
+    """Refuse a finished run that was trained on other images than those that its config names now."""
+    if not run.directory:
+        return
+    trained = read_json(run.directory.path / "environment.json")
+    try:
+        splits = build_splits(cfg)
+    except UserError:  # they are no longer there
+        return
+    now = {"train": splits.train.fingerprint(), "valid": splits.valid.fingerprint()}
+    if isinstance(trained, dict) and trained.get("data", now) != now:
+        raise UserError(
+            f"the same training is finished in {run.directory.path}, but its images have changed since; --resume never "
+            "trains with those of now"
+        )
 
 
 def _announce(run: Run, splits: Splits, training: Training) -> None:

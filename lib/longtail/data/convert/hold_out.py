@@ -77,7 +77,7 @@ def divide(split: Split, rule: HoldOut) -> Parts:
     rest = np.setdiff1d(np.arange(len(split.labels)), held_out["valid"] + held_out["test"])
     return Parts(
         subset(split, rest.tolist()),
-        subset(split, held_out["valid"]),
+        replace(subset(split, held_out["valid"]), held_out=True),
         subset(split, held_out["test"]) if rule.test else None,
     )
 

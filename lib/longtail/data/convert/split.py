@@ -33,6 +33,7 @@ class Split:
         groups: Group of each image, (N,), '' for an image without one; None if there are no groups. The images of a
             group are held out together.
         weights: Weight of each image in the loss, (N,); None if they have none.
+        held_out: Whether the images were chosen out of the training images by a seed.
     """
 
     paths: Sequence[str]
@@ -44,6 +45,7 @@ class Split:
     source_labels: Sequence[str] | None = None
     groups: Sequence[str] | None = None
     weights: Sequence[float] | None = None
+    held_out: bool = False
 
     def class_counts(self) -> list[int]:
         """Return the number of images per class, (C,)."""

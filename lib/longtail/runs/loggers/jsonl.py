@@ -8,7 +8,7 @@ from longtail.files import atomic_write
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import finite
 from longtail.runs.loggers.base import LOGGERS, Record
-from longtail.user_files import translating
+from longtail.user_files import read_bytes, translating
 
 
 class JsonLines:
@@ -44,8 +44,7 @@ def read_history(path: Path) -> list[Record]:
     """Read metrics.jsonl; lines that are not records, such as one truncated by a kill, are skipped."""
     if not path.exists():
         return []
-    with translating(path, "file", verb="read"):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_bytes(path, "file").decode(errors="replace").splitlines()
     records = []
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):
