@@ -1,4 +1,4 @@
-"""What the short runs share: smaller annotation files, and a table by shot group."""
+"""Common parts of the short runs: smaller annotation files, and a table by shot group."""
 
 import argparse
 import json
@@ -11,12 +11,12 @@ SHOWN = ("top1", "many", "medium", "few")
 
 
 def data_parser(documentation: str | None) -> argparse.ArgumentParser:
-    """Return a parser of the arguments that all short runs have: images, how many of them, and the device."""
+    """Return a parser of the arguments of all short runs: images, fractions of them, and the device."""
     parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("train", type=Path, help="annotation file of the training images, 32 x 32, ten classes")
     parser.add_argument("valid_json", type=Path, metavar="valid", help="annotation file of the validation images")
-    parser.add_argument("--fraction", type=float, default=1.0, help="of the training images of each class")
-    parser.add_argument("--valid", type=float, default=1.0, help="the same of the validation images")
+    parser.add_argument("--fraction", type=float, default=1.0, help="fraction of the training images of each class")
+    parser.add_argument("--valid", type=float, default=1.0, help="fraction of the validation images of each class")
     parser.add_argument("--gpus", default=None)
     return parser
 
@@ -27,7 +27,7 @@ def write_subset(source: Path, target: Path, *, fraction: float) -> Path:
     Args:
         source: Annotation file.
         target: File to write.
-        fraction: Fraction of the images of each class that is kept.
+        fraction: Fraction of the images of each class to keep.
     """
     content = json.loads(source.read_text())
     per_class = defaultdict(list)

@@ -88,7 +88,7 @@ def test_page_orders_rows_by_their_means() -> None:
     assert "| 1 | `ncl` | 85.0 ± 7.1 | 70.0 ± 14.1 | 32 | 42 | 2 |" in lines
     assert "| 2 | `ce` | 70.0 | 50.0 | 32 | 41 | 1 |" in lines
     assert "Not run yet: `ldam`." in lines and "- `x`: why" in lines
-    assert "Made on P, torch 2; commit abc." in lines
+    assert "Measured on P, torch 2; commit abc." in lines
 
 
 def test_page_leaves_records_of_other_settings_out() -> None:
