@@ -107,11 +107,11 @@ class Part:
         if ended and expected and {**ended, "runs": 1} == {**expected, "runs": 1}:
             self.resumed += 1
         else:
-            self.faults.append(f"{what}: {'other results' if ended else 'did not finish'} with room again")
+            self.faults.append(f"{what}: {'other results' if ended else 'did not finish'} after space was freed")
 
     def report(self, note: str = "") -> int:
         """Print the counts and return the number of faults."""
-        counts = f"{self.refused} ended in one line, {self.finished} finished, {self.resumed} then ended as uninterrupted ones"
+        counts = f"{self.refused} ended in one line, {self.finished} finished, {self.resumed} resumed correctly"
         print(f"{self.name}: {counts}, {len(self.faults)} faults{note}")
         for fault in self.faults[:8]:
             print(f"  {fault}")

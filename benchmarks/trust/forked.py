@@ -1,6 +1,7 @@
 """Trainings in forked children of a process that has imported everything: `longtail train` without the start-up time.
 
-Otherwise a child is a normal process: it can be killed, stopped and limited, and ends with the exit code of the command.
+Otherwise a child is a normal process: it can be killed, stopped and limited, and ends with the exit code of the
+    command.
 """
 
 import contextlib

@@ -4,10 +4,10 @@
     python benchmarks/trust/interruptions.py --trials 100
     python benchmarks/trust/interruptions.py --signals TERM INT USR1 --processes 2 --trials 60
 
-Each trial trains on a tiny data set for a few epochs and is stopped once or twice. KILL cannot be handled: one of several
-processes is killed, and the others must exit. After the other signals the training must end within --limit seconds with
-the exit code 128 + n. At the end weights, metrics and results are compared, and no temporary file may be left. Signals
-sent after a training had ended are counted separately.
+Each trial trains on a tiny data set for a few epochs and is stopped once or twice. KILL cannot be handled: one of
+several processes is killed, and the others must exit. After the other signals the training must end within --limit
+seconds with the exit code 128 + n. At the end weights, metrics and results are compared, and no temporary file may be
+left. Signals sent after a training had ended are counted separately.
 """
 
 import argparse

@@ -3,7 +3,8 @@
 
     python benchmarks/trust/recipes.py --trials 140 --states 45
 
-A recipe file that is accepted is run: errors in it must be reported before the first training. The same command, started
+A recipe file that is accepted is run: errors in it must be reported before the first training. The same command,
+    started
 at most twice, must repair a damaged state: the recipe ends with the results of an undamaged one.
 """
 
