@@ -6,7 +6,7 @@
 
 Images of 32 x 32 in ten classes, listed by annotation files. Ours is the training loop with `TRAIN.AMP auto`; the
 reference is float32, image by image, expert by expert. Both clip gradients, as our configs do. Both start from the same
-weights of each seed; each draws its own order and augmentation. Prints mean and standard deviation over the seeds of
+weights for each seed, but draw their own order and augmentation. Prints mean and standard deviation over the seeds of
 the ensemble's accuracy in percent.
 
 Exit code: 0, or 2 for an invalid command or file.
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("train", help="annotation file of the training images")
     parser.add_argument("valid", help="annotation file of the validation images")
     parser.add_argument("--epochs", type=positive, default=20, metavar="N")
-    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="trainings of each kind")
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="number of seeds")
     parser.add_argument("--gpus", metavar="GPUS", help="cpu, or the number of a GPU; default: the first, or the CPU")
     options = parser.parse_args(arguments)
     ways: dict[str, Callable[..., nn.Module]] = {"ours": ours, "reference": reference}

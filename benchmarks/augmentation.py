@@ -1,4 +1,4 @@
-"""The `autoaugment` policy against the same pipeline image by image in Pillow, on one core.
+"""The `autoaugment` policy compared with the same pipeline image by image in Pillow, on one core.
 
 Both take uint8 tensors to uint8 tensors: random crop, flip, AutoAugment for CIFAR-10, Cutout.
 """
@@ -29,7 +29,7 @@ def measure(images: int = 1024, size: int = 32, *, rounds: int = 5, calls: int =
         images: Images per call.
         size: Their height and width in pixels.
         rounds: Number of interleaved rounds.
-        calls: Calls per round; the first allocates memory that the others reuse, as in training.
+        calls: Calls per round; the first allocates memory that the later ones reuse, as in training.
     """
     pixels = smooth_images(images, size, size)
     policy = Chain([RandomCrop(4), RandomFlip(), AutoAugment(), Cutout(16)])
@@ -49,6 +49,6 @@ def measure(images: int = 1024, size: int = 32, *, rounds: int = 5, calls: int =
             "images/s",
             calls * images / times["ours"].median,
             calls * images / times["pillow"].median,
-            note=f"{calls} calls of {images} images a round, median of {rounds} rounds, processor time",
+            note=f"{calls} calls of {images} images a round, median of {rounds} rounds, CPU time",
         )
     ]

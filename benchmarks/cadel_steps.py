@@ -4,9 +4,9 @@
     python benchmarks/cadel_steps.py
     python benchmarks/cadel_steps.py imagenet_lt,cadel_r50 inat18,cadel_vit_384 --batch 2
 
-Prints parameters (M) and multiply-adds (G) of one image beside those of the release, where they are known, the peak of
-this process's memory during step and evaluation, seconds, the loss and whether every gradient is finite. Images are
-noise, weights are random. Multiply-adds are those of convolutions, linear layers and attention.
+Prints parameters (M) and multiply-adds (G) for one image, in parentheses those of the release if they are known; the
+peak memory of this process during step and evaluation; seconds; the loss; and whether every gradient is finite. Images
+are noise, weights are random. Multiply-adds are those of convolutions, linear layers and attention.
 
 Exit code: 0, or 1 if a size differs from the release or a number is not finite.
 """
@@ -48,7 +48,7 @@ RELEASED = {  # millions of parameters; multiply-adds of the trunk and of the br
 
 @dataclass(frozen=True)
 class NoData:
-    """Training data of a method that asks for none."""
+    """Training data for methods that use none."""
 
     class_counts: Sequence[int]
     labels: Tensor
@@ -74,7 +74,7 @@ class Sizes:
 
 
 def sizes_of(cfg: Any, classes: int) -> Sizes:
-    """Return size and cost of the network of a config, without computing anything."""
+    """Return size and cost of the network of a config, computed from shapes only."""
     with torch.device("meta"):
         network: Any = build_model(cfg, classes).eval()
     image = torch.empty(1, 3, *cfg.INPUT_SIZE, device="meta")
@@ -106,7 +106,7 @@ def step_and_evaluation(cfg: Any, classes: int, *, batch: int) -> tuple[float, b
 
 
 def agrees(found: float, released: float | None) -> bool:
-    """Return whether a number is the released one, as far as it is known, to its last digit."""
+    """Return whether a number equals the released one in all of its digits; True if that is not known."""
     return released is None or abs(found - released) < 0.06
 
 
@@ -116,7 +116,7 @@ def known(number: float | None) -> str:
 
 
 def measure(source: str, *, batch: int) -> bool:
-    """Measure a config, print its line, and return whether all is well."""
+    """Measure a config, print its line, and return whether all checks pass."""
     cfg, classes = load_config(source), CLASSES[source.split(",", maxsplit=1)[0]]
     sizes, released = sizes_of(cfg, classes), RELEASED.get(source, (None, None, None))
     before, start = forget_peak(CPU), time.perf_counter()

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measure the clustering of all classes into subclasses (SBCL) at ImageNet-LT's size, beside scikit-learn's KMeans.
+"""Compare the clustering of all classes into subclasses (SBCL) at ImageNet-LT's size with scikit-learn's KMeans.
 
     python benchmarks/clustering.py
     python benchmarks/clustering.py --counts ImageNet_LT_num_shots.npz --delta 20
     python benchmarks/clustering.py --rules capped --rounds 3 --json record.json
 
-Features are made up: unit vectors around a few centers in each class. Without --counts the class sizes are made up too,
-1,000 classes of 1,280 to 5 images. KMeans clusters class after class from k-means++ starts; it does not cap the sizes,
-so its time is for orientation.
+Features are synthetic: unit vectors around a few centers in each class. Without --counts, so are the class sizes: 1,000
+classes of 1,280 to 5 images. KMeans clusters one class after the other from k-means++ starts; it does not cap the
+sizes, so its time is only a rough comparison.
 
 Exit code: 0, or 2 for an invalid command.
 """
@@ -27,7 +27,7 @@ WIDTH, CENTERS = 128, 12
 
 
 def made_up_counts(classes: int = 1000, largest: int = 1280, *, smallest: int = 5) -> list[int]:
-    """Return class sizes that fall about as those of ImageNet-LT do."""
+    """Return class sizes similar to those of ImageNet-LT."""
     rank = np.linspace(0, 1, classes)
     return np.maximum(largest * np.exp(-4.5 * rank**0.54), smallest).astype(int).tolist()
 
@@ -103,13 +103,13 @@ def measure(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, and write down."""
+    """Measure, print, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", metavar="FILE", help="npz file with the class sizes, its first array")
-    parser.add_argument("--delta", type=positive, default=20, help="smallest size of a subclass that is aimed at")
+    parser.add_argument("--delta", type=positive, default=20, help="target for the smallest size of a subclass")
     parser.add_argument("--rules", nargs="+", metavar="NAME", choices=list(RULES), help=", ".join(RULES))
     parser.add_argument("--rounds", type=positive, metavar="N", default=1)
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
+    parser.add_argument("--json", metavar="FILE", help="also write the measurements to this JSON file")
     options = parser.parse_args(arguments)
 
     counts = None

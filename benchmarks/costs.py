@@ -6,7 +6,7 @@
 
 Data: reading an annotation file, checking that files exist, the fingerprint, the order of an epoch. Classes: the
 evaluator, the nested loss. Augmentation: a call. Networks: operations and memory for the backward pass, per image and
-expert. Memory is that of this process beyond what was in use before, MB; seconds are processor time of one thread.
+expert. Memory is the increase of this process's memory, MB; seconds are CPU time of one thread.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def show(what: str, seconds: float, memory: float, *, more: str = "") -> None:
 
 
 def of_images(count: int, classes: int = 1000) -> None:
-    """Measure what grows with the images: N entries that name one file."""
+    """Measure costs that grow with the images: N entries that name one file."""
     with tempfile.TemporaryDirectory() as folder:
         (image,), path = write_jpegs(Path(folder), 1), Path(folder) / "train.json"
         labels = (torch.arange(count) % classes).tolist()
@@ -80,7 +80,7 @@ def memory_held(work: Callable[[], Any]) -> float:
 
 
 def of_classes(classes: int) -> None:
-    """Measure what grows with the classes."""
+    """Measure costs that grow with the classes."""
     logits, labels = torch.randn(EXPERTS, BATCH, classes), torch.arange(BATCH) % classes
     counts = [100] * classes
 

@@ -29,7 +29,7 @@ ON_GPU = {
 def baseline_epoch(
     experts: list[str], images: Tensor, labels: Tensor, *, batch: int, device: torch.device
 ) -> Callable[[], None]:
-    """Return what trains one more epoch in the released way."""
+    """Return a function that trains one more epoch as in the release."""
     cfg = config("BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.CHANNELS_LAST", False)
     torch.manual_seed(cfg.RAND_SEED)
     network: Any = build_model(cfg, CLASSES).to(device).train()

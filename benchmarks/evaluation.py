@@ -1,4 +1,4 @@
-"""Evaluation on images of CIFAR's size with three ResNet-32, against the forward pass alone on the same batches."""
+"""Evaluation on images of CIFAR's size with three ResNet-32, relative to the forward pass alone."""
 
 import torch
 from made_up_images import long_tailed_labels, smooth_images

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Compare the accuracy of the fast training path with plain ways of each of its parts, one at a time.
+"""Compare the accuracy of the fast training path with plain versions of its parts, one at a time.
 
     python benchmarks/fast_path.py train.json valid.json --record fast_path.jsonl
     python benchmarks/fast_path.py train.json valid.json --record fast_path.jsonl --fraction 0.2 --epochs 20 --seeds 12
 
 A small network (ResNet-8, balanced softmax) is trained on images of 32 x 32 in ten classes, with the policy
-`autoaugment`. `ours` is what a training does: our order, augmentation of whole chunks, channels_last, fused optimizer,
-float32. Each other way changes one part:
+`autoaugment`. `ours` is the usual training: our order, augmentation of whole chunks, channels_last, fused optimizer,
+float32. Every other variant changes one part:
 
 - order: PyTorch's random permutation;
 - augmentation: Pillow, image by image;
@@ -15,9 +15,9 @@ float32. Each other way changes one part:
 - precision: bf16;
 - plain: order, augmentation, layout and optimizer at once.
 
-All ways of a seed start from the same weights, so the difference to `ours` is paired: the table has its mean over the
-seeds and the standard error of that mean, in points of top-1. Every training is a line of the record; the same command
-trains what is missing.
+All variants of a seed start from the same weights, so the difference from `ours` is paired: the table shows its mean
+over the seeds and the standard error of that mean, in points of top-1. Every training is a line of the record; the same
+command trains those that are missing.
 
 Exit code: 0, or 2 for an invalid command or file.
 """
@@ -177,7 +177,7 @@ def accuracies(cfg: CfgNode, splits: Splits, *, place: Place, way: Way) -> dict[
 
 
 def table(records: Sequence[Mapping[str, object]]) -> list[str]:
-    """Return one line per way: mean and standard deviation of top-1, and the paired difference to ours.
+    """Return one line per variant: mean and standard deviation of top-1, and the paired difference from ours.
 
     Args:
         records: {"way", "seed", "top1", ...} of every training; top-1 as a fraction.
@@ -202,7 +202,7 @@ def _error(values: Sequence[float]) -> float:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Train what the record does not hold yet, seed by seed, and print the table."""
+    """Train what is missing in the record, seed by seed, and print the table."""
     if BACKBONE not in BACKBONES:
         BACKBONES.register(BACKBONE)(lambda _: CifarResNet(blocks=1))
     record: Path = options.record
@@ -232,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = data_parser(__doc__)
     parser.add_argument("--record", type=Path, required=True, metavar="FILE", help="JSON lines of finished trainings")
     parser.add_argument("--epochs", type=positive, default=20, metavar="N")
-    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="trainings of each way")
+    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="number of seeds")
     options = parser.parse_args(arguments)
     return run_program(lambda: compare(options))
 

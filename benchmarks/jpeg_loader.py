@@ -1,9 +1,9 @@
 """Reading JPEG files and augmenting them to 224 x 224 (policy `randaugment`), on one core.
 
-Four pipelines read the same files, in the measuring process, as a worker process would: DATASET.LOADER fast and pillow,
-which return uint8 batches, since the images are normalized on the device; that of `pillow_augmentation.py`, to uint8 as
-well; and the released one, with OpenCV, torchvision and Pillow to normalized float32. Without a folder, the files are
-made up: 500 x 375.
+Four pipelines read the same files in the measuring process, as a worker process would: DATASET.LOADER fast and pillow,
+which return uint8 batches, since images are normalized on the device; that of `pillow_augmentation.py`, also to uint8;
+and the released one, with OpenCV, torchvision and Pillow to normalized float32. Without a folder, the files are
+synthetic images of 500 x 375.
 """
 
 import statistics
@@ -29,8 +29,8 @@ def measure(folder: str = "", files: int = 256, *, rounds: int = 5, size: int = 
     """Return a row for each loader and baseline; see the module.
 
     Args:
-        folder: Folder of JPEG files; empty: make some up.
-        files: Number of files to make up.
+        folder: Folder of JPEG files; empty: generate some.
+        files: Number of files to generate.
         rounds: Number of rounds.
         size: Side of the result in pixels.
     """
@@ -44,7 +44,7 @@ def measure(folder: str = "", files: int = 256, *, rounds: int = 5, size: int = 
             "the released way": baseline_epoch(ReleasedLargeImages(paths, size)),
         }
         times = interleaved(contestants, rounds, clock=time.process_time)
-    where = folder or "made-up images of 500 x 375"
+    where = folder or "synthetic images of 500 x 375"
     return [
         _row(times, ours, baseline, number=len(paths), where=where)
         for ours in ("fast", "pillow")
@@ -53,7 +53,7 @@ def measure(folder: str = "", files: int = 256, *, rounds: int = 5, size: int = 
 
 
 def our_epoch(files: ImageFiles, size: int) -> Callable[[], None]:
-    """Return what loads all files once, with DATASET.LOADER fast or pillow."""
+    """Return a function that loads all files once, with DATASET.LOADER fast or pillow."""
     policy = build_policy("randaugment", load_config(None, ["INPUT_SIZE", [size, size]]))
     settings = LoaderSettings(
         sampler=InstanceBalanced(len(files), 0),
@@ -67,7 +67,7 @@ def our_epoch(files: ImageFiles, size: int) -> Callable[[], None]:
 
 
 def baseline_epoch(images: LargeImages | ReleasedLargeImages) -> Callable[[], None]:
-    """Return what loads all images of a baseline once."""
+    """Return a function that loads all images of a baseline once."""
     loader = DataLoader(images, min(len(images), 32), shuffle=True)
     return lambda: _all_of(loader)
 
@@ -85,6 +85,6 @@ def _row(times: dict[str, Measured], ours: str, baseline: str, *, number: int, w
         "images/s",
         number / times[ours].median,
         number / times[baseline].median,
-        note=f"{number} files, {where}; processor time of one process; ratio of each round: median "
+        note=f"{number} files, {where}; CPU time of one process; ratio of each round: median "
         f"{statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f}",
     )

@@ -1,4 +1,4 @@
-"""A step of NCL with three ResNet-50 on images of 224 x 224, on a GPU: speed, fraction of the matrix rate, memory.
+"""A step of NCL with three ResNet-50 on images of 224 x 224, on a GPU: speed, fraction of the matmul rate, memory.
 
 Ours is the training step itself in bf16; the baseline is `reference.py` in float32 (without TF32, as it was released).
 Batches are made once, on the device.
@@ -21,7 +21,7 @@ from longtail.models import build_model
 def our_steps(
     experts: list[str], images: Tensor, labels: Tensor, *, device: torch.device, steps: int
 ) -> Callable[[], None]:
-    """Return what trains for `steps` steps on one batch, uint8 (B, 3, H, W)."""
+    """Return a function that trains for `steps` steps on one batch, uint8 (B, 3, H, W)."""
     overrides = ["BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.AMP", "auto", "TRAIN.BATCH_SIZE", len(images)]
     trainer = build_trainer(config(*overrides), images.cpu(), labels.cpu(), device=device)
     trainer.training.network.train()
@@ -37,7 +37,7 @@ def our_steps(
 def baseline_steps(
     experts: list[str], images: Tensor, labels: Tensor, *, device: torch.device, steps: int
 ) -> Callable[[], None]:
-    """Return what trains for `steps` steps in the released way, on the normalized batch."""
+    """Return a function that trains for `steps` steps as in the release, on the normalized batch."""
     settings = ["BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.CHANNELS_LAST", False]
     network: Any = build_model(config(*settings), CLASSES).to(device).train()
     optimizer = reference_optimizer(network, 0.01)

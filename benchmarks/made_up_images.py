@@ -1,4 +1,4 @@
-"""Images for the benchmarks: smooth and colored, made up; and JPEG files of them."""
+"""Synthetic images for the benchmarks, smooth and colored, and JPEG files of them."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def smooth_images(count: int, height: int, width: int, *, seed: int = 0) -> Tens
 
 
 def long_tailed_labels(count: int, classes: int = 10, *, ratio: float = 0.01) -> Tensor:
-    """Return class ids (N,) whose counts fall by the published rule; N is at least twice the number of classes."""
+    """Return class ids (N,) with long-tailed counts (the published rule); N is at least twice the number of classes."""
     shares = torch.tensor(class_counts(100_000, classes, ratio), dtype=torch.float64)
     counts = (shares / shares.sum() * count).long().clamp_(min=1)
     counts[0] += count - counts.sum()
@@ -26,7 +26,7 @@ def long_tailed_labels(count: int, classes: int = 10, *, ratio: float = 0.01) ->
 
 
 def write_jpegs(folder: Path, count: int, *, height: int = 375, width: int = 500) -> list[Path]:
-    """Write JPEG files of the size and fineness of ImageNet's (about 110 KB each) and return their paths."""
+    """Write JPEG files with the resolution and file size of ImageNet's (about 110 KB) and return their paths."""
     images = smooth_images(count, height, width)
     grain = torch.randint(-24, 25, images.shape, generator=torch.Generator().manual_seed(1))
     images = (images + grain).clamp_(0, 255).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved rounds, memory, the matrix rate of the machine, rows and their table."""
+"""Common parts of the benchmarks: interleaved rounds, memory, the matmul rate of the machine, the table of rows."""
 
 import argparse
 import contextlib
@@ -32,8 +32,8 @@ class Row:
         ours: Median.
         baseline: Median; None if there is no baseline.
         higher_is_better: False for times.
-        of_matrix_rate: Fraction of the matrix rate of this machine and precision that `ours` reaches.
-        peak_mb: Peak memory of a round of `ours` beyond what was in use before it, MB.
+        of_matrix_rate: Fraction of the matmul rate of this machine and precision that `ours` reaches.
+        peak_mb: Peak increase of the memory in a round of `ours`, MB.
         baseline_peak_mb: The same of the baseline.
         note: How it was measured.
     """
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass
 class Measured:
-    """Seconds of each round of a contestant, and its peak memory beyond what was in use before, MB."""
+    """Seconds of each round of a contestant, and the peak increase of memory, MB."""
 
     seconds: list[float]
     peak_mb: float
@@ -82,7 +82,7 @@ def interleaved(
         contestants: Name -> what is timed.
         rounds: Number of rounds.
         device: Synchronized before the clock is read.
-        clock: Seconds; `time.process_time` for one thread of one process, so that other programs do not count.
+        clock: Returns seconds; `time.process_time` measures one single-threaded process without other programs.
     """
     for contestant in contestants.values():
         contestant()
@@ -101,12 +101,12 @@ def interleaved(
 
 
 def forget_peak(device: torch.device) -> float:
-    """Release unused memory, reset the peak, and return what is in use, MB."""
+    """Release unused memory, reset the peak, and return the memory in use, MB."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device) / 1e6
-    with contextlib.suppress(OSError, AttributeError):  # not glibc, or not Linux: peaks are then too low, or nothing
+    with contextlib.suppress(OSError, AttributeError):  # not glibc, or not Linux: peaks are then too low, or 0
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
@@ -210,7 +210,7 @@ def footer(rows: Sequence[Row], facts: dict[str, Any]) -> str:
     lines.append(", ".join(f"{name} {value}" for name, value in facts.items()))
     load = facts["load_average_before"]
     if load > QUIET:
-        lines.append(f"the machine was busy (load average {load}): do not trust these figures")
+        lines.append(f"warning: the machine was busy (load average {load}), so these numbers are unreliable")
     return "\n".join(lines)
 
 
@@ -238,7 +238,7 @@ def threads(number: int) -> Iterator[None]:
 
 
 def positive(text: str) -> int:
-    """Return a whole number of at least 1, for argparse."""
+    """Return an integer of at least 1, for argparse."""
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
     return int(text)

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Compare loading photographs as they are with loading copies that `longtail pack` made.
+"""Compare loading original photographs with loading copies made by `longtail pack`.
 
     python benchmarks/packing.py FOLDER
     python benchmarks/packing.py FOLDER --sides 256 512 --rounds 9
 
-FOLDER holds JPEG files. Prints for each set KB on the disk per image, the time of the first epoch (nothing of it is in
-the page cache), and processor time per image in later epochs: medians of interleaved rounds in this process, with
-`DATASET.LOADER fast`, and the median ratio to a plain Pillow loader of the photographs as they are, to uint8. Then what
-packing costs, and finding that a packing is complete.
+FOLDER contains JPEG files. Prints for each set the disk space per image in KB, the time of the first epoch (with an
+empty page cache), and CPU time per image in later epochs: medians of interleaved rounds in this process, with
+`DATASET.LOADER fast`, and the median ratio to a plain Pillow loader of the originals, to uint8. Then the time of
+packing and of checking a complete copy.
 
 Exit code: 0, or 2 for an invalid command.
 """
@@ -45,7 +45,7 @@ class Set:
 
     Attributes:
         epoch: Loads all of them once.
-        stored: Files that hold them.
+        stored: Files in which they are stored.
         number: Number of photographs.
     """
 
@@ -79,7 +79,7 @@ def compare(folder: Path, sides: Iterable[int], *, rounds: int) -> None:
     torch.set_num_threads(1)
     photographs = sorted(path.resolve() for path in folder.glob("*.jp*g"))
     if not photographs:
-        raise UserError(f"{folder} holds no JPEG files")
+        raise UserError(f"{folder} contains no JPEG files")
     names, number = [str(path) for path in photographs], len(photographs)
     sets = {
         BASELINE: Set(baseline_epoch(LargeImages(names, SIDE)), photographs, number),
@@ -98,7 +98,7 @@ def compare(folder: Path, sides: Iterable[int], *, rounds: int) -> None:
 
 
 def packed(photographs: Sequence[str], folder: Path, settings: Settings) -> tuple[Set, str]:
-    """Pack the photographs; return the copies, and what packing costs."""
+    """Pack the photographs; return the copies and a description of the time of packing."""
     folder.mkdir()
     listed = folder / "photographs.json"
     entries = [{"fpath": path, "category_id": 0} for path in photographs]
@@ -115,7 +115,7 @@ def packed(photographs: Sequence[str], folder: Path, settings: Settings) -> tupl
 
 
 def times_of(sets: dict[str, Set], rounds: int) -> dict[str, list[float]]:
-    """Return the processor time of an epoch of each set in each round, in seconds."""
+    """Return the CPU time of an epoch of each set in each round, in seconds."""
     times: dict[str, list[float]] = {name: [] for name in sets}
     for _ in range(rounds):
         for name, one in sets.items():
@@ -142,7 +142,7 @@ def forget(path: Path) -> None:
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
-    """Return the processor time of a call, or the time of another clock."""
+    """Return the CPU time of a call, or the time by another clock."""
     start = clock()
     work()
     return clock() - start

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Compare an epoch of training with what one would write with public packages instead.
+"""Compare an epoch of training with the same training written with other packages.
 
     python benchmarks/peers.py
     python benchmarks/peers.py --images 12406 --rounds 5
 
-Everyone does the same work: ResNet-32 with cross-entropy on as many images of 32 x 32 as CIFAR-10-LT has, in memory;
-crop after padding, flip, normalization; batches of 128, SGD with Nesterov momentum, float32 on the CPU, the same number
-of threads, which sleep while they wait. `longtail` is its own training loop; `torchvision` is a plain loop over a
-DataLoader of two workers; `timm` has timm's loader (two workers) and optimizer; `lightning` runs the loader of
-`torchvision` in a Lightning Trainer. Who is not installed is left out.
+All do the same work: ResNet-32 with cross-entropy on as many images of 32 x 32 as CIFAR-10-LT has, in memory; crop
+after padding, flip, normalization; batches of 128, SGD with Nesterov momentum, float32 on the CPU, the same number of
+threads, which sleep while idle. `longtail` is our training loop; `torchvision` is a plain loop over a DataLoader with
+two workers; `timm` uses timm's loader (two workers) and optimizer; `lightning` runs the loader of `torchvision` in a
+Lightning Trainer. Packages that are not installed are skipped.
 
-Each is a process that trains an epoch when it is its turn. Prints images per second (median, and the median ratio of
-longtail to it in each round), memory of the process and its workers (shared pages counted once), and seconds from the
-command to the first step.
+Each is a process; they take turns, one epoch at a time. Prints images per second (median, and the median over the
+rounds of the ratio to longtail), memory of the process and its workers (shared pages counted once), and seconds from
+the command to the first step.
 
 Exit code: 0, or 2 for an invalid command.
 """
@@ -41,7 +41,7 @@ RATE, MOMENTUM, DECAY = 0.1, 0.9, 2e-4
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line; measure, or be one of those that are measured."""
+    """Parse the command line; measure, or run as one of the measured processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=12_406, help=f"at least {BATCH}")
     parser.add_argument("--rounds", type=int, default=3)
@@ -56,11 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-# The side that measures
+# The measuring process
 
 
 class Peer(Served):
-    """A process that trains an epoch whenever it is asked to.
+    """A process that trains an epoch on request.
 
     Attributes:
         start: Seconds from the command to the end of the first step.
@@ -115,11 +115,11 @@ def megabytes(number: int) -> float:
     return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith("Pss:"))
 
 
-# The side that is measured
+# The measured processes
 
 
 def serve(name: str, images: int) -> None:
-    """Train: answer after the first step, and then with the seconds of each epoch that is asked for."""
+    """Train: reply after the first step, and then with the seconds of each requested epoch."""
     if name == "lightning":
         with_lightning(images)
         return
@@ -138,7 +138,7 @@ def made_up(images: int) -> Any:
 
 
 def network_and_loss() -> Any:
-    """Return ResNet-32, the same for all, and its loss."""
+    """Return ResNet-32 and its loss, the same for all packages."""
     import torch
     from training import config
 
@@ -149,7 +149,7 @@ def network_and_loss() -> Any:
 
 
 def augmentation(last: Callable[[Any], Any]) -> Any:
-    """Return crop and flip of Pillow images, and then `last`."""
+    """Return crop and flip of Pillow images, followed by `last`."""
     from torchvision import transforms
 
     return transforms.Compose([transforms.RandomCrop(32, 4), transforms.RandomHorizontalFlip(), last])
@@ -212,14 +212,14 @@ def steps(loader: Any, loss_of: Any, optimizer: Any) -> Iterator[float]:
 
 
 def ready(loader: Any, loss_of: Any, optimizer: Any) -> Callable[[], object]:
-    """Take the first step, answer, and return what trains an epoch."""
+    """Train the first step, reply, and return a function that trains an epoch."""
     next(steps(loader, loss_of, optimizer))
     answer("ready")
     return lambda: sum(steps(loader, loss_of, optimizer))
 
 
 def with_longtail(images: int) -> Callable[[], object]:
-    """Return what trains an epoch with this software."""
+    """Return a function that trains an epoch with longtail."""
     import torch
     from training import build_trainer, config, our_epoch
 
@@ -237,13 +237,13 @@ def with_longtail(images: int) -> Callable[[], object]:
 
 
 def with_torchvision(images: int) -> Callable[[], object]:
-    """Return what trains an epoch in a plain loop."""
+    """Return a function that trains an epoch in a plain loop."""
     model, loss_of = network_and_loss()
     return ready(plain_loader(images), loss_of, sgd(model.parameters()))
 
 
 def with_timm(images: int) -> Callable[[], object]:
-    """Return what trains an epoch with timm's loader, which normalizes whole batches, and timm's optimizer."""
+    """Return a function that trains an epoch with timm's loader, which normalizes whole batches, and its optimizer."""
     import torch
     from timm.data.loader import create_loader
     from timm.data.transforms import ToNumpy
@@ -268,7 +268,7 @@ def with_timm(images: int) -> Callable[[], object]:
 
 
 def with_lightning(images: int) -> None:
-    """Train epochs in a Lightning Trainer as they are asked for."""
+    """Train epochs on request in a Lightning Trainer."""
     lightning: Any = importlib.import_module("lightning")
     model, loss_of = network_and_loss()
 
@@ -289,18 +289,18 @@ def with_lightning(images: int) -> None:
             return sgd(self.parameters())
 
         def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
-            """Answer after the first step."""
+            """Reply after the first step."""
             if self.global_step == 1:
                 answer("ready")
 
         def on_train_epoch_start(self) -> None:
-            """Wait until an epoch is asked for; the first one starts at once."""
+            """Wait until an epoch is requested; the first one starts at once."""
             if self.current_epoch and not sys.stdin.readline():
                 self.trainer.should_stop = True
             self.begin = time.perf_counter()
 
         def on_train_epoch_end(self) -> None:
-            """Answer with the seconds of the epoch."""
+            """Reply with the seconds of the epoch."""
             if self.current_epoch:
                 answer(time.perf_counter() - self.begin)
 

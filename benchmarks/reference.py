@@ -1,8 +1,8 @@
 """The baseline of every ratio: NCL trained as in the release, written for these benchmarks.
 
 Eager float32, one expert after another; images augmented one by one with Pillow in two worker processes; an optimizer
-with one parameter group per tensor that updates tensor by tensor; loss and accuracy read in every step. Networks,
-batch, images and loss are those of `longtail`.
+with one parameter group per tensor that updates tensor by tensor; loss and accuracy read in every step. Networks, batch
+size, images and loss are those of `longtail`.
 """
 
 import random
@@ -146,7 +146,7 @@ def reference_loss(logits: list[Tensor], targets: Tensor, *, class_counts: Seque
         logits: Of each expert, (B, C).
         targets: Class ids, (B,).
         class_counts: Training images per class, (C,).
-        hard_number: Hard classes per sample, its own included.
+        hard_number: Hard classes per sample, including its class.
     """
     prior = torch.tensor(class_counts, dtype=torch.float32, device=targets.device).log()
     order = logits[0].detach().scatter(1, targets[:, None], torch.inf)

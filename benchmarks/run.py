@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measure the speed of this software against a plain baseline, on this machine, and print one table.
+"""Compare the speed of longtail with a plain baseline on this machine, and print one table.
 
     python benchmarks/run.py
     python benchmarks/run.py --rows epoch evaluation --json record.json
     python benchmarks/run.py --rows loader --photos FOLDER --rounds 7
 
-Nothing is downloaded: images are made up, JPEG files are written to a temporary folder. Ours and the baseline run
-interleaved in one process; medians of several rounds are compared. A warning below the table says if the machine was
+Nothing is downloaded: images are synthetic, JPEG files are written to a temporary folder. Ours and the baseline run
+interleaved in one process; medians of several rounds are compared. A line below the table warns if the machine was
 busy. GPU rows need a GPU.
 
 Exit code: 0, or 2 for an invalid command.
@@ -44,8 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", metavar="NAME", choices=every, help=", ".join(every))
     parser.add_argument("--rounds", type=positive, metavar="N", help="rounds of every row; default: that of each row")
-    parser.add_argument("--photos", metavar="FOLDER", help="JPEG files for the row loader; default: made-up images")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
+    parser.add_argument("--photos", metavar="FOLDER", help="JPEG files for the row loader; default: synthetic images")
+    parser.add_argument("--json", metavar="FILE", help="also write the measurements to this JSON file")
     options = parser.parse_args(arguments)
 
     available = every if torch.cuda.is_available() else ROWS

@@ -9,7 +9,7 @@ Runs the recipe `sbcl` with capped clusters (the paper's Algorithm 1), with the 
 clustering (supervised contrast alone). Prints the accuracy of the classifier's last epoch in percent, mean and standard
 deviation over the seeds; the seconds of an epoch of the first stage, evaluations and clusterings included; and the
 seconds of one clustering, encoding included. KEY VALUE overrides keys of both stages, contrast:KEY VALUE or
-classifier:KEY VALUE those of one. Runs that were stopped are resumed.
+classifier:KEY VALUE those of one. Interrupted runs are resumed.
 
 Exit code: 0, or 2 for an invalid command or file.
 """
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", nargs="?", default="digits_lt", help="short name or file of the data's config")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE")
     parser.add_argument("--epochs", type=positive, nargs=2, default=[60, 30], metavar=("CONTRAST", "CLASSIFIER"))
-    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="trainings of each variant")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="number of seeds")
     parser.add_argument("--gpus", metavar="GPUS", help="cpu, or numbers of GPUs; default: the first, or the CPU")
     parser.add_argument("--output", default="output/sbcl_comparison", metavar="FOLDER")
     options = parser.parse_intermixed_args(arguments)
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def schedule(contrast: int, classifier: int) -> list[str]:
-    """Return the overrides for short schedules: a sixth of the contrast is warm-up, and as long is a clustering used.
+    """Return the overrides for short schedules: warm-up and clustering interval are a sixth of the contrastive epochs.
 
     The released warm-up is a hundredth of 1000 epochs. The classifier's rate falls after 70 % and 90 %, as released.
     """

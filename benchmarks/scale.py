@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measure how time and memory grow with annotations and classes; made-up annotations, no images.
+"""Measure how time and memory grow with annotations and classes, with synthetic annotations and no images.
 
     python benchmarks/scale.py
     python benchmarks/scale.py --annotations 1000000 10000000 --classes 10000 100000
 
-Every figure is measured at each size. The last column is the exponent of growth between the first size and the last: 1
-is linear. Peaks of memory are beyond what was in use before.
+Everything is measured at each size. The last column is the exponent of growth between the first size and the last: 1 is
+linear. Peaks of memory are increases.
 """
 
 import argparse
@@ -43,7 +43,7 @@ BATCH = 256
 
 
 class Cost(NamedTuple):
-    """Seconds and peak of memory in MB of one piece of work."""
+    """Seconds and peak increase of memory in MB."""
 
     seconds: float
     megabytes: float

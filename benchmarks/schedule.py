@@ -1,6 +1,6 @@
 """A whole NCL training of CIFAR-10-LT's size with our config's evaluations: minutes for its 400 epochs.
 
-Images are made up, so accuracy is not measured; fewer epochs are trained and their time is multiplied. No files are
+Images are synthetic, so accuracy is not measured; fewer epochs are trained and their time is extrapolated. No files are
 written.
 """
 

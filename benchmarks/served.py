@@ -1,4 +1,4 @@
-"""A process that works whenever it is asked to, for programs that take turns."""
+"""A process that works on request, for programs that take turns."""
 
 import os
 import subprocess
@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ANSWER = "answer "  # before what is told to the process that asks; other lines are those of libraries
+ANSWER = "answer "  # starts the lines of replies; other lines are printed by libraries
 
 
 class Served:
-    """A process that does its work for every line that it gets, and answers.
+    """A process that does its work and replies, for every line of input.
 
     Args:
-        command: Words of the command; the process answers once when it is ready.
+        command: Words of the command; the process replies once when it is ready.
         environment: Its environment.
     """
 
@@ -24,7 +24,7 @@ class Served:
         self._answer()
 
     def ask(self) -> float:
-        """Let it work, and return its answer, a number."""
+        """Request the work, and return the reply, a number."""
         assert self.process.stdin
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
@@ -45,7 +45,7 @@ class Served:
 
 
 def answer(value: object) -> None:
-    """Answer to the process that asks."""
+    """Reply to the requesting process."""
     sys.stdout.write(f"{ANSWER}{value}\n")
     sys.stdout.flush()
 

@@ -1,8 +1,8 @@
-"""From the command to the first step of a training, to the error for a mistyped key, and to the help, on a CPU.
+"""Time from the command to the first step of a training, to the error for a mistyped key, and to the help, on a CPU.
 
 A process is started as a user starts it: on JPEG files of CIFAR-10-LT's number and size (12,406 training and 10,000
 validation images) and on Digits-LT, until it reports its first step; with a key that does not exist; with --help. The
-notes have the processor time, which other programs change less.
+notes contain the CPU time, which depends less on other programs.
 """
 
 import json
@@ -47,7 +47,7 @@ def seconds_to_first_step(config: str, *overrides: str) -> float:
     """Start a training and return the seconds until it reports its first step; the training ends there.
 
     Raises:
-        RuntimeError: It ended before.
+        RuntimeError: The training ended before its first step.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
     command = [*COMMAND, "--cfg", config, "SHOW_STEP", "1", *overrides]
@@ -68,10 +68,10 @@ def seconds_to_first_step(config: str, *overrides: str) -> float:
 
 
 def seconds_of(*words: str, code: int = 0) -> tuple[float, float]:
-    """Run Python with these words, and return the seconds and the processor time that it took.
+    """Run Python with these arguments, and return the seconds and the CPU time that it took.
 
     Raises:
-        RuntimeError: It ended with another code.
+        RuntimeError: The process ended with another exit code.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

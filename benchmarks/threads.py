@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Training with the default threads, with those of torch, and with one, beside other busy processes.
+"""Training with our default threads, with those of torch, and with one thread, while other processes are busy.
 
-The number of threads and how they wait must be set before torch is loaded, so each way is a process that trains NCL on
-images of CIFAR's size (3 x ResNet-32, float32) whenever it is asked to. Alone, and beside processes that only
-compute, the ways take turns.
+The number of threads and their wait policy must be set before torch is loaded, so each variant is a process that trains
+NCL on images of CIFAR's size (3 x ResNet-32, float32) on request. The variants take turns, with and without other
+processes that keep cores busy.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ OURS, TORCH, ONE = "default", "torch's own default", "one thread"
 
 
 class Way(Served):
-    """A process that trains a few steps whenever it is asked to.
+    """A process that trains a few steps on request.
 
     Args:
         name: `OURS`, `TORCH` or `ONE`.
@@ -45,7 +45,7 @@ class Way(Served):
 
 
 def environment_of(name: str) -> dict[str, str]:
-    """Return the environment of a way of training."""
+    """Return the environment of a variant."""
     environment = {key: value for key, value in os.environ.items() if key not in DECIDED_BY}
     environment["PYTHONPATH"] = str(ROOT / "lib")
     return {**environment, "OMP_NUM_THREADS": "1"} if name == ONE else environment
@@ -53,7 +53,7 @@ def environment_of(name: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def busy(number: int) -> Iterator[None]:
-    """Within the block, keep a number of processes computing."""
+    """Context manager that keeps a number of processes computing."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
     try:
         yield
@@ -64,7 +64,7 @@ def busy(number: int) -> Iterator[None]:
 
 
 def measure(images: int = 128, batch: int = 64, *, rounds: int = 5, beside: tuple[int, ...] = (0, 1, 4)) -> list[Row]:
-    """Return rows of the default against the two other ways; see the module."""
+    """Return rows that compare the default with the two other variants; see the module."""
     with contextlib.ExitStack() as stack:
         ways = {}
         for name in (OURS, TORCH, ONE):
@@ -74,7 +74,7 @@ def measure(images: int = 128, batch: int = 64, *, rounds: int = 5, beside: tupl
 
 
 def _rows(ways: Mapping[str, Way], number: int, rounds: int) -> list[Row]:
-    """Return the rows beside a number of busy processes."""
+    """Return the rows measured while a number of processes are busy."""
     with busy(number):
         rates: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(rounds):
@@ -91,7 +91,7 @@ def _rows(ways: Mapping[str, Way], number: int, rounds: int) -> list[Row]:
 
 
 def serve(images: int, batch: int) -> None:
-    """Train `images` images for every line that comes in, and answer with the seconds."""
+    """Train `images` images for every line of input, and reply with the seconds."""
     import torch
     from made_up_images import long_tailed_labels, smooth_images
     from training import CLASSES, build_trainer, config, our_epoch

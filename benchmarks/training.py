@@ -1,4 +1,4 @@
-"""What the benchmarks train: NCL on images in memory, by the training loop itself, without files."""
+"""The training that the benchmarks measure: NCL on images in memory, by our training loop, without files."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ NCL = [
 
 
 class NoFiles:
-    """Takes the place of a run, and writes nothing."""
+    """Replacement of a run that writes nothing."""
 
     def log(self, record: dict[str, Any]) -> None:
         """Do nothing."""
@@ -71,5 +71,5 @@ def build_trainer(
 
 
 def our_epoch(trainer: Trainer) -> Callable[[], None]:
-    """Return what trains one more epoch."""
+    """Return a function that trains one more epoch."""
     return trainer.train_epoch

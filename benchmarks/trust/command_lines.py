@@ -1,4 +1,4 @@
-"""Running the commands of the repository in this process, for measurements that need hundreds of them."""
+"""Run the commands of the repository in this process, for measurements that need hundreds of them."""
 
 import contextlib
 import importlib.util
@@ -65,7 +65,7 @@ def make_images(folder: Path, *, per_class: int = 4, side: int = 32) -> None:
 
 @contextlib.contextmanager
 def fresh_copy(template: Path, folder: Path) -> Iterator[Path]:
-    """Within the block, `folder` is a copy of a template."""
+    """Context manager in which `folder` is a copy of a template."""
     shutil.copytree(template, folder, symlinks=True)
     try:
         yield folder
@@ -79,7 +79,7 @@ def fresh_copy(template: Path, folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def as_nobody(active: bool) -> Iterator[None]:
-    """Within the block, have no rights over what others protect; root has them all."""
+    """Context manager without the right to ignore file permissions, which root has."""
     if not active or os.geteuid() != 0:
         yield
         return

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Give odd inputs to verify, browse, report, compare, record, valid and its sweeps, and count tracebacks and hangs.
+"""Run verify, browse, report, compare, record, valid and its sweeps with unusual inputs; count tracebacks and hangs.
 
     python benchmarks/trust/commands.py --trials 270
 
-An evaluation that ends without an error must have written finite results; the verifier must not die of what it finds.
+An evaluation that ends without an error must have written finite results; the verifier must report all that it finds.
 """
 
 import json
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_and_check(main: Any, words: list[Any], *, work: Path, allowed: tuple[int, ...], wrong: list[str]) -> None:
-    """Run a command, and look at the results of the evaluation if it was one."""
+    """Run a command; if it is an evaluation, check its results."""
     command(main, words, folder=work, allowed=allowed)
     for path in work.glob("output/run/*/evaluation/*/results.json"):
         if not isinstance(json.loads(path.read_text()).get("loss"), float):
@@ -98,7 +98,7 @@ def run_and_check(main: Any, words: list[Any], *, work: Path, allowed: tuple[int
 
 
 def quick_figures(active: bool) -> Any:
-    """Within the block, leave out figures and tables of evaluations, which take most of the time."""
+    """Context manager without the figures and tables of evaluations, which take most of the time."""
     return patch.object(
         evaluate_stage, "_write_details", (lambda *a, **k: None) if active else evaluate_stage._write_details
     )
@@ -125,7 +125,7 @@ Choice = tuple[Callable[[list[str]], int], list[Any], tuple[int, ...]]
 
 
 def odd_annotations(work: Path, draw: random.Random) -> None:
-    """Put odd values into train.json."""
+    """Put unusual values into train.json."""
     odd: tuple[Any, ...] = (
         None,
         -1,

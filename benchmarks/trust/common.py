@@ -1,4 +1,4 @@
-"""What the measurements of trust share: trials of random inputs, and their summary in one line."""
+"""Common parts of the trust measurements: trials of random inputs, and their summary in one line."""
 
 import argparse
 import contextlib
@@ -16,14 +16,14 @@ LIMIT = 20  # seconds, where a trial does not compute
 
 
 class Hang(BaseException):
-    """A trial that took longer than `LIMIT`; no code catches it by mistake."""
+    """A trial that took longer than `LIMIT`; not an Exception, so that no code catches it by accident."""
 
 
 class Trials:
-    """Counts how trials end: fine, refused in one line, refused in several, with a traceback, or not at all.
+    """Counts of how trials end: success, refused in one line, refused in several, a traceback, or a hang.
 
     Args:
-        name: What is tried.
+        name: Name of the kind of trial.
         limit: Seconds after which a trial counts as a hang.
     """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set config keys to odd values, and damage config files, and count tracebacks and hangs.
+"""Set config keys to unusual values and damage config files; count tracebacks and hangs.
 
 python benchmarks/trust/configs.py --trials 3500
 """
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def check(words: list[str], place: Place) -> None:
-    """Load a config with a key set, and check what is checked before data is read."""
+    """Load a config with a key set, and run the checks that precede reading data."""
     check_training(load_config(SOURCE, words), place)
 
 

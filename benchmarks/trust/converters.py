@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Give odd folders, lists, files and options to the converters, and count tracebacks, hangs and silent losses.
+"""Run the converters with unusual folders, lists, files and options; count tracebacks, hangs and silent losses.
 
     python benchmarks/trust/converters.py --trials 350
 
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def convert_and_check(main: Any, words: list[Any], work: Path, wrong: list[str]) -> None:
-    """Run a converter, and look at the annotation files that it wrote."""
+    """Run a converter, and check the annotation files that it wrote."""
     protected = any(not path.stat().st_mode & 0o777 for path in (work / "imgs").rglob("*") if path.exists())
     if protected:
         os.chmod(work, 0o777)
@@ -86,7 +86,7 @@ def convert_and_check(main: Any, words: list[Any], work: Path, wrong: list[str])
 
 
 def extra(draw: random.Random, names: dict[str, tuple[str, ...]]) -> list[str]:
-    """Return some options with values that may be odd."""
+    """Return some options with values that may be unusual."""
     chosen = draw.sample(list(names), min(len(names), draw.choice((0, 0, 1, 1, 2))))
     return [part for name in chosen for part in ((name, draw.choice(names[name])) if names[name] else (name,))]
 
@@ -120,7 +120,7 @@ def damage_images(work: Path, draw: random.Random) -> None:
     for change in draw.sample(changes, draw.choice((0, 1, 1, 2))):
         try:
             change()
-        except OSError:  # two changes that do not go together
+        except OSError:  # two changes that cannot be combined
             continue
 
 
@@ -146,7 +146,7 @@ def folder_words(work: Path, draw: random.Random) -> list[Any]:
 
 
 def lines_of(draw: random.Random, separators: tuple[str, ...]) -> bytes:
-    """Return a list of images, with odd lines among them."""
+    """Return a list of images that contains unusual lines."""
     rows = [(f"{name}/{number}.png", str(label)) for label, name in enumerate(CLASSES) for number in range(4)]
     lines = []
     for path, label in rows:
@@ -237,7 +237,7 @@ def path_words(work: Path, draw: random.Random) -> list[Any]:
 
 
 def cifar_words(work: Path, draw: random.Random) -> list[Any]:
-    """Return a command line of make_cifar_lt.py without an archive, or with a false one."""
+    """Return a command line of make_cifar_lt.py without an archive, or with a wrong one."""
     if draw.random() < 0.5:
         (work / "d").mkdir()
         archive = work / "d" / "cifar-10-python.tar.gz"

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Take away disk, folders, file handles and shared memory from trainings, and look how they end and resume.
+"""Run trainings with too little disk, file handles or shared memory, and check how they end and resume.
 
     python benchmarks/trust/disk.py --sizes 33
 
-A disk that is full is a tmpfs of --sizes sizes, where root can mount one, and a limit of the size of files
-(RLIMIT_FSIZE). Every training must end with exit code 2 and one line, or finish; with room again the same command must
-end with the results of an unbroken training. Shared memory of 64 KB and 1 MB needs a mount namespace, 20 file handles
-need nothing.
+A full disk is a tmpfs of --sizes sizes (which only root can mount), or a limit of the file size (RLIMIT_FSIZE). Every
+training must end with exit code 2 and one line, or finish; after space is freed, the same command must end with the
+results of an uninterrupted training. Shared memory of 64 KB and 1 MB needs a mount namespace.
 """
 
 import argparse
@@ -82,10 +81,10 @@ def worker_words(folder: Path, output: Path) -> list[Any]:
 
 
 class Part:
-    """Counts how the trainings of a part end.
+    """Counts of how the trainings of a part end.
 
     Args:
-        name: What is taken away.
+        name: The limited resource.
     """
 
     def __init__(self, name: str) -> None:
@@ -104,18 +103,16 @@ class Part:
             self.faults.append(f"{what}: exit code {code}: ...{printed[-300:]!r}")
 
     def same(self, output: Path, expected: Any, what: str) -> None:
-        """Compare what the same command left once there was room again."""
+        """Compare the results of the same command after space was freed."""
         ended = outcome(output)
         if ended and expected and {**ended, "runs": 1} == {**expected, "runs": 1}:
             self.resumed += 1
         else:
-            self.faults.append(f"{what}: {'other results' if ended else 'did not finish'} with room again")
+            self.faults.append(f"{what}: {'other results' if ended else 'did not finish'} after space was freed")
 
     def report(self, note: str = "") -> int:
         """Print the counts and return the number of faults."""
-        counts = (
-            f"{self.refused} ended in one line, {self.finished} finished, {self.resumed} then ended as unbroken ones"
-        )
+        counts = f"{self.refused} ended in one line, {self.finished} finished, {self.resumed} resumed correctly"
         print(f"{self.name}: {counts}, {len(self.faults)} faults{note}")
         for fault in self.faults[:8]:
             print(f"  {fault}")
@@ -123,7 +120,7 @@ class Part:
 
 
 def full_disks(folder: Path, sizes: list[int], expected: Any) -> int:
-    """Train on full disks, then with room."""
+    """Train on full disks, then with enough space."""
     disk, part = folder / "disk", Part(f"full disk of {len(sizes)} sizes (tmpfs)")
     disk.mkdir()
     for size in sizes:
@@ -141,7 +138,7 @@ def full_disks(folder: Path, sizes: list[int], expected: Any) -> int:
 
 
 def file_limits(folder: Path, sizes: list[int], expected: Any) -> int:
-    """Train with a limit of the size of files, then without."""
+    """Train with a limit of the file size, then without."""
     part = Part("limits of the size of files (RLIMIT_FSIZE)")
     for size in sizes[:: max(1, len(sizes) // 8)]:
         output = folder / f"limit{size}"
@@ -153,7 +150,7 @@ def file_limits(folder: Path, sizes: list[int], expected: Any) -> int:
 
 
 def lost_folders(folder: Path) -> int:
-    """Train in a folder that is removed meanwhile, and in one that cannot be written."""
+    """Train in a folder that is removed during the training, and in one that is not writable."""
     part = Part("folders that vanish or cannot be written")
     for name in ("trial", "models"):
         output = folder / f"lost_{name}"
@@ -198,7 +195,7 @@ def little_shared_memory(folder: Path) -> int:
 
 
 def limiting(kind: int, value: int) -> Callable[[], None]:
-    """Return what sets a limit of the process."""
+    """Return a function that sets a limit of the process."""
     return lambda: resource.setrlimit(kind, (value, value))
 
 

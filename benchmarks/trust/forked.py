@@ -1,7 +1,7 @@
-"""Trainings in children of a process that has everything imported: the program of `longtail train`, started at once.
+"""Trainings in forked children of a process that has imported everything: `longtail train` without the start-up time.
 
-A child is forked, so that it costs no start; otherwise it is a process like any other: it can be killed, stopped and
-limited, and ends with the exit code of the command.
+Otherwise a child is a normal process: it can be killed, stopped and limited, and ends with the exit code of the
+    command.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from longtail.cli import train
 from longtail.stages import recipe, run_config  # noqa: F401  (loaded before the first fork)
 
 TIMES = ("seconds", "time", "images_per_second", "hours", "eta")  # entries of metrics and results that differ by nature
-STARTING = 120.0  # seconds that a busy machine may take
+STARTING = 120.0  # seconds, enough for a busy machine
 
 
 class Child:
@@ -33,8 +33,8 @@ class Child:
 
     Args:
         words: Command line of `longtail train`.
-        log: File of what it prints.
-        before: Called in the child before the training, as to set limits.
+        log: File of its output.
+        before: Called in the child before the training, for example to set limits.
         environment: Variables of the child.
     """
 
@@ -78,14 +78,14 @@ class Child:
         return self.code
 
     def printed(self) -> str:
-        """Return what it printed on standard error."""
+        """Return its standard error."""
         return self.log.read_text(errors="replace")
 
 
 def _run(
     words: list[str], log: Path, *, before: Callable[[], object] | None, environment: dict[str, str]
 ) -> None:  # pragma: no cover
-    """Be the child: train and exit."""
+    """Run the child: train and exit."""
     code = 70
     try:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -109,7 +109,7 @@ def _run(
 
 
 def start(words: Sequence[Any], log: Path, *, processes: int = 1) -> list[Child]:
-    """Start a training in one process, or in several that meet on a free port as torchrun lets them."""
+    """Start a training in one process, or in several that connect on a free port as under torchrun."""
     if processes == 1:
         return [Child(words, log)]
     port = str(free_port())
@@ -121,7 +121,7 @@ def start(words: Sequence[Any], log: Path, *, processes: int = 1) -> list[Child]
 
 
 def warm_up(words: Sequence[Any]) -> None:
-    """Run a training in this process, so that its children need not load what it loads."""
+    """Run a training in this process, so that its children need not load the modules."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         code = train.main([str(word) for word in words])
     if code:
@@ -129,20 +129,20 @@ def warm_up(words: Sequence[Any]) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody uses."""
+    """Return a free port."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return int(server.getsockname()[1])
 
 
 def one_line(text: str) -> bool:
-    """Return whether what a training printed has an error in one line and no traceback."""
+    """Return whether the output of a training has a one-line error and no traceback."""
     errors = [line for line in text.splitlines() if line.startswith("error: ")]
     return len(errors) == 1 and "Traceback" not in text
 
 
 def outcome(output: Path) -> dict[str, Any] | None:
-    """Return what a finished training leaves: digests of weights, metrics and results; None if it is not finished.
+    """Return digests of weights, metrics and results of a finished training; None if it is not finished.
 
     Args:
         output: OUTPUT_DIR/NAME.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Damage image files of every format, and name files of other formats like images, and count tracebacks and hangs.
+"""Damage image files of every format, give other files the names of images, and count tracebacks and hangs.
 
 python benchmarks/trust/images.py --trials 18000
 """
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def made(folder: Path) -> list[bytes]:
-    """Return files of all formats: those that are read, and others."""
+    """Return files of all formats, supported and others."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     files = []
     for name in (*FORMATS, *OTHERS):

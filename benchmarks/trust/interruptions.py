@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Stop trainings at random moments, resume them by the same command, and compare the ends with an unbroken training.
+"""Stop trainings at random moments, resume them with the same command, and compare with an uninterrupted training.
 
     python benchmarks/trust/interruptions.py --trials 100
     python benchmarks/trust/interruptions.py --signals TERM INT USR1 --processes 2 --trials 60
 
-Each trial trains a tiny set for a few epochs; it is stopped once or twice. KILL cannot be obeyed: of several processes
-one is killed, and the others must end by themselves. After the other signals the training must end within --limit
-seconds with the exit code 128 + n. At the end weights, metrics and results are compared, and nothing temporary may be
-left. A training that ended before its signal came is counted as well.
+Each trial trains on a tiny data set for a few epochs and is stopped once or twice. KILL cannot be handled: one of
+several processes is killed, and the others must exit. After the other signals the training must end within --limit
+seconds with the exit code 128 + n. At the end weights, metrics and results are compared, and no temporary file may be
+left. Signals sent after a training had ended are counted separately.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=20, metavar="N")
     parser.add_argument("--signals", nargs="+", default=["KILL"], choices=["KILL", "TERM", "INT", "USR1"])
     parser.add_argument("--processes", type=int, default=1, choices=[1, 2])
-    parser.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="to obey a signal; default: 30")
+    parser.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="to handle a signal; default: 30")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
     draw = random.Random(chosen.seed)
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(
         f"{names}, {chosen.processes} process(es): {chosen.trials} trials with {measured.stops} stops "
         f"({measured.late} of a training that had ended), {len(measured.faults)} faults; the slowest stop took "
-        f"{max(measured.durations, default=0):.1f} s, an unbroken training {measured.duration:.1f} s"
+        f"{max(measured.durations, default=0):.1f} s, an uninterrupted training {measured.duration:.1f} s"
     )
     for fault in measured.faults[:10]:
         print(f"  {fault}")
@@ -53,12 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class Measured:
-    """Trials and what they showed.
+    """Trials and their results.
 
     Args:
         folder: Empty folder.
-        processes: Of each training.
-        limit: Seconds in which a signal must be obeyed.
+        processes: Processes of each training.
+        limit: Seconds within which a signal must be handled.
     """
 
     def __init__(self, folder: Path, processes: int, *, limit: float) -> None:
@@ -73,7 +73,7 @@ class Measured:
         self.duration = time.monotonic() - started
         self.expected = outcome(folder / "whole" / "trial")
         if self.expected is None:
-            sys.exit("the unbroken training did not finish: " + (folder / "whole.log").read_text()[-300:])
+            sys.exit("the uninterrupted training did not finish: " + (folder / "whole.log").read_text()[-300:])
 
     def words(self, name: str) -> list[object]:
         """Return the command line of a training."""
@@ -107,7 +107,7 @@ class Measured:
         shutil.rmtree(output)
 
     def stop(self, children: list[Child], name: str, *, draw: random.Random, what: str) -> None:
-        """Send a signal to one process of a training, and look how all of them end."""
+        """Send a signal to one process of a training, and check how all of them end."""
         number = signal.Signals[f"SIG{name}"]
         self.stops += 1
         self.late += all(child.ended() for child in children)
@@ -115,7 +115,7 @@ class Measured:
         draw.choice(children).send(number)
         codes = [child.wait(max(120.0, self.limit) if name == "KILL" else self.limit) for child in children]
         if None in codes:
-            self.faults.append(f"{what}: SIG{name} was not obeyed within {self.limit:g} s")
+            self.faults.append(f"{what}: SIG{name} was not handled within {self.limit:g} s")
         allowed = {0, -9, 1} if name == "KILL" else {0, 128 + number, -number, 1 if len(children) > 1 else 0}
         if not set(codes) <= {*allowed, None}:
             self.faults.append(f"{what}: exit codes {codes} after SIG{name}: {children[0].printed()[-200:]!r}")

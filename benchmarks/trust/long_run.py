@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train a tiny set for thousands of epochs, and look whether memory, file handles and files grow.
+"""Train on a tiny data set for thousands of epochs, and check whether memory, file handles and files grow.
 
     python benchmarks/trust/long_run.py --epochs 2000
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Stop or kill one process of a training with two, and look how the other ends and whether the restart resumes.
+"""Stop or kill one of two processes of a training; check how the other one ends and whether the restart resumes.
 
     python benchmarks/trust/ranks.py --trials 10
     python benchmarks/trust/ranks.py --trials 2 --torchrun
 
-A stopped process (SIGSTOP) does not answer: the other one must end within TRAIN.PEER_TIMEOUT, here 0.5 minutes, and
---limit seconds, with exit code 1 and one line. A killed one must end the other at once. The same command then ends with
-the results of an unbroken training. Without --torchrun the processes are forked, which starts at once.
+A stopped process (SIGSTOP) does not respond: the other one must end within TRAIN.PEER_TIMEOUT (here 0.5 minutes) plus
+--limit seconds, with exit code 1 and one line. If one is killed, the other must end at once. The same command must then
+end with the results of an uninterrupted training. Without --torchrun the processes are forked, which starts faster.
 """
 
 import argparse
@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
             faults += [f"{what} ({kind}): {fault}" for fault in training.faults]
             launch(folder, what).finish()
             if outcome(folder / what / "trial") != expected:
-                faults.append(f"{what} ({kind}): the same command did not end with the results of an unbroken training")
+                faults.append(
+                    f"{what} ({kind}): the same command did not end with the results of an uninterrupted training"
+                )
             shutil.rmtree(folder / what)
     by = "torchrun" if chosen.torchrun else "forks"
     print(
@@ -79,8 +81,8 @@ class Forked:
     """Two forked processes of a training.
 
     Args:
-        folder: Of configs and outputs.
-        name: Of the output.
+        folder: Folder of configs and outputs.
+        name: Name of the output.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -117,7 +119,7 @@ class Forked:
 
 
 class UnderTorchrun(Forked):
-    """The same training as a command under torchrun, which ends the others itself when it sees that one has ended."""
+    """The same training under torchrun, which ends the other processes itself when one has ended."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.log = folder / f"{name}.log"

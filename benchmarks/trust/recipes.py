@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Damage recipe files, and what the stages of a recipe made, and count tracebacks, late refusals and dead ends.
+"""Damage recipe files and outputs of stages; count tracebacks, late errors and states that cannot be repaired.
 
     python benchmarks/trust/recipes.py --trials 140 --states 45
 
-A recipe file that is accepted is run: what is wrong in it must be refused before the first training. A damaged state
-is left by the same command, started at most twice: the recipe ends with the results of an undamaged one.
+A recipe file that is accepted is run: errors in it must be reported before the first training. The same command,
+    started
+at most twice, must repair a damaged state: the recipe ends with the results of an undamaged one.
 """
 
 import argparse
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def without_log() -> Iterator[None]:
-    """Within the block, log nothing."""
+    """Context manager without logging."""
     logging.disable(logging.CRITICAL)
     try:
         yield
@@ -120,7 +121,7 @@ def damaged_files(folder: Path, count: int, *, draw: random.Random) -> int:
         trials.run(partial(read_and_run, work, late), text)
         shutil.rmtree(work)
     faults = trials.report()
-    print(f"  refused only after a stage had run: {len(late)}")
+    print(f"  reported only after a stage had run: {len(late)}")
     for message in late[:5]:
         print(f"    {message[:300]}")
     return faults + len(late)
@@ -139,7 +140,7 @@ def damaged_file(draw: random.Random) -> str:
 
 
 def damage_entry(content: Any, draw: random.Random) -> None:
-    """Change, lose, double, rename or exchange one entry somewhere in a tree of dictionaries and lists."""
+    """Change, delete, duplicate, rename or exchange one entry somewhere in nested dictionaries and lists."""
     where = draw.choice([node for node in nodes(content) if node])
     keys = list(range(len(where))) if isinstance(where, list) else list(where)
     key = draw.choice(keys)
@@ -158,7 +159,7 @@ def damage_entry(content: Any, draw: random.Random) -> None:
 
 
 def nodes(content: Any) -> Iterator[Any]:
-    """Yield a tree's dictionaries and lists."""
+    """Yield all dictionaries and lists of nested ones."""
     if isinstance(content, (dict, list)):
         yield content
         for value in content.values() if isinstance(content, dict) else content:
@@ -166,7 +167,7 @@ def nodes(content: Any) -> Iterator[Any]:
 
 
 def read_and_run(work: Path, late: list[str]) -> None:
-    """Read a recipe, and run it if it is accepted; a refusal after that is noted."""
+    """Read a recipe, and run it if it is accepted; note errors that are reported later."""
     source = str(work / "recipe.yaml")
     overrides = ["OUTPUT_DIR", str(work / "output")]
     load_recipe(source, overrides)
@@ -180,7 +181,7 @@ def read_and_run(work: Path, late: list[str]) -> None:
 
 
 def damaged_states(folder: Path, count: int, *, draw: random.Random) -> int:
-    """Damage what a recipe has made, run it again, and return in how many states it did not recover."""
+    """Damage the outputs of a recipe, run it again, and return in how many states it did not recover."""
     folder.mkdir(parents=True)
     write_config(folder)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE, sort_keys=False))
@@ -197,7 +198,7 @@ def damaged_states(folder: Path, count: int, *, draw: random.Random) -> int:
         trials.run(partial(recover, folder, name, expected=expected, stuck=stuck, starts=starts), name)
     faults = trials.report() + len(stuck)
     left = len(chosen) - len(stuck)
-    print(f"  left by the same command: {left} of {len(chosen)} (starts: {dict(sorted(starts.items()))})")
+    print(f"  repaired by the same command: {left} of {len(chosen)} (starts: {dict(sorted(starts.items()))})")
     for message in stuck:
         print(f"    {message[:400]}")
     return faults
@@ -234,19 +235,19 @@ def interrupted(*arguments: object) -> Path:
 
 
 def restore(folder: Path, kept: Path) -> None:
-    """Put a copy where the recipe writes."""
+    """Put a copy into the output folder of the recipe."""
     shutil.rmtree(folder / "output")
     shutil.copytree(kept, folder / "output")
 
 
 def outcome(folder: Path, output: Path) -> Any:
-    """Return what the stages of a finished recipe computed."""
+    """Return the results of the stages of a finished recipe."""
     stages = json.loads((output / "damaged" / "summary.json").read_text())["stages"]
     return [(stage["stage"], stage.get("last"), stage.get("best")) for stage in stages]
 
 
 def recover(folder: Path, name: str, *, expected: Any, stuck: list[str], starts: Counter[int]) -> None:
-    """Start the recipe at most twice; note a state in which it does not end as an undamaged one."""
+    """Start the recipe at most twice; note a state in which it does not end like an undamaged one."""
     refusals = []
     for number in (1, 2):
         try:
@@ -316,7 +317,7 @@ def empty(path: Path) -> None:
 
 
 def swap(path: Path) -> None:
-    """Put a sound file of the same kind there that is another one."""
+    """Replace the file by another valid one of the same kind."""
     if path.suffix == ".pth":
         from longtail.checkpoint_file import save_checkpoint
 

@@ -29,7 +29,7 @@ SAVE_STEP: -1
 
 @contextlib.contextmanager
 def no_figures() -> Iterator[None]:
-    """Within the block, leave out the figures of a training, which take most of the time of so small a run."""
+    """Context manager without the figures of a training, which take most of the time of such a small run."""
     with contextlib.ExitStack() as stack:
         for name in FIGURES:
             stack.enter_context(patch.object(train_stage, name, lambda *arguments, **options: None))
@@ -38,7 +38,7 @@ def no_figures() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
-    """Within the block, send SIGTERM to this process while it computes a certain batch."""
+    """Context manager that sends SIGTERM to this process while it computes a certain batch."""
     original = Trainer.train_step
     done = 0
 

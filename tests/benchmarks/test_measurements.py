@@ -110,7 +110,7 @@ def test_costs_grow_with_the_image(capsys: pytest.CaptureFixture[str], monkeypat
     [
         (["--rows", "gpu_epoch"], "gpu_epoch: this machine has no GPU"),
         (["--rows", "speed"], "invalid choice: 'speed'"),
-        (["--rounds", "0"], "'0' is not a whole number of at least 1"),
+        (["--rounds", "0"], "'0' is not an integer of at least 1"),
     ],
 )
 def test_run_refuses_mistakes(arguments: Any, message: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,4 +26,4 @@ def test_packing_compares_every_size(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_packing_needs_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert packing.main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path} holds no JPEG files\n"
+    assert capsys.readouterr().err == f"error: {tmp_path} contains no JPEG files\n"

@@ -26,6 +26,7 @@ def evaluations(run: RunDirectory) -> set[Path]:
     return set(folder.iterdir()) if folder.is_dir() else set()
 
 
+@pytest.mark.slow
 def test_train_and_finished_run(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     cfg = tiny_cfg("TRAIN.MAX_EPOCH", 3)
     config = tmp_path / "x.yaml"

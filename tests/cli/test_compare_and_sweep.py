@@ -15,6 +15,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow
 def test_sweep_ends_with_the_table_that_compare_prints(tmp_path: Path, capsys: Capture) -> None:
     words = ["digits_lt,ce", *TINY, "OUTPUT_DIR", str(tmp_path), "--seeds", "0", "1"]
     assert main(["sweep", *words, "--set", "TRAIN.OPTIMIZER.BASE_LR", "0.02", "0.2", "--gpus", "cpu"]) == 0

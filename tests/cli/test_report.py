@@ -18,6 +18,7 @@ def data_of(page: Path) -> list[dict[str, object]]:
     return runs
 
 
+@pytest.mark.slow
 def test_report_of_a_trained_run_shows_its_images(tiny_cfg: TinyConfig, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(tiny_cfg("TRAIN.MAX_EPOCH", 1, method=NCL)).path
     assert main(["report", str(run), "--evaluate", "--gpus", "cpu"]) == 0
@@ -64,6 +65,7 @@ def test_redrawn_figures_have_the_names_of_the_classes(
     assert given == [names if named else ()] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.figures
 def test_figures_of_a_finished_run_are_drawn_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = made_up_run(tmp_path / "run" / "2026", 5)

@@ -50,6 +50,7 @@ def test_mistake_is_reported_without_torch(words: list[str]) -> None:
     assert loaded(words) == (2, [])
 
 
+@pytest.mark.slow
 def test_training_loads_no_plotting_before_the_first_step() -> None:
     packages = ("matplotlib", "sklearn", "cv2")
     code = f"import longtail.stages.run_config, sys; sys.exit(str([n for n in {packages} if n in sys.modules]))"

@@ -98,6 +98,7 @@ def test_blocks_do_not_matter(rule: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     assert torch.equal(cluster_classes(features, labels, numbers, rule=rule), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_subclasses_depend_on_the_seed_alone(rule: Any) -> None:
     features, labels = long_tailed()

@@ -64,6 +64,7 @@ def test_sweep_checks_all_configs_before_the_first_training(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_sweep_resumes_and_keeps_finished_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = configs(tmp_path, seeds=[0, 1], settings=[("LOSS.LOSS_TYPE", ["CrossEntropy", "BalancedSoftmaxCE"])])
     with monkeypatch.context() as patch, pytest.raises(Interrupted):

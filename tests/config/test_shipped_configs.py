@@ -195,6 +195,7 @@ def test_classifier_recipes_train_as_released(head: str) -> None:
 # Parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", TRAININGS)
 def test_parts_of_a_config_fit_together(source: str) -> None:
     cfg, facts = load_config(source), Facts(source)

@@ -77,6 +77,7 @@ def test_read_yaml_merge_keys_may_repeat(write: Write) -> None:
     assert read_yaml(write(text))["C"] == {"X": 1, "Y": 2, "Z": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

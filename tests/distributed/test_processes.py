@@ -157,6 +157,7 @@ def silent(rank: int, world: int) -> str:
     return "answered"
 
 
+@pytest.mark.slow
 def test_consensus_does_not_wait_longer_than_its_timeout(tmp_path_factory: pytest.TempPathFactory) -> None:
     results = run_processes(silent, tmp_path_factory.mktemp("worlds"), worlds=[2])
     assert "timed out" in results[2][0] or "timeout" in results[2][0]

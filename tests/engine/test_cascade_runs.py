@@ -51,6 +51,7 @@ VIT: list[Any] = [
 DROP: list[Any] = ["BACKBONE.DROP_PATH", 0.2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [2, BATCHES, BATCHES + 3])
 @pytest.mark.parametrize("method", [[*CNN, *MIXUP], [*VIT, *MIXUP, *DROP]], ids=["cnn", "vit"])
 def test_cascade_resumes_bit_by_bit(
@@ -86,6 +87,7 @@ def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return request.param, train_in_worlds(make, folder, worlds=WORLDS, look=look)
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_same_cascade(worlds: tuple[str, Results]) -> None:
     first, second = worlds[1][2]
     assert_same(first, second)

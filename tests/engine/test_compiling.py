@@ -71,6 +71,7 @@ def test_compiled_run_resumes_bit_by_bit(tiny_cfg: TinyConfig, graphs: list[bool
     assert_same(values(whole), values(train(cfg)))
 
 
+@pytest.mark.slow
 def test_uncompiled_runs_compiled_modules_eagerly(graphs: list[bool]) -> None:
     network = torch.nn.Linear(2, 2)
     compile_experts(network)

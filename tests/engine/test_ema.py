@@ -113,6 +113,7 @@ def look(trainer: Trainer) -> Any:
     return {"evaluated": trainer.training.evaluated().state_dict(), "confusion": evaluator.confusion(0).matrix}
 
 
+@pytest.mark.slow
 def test_all_processes_evaluate_the_same_average(tmp_path: Path) -> None:
     """Each process has batch-norm statistics of its own samples."""
     results = train_in_worlds(

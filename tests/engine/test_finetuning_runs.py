@@ -38,6 +38,7 @@ def final(run: Any) -> dict[str, torch.Tensor]:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_fine_tuning_trains_what_it_says_from_the_weights_of_the_file(
     method: str, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -63,6 +64,7 @@ def test_fine_tuning_trains_what_it_says_from_the_weights_of_the_file(
     assert found["ensemble"] == read_json(run.results)["best"]["ensemble"]
 
 
+@pytest.mark.slow
 def test_head_starts_from_the_class_means(weights: str, tmp_path: Path) -> None:
     tiny = ("TRAIN.OPTIMIZER.BASE_LR", 1e-12, "TRAIN.OPTIMIZER.WEIGHT_DECAY", 0.0, "TRAIN.MAX_EPOCH", 1)
     means = final(train(config("finetune_linear", weights, tmp_path / "means", *tiny)))["experts.0.head.weight"]
@@ -71,6 +73,7 @@ def test_head_starts_from_the_class_means(weights: str, tmp_path: Path) -> None:
     assert not torch.allclose(means, final(train(other))["experts.0.head.weight"], atol=0.01)
 
 
+@pytest.mark.slow
 def test_average_starts_from_the_class_means(weights: str, tmp_path: Path) -> None:
     tiny = ("TRAIN.OPTIMIZER.BASE_LR", 1e-12, "TRAIN.OPTIMIZER.WEIGHT_DECAY", 0.0, "TRAIN.MAX_EPOCH", 1)
     content = read_checkpoint(train(config("finetune_linear", weights, tmp_path, *tiny, "TRAIN.EMA.DECAY", 0.99)).last)
@@ -78,6 +81,7 @@ def test_average_starts_from_the_class_means(weights: str, tmp_path: Path) -> No
     torch.testing.assert_close(content["average"][name], content["model"][name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 5])
 def test_fine_tuning_resumes_bit_by_bit(weights: str, tmp_path: Path, steps: int) -> None:
     whole = train(config("finetune_adaptformer", weights, tmp_path / "whole"))

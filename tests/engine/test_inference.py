@@ -76,6 +76,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=(1, 2, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_evaluate_counts_every_sample_once(results: Results, world: int) -> None:
     (alone,) = results[1]

@@ -56,6 +56,7 @@ def test_a_run_trains_and_evaluates_the_probe(finished_run: FinishedRun, kind: s
         assert int(state["contrast.queue.pointer"]) == 4 * BATCHES * 64 % 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.parametrize(
     "steps", [2, BATCHES, BATCHES + 2, 2 * BATCHES + 3, 3 * BATCHES, 3 * BATCHES + 1], ids=lambda steps: f"step {steps}"
@@ -78,6 +79,7 @@ def test_warm_up_without_end_never_clusters(finished_run: FinishedRun) -> None:
     assert len(read_checkpoint(run.last)["method"]["subclasses.ids"].unique()) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
 def test_two_processes_cluster_alike(tmp_path: Path, kind: str) -> None:
     """Augmentation differs with the number of processes; the subclasses are those of process 0 in both."""
@@ -110,6 +112,7 @@ def sbcl(output: Path) -> dict[str, dict[str, Any]]:
     return stages_of("sbcl", output, f"contrast:{SUBCLASS}.WARM_EPOCHS", "1", "classifier:DATASET.VIEWS", "['crop']")
 
 
+@pytest.mark.slow
 def test_recipe_sbcl_trains_a_classifier_on_the_frozen_features(tmp_path: Path) -> None:
     stages = sbcl(tmp_path)
     assert list(stages) == ["contrast", "classifier"]
@@ -121,6 +124,7 @@ def test_recipe_sbcl_trains_a_classifier_on_the_frozen_features(tmp_path: Path) 
     assert 0 <= stages["classifier"]["last"]["ensemble"]["top1"] <= 1
 
 
+@pytest.mark.slow
 def test_recipe_sbcl_stopped_in_the_second_stage_ends_as_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +138,7 @@ def test_recipe_sbcl_stopped_in_the_second_stage_ends_as_one_that_was_not(
         assert_same(state_of(stage), state_of(stopped[name]), name)
 
 
+@pytest.mark.slow
 def test_recipe_sbcl_imagenet_continues_momentum_encoder_and_queue(tmp_path: Path) -> None:
     queue = ["NETWORK.MOCO_K", "100", "NETWORK.MOCO_DIM", "4"]
     stages = stages_of("sbcl_imagenet", tmp_path, *queue, "TRAIN.OPTIMIZER.BASE_LR", "1e-9")
@@ -148,6 +153,7 @@ def test_recipe_sbcl_imagenet_continues_momentum_encoder_and_queue(tmp_path: Pat
     assert re.search(r"epoch 1: 10 classes in \d+ subclasses", log)
 
 
+@pytest.mark.slow
 @pytest.mark.figures
 def test_figures_of_a_run_show_features_and_subclasses(tiny_cfg: TinyConfig) -> None:
     run = train(tiny_cfg("TRAIN.MAX_EPOCH", 2, method=SUBCLASS_BATCH))

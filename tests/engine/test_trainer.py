@@ -45,6 +45,7 @@ def optimizer_type(run: RunDirectory) -> str:
     return str(read_json(run.results)["optimizer_type"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_trains(tiny_cfg: TinyConfig, precision: str) -> None:
     run = train(tiny_cfg("TRAIN.AMP", precision, method=NCL))

@@ -47,6 +47,7 @@ def naive(logits: Tensor, labels: Tensor, objective: str) -> list[float]:
     return offsets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fit_class_offsets_equals_the_naive_search(objective: str, seed: int) -> None:

@@ -18,6 +18,7 @@ def overconfident(factor: float = 3.0, *, samples: int = 4000) -> tuple[Tensor, 
     return logits * factor, labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [None, torch.tensor([1.0, 0.5, 0.0, 0.0, -0.5, -1.0])])
 def test_fit_temperature_minimizes_the_log_loss_of_sklearn(offset: Tensor | None) -> None:
     logits, labels = overconfident()

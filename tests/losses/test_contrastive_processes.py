@@ -95,6 +95,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=WORLDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("name", LOSSES)
 def test_contrastive_losses_over_processes_have_the_gradients_of_the_whole_batch(

@@ -137,6 +137,7 @@ def test_damaged_state_gives_way_to_the_one_before(start: Start, tmp_path: Path)
         assert torch.equal(value, weights(only_run(tmp_path / "broken"))[name]), name
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_training_is_quiet(start: Start) -> None:
     process = start("data_parallel_train.sh", CONFIG, "cpu")
     time.sleep(1.5)  # Python has started, torch is being imported

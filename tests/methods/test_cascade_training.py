@@ -73,6 +73,7 @@ def test_a_step_reaches_every_parameter(kind: str, loss: str, network: tuple[Any
         assert gradient.any() or "cls_token" in name or name.endswith(".bias"), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_loss_falls(loss: str) -> None:
     cfg = config("LOSS.LOSS_TYPE", loss, "CLASSIFIER.COS_SCALE", 10.0)
@@ -99,6 +100,7 @@ def work(rank: int, size: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_processes_agree_on_the_gradient_of_every_parameter(tmp_path: Path) -> None:
     context = torch.multiprocessing.get_context("fork")
     for size in WORLDS:

@@ -35,6 +35,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=WORLDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("backbone", ["small", "small_norm"])
 def test_contrastive_queues_are_equal_in_all_processes(results: Results, world: int, backbone: str) -> None:

@@ -141,6 +141,7 @@ def test_wrong_annotation_weights_are_refused(tmp_path: Path, weight: Any) -> No
         read_annotations(annotation_file(tmp_path, [1, weight]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False])
 def test_a_training_uses_the_weights(tmp_path: Path, same: bool) -> None:
     """Images of weight 0 teach nothing: their labels do not matter."""

@@ -34,6 +34,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=WORLDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS[1:])
 @pytest.mark.parametrize("kind", KINDS)
 def test_subclasses_are_the_same_in_all_processes_and_in_one(results: Results, world: int, kind: str) -> None:

@@ -106,6 +106,7 @@ def groups_of(model: Any) -> dict[str, tuple[float, float]]:
     return {name: (group["lr_scale"], group["weight_decay"]) for group in groups for name in group["names"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", GROUPS, ids=lambda case: f"{case['id']}-{case['config']['embed_dim']}")
 def test_parameter_groups_equal_the_release(case: dict[str, Any]) -> None:
     with torch.device("meta"):

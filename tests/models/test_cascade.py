@@ -106,6 +106,7 @@ def test_small_cascade_takes_images_of_any_size(size: int) -> None:
     assert logits.shape == (3, 2, 10) and logits.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [32, 64, 192, 225])
 def test_resnet_cascade_takes_images_that_the_release_cannot(size: int) -> None:
     model = build("BACKBONE.TYPE", "res50", "NETWORK.CASCADE.WIDTH", 64).eval()
@@ -177,6 +178,7 @@ def test_pretrained_vision_transformer_starts_with_a_tiny_main_head() -> None:
     assert build("BACKBONE.PRETRAINED_MODEL", "resnet.pth").head.weight.std() > 0.01
 
 
+@pytest.mark.slow
 def test_resnet50_trunk_starts_by_fan_out() -> None:
     weight = build("BACKBONE.TYPE", "res50", "NETWORK.BRANCHES", False).trunk.layer4[2].conv1.weight
     assert weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)

@@ -86,6 +86,7 @@ def test_own_names_of_other_systems_stay_theirs() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
 def test_load_released_weights_takes_network_entries(prefix: str) -> None:
     model, other = build(*VIT, seed=1), build(*VIT)
@@ -117,6 +118,7 @@ def test_cascade_loads_its_own_weights_and_leaves_branches_out() -> None:
     assert {name.split(".")[0] for name in report.unexpected} == {"branches"}
 
 
+@pytest.mark.slow
 def test_start_from_takes_trunk_and_branches_with_new_heads() -> None:
     model, other = build(seed=1), build()
     report = start_from(model, other.state_dict(), backbone_only=True)

@@ -89,6 +89,7 @@ def test_network_layer_of_and_num_layers() -> None:
     assert set(layers.values()) == set(range(5))
 
 
+@pytest.mark.slow
 def test_network_no_decay_names_parameters_of_the_backbones() -> None:
     assert res32(experts=2).no_decay() == set()
     names = ["timm/vit_tiny_patch16_224"] * 2

@@ -98,6 +98,7 @@ def test_parameters_and_multiplications(shared: str, parameters: int, multiplica
     assert counter.get_total_flops() / 2e6 == pytest.approx(multiplications)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["res10", "res50", "resnext50"])
 def test_image_networks_share_their_first_stages(backbone: str) -> None:
     with torch.device("meta"):
@@ -220,6 +221,7 @@ def test_build_refuses_other_stages(stage: str, backbone: str, message: str) -> 
         network(stage, backbone=backbone, experts=1)
 
 
+@pytest.mark.slow
 def test_nested_loss_trains_it_and_it_resumes_bit_by_bit(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     settings = ["TRAIN.EMA.DECAY", 0.5, "TRAIN.OPTIMIZER.CLIP_NORM", 1.0]
     whole = train(tiny_cfg(*settings, "OUTPUT_DIR", str(tmp_path / "whole"), method=NESTED))
@@ -238,6 +240,7 @@ def look(trainer: Trainer) -> Any:
     return {name: value.detach() for name, value in trainer.training.network.named_parameters()}
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_the_global_batch(tmp_path: Path) -> None:
     settings = ["EVAL_MODE", True, "DATASET.VIEWS", ["none"], "DROPOUT", False, "TRAIN.MAX_EPOCH", 1]
     results = train_in_worlds(

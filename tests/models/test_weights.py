@@ -66,6 +66,7 @@ def test_load_released_weights_matches_golden_outputs(name: str, prefix: str) ->
         assert relative_error(output.features, tensor("networks", f"{name}.features")) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECORDS)
 def test_load_released_weights_reports_the_momentum_branch_as_unexpected(name: str) -> None:
     network = RECORDS[name]

@@ -51,6 +51,7 @@ def run_file(kind: str, path: Path, trained: Trained, images: Tensor) -> Tensor:
     return Ensemble(network, trained.members).eval()(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [[], ADJUSTED], ids=["plain", "adjusted"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_export_gives_the_logits_of_the_network(

@@ -32,6 +32,7 @@ def loaded(photos: Photos, *overrides: Any) -> Trained:
     return load_trained(changed(photos.cfg, *overrides), photos.run.path, place=CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correction", CORRECTIONS)
 def test_predictions_equal_the_evaluation_to_the_digit(photos: Photos, correction: list[Any]) -> None:
     cfg = changed(photos.cfg, *correction)

@@ -69,6 +69,7 @@ def resume(cfg: Any, steps: int) -> RunDirectory:
     return resumed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("where", STEPS)
 def test_stopped_run_resumes_bit_by_bit(
@@ -78,6 +79,7 @@ def test_stopped_run_resumes_bit_by_bit(
     assert_same(values(finished_run(method=METHODS[method])), values(resumed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MIXING)
 def test_stopped_run_of_a_mixing_method_resumes_bit_by_bit(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, name: str
@@ -91,6 +93,7 @@ def test_stopped_run_of_a_mixing_method_resumes_bit_by_bit(
     assert read_checkpoint(resumed.last)["method"] == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_stopped_run_of_every_sampler_resumes_bit_by_bit(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, name: str
@@ -135,6 +138,7 @@ def test_crash_before_the_figures_draws_them_and_finishes(tiny_cfg: TinyConfig, 
     assert_same(values(finished_run()), values(resumed))
 
 
+@pytest.mark.slow
 def test_seed_decides_the_run(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     first, second = finished_run(method=NCL), train(tiny_cfg(method=NCL))
     assert first.path != second.path
@@ -145,6 +149,7 @@ def test_seed_decides_the_run(tiny_cfg: TinyConfig, finished_run: FinishedRun) -
     )
 
 
+@pytest.mark.slow
 def test_auto_after_a_finished_run_does_nothing_and_says_so(
     tiny_cfg: TinyConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -157,6 +162,7 @@ def test_auto_after_a_finished_run_does_nothing_and_says_so(
     assert train(tiny_cfg(), "never").path != finished.path
 
 
+@pytest.mark.slow
 def test_auto_starts_a_new_run_for_another_config(tiny_cfg: TinyConfig) -> None:
     stopped = stop(tiny_cfg("TRAIN.OPTIMIZER.BASE_LR", 0.01), 2)
     assert train(tiny_cfg("TRAIN.OPTIMIZER.BASE_LR", 0.02, "TRAIN.MAX_EPOCH", 1)).path != stopped.path

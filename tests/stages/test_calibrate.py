@@ -77,6 +77,7 @@ def test_calibrate_on_the_reported_split_says_so(
     assert "chosen on the reported split, which overstates the result" in caplog.text
 
 
+@pytest.mark.slow
 def test_calibrating_stage_of_a_recipe(
     tiny_cfg: TinyConfig, tmp_path: Path, test_split: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from longtail.stages import generate as generate_stage
 from tests.helpers.training import CASCADE, CPU, TinyConfig, read_json, train
 
 
+@pytest.mark.slow
 def test_generate_uses_the_main_head_of_a_cascade(
     tiny_cfg: TinyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

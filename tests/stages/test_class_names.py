@@ -32,6 +32,7 @@ def test_train_logs_the_recall_of_every_class_by_name(photos: Photos) -> None:
     assert curves(record)["recall/1 猫"] == record["recall"]["1 猫"]
 
 
+@pytest.mark.slow
 def test_validate_writes_class_names(photos: Photos, tmp_path: Path) -> None:
     folder = validate(photos.cfg, photos.run.path, place=CPU)
     assert read_json(folder / "results.json")["class_names"] == NAMES

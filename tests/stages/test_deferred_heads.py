@@ -24,6 +24,7 @@ def run(recipe: str, overrides: list[Any], folder: Path) -> list[RunDirectory]:
     return [RunDirectory(Path(stage["run"])) for stage in summary["stages"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "overrides"),
     [

@@ -29,6 +29,7 @@ def evaluated(cfg: Any, folder: Path) -> Any:
     return read_json(validate(cfg, folder, place=CPU) / "results.json")
 
 
+@pytest.mark.slow
 def test_best_checkpoint_is_evaluated_unless_another_is_named(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     run = finished_run(method=NCL)
     results = read_json(run.results)
@@ -79,6 +80,7 @@ def test_projection_heads_are_not_needed_for_an_evaluation(
         assert evaluated(tiny_cfg(method=method), run.path)["ensemble"] == best
 
 
+@pytest.mark.slow
 @pytest.mark.figures
 def test_tables_and_figures_of_every_expert(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     folder = validate(tiny_cfg(method=NCL), finished_run(method=NCL).path, place=CPU)

@@ -82,6 +82,7 @@ def test_empty_config_means_the_configs_before_the_recipe() -> None:
         load_recipe("compensated")
 
 
+@pytest.mark.slow
 def test_cadel_recipe_runs_and_resumes(tmp_path: Path) -> None:
     small = ("TRAIN.MAX_EPOCH", "1", "NETWORK.CASCADE.WIDTH", "8", "TRAIN.BATCH_SIZE", "138", "VALID_STEP", "1")
     overrides = ("OUTPUT_DIR", str(tmp_path), "TRAIN.TENSORBOARD.ENABLE", "False", *small)

@@ -21,6 +21,7 @@ def test_count_multiply_adds_of_a_convolution_and_a_linear_layer() -> None:
     assert network.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [NCL, CONTRASTIVE], ids=["ncl", "contrastive"])
 def test_info_of_a_config(tiny_cfg: TinyConfig, tmp_path: Path, method: list[Any]) -> None:
     cfg = tiny_cfg("TRAIN.BATCH_SIZE", 16, method=method)

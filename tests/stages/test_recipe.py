@@ -91,6 +91,7 @@ def paths(stages: Stages) -> set[str]:
     return {stage["run"] for stage in stages.values()}
 
 
+@pytest.mark.slow
 def test_recipe_runs_and_sums_up_its_stages(start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "longtail"):
         stages = start()
@@ -108,6 +109,7 @@ def test_recipe_runs_and_sums_up_its_stages(start: Start, tmp_path: Path, caplog
     assert len(inputs["sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_evaluating_stage_has_the_results_of_the_same_command(start: Start, tiny_cfg: TinyConfig) -> None:
     stages = start()
     cfg = tiny_cfg("TEST.TAU_NORM.USE_TAU_NORM", True, "TEST.MODEL_FILE", "last.pth")
@@ -120,6 +122,7 @@ def test_evaluating_stage_has_the_results_of_the_same_command(start: Start, tiny
     assert written["loss"] == evaluated["loss"]
 
 
+@pytest.mark.slow
 def test_finished_recipe_does_nothing(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = start()
     output = [path for path in (tmp_path / "output").rglob("*") if path.is_file() and path.name != "summary.json"]
@@ -130,6 +133,7 @@ def test_finished_recipe_does_nothing(start: Start, tmp_path: Path, monkeypatch:
     assert files == {path: path.stat().st_mtime_ns for path in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [3, SECOND_STAGE], ids=["first_stage", "second_stage"])
 def test_stopped_recipe_resumes_bit_by_bit(start: Start, steps: int) -> None:
     whole = start("NAME", "whole")
@@ -146,6 +150,7 @@ def test_stopped_recipe_resumes_bit_by_bit(start: Start, steps: int) -> None:
     assert resumed["tau_norm"]["last"] == whole["tau_norm"]["last"]
 
 
+@pytest.mark.slow
 def test_other_first_stage_starts_the_later_ones_again(start: Start) -> None:
     before = start()
     after = start("baseline:RAND_SEED", "7")
@@ -153,6 +158,7 @@ def test_other_first_stage_starts_the_later_ones_again(start: Start) -> None:
     assert start() == before  # both still exist
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["exchange", "lose"])
 def test_stage_whose_output_has_changed_is_trained_again(
     start: Start, damage: str, caplog: pytest.LogCaptureFixture
@@ -171,6 +177,7 @@ def test_stage_whose_output_has_changed_is_trained_again(
     assert start() == after
 
 
+@pytest.mark.slow
 def test_changed_output_of_a_later_stage_leaves_the_earlier_ones(start: Start) -> None:
     before = start()
     run_of(before["classifier"]).last.unlink()
@@ -180,12 +187,14 @@ def test_changed_output_of_a_later_stage_leaves_the_earlier_ones(start: Start) -
     assert after["classifier"]["run"] != before["classifier"]["run"]
 
 
+@pytest.mark.slow
 def test_stopped_stage_does_not_resume_from_another_checkpoint(start: Start) -> None:
     stop(start, SECOND_STAGE)
     stages = start("baseline:RAND_SEED", "7")
     assert len(list(run_of(stages["classifier"]).path.parent.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_other_settings_of_a_later_stage_leave_the_earlier_ones(start: Start) -> None:
     before = start()
     after = start("classifier:TRAIN.MAX_EPOCH", "1")
@@ -193,6 +202,7 @@ def test_other_settings_of_a_later_stage_leave_the_earlier_ones(start: Start) ->
     assert after["classifier"]["epochs"] == 1
 
 
+@pytest.mark.slow
 def test_never_runs_every_stage_again(start: Start) -> None:
     before, after = start(), start(resume="never")
     assert not paths(before) & paths(after)
@@ -209,6 +219,7 @@ def test_two_processes_do_not_run_one_recipe(start: Start, tmp_path: Path) -> No
     other.unlock()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taken", ["best", "best_single", "epoch_2"])
 def test_every_kind_of_checkpoint_can_be_taken(start: Start, taken: str) -> None:
     stages = start("SAVE_STEP", "2", text=CRT.replace("last of", f"{taken} of"))
@@ -218,6 +229,7 @@ def test_every_kind_of_checkpoint_can_be_taken(start: Start, taken: str) -> None
     assert stages["tau_norm"]["last"]["epoch"] == epoch
 
 
+@pytest.mark.slow
 def test_generated_images_are_made_once_and_trained_on(start: Start, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         original = generate_stage._Generator._chunk
@@ -243,6 +255,7 @@ def test_generated_images_are_made_once_and_trained_on(start: Start, tmp_path: P
     assert start(text=CAM) == stages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["generated.json", "results.json", "images/generation.json", "inputs.json"])
 @pytest.mark.parametrize("damage", ["lose", "cut", "exchange"])
 def test_damaged_files_of_generated_images_are_made_again(start: Start, file: str, damage: str) -> None:
@@ -260,6 +273,7 @@ def test_damaged_files_of_generated_images_are_made_again(start: Start, file: st
         assert path.read_text() == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["baseline", "tau_norm"])
 def test_changed_results_are_computed_again(start: Start, stage: str) -> None:
     before = start()
@@ -272,6 +286,7 @@ def test_changed_results_are_computed_again(start: Start, stage: str) -> None:
     assert after[stage]["run"] == before[stage]["run"]
 
 
+@pytest.mark.slow
 def test_stopped_stage_without_a_whole_checkpoint_is_trained_again(
     start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -287,6 +302,7 @@ def test_stopped_stage_without_a_whole_checkpoint_is_trained_again(
     assert stages["baseline"]["last"] == whole["baseline"]["last"]
 
 
+@pytest.mark.slow
 def test_generated_images_that_were_lost_are_made_again(start: Start) -> None:
     stages = start(text=CAM)
     folder = Path(stages["images"]["data"]).parent / "images"

@@ -69,6 +69,7 @@ def test_classifier_is_retrained_from_scratch(tiny_cfg: TinyConfig, finished_run
     assert (old - new).abs().max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["cRT", "LWS"])
 def test_stopped_second_stage_keeps_what_it_trained(tiny_cfg: TinyConfig, finished_run: FinishedRun, head: str) -> None:
     checkpoint = finished_run().last
@@ -82,6 +83,7 @@ def test_stopped_second_stage_keeps_what_it_trained(tiny_cfg: TinyConfig, finish
     assert_same(values(whole), values(resumed))
 
 
+@pytest.mark.slow
 def test_stage_whose_start_has_changed_starts_again(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, tmp_path: Path
 ) -> None:

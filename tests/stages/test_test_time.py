@@ -22,6 +22,7 @@ FLIP: list[Any] = ["TEST.TTA", "flip", "DATASET.VIEWS", ["crop_flip"]]
 CROPS: list[Any] = ["TEST.TTA", "five_crops"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tta", [FLIP, CROPS], ids=["flip", "five_crops"])
 def test_evaluation_prediction_and_features_agree(photos: Photos, tta: list[Any]) -> None:
     cfg = changed(photos.cfg, *tta)

@@ -56,6 +56,7 @@ def test_results_have_the_fields_of_the_contract(finished_run: FinishedRun) -> N
         assert all(0 <= value <= 1 for value in fractions.values())
 
 
+@pytest.mark.slow
 @pytest.mark.figures
 def test_results_are_written_last(tiny_cfg: TinyConfig) -> None:
     run = train(tiny_cfg("TRAIN.TENSORBOARD.ENABLE", True, "SAVE_STEP", 1))
@@ -154,6 +155,7 @@ def outcome(path: Path) -> Any:
     return {key: value for key, value in read_json(path).items() if key not in ("seconds", "outputs", "checksum")}
 
 
+@pytest.mark.slow
 def test_bad_images_are_named_and_the_run_resumes_bit_by_bit(files_cfg: FilesConfig, tmp_path: Path) -> None:
     whole = train(files_cfg("NAME", "whole"))
     named = [str(tmp_path / file) for file in DAMAGED]
@@ -170,6 +172,7 @@ def test_bad_images_are_named_and_the_run_resumes_bit_by_bit(files_cfg: FilesCon
         assert torch.equal(weights, second["model"][name]), name
 
 
+@pytest.mark.slow
 def test_results_without_bad_images_do_not_mention_them(files_cfg: FilesConfig, tmp_path: Path) -> None:
     for damaged in DAMAGED:
         (tmp_path / damaged).write_bytes((tmp_path / "train/0.png").read_bytes())
@@ -185,6 +188,7 @@ def test_too_many_bad_images_end_the_run(files_cfg: FilesConfig) -> None:
         train(files_cfg("DATASET.BAD_IMAGE_LIMIT", 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "views"), [("NIL_NBOD", 1), ("NIL_NBOD_plus", 2)])
 def test_nested_training_from_files_of_any_size(
     image_folder: Callable[..., str], tmp_path: Path, loss: str, views: int

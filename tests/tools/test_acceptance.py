@@ -61,7 +61,7 @@ def test_expectations_are_means_and_four_deviations() -> None:
         Expected("ce", "top1", 0.8, 0.4, 3),
         Expected("ce", "few", 0.5, 0.03, 3),
     ]
-    with pytest.raises(UserError, match="ce has 1 records, at least 2 are needed"):
+    with pytest.raises(UserError, match="ce has 1 records, but at least 2 are needed"):
         expectations(rows, records[:1])
 
 
@@ -77,7 +77,7 @@ def test_expectations_are_written_and_read(tmp_path: Path) -> None:
     write_expectations(expected, tmp_path / "x.yaml")
     assert read_expectations(tmp_path / "x.yaml") == expected
     (tmp_path / "x.yaml").write_text("- {row: ce}")
-    with pytest.raises(UserError, match=r"x\.yaml holds no expectations"):
+    with pytest.raises(UserError, match=r"x\.yaml is not a file of expectations"):
         read_expectations(tmp_path / "x.yaml")
 
 

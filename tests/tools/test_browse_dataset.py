@@ -24,6 +24,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
+@pytest.mark.slow
 def test_browse_dataset_seed(command: Any, tmp_path: Path) -> None:
     pictures = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

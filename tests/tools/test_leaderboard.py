@@ -49,6 +49,7 @@ def test_row_loads_and_has_a_short_schedule(row: Row) -> None:
         assert cfg.TRAIN.TWO_STAGE.START_EPOCH < cfg.TRAIN.MAX_EPOCH or not cfg.TRAIN.TWO_STAGE.DRW
 
 
+@pytest.mark.slow
 def test_leaderboard_trains_once_and_writes_record_and_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +89,7 @@ def test_page_orders_rows_by_their_means() -> None:
     assert "| 1 | `ncl` | 85.0 ± 7.1 | 70.0 ± 14.1 | 32 | 42 | 2 |" in lines
     assert "| 2 | `ce` | 70.0 | 50.0 | 32 | 41 | 1 |" in lines
     assert "Not run yet: `ldam`." in lines and "- `x`: why" in lines
-    assert "Made on P, torch 2; commit abc." in lines
+    assert "Measured on P, torch 2; commit abc." in lines
 
 
 def test_page_leaves_records_of_other_settings_out() -> None:

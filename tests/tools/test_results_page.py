@@ -69,6 +69,7 @@ def here(page: str) -> str:
     return next(line for line in lines[first:] if line.startswith("| | here"))
 
 
+@pytest.mark.slow
 def test_results_page_shows_mean_std_and_seeds(record: Record) -> None:
     published = read_published(ROOT / "docs" / "results.yaml")
     second = replace(record, seed=43, last={"top1": 0.72})
@@ -79,6 +80,7 @@ def test_results_page_shows_mean_std_and_seeds(record: Record) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -98,6 +100,7 @@ def test_results_page_counts_only_the_full_schedule_as_configured(record: Record
     assert top_table(published, [replace(record, **change)]).count("\n") == 1
 
 
+@pytest.mark.slow
 def test_results_page_shows_the_last_stage_of_a_recipe(record: Record) -> None:
     published = read_published(ROOT / "docs" / "results.yaml")
     first = replace(record, config="cifar10_im100_json,crt", stage="baseline", hours=9.0, began="2026-01-01")

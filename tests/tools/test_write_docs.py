@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from longtail.config import KEYS, short_names
 from tools.method_pages import all_groups, file_of, navigation
 from tools.results_page import read_published
@@ -13,6 +15,7 @@ from tools.small_runs import read_rows
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.slow
 def test_write_docs_pages_are_up_to_date() -> None:
     result = subprocess.run(
         [sys.executable, "tools/write_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -31,6 +34,7 @@ def test_configs_page_has_every_config() -> None:
         assert f"[`{name}`](../configs/{path.parent.name}/{path.name})" in page
 
 
+@pytest.mark.slow
 def test_every_method_page_is_written_and_in_the_navigation() -> None:
     published = read_published(ROOT / "docs" / "results.yaml")
     rows = read_rows()

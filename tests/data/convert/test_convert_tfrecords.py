@@ -94,6 +94,7 @@ def arguments(written: Any, tmp_path: Path, *options: Any) -> Any:
     return "--input_path", written, "--output_path", tmp_path / "out", *options
 
 
+@pytest.mark.slow
 def test_convert_tfrecords(run: Any, content: Any, images: Any, written: Any, tmp_path: Path) -> None:
     output = run("convert_from_tfrecords", *arguments(written, tmp_path))
     folder = tmp_path / "out" / "cifar10_imbalance10"
@@ -133,6 +134,7 @@ def test_convert_tfrecords_then_train(run: Any, written: Any, tmp_path: Path) ->
     assert results["epochs"] == 1 and results["classes"] == 10
 
 
+@pytest.mark.slow
 def test_convert_tfrecords_force(run: Any, refused: Any, written: Any, tmp_path: Path) -> None:
     run("convert_from_tfrecords", *arguments(written, tmp_path))
     error = refused("convert_from_tfrecords", *arguments(written, tmp_path))

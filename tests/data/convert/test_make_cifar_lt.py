@@ -103,6 +103,7 @@ def test_make_cifar_lt_user_errors(refused: Any, cifar: Any, tmp_path: Path) -> 
     assert error == "the imbalance factor 30 leaves 2 classes without images"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "classes", "factor", "images"),
     [("cifar10", 10, 100, 12_406), ("cifar10", 10, 50, 13_996), ("cifar10", 10, 10, 20_431),

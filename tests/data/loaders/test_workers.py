@@ -105,6 +105,7 @@ def test_worker_without_shared_memory_is_reported() -> None:
         list(make_pool(1).batches(keys([1], [-4])))
 
 
+@pytest.mark.slow
 def test_batch_that_does_not_come_is_reported() -> None:
     pool = make_pool(1, timeout=1.0)
     waits: list[int] = []
@@ -116,6 +117,7 @@ def test_batch_that_does_not_come_is_reported() -> None:
     assert len(waits) == 2
 
 
+@pytest.mark.slow
 def test_on_wait_may_stop_the_waiting() -> None:
     pool = make_pool(1)
 
@@ -148,6 +150,7 @@ def test_bug_in_a_worker_keeps_its_traceback() -> None:
         list(make_pool(1).batches(keys([-3])))
 
 
+@pytest.mark.slow
 def test_too_few_resources_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **options: Any) -> None:
         raise OSError(24, "Too many open files")

@@ -109,6 +109,7 @@ def test_classes_of_equal_size_are_shuffled_independently() -> None:
     assert not torch.equal(first, second)
 
 
+@pytest.mark.slow
 def test_all_orders_of_classes_and_images_are_as_likely() -> None:
     labels = torch.tensor([0, 1, 1, 1])
     firsts = torch.zeros(2, 4)

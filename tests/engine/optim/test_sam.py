@@ -179,6 +179,7 @@ def test_every_optimizer_lowers_the_loss(tiny_cfg: TinyConfig, optimizer: str) -
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_bf16_stays_near_full_precision_and_keeps_float32_weights(tiny_cfg: TinyConfig) -> None:
     full = train(tiny_cfg(*SAM))
     half = train(tiny_cfg(*SAM, "TRAIN.AMP", "bf16"))
@@ -188,6 +189,7 @@ def test_bf16_stays_near_full_precision_and_keeps_float32_weights(tiny_cfg: Tiny
     assert 0 < float((first[name] - second[name]).norm() / first[name].norm()) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, BATCHES + 2])
 def test_run_resumes_bit_by_bit(finished_run: FinishedRun, tiny_cfg: TinyConfig, steps: int) -> None:
     settings = [*SAM, "TRAIN.EMA.DECAY", 0.5, "TRAIN.OPTIMIZER.CLIP_NORM", 0.5]
@@ -232,6 +234,7 @@ def look(trainer: Trainer) -> Any:
     return {name: value.detach() for name, value in trainer.training.network.named_parameters()}
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_the_global_batch(tmp_path: Path) -> None:
     results = train_in_worlds(
         lambda world: tiny_config(

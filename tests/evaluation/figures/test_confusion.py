@@ -26,6 +26,7 @@ def heat_map(image: Image) -> Image:
     return image[150 : image.shape[0] - 130, 190 : image.shape[1] - 370]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1000])
 def test_plot_confusion_draws_every_class_of_a_large_matrix(tmp_path: Path, classes: int) -> None:
     cm = diagonal(classes)
@@ -44,6 +45,7 @@ def test_plot_confusion_draws_every_class_of_a_large_matrix(tmp_path: Path, clas
     assert off == [(classes // 2, classes // 4)]
 
 
+@pytest.mark.slow
 def test_plot_confusion_sorts_by_class_count_and_grays_empty_rows(tmp_path: Path) -> None:
     cm = ConfusionMatrix(100)
     cm.update([99] * 99, [label for label in range(100) if label != 49])  # everything is predicted as class 99
@@ -93,6 +95,7 @@ def test_plot_confusion_writes_the_counts_of_a_small_matrix(tmp_path: Path) -> N
     assert 0 < (first != second).any(-1).mean() < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 25])
 def test_plot_confusion_of_any_size(tmp_path: Path, classes: int) -> None:
     names = [f"class {i}" for i in range(classes)]

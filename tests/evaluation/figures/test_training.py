@@ -23,6 +23,7 @@ def long_tail(classes: int) -> list[int]:
     return [int(500 * 100 ** (-i / max(1, classes - 1))) for i in range(classes)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [10, 1000])
 def test_plot_class_counts_shows_each_group(tmp_path: Path, classes: int) -> None:
     plot_class_counts(tmp_path / "a.png", Classes(long_tail(classes)))
@@ -145,6 +146,7 @@ def test_figures_of_bad_input_leave_no_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_figures_load_matplotlib_when_the_first_is_drawn_and_never_pyplot(tmp_path: Path) -> None:
     code = (
         "import sys, longtail.evaluation as e\n"

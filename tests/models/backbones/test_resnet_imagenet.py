@@ -31,6 +31,7 @@ TORCHVISION: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_image_resnet_sizes_and_names_are_torchvisions(name: str) -> None:
     with torch.device("meta"):
@@ -51,6 +52,7 @@ def test_image_resnet_feature_map_is_torchvisions() -> None:
         torch.testing.assert_close(whole.fc(ours(images).mean((2, 3))), whole(images))
 
 
+@pytest.mark.slow
 def test_res50_matches_golden_outputs_of_ncl() -> None:
     network = next(network for network in record("networks")["networks"] if network["name"] == "ncl_res50_cos")
     model = build_model(load_config(None, network["options"]), network["num_classes"]).eval()
@@ -62,6 +64,7 @@ def test_res50_matches_golden_outputs_of_ncl() -> None:
         assert relative_error(getattr(output, name), tensor("networks", f"ncl_res50_cos.{name}")) < 1e-4
 
 
+@pytest.mark.slow
 def test_image_resnet_initial_convolutions() -> None:
     torch.manual_seed(0)
     normal = BACKBONES.get("res10")(OPTIONS).state_dict()["layer4.0.conv2.weight"]

@@ -48,6 +48,7 @@ def test_draw_one_equals_draw_of_one() -> None:
             assert step.chosen_one(generator(seed)) == bool(step.chosen(1, generator(seed))[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_fast_policy_near_the_policy(name: str) -> None:
     policy = build_policy(name, CFG)
