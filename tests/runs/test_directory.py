@@ -157,10 +157,11 @@ def test_create_run_names_runs_with_damaged_configs(
     assert caplog.messages == [f"{first.path} is not resumed: its config.yaml is damaged"]
 
 
-def test_create_run_removes_what_killed_processes_left_beside_it(cfg: CfgNode) -> None:
+@pytest.mark.parametrize("name", [".config.yaml.0123456789ab.tmp", "models/.last.pth.0123456789ab.tmp"])
+def test_create_run_removes_temporary_files_of_killed_processes(cfg: CfgNode, name: str) -> None:
     killed, busy = create_run(cfg), create_run(cfg)
     killed.unlock()
-    left = [run.path / ".config.yaml.0123456789ab.tmp" for run in (killed, busy)]
+    left = [run.path / name for run in (killed, busy)]
     for path in left:
         path.touch()
     create_run(cfg)

@@ -134,9 +134,10 @@ def _remove_leftovers(new: RunDirectory) -> None:
     """Remove temporary files that killed processes left in the other runs of this folder, except in running ones."""
     for path in new.path.parent.iterdir():
         run = RunDirectory(path)
-        if path != new.path and any(path.glob(".*.tmp")) and run.lock():
-            remove_temporary_files(path)
-            remove_temporary_files(run.models)
+        folders = (path, run.models)
+        if path != new.path and any(any(folder.glob(".*.tmp")) for folder in folders) and run.lock():
+            for folder in folders:
+                remove_temporary_files(folder)
             run.unlock()
 
 
