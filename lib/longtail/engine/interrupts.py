@@ -1,6 +1,7 @@
 """Stopping on request: the first signal asks the loop to stop in good order, the second one ends it at once."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
 
 
@@ -18,7 +19,7 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """While entered, remembers SIGINT, SIGTERM and SIGUSR1 instead of dying from them.
+    """While entered in the main thread, remembers SIGINT, SIGTERM and SIGUSR1 instead of dying from them.
 
     Attributes:
         received: Number of the first signal; None if there was none.
@@ -31,7 +32,8 @@ class Interrupts:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupts":
-        for signum in self.SIGNALS:
+        main = threading.current_thread() is threading.main_thread()
+        for signum in self.SIGNALS if main else ():  # Python lets no other thread handle signals
             self._previous[signum] = signal.signal(signum, self._remember)
         return self
 
