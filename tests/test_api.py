@@ -1,6 +1,8 @@
 """Train, evaluate and load from Python."""
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,3 +49,29 @@ def test_package_has_the_functions_of_the_api() -> None:
         assert getattr(longtail, name) is getattr(api, name)
     with pytest.raises(AttributeError, match="module 'longtail' has no attribute 'fit'"):
         longtail.fit  # noqa: B018
+
+
+def test_train_in_another_thread_is_that_of_the_main_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_figures(monkeypatch)
+    runs = []
+    thread = threading.Thread(target=lambda: runs.append(longtail.train(tiny_config(tmp_path), gpus="cpu")))
+    thread.start()
+    thread.join()
+    results = [
+        read_json(run / "results.json") for run in (*runs, longtail.train(tiny_config(tmp_path / "2"), gpus="cpu"))
+    ]
+    assert len(results) == 2 and results[0]["last"] == results[1]["last"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda cfg: longtail.train("digits_lt,ce", gpus="cpu"), "a config is 'digits_lt,ce'; it must come from"),
+        (lambda cfg: longtail.train(cfg, gpus=["cpu"]), r"GPUs \"\['cpu'\]\": expected cpu, or different numbers"),
+        (lambda cfg: longtail.train(cfg, gpus="cpu", resume=None), "cannot resume from None: expected auto, never,"),
+        (lambda cfg: longtail.load_config(3), "config '3' is neither a YAML file nor a name under configs/"),
+    ],
+)
+def test_arguments_of_other_types_are_refused(tmp_path: Path, call: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        call(tiny_config(tmp_path))

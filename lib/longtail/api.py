@@ -6,7 +6,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from longtail.config import load_config
-from longtail.distributed import find_place
+from longtail.distributed import Place, find_place
 from longtail.errors import UserError
 from longtail.predicting.trained import Trained, load_trained
 from longtail.runs.folder import read_json
@@ -16,7 +16,7 @@ from longtail.stages.train import train as train_config
 from longtail.user_files import is_file, is_folder
 
 
-def train(cfg: CfgNode, *, gpus: str | None = None, resume: str = "auto") -> Path:
+def train(cfg: CfgNode, *, gpus: str | int | None = None, resume: str | Path = "auto") -> Path:
     """Train a config.
 
     Args:
@@ -30,12 +30,14 @@ def train(cfg: CfgNode, *, gpus: str | None = None, resume: str = "auto") -> Pat
     Raises:
         UserError: Something in the config or the data is wrong.
     """
-    run = train_config(cfg, cfg.NAME, place=find_place(gpus), resume=resume)
+    if not isinstance(cfg, CfgNode):
+        raise UserError(f"a config is {cfg!r}; it must come from load_config")
+    run = train_config(cfg, cfg.NAME, place=_place(gpus), resume=str(resume))
     assert run is not None  # None in processes of torchrun that do not write
     return run.path
 
 
-def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str | None = None) -> dict[str, Any]:
+def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str | int | None = None) -> dict[str, Any]:
     """Evaluate the best checkpoint of a run on its validation images.
 
     Args:
@@ -50,12 +52,14 @@ def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str |
         UserError: The run or its data are missing.
     """
     cfg = load_config(_config(run), overrides or [])
-    folder = validate(cfg, Path(run), place=find_place(gpus))
+    folder = validate(cfg, Path(run), place=_place(gpus))
     results: dict[str, Any] = read_json(folder / "results.json")
     return results
 
 
-def load(run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str = "", gpus: str = "cpu") -> Trained:
+def load(
+    run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str = "", gpus: str | int | None = "cpu"
+) -> Trained:
     """Load the trained network of a run, in evaluation mode.
 
     As a module it maps normalized images to `Output`; `predict` takes image files or arrays:
@@ -73,7 +77,11 @@ def load(run: str | Path, overrides: list[Any] | None = None, *, checkpoint: str
     """
     chosen = ["TEST.MODEL_FILE", checkpoint] if checkpoint else []
     cfg = load_config(_config(run), [*(overrides or []), *chosen])
-    return load_trained(cfg, Path(run), place=find_place(gpus))
+    return load_trained(cfg, Path(run), place=_place(gpus))
+
+
+def _place(gpus: str | int | None) -> Place:
+    return find_place(None if gpus is None else str(gpus))
 
 
 def _config(run: str | Path) -> Path:

@@ -121,3 +121,10 @@ def test_load_trained_needs_no_data(photos: Photos) -> None:
 def test_load_refuses_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run directory"):
         longtail.load(tmp_path)
+
+
+def test_predict_evaluates_a_network_that_was_set_to_train(photos: Photos) -> None:
+    network, image = loaded(photos), photos.valid_paths()[:3]
+    before = [prediction.probabilities for prediction in network.predict(image)]
+    network.train()
+    assert all(map(torch.equal, before, [prediction.probabilities for prediction in network.predict(image)]))

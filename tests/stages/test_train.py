@@ -1,6 +1,7 @@
 """Whole trainings: what they write, in which order, and what they refuse before anything is written."""
 
 import math
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,15 @@ def test_nested_training_from_files_of_any_size(
     assert (results["experts"], results["classes"]) == (2, 3)
     distillation = {"NIL_NBOD": {"loss/nbod", "loss/hard_nbod"}, "NIL_NBOD_plus": {"loss/intra", "loss/inter"}}
     assert {"loss/ce", "loss/hard_ce"} | distillation[loss] <= read_records(run, "train")[0].keys()
+
+
+def test_finished_and_failed_trainings_leave_no_workers(
+    files_cfg: FilesConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = files_cfg("TEST.NUM_WORKERS", 1)
+    train(cfg)
+    assert not multiprocessing.active_children()
+    monkeypatch.setattr(train_stage, "_report", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(cfg, "never")
+    assert not multiprocessing.active_children()

@@ -94,7 +94,7 @@ def split_paths(path: Source | None) -> list[str]:
         return [str(path)]
     if isinstance(path, str):
         return [path] if is_file(path) else path.split(",")
-    return [str(part) for part in path]
+    return [str(part) for part in path] if isinstance(path, (list, tuple)) else [str(path)]
 
 
 def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """Stopping on request: the first signal asks the loop to save and stop, the second one ends the process at once."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
 
 
@@ -18,7 +19,7 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """A context in which SIGINT, SIGTERM and SIGUSR1 are recorded and do not end the process.
+    """A context in which SIGINT, SIGTERM and SIGUSR1 are recorded and do not end the process; for the main thread only.
 
     Attributes:
         received: Number of the first signal; None if there was none.
@@ -31,7 +32,8 @@ class Interrupts:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupts":
-        for signum in self.SIGNALS:
+        main = threading.current_thread() is threading.main_thread()
+        for signum in self.SIGNALS if main else ():  # Python lets no other thread handle signals
             self._previous[signum] = signal.signal(signum, self._remember)
         return self
 

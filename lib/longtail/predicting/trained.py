@@ -43,6 +43,9 @@ class Choice(NamedTuple):
     probability: float
 
 
+AN_IMAGE = "a path, an image of Pillow, or RGB pixels (H, W, 3) uint8"
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The prediction for one image.
@@ -138,6 +141,7 @@ class Trained(nn.Module):
     @torch.no_grad()
     def predictions(self, views: Iterable[Tensor], *, top: int = 1) -> Iterator[Prediction]:
         """Yield the prediction of each view (3, S, S) uint8; batches have TEST.BATCH_SIZE views of one size."""
+        self.eval()  # whoever uses this as a module may have called train()
         batch: list[Tensor] = []
         for view in views:
             if batch and (len(batch) == self.cfg.TEST.BATCH_SIZE or view.shape != batch[0].shape):
@@ -215,11 +219,13 @@ def _pixels(image: Any) -> Tensor:
         return read_image(image)
     if isinstance(image, Image.Image):
         image = _pixels_of_pillow(image)
-    pixels = torch.as_tensor(image.copy() if isinstance(image, np.ndarray) else image)
-    if pixels.dtype != torch.uint8 or pixels.dim() != 3 or pixels.shape[2] != 3:
+    try:
+        pixels = torch.as_tensor(image.copy() if isinstance(image, np.ndarray) else image)
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"an image is a {type(image).__name__}; it must be {AN_IMAGE}") from None
+    if pixels.dtype != torch.uint8 or pixels.dim() != 3 or pixels.shape[2] != 3 or not pixels.numel():
         raise UserError(
-            f"an image is {tuple(pixels.shape)} {str(pixels.dtype).removeprefix('torch.')}; it must be a path, an "
-            "image of Pillow, or RGB pixels (H, W, 3) uint8"
+            f"an image is {tuple(pixels.shape)} {str(pixels.dtype).removeprefix('torch.')}; it must be {AN_IMAGE}"
         )
     return pixels.permute(2, 0, 1)
 

@@ -1,5 +1,6 @@
 """The stage that chooses a correction on one split and reports its effect on another."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,7 +97,11 @@ def _encode(cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration) -> d
     """
     names = dict.fromkeys((calibration.fit_on, calibration.report_on))
     if not calibration.hold_out:
-        return {name: collect_features(setup, setup.loader_of(cfg, name)) for name in names}
+        encoded = {}
+        for name in names:
+            with contextlib.closing(setup.loader_of(cfg, name)) as loader:
+                encoded[name] = collect_features(setup, loader)
+        return encoded
     chosen = held_out(setup.splits.valid.labels, calibration.hold_out, seed=cfg.RAND_SEED)
     if not chosen.any() or chosen.all():
         raise UserError(

@@ -1,5 +1,6 @@
 """The stage that evaluates a trained network and writes its results."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -116,17 +117,19 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
         counts = splits.train.class_counts()
         shard = Shard(place.world.rank, place.world.size)
         policy = build_test_policy(cfg)
-        yield EvaluationSetup(
-            run,
-            checkpoint,
-            splits,
-            network,
-            build_valid_loader(cfg, splits.valid, shard=shard, device=place.device, policy=policy),
-            normalize,
-            build_views(cfg, normalize),
-            evaluator_maker(cfg, counts, experts=len(network.heads), device=place.device),
-            place,
-        )
+        loader = build_valid_loader(cfg, splits.valid, shard=shard, device=place.device, policy=policy)
+        with contextlib.closing(loader):
+            yield EvaluationSetup(
+                run,
+                checkpoint,
+                splits,
+                network,
+                loader,
+                normalize,
+                build_views(cfg, normalize),
+                evaluator_maker(cfg, counts, experts=len(network.heads), device=place.device),
+                place,
+            )
 
 
 def check_held_out(splits: Splits, content: dict[str, Any], checkpoint: Path) -> None:

@@ -1,5 +1,6 @@
 """The stage that trains: from a config to results.json."""
 
+import contextlib
 import logging
 
 import torch
@@ -56,20 +57,27 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
         splits = build_splits(cfg)
         check_selection(cfg, splits)
         training = build_training(cfg, splits, place=place, source=source)
-        dry_run(cfg, training)
-        checkpoint = run.read_checkpoint(training.facts)
-        trainer = Trainer(training, run)
-        if checkpoint:
-            trainer.load(checkpoint)
-        else:
-            start_heads(cfg, training)
-            if place.world.size > 1:
-                torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
-        run.begin(trainer.epoch)
-        _announce(run, splits, training)
-        trainer.fit()
-        _report(run, trainer)
+        with contextlib.closing(training.loaders):
+            _train(run, splits, training)
         return run.directory
+
+
+def _train(run: Run, splits: Splits, training: Training) -> None:
+    """Train from the beginning or a checkpoint, and draw the figures."""
+    cfg, place = run.cfg, training.place
+    dry_run(cfg, training)
+    checkpoint = run.read_checkpoint(training.facts)
+    trainer = Trainer(training, run)
+    if checkpoint:
+        trainer.load(checkpoint)
+    else:
+        start_heads(cfg, training)
+        if place.world.size > 1:
+            torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
+    run.begin(trainer.epoch)
+    _announce(run, splits, training)
+    trainer.fit()
+    _report(run, trainer)
 
 
 def _check_same_images(cfg: CfgNode, run: Run) -> None:

@@ -107,3 +107,6 @@ class Loader:
 
     def on_wait(self, callback: Callable[[], None]) -> None:
         """Set a function that is called while a batch is awaited; it may raise to stop waiting."""
+
+    def close(self) -> None:
+        """End the worker processes, if there are any."""

@@ -62,6 +62,11 @@ class Loaders(NamedTuple):
             raise ValueError(f"view is {view!r}; allowed: {', '.join(map(repr, self.ordered))}")
         return self.ordered[view]
 
+    def close(self) -> None:
+        """End the worker processes of all loaders."""
+        for loader in (self.train, self.valid, *self.ordered.values()):
+            loader.close()
+
 
 def build_loaders(
     cfg: CfgNode, splits: Splits | None = None, *, shard: Shard = SINGLE, device: torch.device = CPU

@@ -95,6 +95,10 @@ class FileLoader(Loader):
         """See `Loader.on_wait`."""
         self.pool.on_wait = callback
 
+    def close(self) -> None:
+        """See `Loader.close`."""
+        self.pool.close()
+
     def _checked(self, loaded: "_Loaded | UserError") -> Batch:
         if isinstance(loaded, UserError):
             raise loaded

@@ -37,3 +37,8 @@ class PairedLoader(Loader):
         """See `Loader.on_wait`."""
         self.first.on_wait(callback)
         self.second.on_wait(callback)
+
+    def close(self) -> None:
+        """See `Loader.close`."""
+        self.first.close()
+        self.second.close()

@@ -39,6 +39,10 @@ class WeightedLoader(Loader):
         """See `Loader.on_wait`."""
         self.loader.on_wait(callback)
 
+    def close(self) -> None:
+        """See `Loader.close`."""
+        self.loader.close()
+
     def _with_weights(self, batch: Batch) -> Batch:
         partner = self._with_weights(batch.partner) if batch.partner else None
         self.weights = self.weights.to(batch.indices.device)  # moved once; moving the indices would wait for the GPU
