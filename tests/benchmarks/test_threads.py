@@ -7,7 +7,7 @@ import threads
 
 
 class Paced:
-    """A way that trains 10, 5 or 4 images per second."""
+    """A variant that trains 10, 5 or 4 images per second."""
 
     def __init__(self, name: str, images: int, *, batch: int) -> None:
         self.images_per_second = {threads.OURS: 10.0, threads.TORCH: 5.0, threads.ONE: 4.0}[name]
