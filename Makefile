@@ -1,4 +1,4 @@
-# All targets set up their own virtual environment in .venv if it does not exist.
+# The targets create a virtual environment in .venv if it does not exist.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -23,7 +23,7 @@ test-fast: $(READY)  ## the tests that take less than a few seconds each
 acceptance: $(READY)  ## train short configs again and compare with acceptance.yaml; under 15 minutes on two cores
 	$(BIN)/python tools/acceptance.py
 
-test-lowest:  ## the fast tests with the lowest versions that work, in an environment of their own
+test-lowest:  ## the fast tests with the lowest supported versions, in a separate environment
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-lowest.txt
 	OMP_NUM_THREADS=1 PYTHONPATH=lib .venv-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow'
@@ -41,7 +41,7 @@ format: $(READY)  ## apply ruff's fixes and format
 typecheck: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(READY)  ## speed against a plain baseline, one table; ARGS="--rows epoch --json record.json"
+bench: $(READY)  ## compare the speed with a plain baseline; ARGS="--rows epoch --json record.json"
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: $(READY)  ## write the generated pages of docs/

@@ -63,14 +63,14 @@ def busy(number: int) -> Iterator[None]:
             process.wait()
 
 
-def measure(images: int = 128, batch: int = 64, *, rounds: int = 5, beside: tuple[int, ...] = (0, 1, 4)) -> list[Row]:
+def measure(images: int = 128, batch: int = 64, *, rounds: int = 5, others: tuple[int, ...] = (0, 1, 4)) -> list[Row]:
     """Return rows that compare the default with the two other variants; see the module."""
     with contextlib.ExitStack() as stack:
         ways = {}
         for name in (OURS, TORCH, ONE):
             ways[name] = Way(name, images, batch=batch)
             stack.callback(ways[name].close)
-        return [row for number in beside for row in _rows(ways, number, rounds)]
+        return [row for number in others for row in _rows(ways, number, rounds)]
 
 
 def _rows(ways: Mapping[str, Way], number: int, rounds: int) -> list[Row]:
@@ -80,7 +80,7 @@ def _rows(ways: Mapping[str, Way], number: int, rounds: int) -> list[Row]:
         for _ in range(rounds):
             for name, way in ways.items():
                 rates[name].append(way.rate())
-    where = f"beside {number} busy processes" if number else "alone"
+    where = f"with {number} busy processes" if number else "alone"
     rows = []
     for name in (TORCH, ONE):
         ratios = sorted(ours / other for ours, other in zip(rates[OURS], rates[name], strict=True))

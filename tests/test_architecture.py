@@ -25,7 +25,7 @@ FUNCTION_ARGUMENTS = 11  # of a loss whose arguments a contract fixes; next come
 FILE_LINES = 400
 
 BASE = {"errors", "files", "user_files", "registry", "processors", "standard_output"}
-KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, beside `BASE`
+KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, in addition to `BASE`
     "errors": set(),
     "files": set(),
     "registry": set(),
@@ -90,7 +90,7 @@ def test_rooms_are_known() -> None:
 
 
 def test_methods_are_named_in_their_room_only() -> None:
-    """Nobody else decides by the name of a method; `config` knows the released names."""
+    """No other module branches on the name of a method; `config` knows the released names."""
     shared = {"cascade", "supervised", "plain", "mixup"}  # also names of networks and files
     names = set(METHODS) - shared
     wrong = [
@@ -199,7 +199,7 @@ def extensions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_new_method_and_network_train_resume_and_are_evaluated(
     extensions: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each is one class of less than 60 lines; the loop, checkpoints and evaluation know nothing of them."""
+    """Each is one class of less than 60 lines; the loop, checkpoints and evaluation do not depend on them."""
     without_figures(monkeypatch)
     monkeypatch.setattr("longtail.stages.evaluate._write_details", lambda *args, **kwargs: None)
     settings = ["NETWORK.TYPE", "pixels", "TRAIN.COMBINER.TYPE", "prototypes"]

@@ -1,4 +1,4 @@
-"""Checkpoint files: whole or absent, verified when they are read."""
+"""Checkpoint files: written atomically, verified when they are read."""
 
 import collections
 import zipfile
@@ -128,7 +128,7 @@ def test_read_checkpoint_notices_a_missing_end(tmp_path: Path, at: float) -> Non
         lambda content: content.update(empty=torch.empty(0, dtype=torch.int64)),
     ],
 )
-def test_read_checkpoint_notices_other_content_in_a_whole_file(tmp_path: Path, change: Any) -> None:
+def test_read_checkpoint_detects_changed_content_in_an_intact_zip_file(tmp_path: Path, change: Any) -> None:
     path = tmp_path / "a.pth"
     save_checkpoint(path, CONTENT)
     rewrite(path, change)
@@ -151,7 +151,7 @@ def test_read_checkpoint_of_other_software_needs_no_checksum(tmp_path: Path, zip
         read_checkpoint(tmp_path / "a.pth")
 
 
-def test_advice_names_a_whole_checkpoint_of_the_folder(tmp_path: Path) -> None:
+def test_advice_names_an_intact_checkpoint_of_the_folder(tmp_path: Path) -> None:
     last, previous, epoch = (tmp_path / name for name in ("last.pth", "previous.pth", "epoch_2.pth"))
     for path in (last, previous, epoch):
         save_checkpoint(path, {"model": torch.full((5,), 1.2345)})

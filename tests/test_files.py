@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and digests."""
+"""Atomic writes, and digests."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Standard output whose reader has ended: the program ends as by SIGPIPE, a run continues."""
+"""Standard output whose reader has exited: the program ends as by SIGPIPE, a run continues."""
 
 import os
 import signal

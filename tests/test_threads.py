@@ -1,4 +1,4 @@
-"""The number of threads and how they wait."""
+"""The number of threads and their wait policy."""
 
 import os
 import subprocess

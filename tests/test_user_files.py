@@ -1,4 +1,4 @@
-"""Opening what a user names: read as meant, or refused in one line."""
+"""Opening files that a user names: read correctly, or refused in one line."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_check_regular_returns_the_size(tmp_path: Path) -> None:
     assert check_regular(tmp_path / "a", "file") == 3
 
 
-def test_check_regular_refuses_what_is_no_file(tmp_path: Path) -> None:
+def test_check_regular_refuses_what_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to("loop")
     assert refusal(check_regular, tmp_path / "absent", "file") == f"file {tmp_path}/absent does not exist"

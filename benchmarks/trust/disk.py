@@ -200,7 +200,7 @@ def limiting(kind: int, value: int) -> Callable[[], None]:
 
 
 def shrink_memory(size: str) -> None:
-    """Give this process a small /dev/shm of its own."""
+    """Give this process a separate, small /dev/shm."""
     if ctypes.CDLL(None).unshare(CLONE_NEWNS) or not mount("--make-rprivate", "/"):
         sys.exit("no mount namespace")
     mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", "/dev/shm")

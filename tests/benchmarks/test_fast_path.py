@@ -1,4 +1,4 @@
-"""The comparison of the fast path with plain ways of its parts."""
+"""The comparison of the fast path with plain versions of its parts."""
 
 import json
 from pathlib import Path

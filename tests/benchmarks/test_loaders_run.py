@@ -1,4 +1,4 @@
-"""The short run that compares the loaders: enlarging images, and the verdict."""
+"""The short run that compares the loaders: enlarging images, and the conclusion."""
 
 import json
 from pathlib import Path

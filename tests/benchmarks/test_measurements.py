@@ -113,7 +113,7 @@ def test_costs_grow_with_the_image(capsys: pytest.CaptureFixture[str], monkeypat
         (["--rounds", "0"], "'0' is not an integer of at least 1"),
     ],
 )
-def test_run_refuses_mistakes(arguments: Any, message: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_refuses_invalid_options(arguments: Any, message: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         run.main(arguments)
     assert exit_info.value.code == 2

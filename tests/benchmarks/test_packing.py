@@ -1,4 +1,4 @@
-"""The comparison of packed photographs runs at a tiny size, and measures what it packed."""
+"""The comparison of packed photographs runs at a tiny size, and measures the packed files."""
 
 import re
 from pathlib import Path

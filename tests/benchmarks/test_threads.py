@@ -7,7 +7,7 @@ import threads
 
 
 class Paced:
-    """A way that trains 10, 5 or 4 images per second."""
+    """A variant that trains 10, 5 or 4 images per second."""
 
     def __init__(self, name: str, images: int, *, batch: int) -> None:
         self.images_per_second = {threads.OURS: 10.0, threads.TORCH: 5.0, threads.ONE: 4.0}[name]
@@ -22,9 +22,9 @@ class Paced:
 
 def test_measure_compares_the_default_with_both_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "Way", Paced)
-    rows = threads.measure(rounds=2, beside=(0, 1))
+    rows = threads.measure(rounds=2, others=(0, 1))
     assert [row.ratio for row in rows] == pytest.approx([2.0, 2.5, 2.0, 2.5])
-    assert "alone" in rows[0].work and "beside 1 busy" in rows[2].work
+    assert "alone" in rows[0].work and "with 1 busy" in rows[2].work
 
 
 def test_environments_differ_in_what_decides_about_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The measurements of trust run with few trials, find no faults, and see the faults that they are made for."""
+"""The trust measurements run with few trials, find no faults, and detect planted faults."""
 
 import importlib
 import os

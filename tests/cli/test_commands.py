@@ -1,4 +1,4 @@
-"""The commands as functions: what `longtail train` and `longtail valid` do with their words."""
+"""The commands as functions: `longtail train` and `longtail valid` with their arguments."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.helpers.training import FinishedRun, TinyConfig, read_json
 
 @pytest.fixture(autouse=True)
 def no_details(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out tables and figures of evaluations, and the log on the terminal."""
+    """Skip tables and figures of evaluations, and the log in the terminal."""
     monkeypatch.setattr("longtail.stages.evaluate._write_details", lambda *args, **kwargs: None)
     monkeypatch.setattr("longtail.stages.sweep.plot_sweep", lambda *args: None)
     monkeypatch.setattr("longtail.runs.console.log_to_terminal", lambda quiet=False: None)
@@ -95,7 +95,7 @@ def test_valid_refuses_in_one_line(words: list[str], message: str, capsys: pytes
     assert shown.startswith("error: ") and message in shown and shown.count("\n") == 1
 
 
-def test_valid_of_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_of_a_folder_that_is_not_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["valid", str(tmp_path), "--gpus", "cpu"]) == 2
     assert capsys.readouterr().err == f"error: config file {tmp_path}/config.yaml does not exist\n"
 

@@ -52,7 +52,7 @@ def test_compare_formats_of_the_command_are_those_of_the_library() -> None:
         (["compare", "absent", "--figure", "x.pdf"], "--figure x.pdf must be a .png file"),
     ],
 )
-def test_mistakes_are_refused_in_one_line(capsys: Capture, words: list[str], message: str) -> None:
+def test_invalid_commands_are_refused_in_one_line(capsys: Capture, words: list[str], message: str) -> None:
     assert main(words) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1

@@ -20,7 +20,7 @@ def test_info_prints_settings_size_and_time(capsys: Capture) -> None:
     ("words", "message"),
     [(["digits_lt,crt"], "is a recipe"), (["digits_lt,ce", "TRAIN.BATCH_SIZ", "3"], "TRAIN.BATCH_SIZE")],
 )
-def test_info_refuses_mistakes(capsys: Capture, words: list[str], message: str) -> None:
+def test_info_refuses_invalid_commands(capsys: Capture, words: list[str], message: str) -> None:
     assert main(["info", *words, "--gpus", "cpu"]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1

@@ -40,7 +40,7 @@ def test_predict_of_a_list_equals_that_of_its_files(photos: Photos, capsys: Capt
         assert capsys.readouterr().out == wanted
 
 
-def test_predict_of_a_folder_takes_its_images_in_order(photos: Photos, capsys: Capture) -> None:
+def test_predict_of_a_folder_uses_its_images_in_order(photos: Photos, capsys: Capture) -> None:
     assert main(["predict", str(photos.run.path), str(photos.folder / "images"), "--gpus", "cpu"]) == 0
     found = [row["path"] for row in rows_of(capsys.readouterr().out)]
     assert found == sorted(str(path) for path in (photos.folder / "images").iterdir())
@@ -108,13 +108,13 @@ def test_predict_corrects_logits_by_the_keys_of_valid(photos: Photos, capsys: Ca
         (["x.png", "TEST.PRIOR", "other"], "allowed: uniform, train, reversed"),
     ],
 )
-def test_predict_refuses_mistakes(photos: Photos, capsys: Capture, words: list[str], message: str) -> None:
+def test_predict_refuses_invalid_commands(photos: Photos, capsys: Capture, words: list[str], message: str) -> None:
     assert main(["predict", str(photos.run.path), *words, "--gpus", "cpu"]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
 
-def test_predict_split_words_takes_file_names_for_images(tmp_path: Path) -> None:
+def test_predict_split_words_interprets_file_names_as_images(tmp_path: Path) -> None:
     assert split_words(["IMG.JPG", "A", "b c.png"]) == (["IMG.JPG", "A", "b c.png"], [])
     assert split_words(["a.png", "TEST.PRIOR", "train"]) == (["a.png"], ["TEST.PRIOR", "train"])
     assert split_words(["a.png", "TEST.PRIO", "train"]) == (["a.png"], ["TEST.PRIO", "train"])

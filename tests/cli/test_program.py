@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, one line per mistake."""
+"""How a command ends: exit codes, one line per error."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ def test_parser_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("value", ["-inf", "-nan", "-INF", "-0.5", "-1e-3"])
-def test_parser_takes_negative_numbers_for_values(value: str) -> None:
+def test_parser_interprets_negative_numbers_as_values(value: str) -> None:
     parser = Parser("help", "longtail x")
     parser.add_argument("config")
     parser.add_argument("--gpus")
@@ -71,7 +71,7 @@ def test_parser_takes_negative_numbers_for_values(value: str) -> None:
     assert options.overrides == ["KEY", value, "OTHER", "1"]
 
 
-def test_parser_takes_negative_numbers_of_an_option_that_repeats() -> None:
+def test_parser_accepts_negative_numbers_of_a_repeatable_option() -> None:
     parser = Parser("help", "longtail x")
     parser.add_argument("--set", nargs="+", action="append", default=[])
     assert parser.parse(["--set", "KEY", "-1", "--set", "OTHER", "-inf", "2"]).set == [

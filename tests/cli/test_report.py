@@ -42,7 +42,7 @@ def test_report_writes_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "report.html").is_file()
 
 
-def test_report_refuses_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_refuses_a_folder_that_is_not_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path} is not a run directory: it has no config.yaml\n"
     assert main(["report", str(tmp_path), "--figures", "--output", "x"]) == 2

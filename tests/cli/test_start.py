@@ -1,4 +1,4 @@
-"""What is loaded before a command needs it: help and mistakes must not wait for torch."""
+"""Which modules a command loads: help and errors must not wait for torch."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def test_help_loads_no_torch(words: list[str]) -> None:
         ["tarin"],
     ],
 )
-def test_mistake_is_reported_without_torch(words: list[str]) -> None:
+def test_error_is_reported_without_torch(words: list[str]) -> None:
     assert loaded(words) == (2, [])
 
 

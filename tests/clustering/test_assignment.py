@@ -1,4 +1,4 @@
-"""The assignment rules, many classes at once, against the rule taken literally, pair by pair."""
+"""The assignment rules for many classes at once, against the definition, pair by pair."""
 
 from typing import Any
 

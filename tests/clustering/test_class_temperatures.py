@@ -1,4 +1,4 @@
-"""Class temperatures: worked examples, loops, and what does not matter."""
+"""Class temperatures: worked examples, loops, and invariances."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Made-up finished runs."""
+"""Synthetic finished runs."""
 
 import json
 from collections.abc import Callable

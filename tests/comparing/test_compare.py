@@ -65,7 +65,7 @@ def test_compare_labels_groups_of_one_name_by_their_keys(make_run: MakeRun, tmp_
     assert labels == ["LOSS_TYPE CrossEntropy, BASE_LR 0.001", "LOSS_TYPE BalancedSoftmaxCE, BASE_LR 0.3"]
 
 
-def test_compare_takes_the_newest_run_of_a_seed(make_run: MakeRun, tmp_path: Path) -> None:
+def test_compare_uses_the_newest_run_of_a_seed(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(top1=0.5)
     make_run(top1=0.6)
     (line,) = compare([str(tmp_path)]).lines

@@ -1,4 +1,4 @@
-"""The picture of a comparison."""
+"""The figure of a comparison."""
 
 from pathlib import Path
 from typing import Any

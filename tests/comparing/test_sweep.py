@@ -47,7 +47,7 @@ def test_sweep_configs_without_seeds_or_settings_is_the_config(tmp_path: Path) -
         ([("TRAIN.MAX_EPOCH", ["many"])], "must be a whole number"),
     ],
 )
-def test_sweep_configs_refuses_mistakes(tmp_path: Path, settings: Any, message: str) -> None:
+def test_sweep_configs_refuses_invalid_values(tmp_path: Path, settings: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         configs(tmp_path, seeds=[0], settings=settings)
 

@@ -1,4 +1,4 @@
-"""Where configs are found; several of them in one source; what a data config says of methods."""
+"""Where configs are found; several of them in one source; the settings of a data config for methods."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Return a function that writes files of a `configs` folder of its own, and work beside it."""
+    """Return a function that writes files of a separate `configs` folder, and work next to it."""
     root = tmp_path / "configs"
     monkeypatch.setattr(config_files, "configs_folder", lambda: root)
     (tmp_path / "work").mkdir()
@@ -97,7 +97,7 @@ def test_load_config_names_a_composition_by_its_parts(configs: Write) -> None:
     assert load_config("first,second").NAME == "first_second"
     assert load_config(["first", str(second)]).NAME == "first_second"
     assert load_config("first").NAME == "first"
-    assert load_config(second).NAME == "default"  # a file that says nothing
+    assert load_config(second).NAME == "default"  # an empty file
     assert load_config("first,second", ["NAME", "own"]).NAME == "own"
     configs("methods/second.yaml", "NAME: written")
     assert load_config("first,second").NAME == "written"
@@ -119,7 +119,7 @@ def test_for_section_is_merged_after_the_config_of_that_name(configs: Write) -> 
     configs("methods/third.yaml", "SAVE_STEP: 4")
     assert load_config("first,second").SAVE_STEP == 7
     assert load_config("first,third").SAVE_STEP == 4
-    assert load_config("first,second,third").SAVE_STEP == 4  # a later part has the last word
+    assert load_config("first,second,third").SAVE_STEP == 4  # a later part overrides
     assert load_config("first,second", ["SAVE_STEP", 9]).SAVE_STEP == 9
     assert load_config("first").SAVE_STEP == 5
 

@@ -136,7 +136,7 @@ def test_load_config_empty_files_and_sections_change_nothing(write: Write, text:
 # _BASE_
 
 
-def test_bases_are_merged_first_and_found_beside_the_file(
+def test_bases_are_merged_first_and_found_next_to_the_file(
     write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write("NAME: grandparent\nVALID_STEP: 7\nSAVE_STEP: 7\nSHOW_STEP: 7", "base/grandparent.yaml")

@@ -1,4 +1,4 @@
-"""Every YAML file published with Bag of Tricks and NCL loads and means what it meant there."""
+"""Every YAML file published with Bag of Tricks and NCL loads with its original meaning."""
 
 from ast import literal_eval
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_released_files_have_rates_and_tuples_as_texts_and_empty_sections() -> N
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_load_config_of_a_released_file_takes_its_values(name: str, tmp_path: Path) -> None:
+def test_load_config_of_a_released_file_has_its_values(name: str, tmp_path: Path) -> None:
     cfg = load(FILES[name], tmp_path)
     written = {key: value for key, value in flat(FILES[name]).items() if value is not None}
     replaced: tuple[str, ...] = REPLACED

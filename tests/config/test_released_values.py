@@ -33,7 +33,7 @@ Differences = dict[str, tuple[Any, Any]]
 
 
 def differences(own: CfgNode, other: CfgNode, free: tuple[str, ...] = ()) -> Differences:
-    """Return {key: (own value, other value)} of the keys that differ, but for `free`."""
+    """Return {key: (own value, other value)} of the keys that differ, except `free`."""
     pairs = zip(flatten(own), flatten(other), strict=True)
     return {key: (mine, theirs) for (key, mine), (_, theirs) in pairs if mine != theirs and key not in free}
 
@@ -45,7 +45,7 @@ def released(name: str) -> CfgNode:
 
 
 def unlike_released(own: CfgNode, name: str, free: tuple[str, ...] = ()) -> Differences:
-    """Return what differs from a published file, but for `FREE`, `free` and the settings of other losses."""
+    """Return the differences from a published file, except `FREE`, `free` and the settings of other losses."""
     theirs = released(name)
     unread = tuple(prefix for loss, prefix in PER_LOSS.items() if loss != own.LOSS.LOSS_TYPE)
     needed = tuple(key for key in FREE if key != "LOSS.SEQL.LAMBDA" or own.LOSS.LOSS_TYPE != "SEQL")
@@ -236,7 +236,7 @@ def test_methods_need_no_annotation_files_and_take_them(method: str) -> None:
     assert files.DATASET.DATASET == "annotations"
 
 
-def test_older_data_set_name_of_cifar_takes_annotation_files() -> None:
+def test_older_data_set_name_of_cifar_reads_annotation_files() -> None:
     older = load_config("cifar10_im100,ce", ["DATASET.DATASET", "CIFAR", "DATASET.NORMALIZATION", "", *FILES])
     check_names(older)
     assert (older.DATASET.DATASET, older.DATASET.VIEWS, older.DATASET.NORMALIZATION) == (

@@ -1,4 +1,4 @@
-"""Every file under configs/ loads, its command is right, its parts fit together, it trains and is evaluated."""
+"""Every file under configs/ loads, its command is correct, its parts can be combined, it trains and is evaluated."""
 
 import re
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ TRAININGS = sorted({source for source in COMMANDS.values() if not is_recipe(sour
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a composition from its name."""
+    """Expected properties of a composition, derived from its name."""
 
     source: str
 
@@ -138,7 +138,7 @@ def test_data_configs_say_something_about_methods_that_exist_only(data: str) -> 
 
 @pytest.mark.parametrize("method", ["ce", "balanced_softmax", "mixup", "ncl", "ncl_contrastive", "ncl_plus", "remix"])
 @pytest.mark.parametrize("data", DATA)
-def test_every_data_config_goes_with_every_kind_of_method(data: str, method: str) -> None:
+def test_every_data_config_can_be_combined_with_every_kind_of_method(data: str, method: str) -> None:
     cfg = load_config(f"{data},{method}")
     assert f"{data}_{method}" == cfg.NAME
     check_names(cfg)
@@ -237,7 +237,7 @@ def check_training(source: str, *overrides: Any) -> None:
     optimizer = build_optimizer(cfg, method.trainable(), fused=False)
     last = next(parameter for parameter in network.heads[-1].parameters() if parameter.requires_grad)
     before = last.detach().clone()
-    epoch = cfg.TRAIN.MAX_EPOCH  # in which everything deferred acts
+    epoch = cfg.TRAIN.MAX_EPOCH  # in which everything deferred is active
     method.set_epoch(epoch)
     views, rows = classified_views(cfg)
     batches = list(loaders.train.epoch(epoch))[:2]  # class-aware sampling repeats images of small classes
@@ -277,6 +277,6 @@ def test_two_steps_and_an_evaluation_on_large_images(source: str) -> None:
 
 
 def test_own_images_are_selected_by_balanced_accuracy() -> None:
-    """The validation images of a folder are as unequal as its training images."""
+    """The validation images of a folder are as imbalanced as its training images."""
     assert load_config("own,balanced_softmax").TEST.SELECT_BY == "balanced_accuracy"
     assert load_config("imagenet_lt,ce_r10").TEST.SELECT_BY == "top1"

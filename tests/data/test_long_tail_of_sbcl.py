@@ -1,4 +1,4 @@
-"""Class counts and kept images of SBCL's release, whose rule is that of the other systems."""
+"""Class counts and kept images of SBCL's release, which has the same rule as the other systems."""
 
 from typing import Any
 

@@ -44,7 +44,7 @@ def test_launched_world_refuses_contradictions(changed: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"])
 @pytest.mark.parametrize("text", ["-1", "1.0", "x", "²", 5000 * "1"])
-def test_launched_world_refuses_texts_that_are_no_numbers(name: str, text: str) -> None:
+def test_launched_world_refuses_strings_that_are_not_numbers(name: str, text: str) -> None:
     with pytest.raises(UserError, match=rf"^{name} is .* it must be a whole number, as torchrun sets it$"):
         launched_world(TORCHRUN | {name: text})
 

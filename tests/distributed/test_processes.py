@@ -1,4 +1,4 @@
-"""Exchanges between the processes of a run."""
+"""Communication between the processes of a run."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Trainings of small cascades, convolutional and transformer: resumed bit by bit, and in one or two processes."""
+"""Trainings of small cascades, convolutional and transformer: resumed bit for bit, and in one or two processes."""
 
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def look(trainer: Trainer) -> Any:
 
 @pytest.fixture(scope="module", params=["cnn", "vit"])
 def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Results]:
-    """Return what every process of every world ended with."""
+    """Return the final state of every process of every world."""
     folder = tmp_path_factory.mktemp(request.param)
     method = [*{"cnn": CNN, "vit": VIT}[request.param], "LOSS.Cascade.GLOBAL_BINS", True]
     alike = ["DROPOUT", False, "DATASET.VIEWS", ["none"], "EVAL_MODE", True, "TRAIN.MAX_EPOCH", 1]
@@ -97,7 +97,7 @@ def test_cascade_does_not_depend_on_the_number_of_processes(worlds: tuple[str, R
     kind, results = worlds
     alone, several = results[1][0], results[2][0]
     assert all(int(matrix.sum()) == 797 for matrix in several["confusion"])
-    if kind == "cnn":  # the dropout of its branches is a process's own
+    if kind == "cnn":  # the dropout of its branches differs between processes
         return
     for name, value in several["model"].items():
         torch.testing.assert_close(value, alone["model"][name], rtol=0, atol=2e-5, msg=name)

@@ -1,4 +1,4 @@
-"""Compiled experts compute what the others compute, under the same names; and where they are refused."""
+"""Compiled experts give the same results under the same names; where they are refused."""
 
 import functools
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Trace and differentiate graphs, but leave out the C++ compiler; return whether each traced graph trains."""
+    """Trace and differentiate graphs without the C++ compiler; return whether each traced graph trains."""
     seen: list[bool] = []
 
     def backend(graph: Any, inputs: Any) -> Any:

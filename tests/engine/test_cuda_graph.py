@@ -1,7 +1,7 @@
-"""Replayed steps are the steps that would have been launched; and where they are refused.
+"""Replayed steps equal launched steps; where they are refused.
 
-The recorder of a CPU is a stand-in with a GPU's habits: what is recorded is not done, and the results of every replay
-lie where those of the last one lay.
+The recorder for a CPU imitates a GPU: recorded work is not executed, and every replay writes its results to the same
+tensors.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ LOOP, STREAMS = ["TRAIN.CUDA_GRAPH", "loop"], ["TRAIN.CUDA_GRAPH", "streams"]
 
 
 class Rerun:
-    """A recorder that does the work again, from Python, whenever it is replayed."""
+    """A recorder that repeats the work, from Python, whenever it is replayed."""
 
     def __init__(self, device: torch.device) -> None:
         self.recordings = self.replays = 0
@@ -71,7 +71,7 @@ class Rerun:
 
 @pytest.fixture
 def recorders(monkeypatch: pytest.MonkeyPatch) -> list[Rerun]:
-    """Let CUDA graphs be asked for on a CPU; return the recorders of the trainings."""
+    """Allow CUDA graphs on a CPU; return the recorders of the trainings."""
     made: list[Rerun] = []
 
     def recorder(device: torch.device) -> Rerun:
@@ -133,7 +133,7 @@ def test_bad_replayed_step_is_named_and_does_not_change_the_weights(
     patch_step(monkeypatch, poison)
     with pytest.raises(NotFinite, match=r"epoch 2, batch 2 \(ce (nan|inf).*samples \d+ \d+"):
         train(tiny_cfg(*LOOP, method=CE))
-    assert len(trainers) == 2 * BATCHES  # the verdict is read at the end of the epoch
+    assert len(trainers) == 2 * BATCHES  # the result of the check is read at the end of the epoch
     for name, value in trainers[-1].training.network.named_parameters():
         assert torch.equal(value, before[name]), name
 

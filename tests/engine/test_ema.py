@@ -1,4 +1,4 @@
-"""The average of the weights: what it computes, and that it is evaluated, saved and resumed."""
+"""The average of the weights: its values, and that it is evaluated, saved and resumed."""
 
 from pathlib import Path
 from typing import Any

@@ -24,7 +24,7 @@ METHODS: dict[str, list[Any]] = {
 
 
 class NoFiles:
-    """Takes the place of a run, and writes nothing."""
+    """Replacement of a run that writes nothing."""
 
 
 def step_on_fake_gpu(cfg: Any) -> torch.device:

@@ -21,7 +21,7 @@ METHODS = ("finetune_linear", "finetune_adaptformer", "finetune_full")
 
 @pytest.fixture
 def weights(tmp_path: Path) -> str:
-    """Return a file with the names of timm, of weights that nobody trained."""
+    """Return a file of untrained weights with the names of timm."""
     torch.manual_seed(5)
     torch.save(timm.create_model("test_vit", img_size=160).state_dict(), tmp_path / "vit.pth")
     return str(tmp_path / "vit.pth")
@@ -40,7 +40,7 @@ def final(run: Any) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_fine_tuning_trains_what_it_says_from_the_weights_of_the_file(
+def test_fine_tuning_trains_the_named_parts_from_the_weights_of_the_file(
     method: str, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg = config(method, weights, tmp_path / "runs")

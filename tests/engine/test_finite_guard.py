@@ -1,4 +1,4 @@
-"""A step that is not finite never changes the weights, and is named."""
+"""A step that is not finite never changes the weights, and its cause is named."""
 
 import pytest
 import torch
@@ -134,7 +134,7 @@ def test_evaluation_refuses_batch_norm_statistics_that_are_not_finite(tiny_cfg: 
 
 
 def test_save_refuses_a_state_of_the_method_that_is_not_finite(tiny_cfg: TinyConfig) -> None:
-    """The statistics of a momentum encoder are part of no loss of the step that changes them."""
+    """The statistics of a momentum encoder are not part of the loss of the step that changes them."""
 
     def poison(trainer: Trainer) -> None:
         if (trainer.epoch, trainer.batch) == (1, 3):

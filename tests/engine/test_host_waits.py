@@ -1,4 +1,4 @@
-"""A training step never asks the device for a number, and never sends it one: on a GPU, either is a wait."""
+"""A training step never reads a number from the device or sends it one: on a GPU, the host would wait."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +50,7 @@ METHODS = {
 
 
 class Questions(TorchDispatchMode):
-    """Notes operations whose result the host needs before it continues, and tensors made of the host's numbers."""
+    """Record of operations whose result the host waits for, and of tensors made of numbers of the host."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Questions(TorchDispatchMode):
 
 
 def watched(function: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
-    """Return a function that also notes the questions asked in it."""
+    """Return a function that also records its reads from the device."""
 
     def watch(*args: Any, **kwargs: Any) -> Any:
         with Questions() as questions:
@@ -79,7 +79,7 @@ def watched(function: Callable[..., Any], asked: list[str]) -> Callable[..., Any
 
 
 def questions_of(cfg: CfgNode, patch: pytest.MonkeyPatch) -> list[str]:
-    """Train an epoch as a GPU does, with verdicts that are read later; return what its steps asked."""
+    """Train an epoch as on a GPU, where results of checks are read later; return the reads of its steps."""
     asked: list[str] = []
     for owner, name in (
         (Trainer, "train_step"),
@@ -94,7 +94,9 @@ def questions_of(cfg: CfgNode, patch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_training_step_asks_for_nothing(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def test_a_training_step_never_reads_from_the_device(
+    tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
     cfg = tiny_cfg("TRAIN.MAX_EPOCH", 1, "VALID_STEP", -1, method=METHODS[method])
     assert questions_of(cfg, monkeypatch) == []
 

@@ -1,4 +1,4 @@
-"""Signals while the loop runs: the first one asks to stop, the second one ends the process."""
+"""Signals while the loop runs: the first one requests a stop, the second one ends the process."""
 
 import multiprocessing
 import os

@@ -148,7 +148,7 @@ def test_recipe_sbcl_imagenet_continues_momentum_encoder_and_queue(tmp_path: Pat
     assert int(second["contrast.queue.pointer"]) == 4 * BATCHES * 64 % 100
     assert len(first["subclasses.ids"].unique()) == 10 < len(second["subclasses.ids"].unique())
     keys = "contrast.key_encoder.experts.0.projection.0.weight"
-    torch.testing.assert_close(second[keys], first[keys])  # at this learning rate nothing moves
+    torch.testing.assert_close(second[keys], first[keys])  # at this learning rate nothing changes
     log = RunDirectory(Path(stages["contrast"]["run"])).log.read_text()
     assert re.search(r"epoch 1: 10 classes in \d+ subclasses", log)
 

@@ -1,4 +1,4 @@
-"""The training loop: what each step is given, when it evaluates and saves, and when it stops."""
+"""The training loop: the input of each step, when it evaluates and saves, and when it stops."""
 
 import signal
 from pathlib import Path

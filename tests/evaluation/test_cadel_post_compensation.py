@@ -1,4 +1,4 @@
-"""CADEL's "post-compensation" by post-hoc logit adjustment: its records follow from this project's functions."""
+"""CADEL's "post-compensation" by post-hoc logit adjustment reproduces the records of the release."""
 
 from typing import Any
 

@@ -27,7 +27,7 @@ def test_ensemble_heads_refuses_others(rule: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["0,2", [0, 2], (0, 2), "[0,2]"])
-def test_ensemble_key_takes_texts_and_lists(value: object) -> None:
+def test_ensemble_key_accepts_strings_and_lists(value: object) -> None:
     assert ensemble_heads(load_config(None, ["TEST.ENSEMBLE", value]).TEST.ENSEMBLE, 3) == (0, 2)
     assert load_config(None, ["TEST.ENSEMBLE", 1]).TEST.ENSEMBLE == "1"
 
@@ -42,7 +42,7 @@ def test_ensemble_logits_is_the_mean_of_the_chosen() -> None:
 
 
 @pytest.mark.parametrize("rule", ["mean", "last", "0", "0,1"])
-def test_evaluator_reports_the_ensemble_beside_every_head(rule: str) -> None:
+def test_evaluator_reports_the_ensemble_and_every_head(rule: str) -> None:
     random = torch.Generator().manual_seed(0)
     logits, labels = torch.randn(3, 60, 4, generator=random), torch.randint(4, (60,), generator=random)
     evaluator = Evaluator(4, 3, [200, 50, 30, 5], ensemble=rule)

@@ -193,7 +193,7 @@ def test_evaluator_refuses_overlapping_thresholds() -> None:
         Evaluator(C, 1, class_counts=COUNTS, many=5, few=5)
 
 
-def test_evaluator_update_refuses_labels_that_are_no_integers() -> None:
+def test_evaluator_update_refuses_labels_that_are_not_integers() -> None:
     with pytest.raises(ValueError, match="integers"):
         Evaluator(C, 1, class_counts=COUNTS).update(torch.zeros(1, 2, C), torch.zeros(2))
 

@@ -1,4 +1,4 @@
-"""The examples run as they are, with fewer epochs."""
+"""The examples run unchanged, with fewer epochs."""
 
 import re
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What the tests of several modules share."""
+"""Helpers that several test modules use."""

@@ -1,4 +1,4 @@
-"""Headless Chromium, driven through its DevTools protocol over a pipe: no network, no package."""
+"""Headless Chromium, driven through its DevTools protocol over a pipe, without a network or a package."""
 
 import base64
 import itertools
@@ -25,7 +25,7 @@ class Browser:
     Args:
         profile: Folder for the profile.
         width, height: Size of the window, pixels.
-        dark: Whether the page is asked to be dark.
+        dark: Whether the dark color scheme is requested.
 
     Attributes:
         problems: Texts of console errors, warnings, exceptions and blocked requests so far.
@@ -83,7 +83,7 @@ class Browser:
         return result["result"].get("value")
 
     def click(self, x: float, y: float) -> None:
-        """Press and release the left button at a place of the window."""
+        """Click with the left button at a position in the window."""
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1})
 
@@ -92,7 +92,7 @@ class Browser:
         self.send("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x, "y": y})
 
     def wheel(self, x: float, y: float, amount: float) -> None:
-        """Turn the wheel at a place of the window; negative amounts turn it away from the user."""
+        """Turn the wheel at a position in the window; negative amounts turn it away from the user."""
         where = {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": amount}
         self.send("Input.dispatchMouseEvent", where)
 

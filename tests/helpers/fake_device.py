@@ -1,8 +1,8 @@
-"""A GPU that does not exist: shapes, types and devices are followed, no numbers; what is on the host is real.
+"""A fake GPU: tensors on it have shapes, types and devices, but no values; tensors on the host are real.
 
-An operation of tensors on different devices fails as on a GPU, and so does what would wait for one (`.item()`).
-Without a driver there is no backward pass and no fused optimizer: gradients of zeros take the place of the one, the
-other is left out.
+An operation on tensors of different devices fails as on a GPU, and so does an operation that would wait for the GPU
+(`.item()`). Without a driver there is no backward pass and no fused optimizer: gradients of zeros replace the first,
+the second is skipped.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ _ORIGINAL: Callable[..., nn.Module] = nn.Module.to
 
 
 class _HostIsReal(TorchDispatchMode):
-    """Leaves what is on the GPU to the mode below, which makes it fake, and computes everything else."""
+    """Mode that passes operations on the GPU to the mode below, which fakes them, and computes everything else."""
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -67,14 +67,14 @@ def _zero_gradients(loss: Tensor, parameters: list[Tensor]) -> None:
 
 @contextmanager
 def fake_gpu() -> Iterator[pytest.MonkeyPatch]:
-    """Within the block, tensors and modules can be on `GPU`; yields what undoes changes at its end."""
+    """Context manager in which tensors and modules can be on `GPU`; yields the stack that undoes changes at its end."""
     with pytest.MonkeyPatch.context() as patch, FakeTensorMode(allow_non_fake_inputs=True), _HostIsReal():
         patch.setattr(nn.Module, "to", _move)
         yield patch
 
 
 def without_driver(patch: pytest.MonkeyPatch, optimizer: torch.optim.Optimizer) -> None:
-    """Let gradients of zeros take the place of the backward pass, and leave out the fused optimizer step."""
+    """Replace the backward pass by gradients of zeros, and skip the fused optimizer step."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     patch.setattr(optimizer, "step", lambda *args, **kwargs: None)
     patch.setattr(Tensor, "backward", lambda loss, *args, **kwargs: _zero_gradients(loss, parameters))

@@ -1,4 +1,4 @@
-"""Reading the golden records, and filling networks by the rule that they state."""
+"""Reading the golden records, and filling networks by the rule in them."""
 
 import json
 import zlib

@@ -1,4 +1,4 @@
-"""A small batch, losses by name, and what is compared with them."""
+"""A small batch, losses by name, and reference computations."""
 
 import dataclasses
 import math

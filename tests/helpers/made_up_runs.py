@@ -1,4 +1,4 @@
-"""Finished runs with made-up results, of any number of classes."""
+"""Finished runs with synthetic results, of any number of classes."""
 
 import json
 from collections.abc import Sequence

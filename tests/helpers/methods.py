@@ -17,7 +17,7 @@ class KnownData:
         self.labels = torch.arange(len(class_counts)).repeat_interleave(torch.tensor(class_counts))
 
     def outputs(self, network: nn.Module, view: str = "clean") -> Output:
-        """Fail: no method of these tests looks at all training images."""
+        """Fail: no method of these tests uses the outputs of all training images."""
         raise NotImplementedError
 
 

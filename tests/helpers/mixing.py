@@ -33,7 +33,7 @@ class Pair(nn.Module):
 
 
 class Staged(Backbone):
-    """Two stages, and modules behind which nothing can be mixed."""
+    """Two stages, and modules after which nothing can be mixed."""
 
     def __init__(self) -> None:
         super().__init__()

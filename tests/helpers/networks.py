@@ -1,4 +1,4 @@
-"""Networks of ResNet-32 and of what tests need of them."""
+"""Networks of ResNet-32, and helpers for them."""
 
 from collections.abc import Mapping
 from typing import Any

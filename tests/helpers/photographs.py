@@ -1,4 +1,4 @@
-"""Made-up images with the statistics of photographs: smooth areas, edges and texture."""
+"""Synthetic images with the statistics of photographs: smooth areas, edges and texture."""
 
 import io
 import json

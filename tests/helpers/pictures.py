@@ -12,7 +12,7 @@ Image = np.ndarray[Any, Any]
 
 
 def read_picture(path: Path) -> Image:
-    """Return a PNG file as (height, width, 3), and check that it is whole and alone in its folder."""
+    """Return a PNG file as (height, width, 3), and check that it is complete and the only file in its folder."""
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert os.listdir(path.parent) == [path.name]
     image: Image = imread(path)[..., :3]

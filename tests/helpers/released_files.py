@@ -1,7 +1,7 @@
 """The YAML files published with Bag of Tricks and NCL, rebuilt from what each of their groups sets.
 
-Values are as the releases write them: rates such as `2e-4` (a text to YAML), tuples as the text "(32, 32)", whole
-numbers where the key is a float, empty sections. The names of the files are those of the groups.
+Values are as the releases write them: rates such as `2e-4` (a string to YAML), tuples as the string "(32, 32)",
+integers where the key is a float, empty sections. The names of the files are those of the groups.
 
 Bag of Tricks has 176 files: 42 CIFAR groups of 4 files each, {CIFAR-10, CIFAR-100} x {imbalance 100, 50}, and 8 others.
 The groups are 1 baseline, 11 re-weighting, 4 re-sampling, 3 mixup, 9 + 1 deferred re-weighting, 3 deferred

@@ -1,4 +1,4 @@
-"""A network with which a whole training takes a second, settings for it, and what tests ask of its runs."""
+"""A network with which a whole training takes a second, its settings, and helpers to inspect its runs."""
 
 import json
 import signal
@@ -134,14 +134,14 @@ def train(cfg: CfgNode, resume: str = "auto") -> RunDirectory:
 
 
 def without_figures(patch: pytest.MonkeyPatch) -> None:
-    """Leave out the figures of a training, which take most of the time of so small a run."""
+    """Skip the figures of a training, which take most of the time of such a small run."""
     for name in FIGURES:
         patch.setattr(train_stage, name, lambda *args, **kwargs: None)
     patch.setattr(SubclassContrastive, "figures", lambda method, data: {})
 
 
 def patch_step(patch: pytest.MonkeyPatch, before: Callable[[Trainer], None]) -> None:
-    """Let a function look at the trainer before every training step."""
+    """Call a function with the trainer before every training step."""
     original = Trainer.train_step
 
     def step(self: Trainer, batch: Batch, where: Any) -> Any:
@@ -152,7 +152,7 @@ def patch_step(patch: pytest.MonkeyPatch, before: Callable[[Trainer], None]) -> 
 
 
 def stop_after(steps: int, patch: pytest.MonkeyPatch, signum: int = signal.SIGTERM) -> None:
-    """Let a signal arrive while batch number `steps` of the process is computed."""
+    """Send a signal while batch number `steps` of the process is computed."""
     done = 0
 
     def count(trainer: Trainer) -> None:

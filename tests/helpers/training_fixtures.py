@@ -13,7 +13,7 @@ from tests.helpers.training import CE, FinishedRun, TinyConfig, tiny_config, tra
 
 @pytest.fixture
 def tiny_cfg(tmp_path: Path) -> TinyConfig:
-    """Return a maker of configs whose runs go to the test's own folder."""
+    """Return a function that makes configs whose runs are in the folder of the test."""
 
     def make(*overrides: Any, method: list[Any] = CE) -> CfgNode:
         return tiny_config(tmp_path / "output", *overrides, method=method)
@@ -23,7 +23,7 @@ def tiny_cfg(tmp_path: Path) -> TinyConfig:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """Return a function that trains a config without interruption, once for all tests; nobody may change the run."""
+    """Return a function that trains a config without interruption, once for all tests; its run must not be changed."""
     runs: dict[str, RunDirectory] = {}
 
     def finished(*overrides: Any, method: list[Any] = CE) -> RunDirectory:
@@ -37,14 +37,14 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
 
 @pytest.fixture(autouse=True)
 def no_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the figures of trainings; tests marked `figures` draw them."""
+    """Skip the figures of trainings; tests marked `figures` draw them."""
     if "figures" not in request.keywords:
         without_figures(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Photos:
-    """Return a finished run on image files with class names; nobody may change it."""
+    """Return a finished run on image files with class names; tests must not change it."""
     with pytest.MonkeyPatch.context() as patch:
         without_figures(patch)
         return train_photos(tmp_path_factory.mktemp("photos"), "TRAIN.TENSORBOARD.ENABLE", True)

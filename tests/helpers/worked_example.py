@@ -1,4 +1,4 @@
-"""Inputs of the worked examples of the losses, which are formulas; the values are known to six digits."""
+"""Inputs of the worked examples of the losses, given as formulas; the expected values have six digits."""
 
 import math
 from typing import Any

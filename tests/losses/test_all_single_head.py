@@ -1,4 +1,4 @@
-"""What holds for every loss of one head: invariances, extreme inputs, precision, deferral, state."""
+"""Properties of every loss of one head: invariances, extreme inputs, precision, deferral, state."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ from tests.helpers.losses import COUNTS, FEATURES, LOGITS, TARGETS, TEACHER, B, 
 
 
 class Recorded(Loss):
-    """Two terms; remembers what it was given."""
+    """A loss with two terms that remembers its input."""
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         self.seen = prediction

@@ -46,7 +46,7 @@ def work(rank: int, world: int, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[Any, Any]]]:
-    """What every process of every world computed: world -> rank -> results."""
+    """Return the results of every process of every world: world -> rank -> results."""
     folder = tmp_path_factory.mktemp("worlds")
     context = torch.multiprocessing.get_context("fork")
     processes = [context.Process(target=work, args=(rank, world, folder)) for world in WORLDS for rank in range(world)]

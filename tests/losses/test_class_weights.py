@@ -140,7 +140,7 @@ def test_class_weights_weigh_the_samples_of_a_class(name: str) -> None:
 
 
 def test_weighted_label_smoothing_weighs_the_whole_loss_of_a_sample() -> None:
-    """PyTorch's own would weigh the part that is spread by all classes."""
+    """PyTorch would weigh the smoothed part by the weights of all classes."""
     epsilon, weights = 0.1, weights_of(*INVERSE)
     assert weights is not None
     total = norm = 0.0

@@ -1,4 +1,4 @@
-"""What NestedLoss and NestedPlusLoss have in common: ramp of the distillation, prior, settings, limits."""
+"""Common parts of NestedLoss and NestedPlusLoss: ramp of the distillation, prior, settings, limits."""
 
 from collections.abc import Callable
 from typing import Any

@@ -46,13 +46,13 @@ def hard_of(scores: Tensor, y: int, number: int) -> list[int]:
 
 
 def softmax_over(adjusted: Tensor, hard: list[int], mode: str) -> Tensor:
-    """Return the probabilities over hard classes; the logits of the others are 0, or they are left out."""
+    """Return the probabilities over hard classes; the logits of the others are 0, or they are excluded."""
     fill = adjusted.new_tensor(0.0 if mode == "zero" else -math.inf)
     return torch.stack([adjusted[c] if c in hard else fill for c in range(C)]).softmax(0)
 
 
 def nested_loop(logits: Tensor, targets: Tensor, *, mode: str, number: int) -> Tensor:
-    """Return the loss, one expert, one sample, one pair at a time; divergences are the library's."""
+    """Return the loss, one expert, one sample, one pair at a time; divergences are computed by torch."""
     experts, samples = logits.shape[:2]
     prior = torch.tensor([math.log(n) for n in COUNTS], dtype=logits.dtype)
     total = logits.new_zeros(())
@@ -175,7 +175,7 @@ def test_nested_loss_order_and_repetition_of_samples_do_not_matter(mode: str) ->
 
 
 def test_nested_loss_constant_added_to_the_logits() -> None:
-    """It has no effect but on hard classes in mode `zero`, where the others keep a logit of 0."""
+    """It only affects hard classes in mode `zero`, where the others keep a logit of 0."""
     logits, targets = draw()
     shift = torch.arange(15.0).view(3, 5, 1)
     torch.testing.assert_close(build("exclude")(logits + shift, targets), build("exclude")(logits, targets))

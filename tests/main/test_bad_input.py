@@ -1,4 +1,4 @@
-"""Every mistake of a user: one line that says what, where and what is allowed; exit code 2; nothing written."""
+"""Every error of a user: one line with what, where and what is allowed; exit code 2; nothing written."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refused(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Return a checker: main/train.py with these words ends in one line, which it returns, and writes nothing."""
+    """Return a function that checks that main/train.py with these arguments fails with one line and writes nothing."""
 
     def check(*overrides: str, cfg: str = "digits_lt,ce", options: tuple[str, ...] = ("--gpus", "cpu")) -> str:
         output = tmp_path / "output"
@@ -179,7 +179,7 @@ def test_missing_gpu(refused: Refused, gpus: str) -> None:
 
 
 @pytest.mark.parametrize("gpus", ["gpu", "0,0", "-1", ""])
-def test_gpus_that_are_no_list(refused: Refused, gpus: str) -> None:
+def test_gpus_that_are_not_a_list(refused: Refused, gpus: str) -> None:
     assert "expected cpu, or different numbers" in refused(options=(f"--gpus={gpus}",))
 
 

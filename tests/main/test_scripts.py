@@ -1,4 +1,4 @@
-"""The commands of the README, as processes of their own: trained, stopped, killed, resumed, evaluated."""
+"""The commands of the README in separate processes: trained, stopped, killed, resumed, evaluated."""
 
 import os
 import signal
@@ -147,7 +147,7 @@ def test_ctrl_c_before_training_is_quiet(start: Start) -> None:
     assert output.count("\n") <= 1 or "is saved" in output
 
 
-def test_mistake_is_one_line_with_code_2(start: Start) -> None:
+def test_user_error_is_one_line_with_code_2(start: Start) -> None:
     output = finish(start("data_parallel_train.sh", "configs/absent.yaml", "cpu"), 2)
     assert output == "error: config file configs/absent.yaml does not exist\n"
 

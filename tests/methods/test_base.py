@@ -1,4 +1,4 @@
-"""The base class of the methods: steps, stacked views, loss terms, wrapping, a method with a head of its own."""
+"""The base class of the methods: steps, stacked views, loss terms, wrapping, a method with its own head."""
 
 import copy
 from typing import Any
@@ -151,7 +151,7 @@ def test_method_wrap_wraps_the_network_and_unwraps_it_for_evaluation() -> None:
     assert isinstance(method.network, Wrapped) and method.network.module is network
 
 
-# A method with a head of its own, as a user writes it.
+# A method with its own head, as a user writes it.
 
 
 class AuxiliaryHead(Method):

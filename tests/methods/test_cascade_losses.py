@@ -1,4 +1,4 @@
-"""Every loss on the heads of a cascade: nested losses take all of them, others are summed over them."""
+"""Every loss on the heads of a cascade: nested losses use all of them, others are summed over them."""
 
 from typing import Any
 

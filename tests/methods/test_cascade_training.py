@@ -26,7 +26,7 @@ VIT = ("BACKBONE.TYPE", "timm/test_vit", "INPUT_SIZE", (32, 32), "BACKBONE.DROP_
 
 
 class Nothing:
-    """Training data of a method that asks for none."""
+    """Training data for methods that use none."""
 
     class_counts: Sequence[int] = (4, 3, 1)
     labels = torch.zeros(8, dtype=torch.int64)

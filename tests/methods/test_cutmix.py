@@ -1,4 +1,4 @@
-"""CutMix: a box of each image comes from its partner, and the labels follow its area."""
+"""CutMix: a box of each image comes from its partner, and the label weights are the areas."""
 
 import math
 from typing import Any

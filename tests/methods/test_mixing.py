@@ -1,4 +1,4 @@
-"""What all mixup methods share: draws, losses between two targets, losses that are refused."""
+"""Common parts of all mixup methods: draws, losses between two targets, losses that are refused."""
 
 from typing import Any
 

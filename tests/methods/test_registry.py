@@ -1,4 +1,4 @@
-"""The registry of training methods: what each entry says."""
+"""The registry of training methods: the content of each entry."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Remix: mixup whose labels favor the smaller class."""
+"""Remix: mixup with label weights in favor of the smaller class."""
 
 from collections.abc import Sequence
 from typing import Any

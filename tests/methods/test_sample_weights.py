@@ -110,7 +110,7 @@ def test_losses_and_methods_that_ignore_weights_are_refused(overrides: list[Any]
     check_sample_weights(cfg, Splits(plain, images), build_loss(cfg, [6, 6]))
 
 
-def test_generated_images_beside_weights_are_refused(tmp_path: Path) -> None:
+def test_generated_images_with_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "generated.json").write_text("[]")
     with pytest.raises(UserError, match=r"^set has sample weights, which generated images do not have"):
         append_generated(weighted_set(), str(tmp_path / "generated.json"))
@@ -144,7 +144,7 @@ def test_wrong_annotation_weights_are_refused(tmp_path: Path, weight: Any) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False])
 def test_a_training_uses_the_weights(tmp_path: Path, same: bool) -> None:
-    """Images of weight 0 teach nothing: their labels do not matter."""
+    """Images of weight 0 have no effect: their labels do not matter."""
     path = annotation_file(tmp_path, [1.0] * 8 + [0.0 if same else 1.0] * 8)
     losses = []
     for flipped in (False, True):

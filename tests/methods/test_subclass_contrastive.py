@@ -280,7 +280,7 @@ def test_contrast_is_finite_at_a_temperature_of_0_005(kind: list[Any]) -> None:
 
 @pytest.mark.parametrize(("length", "taken"), [(16, True), (12, False)])
 def test_build_takes_the_momentum_branch_of_a_released_file(tmp_path: Path, length: int, taken: bool) -> None:
-    """A queue of another length is left out."""
+    """A queue of another length is skipped."""
     _, network = build(QUEUE)
     prefixes = {"backbone": "encoder_{}.", "projection": "encoder_{}.fc."}
     file: dict[str, Tensor] = {}

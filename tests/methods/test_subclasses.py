@@ -50,7 +50,7 @@ def test_capped_subclasses_do_not_exceed_their_cap() -> None:
 def test_cluster_depends_on_seed_and_epoch_alone() -> None:
     def ids(seed: int, epoch: int) -> Tensor:
         own = subclasses("kmeans", seed=seed)
-        own.cluster(features(9), epoch=1)  # an earlier clustering leaves no trace
+        own.cluster(features(9), epoch=1)  # independent of an earlier clustering
         own.cluster(features(), epoch=epoch)
         return own.ids
 

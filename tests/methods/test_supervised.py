@@ -69,7 +69,7 @@ def test_supervised_trains_a_batch_and_its_partner_as_one(batch: Batch, override
     partner = partner_of(batch)
     method, network, loss = build("supervised", *overrides)
     step = method.training_step(batch._replace(partner=partner))
-    images = torch.cat([batch.images, partner.images], dim=1)  # the partner's samples last in each view
+    images = torch.cat([batch.images, partner.images], dim=1)  # the samples of the partner are last in each view
     labels = torch.cat([batch.labels, partner.labels])
     expected, logits, targets = by_hand(network, loss, images=images, labels=labels)
     check_step(step, expected, logits=logits, targets=targets)

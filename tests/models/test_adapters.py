@@ -58,7 +58,7 @@ def test_adapter_matches_loop() -> None:
             torch.testing.assert_close(adapter(tokens)[b, t], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_adapters_are_beside_the_mlp_of_their_block() -> None:
+def test_adapters_are_parallel_to_the_mlp_of_their_block() -> None:
     backbone = vit()
     add_adapters(backbone, 4)
     block = backbone.blocks[0]
@@ -87,7 +87,7 @@ def test_a_step_changes_adapters_and_nothing_frozen() -> None:
     network = build().train()
     before = copy.deepcopy(network.state_dict())
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 0.1)
-    for _ in range(2):  # the first step moves what follows the zeros
+    for _ in range(2):  # the first step changes only the layer initialized to zero
         optimizer.zero_grad()
         F.cross_entropy(network(IMAGES).logits[0], torch.tensor([3, 5])).backward()
         optimizer.step()

@@ -14,7 +14,7 @@ def moco(*overrides: Any) -> Network:
 
 
 def ring(batches: list[list[float]], length: int) -> tuple[list[float | None], int]:
-    """Return the slots of a ring that takes key after key, None where none came, and the next slot."""
+    """Return the slots of a ring buffer filled key by key (None: empty), and the next slot."""
     slots: list[float | None] = [None] * length
     pointer = 0
     for batch in batches:
@@ -56,7 +56,7 @@ def test_key_queue_state_dict_restores_keys_and_pointer() -> None:
 
 
 @pytest.mark.parametrize("sizes", [[3], [4, 4], [7], [2, 17, 1]])
-def test_sample_queue_keeps_samples_beside_their_keys(sizes: list[int]) -> None:
+def test_sample_queue_keeps_the_samples_of_its_keys(sizes: list[int]) -> None:
     queue, plain = SampleQueue(1, 7, width=3), KeyQueue(1, 7, width=3)
     plain.load_state_dict({name: value for name, value in queue.state_dict().items() if name != "samples"})
     assert queue.samples.tolist() == [-1] * 7

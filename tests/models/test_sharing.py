@@ -1,4 +1,4 @@
-"""Experts that share a trunk: what they compute and cost, weights by name, training, resume, refusals."""
+"""Experts that share a trunk: outputs and cost, weights by name, training, resume, errors."""
 
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def backbone_parameters(model: nn.Module) -> int:
 @pytest.mark.parametrize(
     ("backbone", "shared"), [("res32_cifar", "layer1"), ("res32_cifar", "layer2"), ("res10", "layer3")]
 )
-def test_one_expert_computes_what_it_computes_whole(backbone: str, shared: str) -> None:
+def test_one_expert_with_a_trunk_equals_a_separate_expert(backbone: str, shared: str) -> None:
     whole = network("", experts=1, backbone=backbone).eval()
     split = network(shared, experts=1, backbone=backbone).eval()
     images = torch.randn(IMAGES)
@@ -109,7 +109,7 @@ def test_image_networks_share_their_first_stages(backbone: str) -> None:
         assert model(torch.zeros(2, 3, 64, 64)).features.shape == (2, 2, 512 if backbone == "res10" else 2048)
 
 
-def test_layers_and_rates_are_those_of_whole_backbones() -> None:
+def test_layers_and_rates_are_those_of_separate_backbones() -> None:
     whole, shared = network(""), network("layer2", "BACKBONE.LR_SCALE", 0.1)
     assert shared.num_layers == whole.num_layers == 5
     assert shared.layer_of("trunk.conv1.weight") == whole.layer_of("experts.0.backbone.conv1.weight") == 0
@@ -145,7 +145,7 @@ def test_own_weights_load_by_name() -> None:
     assert_same(dict(second.state_dict()), dict(first.state_dict()))
 
 
-def test_weights_of_whole_experts_fill_the_trunk_with_the_first_ones() -> None:
+def test_weights_of_separate_experts_fill_the_trunk_with_the_first_ones() -> None:
     whole, shared = network("").state_dict(), network(seed=1)
     report = start_from(shared, whole)
     assert not report.missing

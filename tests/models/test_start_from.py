@@ -1,4 +1,4 @@
-"""Starting from the weights of an earlier training: which heads are taken over, and what is frozen."""
+"""Starting from the weights of an earlier training: which heads are loaded, and what is frozen."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -82,7 +82,7 @@ def test_weights_in_unknown_entries_are_named() -> None:
         weights_in({"params": WEIGHTS, "epoch": 1}, "a.pth")
 
 
-def test_read_weights_leaves_out_what_is_no_tensor(tmp_path: Path) -> None:
+def test_read_weights_skips_what_is_not_a_tensor(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1), "epoch": 3}, tmp_path / "a.pth")
     assert list(read_weights(tmp_path / "a.pth")) == ["a"]
 
@@ -125,7 +125,7 @@ def test_read_weights_refuses_missing_files_and_folders(tmp_path: Path) -> None:
 
 
 class Trap:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -96,7 +96,7 @@ def test_predict_keeps_the_order_of_images_of_several_sizes(photos: Photos) -> N
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((3, 4, 4), np.uint8)])
-def test_predict_refuses_arrays_that_are_no_images(photos: Photos, image: Any) -> None:
+def test_predict_refuses_arrays_that_are_not_images(photos: Photos, image: Any) -> None:
     with pytest.raises(UserError, match=r"RGB pixels \(H, W, 3\) uint8"):
         loaded(photos).predict([image])
 
@@ -118,7 +118,7 @@ def test_load_trained_needs_no_data(photos: Photos) -> None:
     assert (trained.class_names, trained.class_counts) == (NAMES, COUNTS)
 
 
-def test_load_refuses_a_folder_that_is_no_run(tmp_path: Path) -> None:
+def test_load_refuses_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run directory"):
         longtail.load(tmp_path)
 

@@ -1,4 +1,4 @@
-"""The report in a real browser: no errors, sorting and zooming work, names stay text."""
+"""The report in a real browser: no errors, sorting and zooming work, names are not interpreted as HTML."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 def page_of(folder: Path, classes: int, **settings: Any) -> Path:
-    """Write a made-up run of `classes` classes and its report; return the page."""
+    """Write a synthetic run of `classes` classes and its report; return the page."""
     names = [*NAMES, *(f"class of species {i}" for i in range(2, classes))]
     run = made_up_run(folder / f"{classes}" / "2026", classes, names=names, **settings)
     write_page(run / "report.html", [describe_run(read_run(run), images=False)])

@@ -1,4 +1,4 @@
-"""The HTML page: one file, and nothing in it but data that a run could have named."""
+"""The HTML page: one file, without anything that could load or run other content."""
 
 import json
 import re

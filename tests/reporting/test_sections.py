@@ -1,4 +1,4 @@
-"""What a report says about a run, against plain loops over its files."""
+"""The sections of a report, against plain loops over the files of a run."""
 
 import json
 import shutil
@@ -153,6 +153,6 @@ def test_damaged_files_count_as_missing(run: Path, tmp_path: Path, name: str, cu
         assert "missing" in content["mistakes" if name == "samples.npz" else "confusion"]
 
 
-def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run directory"):
         read_run(tmp_path)

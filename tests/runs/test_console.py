@@ -25,7 +25,7 @@ def test_log_to_terminal_shows_messages_on_standard_output(capsys: pytest.Captur
     log_to_terminal()
     LOGGER.info("loss %.1f", 0.5)
     assert capsys.readouterr().out == "loss 0.5\n"
-    log_to_terminal(quiet=True)  # in its place
+    log_to_terminal(quiet=True)  # at its position
     LOGGER.info("loss")
     LOGGER.warning("damaged")
     assert capsys.readouterr().out == "damaged\n"

@@ -1,4 +1,4 @@
-"""Run directories: never overwritten, found again, told from those of other configs."""
+"""Run directories: never overwritten, found again, distinguished from those of other configs."""
 
 import os
 from datetime import datetime, tzinfo
@@ -136,7 +136,7 @@ def test_check_writable_refuses_a_file_in_the_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_check_writable_asks_for_permission(tmp_path: Path, writable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer of the system is replaced: the superuser may write everywhere."""
+    """The system call is replaced: the superuser may write everywhere."""
     monkeypatch.setattr(os, "access", lambda path, mode: writable)
     cfg = load_config(None, ["OUTPUT_DIR", str(tmp_path / "out")])
     if writable:

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed ends as one that was not; what cannot be resumed is refused."""
+"""An interrupted and resumed run gives the results of an uninterrupted one; errors of resuming."""
 
 import logging
 from pathlib import Path
@@ -150,7 +150,7 @@ def test_seed_decides_the_run(tiny_cfg: TinyConfig, finished_run: FinishedRun) -
 
 
 @pytest.mark.slow
-def test_auto_after_a_finished_run_does_nothing_and_says_so(
+def test_auto_after_a_finished_run_does_nothing_and_reports_it(
     tiny_cfg: TinyConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     finished = train(tiny_cfg())
@@ -207,7 +207,7 @@ def test_damaged_checkpoints_give_way_to_that_of_an_epoch(tiny_cfg: TinyConfig) 
     assert point.damaged == (run.last, run.previous)
 
 
-def test_run_without_a_whole_checkpoint_is_refused(tiny_cfg: TinyConfig) -> None:
+def test_run_without_an_intact_checkpoint_is_refused(tiny_cfg: TinyConfig) -> None:
     run = stop(tiny_cfg(), BATCHES + 2)
     for path in (run.last, run.previous):
         cut(path)

@@ -44,7 +44,7 @@ def warned(caplog: pytest.LogCaptureFixture) -> Warned:
 
 
 @pytest.mark.slow
-def test_whole_state_under_another_head_is_warned_about(
+def test_full_state_under_another_head_is_warned_about(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, warned: Warned
 ) -> None:
     checkpoint = finished_run().last

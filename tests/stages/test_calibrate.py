@@ -66,7 +66,7 @@ def test_calibrate_chooses_on_one_split_and_reports_another(
         assert {float(row["logit_adjustment"]) for row in csv.DictReader(file)} == set(VALUES)
 
 
-def test_calibrate_on_the_reported_split_says_so(
+def test_calibrate_on_the_reported_split_is_noted(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, caplog: pytest.LogCaptureFixture
 ) -> None:
     calibration = Calibration("TEST.TAU_NORM.TAU", (1.0, 1.0, 0.0), "valid", "valid")

@@ -1,4 +1,4 @@
-"""Class names in everything that a run and its evaluation write."""
+"""Class names in all files of a run and its evaluation."""
 
 import csv
 import json

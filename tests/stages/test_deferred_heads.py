@@ -1,4 +1,4 @@
-"""The deferred classifier stage: new cosine heads learn, everything below them stays bit by bit."""
+"""The deferred classifier stage: new cosine heads are trained, everything below them is unchanged bit for bit."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def run(recipe: str, overrides: list[Any], folder: Path) -> list[RunDirectory]:
         ("digits_lt,ce,deferred", [*SETTINGS, "BACKBONE.MULTI_NETWORK_TYPE", ["two_stages"]]),
     ],
 )
-def test_deferred_stage_trains_new_heads_on_what_stays(
+def test_deferred_stage_trains_new_heads_on_frozen_features(
     recipe: str, overrides: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate_stage, "_write_details", lambda *args, **kwargs: None)

@@ -19,7 +19,7 @@ from tests.helpers.training import CONTRASTIVE, CPU, NCL, FinishedRun, TinyConfi
 
 @pytest.fixture(autouse=True)
 def no_details(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out tables and figures; tests marked `figures` write them."""
+    """Skip tables and figures; tests marked `figures` write them."""
     if "figures" not in request.keywords:
         monkeypatch.setattr(evaluate_stage, "_write_details", lambda *args, **kwargs: None)
 

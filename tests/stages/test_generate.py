@@ -261,7 +261,7 @@ def test_images_of_other_inputs_are_kept(
     assert sorted(os.listdir(path.parent / "made")) == before
 
 
-def test_files_that_are_no_generation_are_kept(cam_cfg: Any, tmp_path: Path) -> None:
+def test_files_of_another_origin_are_kept(cam_cfg: Any, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "holiday.jpg").write_text("")
     with pytest.raises(UserError, match=r"made holds other files; use an empty folder"):
@@ -303,7 +303,7 @@ def test_two_processes_do_not_write_into_one_folder(
         (["BACKBONE.TYPE", "res32_cifar"], "weights do not fit|lacks|none of the"),
     ],
 )
-def test_mistake_is_refused_before_anything_is_written(
+def test_invalid_recipe_is_refused_before_anything_is_written(
     cam_cfg: Any, tmp_path: Path, weights: Any, overrides: Any, message: Any
 ) -> None:
     if overrides[1] == "cos":

@@ -1,4 +1,4 @@
-"""Calibration without a test split: a part of the validation images chooses, the rest is reported."""
+"""Calibration without a test split: chosen on a part of the validation images, reported on the rest."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a config means before it is trained."""
+"""The facts of a config before training."""
 
 import re
 from pathlib import Path

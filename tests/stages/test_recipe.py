@@ -287,7 +287,7 @@ def test_changed_results_are_computed_again(start: Start, stage: str) -> None:
 
 
 @pytest.mark.slow
-def test_stopped_stage_without_a_whole_checkpoint_is_trained_again(
+def test_stopped_stage_without_an_intact_checkpoint_is_trained_again(
     start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = start("NAME", "whole")

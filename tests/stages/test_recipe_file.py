@@ -1,4 +1,4 @@
-"""Recipe files: how they are read, and that every mistake in them is one line before anything runs."""
+"""Recipe files: how they are read, and that every error in them is reported in one line before anything runs."""
 
 import re
 import textwrap
@@ -40,7 +40,7 @@ Write = Callable[[str], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Return a writer of recipe files beside the configs of two stages."""
+    """Return a function that writes recipe files next to the configs of two stages."""
     base = f"DATASET: {{DATASET: digits_lt}}\nBACKBONE: {{TYPE: tiny}}\nOUTPUT_DIR: {tmp_path / 'output'}\n"
     (tmp_path / "first.yaml").write_text(base + "TRAIN: {MAX_EPOCH: 3}\nSAVE_STEP: 2\n")
     (tmp_path / "second.yaml").write_text("_BASE_: first.yaml\nNETWORK: {PRETRAINED: True}\nCLASSIFIER: {TYPE: cRT}\n")
@@ -221,7 +221,7 @@ TAU = "over: TEST.TAU_NORM.TAU"
         (calibrating(f"{TAU}, values: [1]"), "calibrate reports on the test split, but DATASET.TEST_JSON is empty"),
     ],
 )
-def test_mistake_is_one_line_and_nothing_is_written(write: Write, tmp_path: Path, text: str, message: str) -> None:
+def test_error_is_one_line_and_nothing_is_written(write: Write, tmp_path: Path, text: str, message: str) -> None:
     path = write(text)
     before = set(tmp_path.rglob("*"))
     with pytest.raises(UserError) as error:
@@ -248,7 +248,7 @@ def test_mistake_is_one_line_and_nothing_is_written(write: Write, tmp_path: Path
         ([], "some/run", "--resume must be auto or never, not some/run"),
     ],
 )
-def test_mistake_in_the_command_is_refused(write: Write, overrides: list[str], resume: str, message: str) -> None:
+def test_invalid_command_is_refused(write: Write, overrides: list[str], resume: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         run_recipe(str(write(GOOD)), place=CPU, resume=resume, overrides=overrides)
 

@@ -1,4 +1,4 @@
-"""Trainings on a frozen backbone: what stays still, what is refused, what is kept."""
+"""Trainings on a frozen backbone: what is frozen, refused and kept."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whole trainings: what they write, in which order, and what they refuse before anything is written."""
+"""Whole trainings: what they write, in which order, and errors before anything is written."""
 
 import math
 import multiprocessing
@@ -117,7 +117,7 @@ def test_cascade_trains_and_is_evaluated_head_by_head(finished_run: FinishedRun)
         (["DATASET.DATASET", "IMBALANCEDCIFAR10"], "DATASET.DATASET is .*, its default, which is not a data set"),
     ],
 )
-def test_mistake_is_reported_before_anything_is_written(
+def test_error_is_reported_before_anything_is_written(
     tiny_cfg: TinyConfig, tmp_path: Path, overrides: list[Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:

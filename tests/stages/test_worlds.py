@@ -1,4 +1,4 @@
-"""Trainings in one, two and three processes that share a global batch compute the same."""
+"""Trainings in one, two and three processes with the same global batch give the same results."""
 
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from tests.helpers.worlds import place_in, train_in_worlds
 SIZES = (1, 2, 3)
 GLOBAL_BATCH = 48  # of 276 images: five steps
 METHODS = {"ncl": NCL, "contrastive": [*CONTRASTIVE, "DATASET.VIEWS", ["none", "none"]]}
-# Batch norm, dropout and augmentation are a process's own, see docs/differences.md; all else must not be.
+# Only batch norm, dropout and augmentation may differ between processes, see docs/differences.md.
 ALIKE = ["DROPOUT", False, "DATASET.VIEWS", ["none"], "EVAL_MODE", True, "TRAIN.MAX_EPOCH", 1, "TEST.BATCH_SIZE", 64]
 
 
@@ -60,7 +60,7 @@ def test_processes_that_share_a_batch_compute_the_same(method: str, tmp_path: Pa
 
 @pytest.mark.slow
 def test_processes_of_cutmix_with_repeat_factors_stay_equal(tmp_path: Path) -> None:
-    """They draw other boxes and see other images, and end with the same weights."""
+    """They draw other boxes and see other images, but all end with the same weights."""
     results = tmp_path / "results"
     results.mkdir()
     method = [*CUTMIX, "TRAIN.SAMPLER.TYPE", "repeat-factor sampler"]

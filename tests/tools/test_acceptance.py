@@ -1,4 +1,4 @@
-"""Acceptance: expectations follow from records; what trains as before meets them, a broken loss does not."""
+"""Acceptance: expectations from records; an unchanged training meets them, a broken loss does not."""
 
 from pathlib import Path
 

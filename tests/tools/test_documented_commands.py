@@ -34,12 +34,12 @@ def commands(text: str) -> Iterator[str]:
 
 def documented() -> list[tuple[str, str]]:
     found = {(page.name, line) for page in PAGES for line in commands(page.read_text())}
-    names = {f"longtail {name}" for name in COMMANDS} - {"longtail list"}  # a command is named, not given
+    names = {f"longtail {name}" for name in COMMANDS} - {"longtail list"}  # only the name of a command
     return sorted((page, line) for page, line in found if line not in names)
 
 
 def check_config(source: str, overrides: list[str]) -> None:
-    """Load a config or recipe, unless its name is a placeholder or a file of the reader's."""
+    """Load a config or recipe, unless its name is a placeholder or a file of the user."""
     placeholder = source.isupper() or OWN_FILES.search(source)
     if placeholder or "RUN" in source or Path(source).suffix == ".yaml":
         load_config(None, overrides)
@@ -51,7 +51,7 @@ def check_config(source: str, overrides: list[str]) -> None:
 
 def check_longtail(words: list[str]) -> None:
     assert words[0] in COMMANDS or words == ["--help"], words
-    assert longtail_main(words) == 0  # the program itself is replaced: options are parsed
+    assert longtail_main(words) == 0  # the program is replaced: only options are parsed
     if words[0] in ("train", "recipe", "valid", "info"):
         check_config(words[1], overrides_of(words[2:]))
 
@@ -72,7 +72,7 @@ def overrides_of(words: list[str]) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands end after their words are parsed."""
+    """Make commands return after their arguments are parsed."""
     for command in COMMANDS.values():
         module = importlib.import_module(f"longtail.cli.{command.module}")
         monkeypatch.setattr(module, "run_program", lambda program: 0)

@@ -1,4 +1,4 @@
-"""The leaderboard: its rows cover the project, records are made once, and the page follows from them."""
+"""The leaderboard: its rows cover all methods, records are made once, and the page is made from them."""
 
 import json
 from dataclasses import replace

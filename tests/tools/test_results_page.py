@@ -1,4 +1,4 @@
-"""Records of runs, and the page that shows them beside published numbers."""
+"""Records of runs, and the page that shows them next to published numbers."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ CONFIG = "cifar10_im100,ce,every_epoch"
 
 
 def write_run(folder: Path, *overrides: Any, reached: int = 200, evaluated: int = 200, top1: float = 0.7) -> Path:
-    """Write what a run of a config leaves behind."""
+    """Write the files of a finished run of a config."""
     folder.mkdir(parents=True)
     cfg = load_config(CONFIG, overrides)
     (folder / "config.yaml").write_text(to_yaml(cfg))
@@ -57,7 +57,7 @@ def test_make_record_lists_settings_that_change_the_experiment(tmp_path: Path) -
     assert record.seed == 7
 
 
-def test_make_record_refuses_what_is_no_run(tmp_path: Path) -> None:
+def test_make_record_refuses_what_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not the directory of a run that was trained"):
         make_record(RunDirectory(tmp_path), CONFIG)
 
@@ -96,7 +96,7 @@ def test_results_page_counts_only_the_full_schedule_as_configured(record: Record
     published = read_published(ROOT / "docs" / "results.yaml")
     page = results_page(published, [replace(record, **change)])
     assert here(page) == "| | here | | | | |"
-    assert "## Runs" in page  # it is listed all the same
+    assert "## Runs" in page  # it is listed nevertheless
     assert top_table(published, [replace(record, **change)]).count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""The generated pages are up to date, and follow from their sources."""
+"""The generated pages are up to date with their sources."""
 
 import re
 import subprocess

@@ -109,8 +109,8 @@ def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, 
     if not all(isinstance(base, str) for base in listed):
         raise UserError(f"{path}: {BASE} must be the path of a file, or a list of paths, not {bases!r}")
     for base in listed:
-        beside = path.parent / base
-        found = find_config(base) if is_short_name(base) and not beside.exists() else beside
+        sibling = path.parent / base
+        found = find_config(base) if is_short_name(base) and not sibling.exists() else sibling
         yield from _with_bases(found, (*children, resolved))
     yield path, content
 

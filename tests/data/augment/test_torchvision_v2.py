@@ -56,7 +56,7 @@ def test_v2_transform_follows_the_generator_and_leaves_the_global_one() -> None:
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
     alike = transform(pictures(1).expand(4, -1, -1, -1), torch.Generator().manual_seed(3))
-    assert len({image.numpy().tobytes() for image in alike}) == 4  # every image draws for itself
+    assert len({image.numpy().tobytes() for image in alike}) == 4  # every image has its own draws
 
 
 def test_v2_transform_of_no_images() -> None:

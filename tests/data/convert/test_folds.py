@@ -31,7 +31,7 @@ def grouped(seed: int = 0, number: int = 20, counts: list[int] = COUNTS) -> Spli
 
 
 def table(split: Split, numbers: np.ndarray, folds: int) -> np.ndarray:
-    """Return the images of each class in each fold, (folds + 1, C); row 0: in none."""
+    """Return the images of each class in each fold, (folds + 1, C); row 0: images in no fold."""
     counts = np.zeros((folds + 1, split.num_classes), dtype=int)
     for label, fold in zip(split.labels, numbers, strict=True):
         counts[fold, label] += 1
@@ -138,7 +138,7 @@ def test_images_with_an_empty_group_are_groups_of_their_own() -> None:
 
 
 def test_place_groups_matches_loop() -> None:
-    """Every choice is the part with the smallest sum of squares, computed over all parts and classes."""
+    """Every group is put into the fold with the smallest sum of squares, computed over all folds and classes."""
     split = grouped(number=12)
     groups, sizes = groups_of(split), np.array(COUNTS)
     wanted = np.array([sizes * 0.2, sizes * 0.1])

@@ -148,7 +148,7 @@ def test_read_image_reports_every_exception_of_a_decoder(
         read_image(tmp_path / "a.png")
 
 
-def test_read_image_refuses_what_is_no_regular_file(tmp_path: Path) -> None:
+def test_read_image_refuses_what_is_not_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", "/dev/zero"):
         for read in (read_image, image_size):

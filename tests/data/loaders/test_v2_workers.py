@@ -1,4 +1,4 @@
-"""Transforms of torchvision in worker processes draw what the run's seed says."""
+"""Random numbers of torchvision transforms in worker processes depend on the seed of the run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The pool of workers: batches in order, over several epochs, and never waiting for ever."""
+"""The pool of workers: batches in order, over several epochs, and no endless waits."""
 
 import atexit
 import gc
@@ -17,7 +17,7 @@ from longtail.errors import UserError
 
 
 class Squares(Dataset[Any]):
-    """Maps a number to its square; some numbers do something else first."""
+    """Maps a number to its square; some numbers have a side effect first."""
 
     def __getitem__(self, key: int) -> tuple[int, int]:
         if key == -1:
@@ -93,7 +93,7 @@ def test_worker_that_dies_between_epochs_is_reported() -> None:
 
 
 def test_slow_start_of_an_epoch_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longtail.data.loaders.workers.POLL", 1e-4)  # as on a machine that is very busy
+    monkeypatch.setattr("longtail.data.loaders.workers.POLL", 1e-4)  # as on a very busy machine
     pool = make_pool(2)
     for _ in range(3):
         assert [batch for batch, _ in pool.batches(keys([1], [2], [3]))] == [[1], [4], [9]]

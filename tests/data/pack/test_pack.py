@@ -1,4 +1,4 @@
-"""Packing of a data set at a smaller size: content, resuming, refusals."""
+"""Packing of a data set at a smaller size: content, resuming, errors."""
 
 import json
 import signal

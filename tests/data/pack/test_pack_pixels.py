@@ -1,4 +1,4 @@
-"""Packing as pixels: content, resuming, verification, loading, refusals."""
+"""Packing as pixels: content, resuming, verification, loading, errors."""
 
 import json
 import pickle

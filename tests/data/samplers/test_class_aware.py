@@ -1,4 +1,4 @@
-"""Class-aware sampling: the released order, and what holds for every order."""
+"""Class-aware sampling: the released order, and properties of every order."""
 
 import random
 from typing import Any
@@ -121,7 +121,7 @@ def test_all_orders_of_classes_and_images_are_as_likely() -> None:
     assert (firsts[1, 1:] - 2000 / 3).abs().max() < 4 * (2000 * 2 / 9) ** 0.5
 
 
-def test_classes_without_images_are_left_out() -> None:
+def test_classes_without_images_are_omitted() -> None:
     labels = torch.tensor([4, 1, 4, 4, 1])
     order = ClassAware(labels, 0, per_class=2).indices(1)
     assert len(order) == 3 * 2

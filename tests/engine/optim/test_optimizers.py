@@ -1,4 +1,4 @@
-"""Optimizers by name: what they are given, and what a step computes."""
+"""Optimizers by name: their arguments, and what a step computes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimization: the formula, batch norm, whole runs alone, resumed and in two processes; refusals."""
+"""Sharpness-aware minimization: the formula, batch norm, whole runs, resumed and in two processes; errors."""
 
 import copy
 from functools import partial
@@ -38,7 +38,8 @@ from tests.helpers.worlds import train_in_worlds
 
 RHO = "TRAIN.OPTIMIZER.SAM_RHO"
 SAM: list[Any] = [RHO, 0.2, "DROPOUT", False]
-# Batch norm, which would see half of the batch, normalizes by its stored statistics; augmentation is a process's own.
+# Batch norm, which would see half of the batch, normalizes by its stored statistics; augmentation differs between
+# processes.
 ALIKE: list[Any] = ["EVAL_MODE", True, "DATASET.VIEWS", ["none"]]
 ONE_EPOCH: list[Any] = ["TRAIN.MAX_EPOCH", 1, "TRAIN.OPTIMIZER.CLIP_NORM", 0.5]
 

@@ -31,7 +31,7 @@ def test_json_lines_is_standard_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"epoch": "1", "split": "train"}', '{"epoch": 1}', "[" * 99_999])
-def test_read_history_leaves_out_what_is_no_record(tmp_path: Path, line: str) -> None:
+def test_read_history_skips_what_is_not_a_record(tmp_path: Path, line: str) -> None:
     (tmp_path / "a").write_text(f"{lines_of(1)}{line}\n{lines_of(2)}")
     assert [record["epoch"] for record in read_history(tmp_path / "a")] == [1, 2]
     assert read_history(tmp_path / "absent") == []

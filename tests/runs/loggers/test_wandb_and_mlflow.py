@@ -1,4 +1,4 @@
-"""Weights & Biases and MLflow, by modules that record what is called."""
+"""Weights & Biases and MLflow, with fake modules that record calls."""
 
 import importlib.util
 import sys

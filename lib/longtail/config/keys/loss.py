@@ -109,7 +109,7 @@ LOSS: Keys = {
     ),
     "LOSS.SEQL.GAMMA": Key(
         0.9,
-        "Probability that a tail class is left out of the denominator.",
+        "Probability that a tail class is excluded from the denominator.",
         low=0,
         high=1,
     ),

@@ -22,7 +22,7 @@ SPLIT_NAMES = {
 def read_class_folders(root: str | Path, classes: Sequence[str] | None = None) -> Split:
     """List the images below each class folder; classes are numbered in alphabetical order of their names.
 
-    Hidden folders and those of file servers are left out. A symbolic link is followed, but never to a folder that holds
+    Hidden folders and those of file servers are skipped. A symbolic link is followed, but never to a folder that holds
     it or that was already visited. Files that are not images are skipped and counted by suffix in the log.
 
     Args:

@@ -20,11 +20,11 @@ function metricTable(runs, names) {
 
 function summarySection(runs) {
   const found = new Set(columnsOf(runs).flatMap((entry) => Object.keys(entry.values)));
-  if (!found.size) return [element("p", { class: "missing" }, "results.json holds no accuracies; the run is not finished.")];
+  if (!found.size) return [element("p", { class: "missing" }, "results.json contains no accuracies; the run is not finished.")];
   const rest = [...found].filter((name) => !MAIN.includes(name));
   const parts = [metricTable(runs, MAIN.filter((name) => found.has(name)))];
   if (rest.length) parts.push(element("details", {}, element("summary", {}, "More metrics"), metricTable(runs, rest)));
-  parts.push(element("p", { class: "faint" }, "The best epoch was chosen on the images that it is evaluated on, which overstates its accuracy; the last epoch was not chosen."));
+  parts.push(element("p", { class: "faint" }, "The best epoch was chosen on the evaluated images, which overstates its accuracy; the last epoch was not chosen."));
   parts.push(compared(runs, (run) => run.facts, (name, value) => (typeof value === "number" ? whole(value) : String(value))));
   return parts;
 }
@@ -60,7 +60,7 @@ function comparableRuns(runs) {
   const found = runs.filter((run) => !run.classes.missing);
   const same = found.filter((run) => run.classes.group.length === found[0].classes.group.length);
   const notes = runs.filter((run) => run.classes.missing).map((run) => missing(run.classes));
-  if (same.length < found.length) notes.push(element("p", { class: "missing" }, "Runs with other numbers of classes are left out."));
+  if (same.length < found.length) notes.push(element("p", { class: "missing" }, "Runs with other numbers of classes are omitted."));
   return [same, notes];
 }
 
@@ -80,7 +80,7 @@ function classSection(runs) {
 const matrices = [];
 
 function matrixSection(runs) {
-  const hint = "Blue: right. Red: wrong. Color shows the fraction of the true class. Click into the matrix and turn the wheel to zoom, or use + and -; drag or use the arrow keys to move; a double click zooms in; Esc shows all.";
+  const hint = "Blue: correct. Red: wrong. The color shows the fraction of the true class. Click the matrix and scroll to zoom, or use + and -; drag or use the arrow keys to pan; a double click zooms in; Esc shows all.";
   return [element("p", { class: "faint" }, hint), element("div", { class: "panels" }, ...runs.map((run, index) => matrixPanel(run, index, matrices)))];
 }
 
@@ -88,7 +88,7 @@ function pairSection(runs) {
   const panels = runs.map((run, index) => {
     const panel = element("div", { class: "panel" }, heading(run, index));
     if (run.pairs.missing) return panel.append(missing(run.pairs)), panel;
-    if (!run.pairs.length) return panel.append(element("p", {}, "No image was classified wrongly.")), panel;
+    if (!run.pairs.length) return panel.append(element("p", {}, "No image was misclassified.")), panel;
     const test = (id) => (run.classes.missing ? null : run.classes.test[id]);
     const rows = run.pairs.map(([t, p, count]) => {
       const look = () => matrices[index] && (matrices[index].focus(t, p), matrices[index].canvas.scrollIntoView({ block: "center" }));
@@ -118,7 +118,7 @@ function reliabilitySection(runs) {
     });
     chart.append(shape("line", { class: "cursor", x1: x.at(0), y1: y.at(0), x2: x.at(1), y2: y.at(1) }));
     panel.append(chart, element("p", {}, `Expected calibration error ${percent(error, 2)} %; mean confidence ${percent(confidence)} %, accuracy ${percent(accuracy)} %.`),
-      element("p", { class: "faint" }, "Bars below the diagonal: too confident. Pale bars hold few images."));
+      element("p", { class: "faint" }, "Bars below the diagonal: overconfident. Pale bars contain few images."));
     return panel;
   });
   return [element("div", { class: "panels" }, ...panels)];
@@ -135,7 +135,7 @@ function expertSection(runs) {
       element("th", { scope: "row", class: row.of }, `${row.of} (${whole(row.samples)})`), ...values(row).map((value) => numberCell(percent(value)))))));
     panel.append(element("h3", {}, "Equal predictions, % of images"), table(["", ...numbers.map((n) => numberCell(`expert ${n}`, "th"))],
       agreement.map((row, i) => [`expert ${i + 1}`, ...row.map((value) => numberCell(percent(value)))])));
-    panel.append(element("p", { class: "faint" }, "Any right: at least one expert is right, the most that a choice among them can reach. Agree: mean over the pairs of experts."));
+    panel.append(element("p", { class: "faint" }, "Any right: at least one expert is right, an upper bound of any selection among them. Agree: mean over the pairs of experts."));
     return panel;
   });
   return [element("div", { class: "panels" }, ...panels)];
@@ -152,7 +152,7 @@ function mistakeSection(runs) {
         `is ${cut(className(run, item.true))} (${percent(item.label_probability)} %)`, element("br"), element("span", { class: "faint" }, cut(item.path ? item.path.split("/").pop() : `image ${item.index}`)));
       return element("figure", {}, image, caption);
     });
-    const text = `${whole(wrong)} of ${whole(samples)} images were classified wrongly. First those whose wrong prediction was the most confident.`;
+    const text = `${whole(wrong)} of ${whole(samples)} images were misclassified; the most confident first.`;
     return [head, element("p", { class: "faint" }, text), note ? element("p", { class: "missing" }, note) : null, element("div", { class: "thumbs" }, ...figures)];
   });
 }

@@ -1,4 +1,4 @@
-"""Fast policies: the random numbers and crops of the policies that they stand for."""
+"""Fast policies: the random numbers and crops of the policies that they replace."""
 
 import numpy as np
 import pytest
