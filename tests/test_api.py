@@ -12,6 +12,8 @@ from longtail import api
 from longtail.errors import UserError
 from tests.helpers.training import NCL, read_json, tiny_config, without_figures
 
+UNTYPED: Any = longtail  # for arguments of wrong types
+
 
 def test_train_evaluate_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_figures(monkeypatch)
@@ -66,10 +68,10 @@ def test_train_in_another_thread_is_that_of_the_main_one(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda cfg: longtail.train("digits_lt,ce", gpus="cpu"), "a config is 'digits_lt,ce'; it must come from"),
-        (lambda cfg: longtail.train(cfg, gpus=["cpu"]), r"GPUs \"\['cpu'\]\": expected cpu, or different numbers"),
-        (lambda cfg: longtail.train(cfg, gpus="cpu", resume=None), "cannot resume from None: expected auto, never,"),
-        (lambda cfg: longtail.load_config(3), "config '3' is neither a YAML file nor a name under configs/"),
+        (lambda cfg: UNTYPED.train("digits_lt,ce", gpus="cpu"), "a config is 'digits_lt,ce'; it must come from"),
+        (lambda cfg: UNTYPED.train(cfg, gpus=["cpu"]), r"GPUs \"\['cpu'\]\": expected cpu, or different numbers"),
+        (lambda cfg: UNTYPED.train(cfg, gpus="cpu", resume=None), "cannot resume from None: expected auto, never,"),
+        (lambda cfg: UNTYPED.load_config(3), "config '3' is neither a YAML file nor a name under configs/"),
     ],
 )
 def test_arguments_of_other_types_are_refused(tmp_path: Path, call: Any, message: str) -> None:

@@ -89,10 +89,13 @@ def test_recipes_damage_every_file_of_a_recipe(load: Load) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signals", ["KILL", "TERM"])
-def test_interruptions_find_no_faults(load: Load, capsys: pytest.CaptureFixture[str], signals: str) -> None:
-    assert load("interruptions").main(["--trials", "1", "--signals", signals]) == 0
-    assert f"{signals}, 1 process(es): 1 trials with " in capsys.readouterr().out
+@pytest.mark.parametrize(("signals", "processes"), [("KILL", 1), ("TERM", 1), ("USR1", 2)])
+def test_interruptions_find_no_faults(
+    load: Load, capsys: pytest.CaptureFixture[str], signals: str, processes: int
+) -> None:
+    command = ["--trials", "1", "--signals", signals, "--processes", str(processes)]
+    assert load("interruptions").main(command) == 0
+    assert f"{signals}, {processes} process(es): 1 trials with " in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -11,14 +11,20 @@ class StopEvaluation:
     """Whether an evaluation must stop: one process after a signal, several processes once all have been informed.
 
     Args:
-        asked: Returns whether this process has been asked to stop.
+        stop_signal: Returns the signal that asks this process to stop, or 0.
         consensus: Exchange between the processes.
         batches: Batches of this process.
         device: Device of this process.
+
+    Attributes:
+        signum: The signal, the largest of all processes; 0 until they stop.
     """
 
-    def __init__(self, asked: Callable[[], bool], consensus: Consensus, *, batches: int, device: torch.device) -> None:
-        self.asked = asked
+    def __init__(
+        self, stop_signal: Callable[[], int], consensus: Consensus, *, batches: int, device: torch.device
+    ) -> None:
+        self.stop_signal = stop_signal
+        self.signum = 0
         self.consensus = consensus
         self.left = -maximum(-batches, device)  # batches that every process has
 
@@ -27,7 +33,7 @@ class StopEvaluation:
         self.left -= 1
         if self.left < 0:
             return False
-        stop = self.consensus.exchange(int(self.asked()))
-        if self.left == 0:
-            stop = max(stop, self.consensus.settle() if self.consensus.delayed else 0)
-        return bool(stop)
+        self.signum = self.consensus.exchange(self.stop_signal())
+        if self.left == 0 and self.consensus.delayed:
+            self.signum = max(self.signum, self.consensus.settle())
+        return self.signum > 0

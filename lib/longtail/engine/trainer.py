@@ -4,6 +4,7 @@ import contextlib
 import enum
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -38,11 +39,13 @@ LOGGED_CLASSES = 100  # classes up to which the accuracy of every class is logge
 
 
 class Request(enum.IntEnum):
-    """A request to the loop between two batches; the largest of all processes is used."""
+    """A request to the loop between two batches; a larger number is that of a signal that stops the training.
+
+    The largest request of all processes is used, so all of them stop with the same signal.
+    """
 
     NONE = 0
     SAVE = 1
-    STOP = 2
 
 
 class Trainer:
@@ -200,26 +203,24 @@ class Trainer:
             if alone:  # all processes must take part in saving, and the others do not know of this error
                 self.save()
             if self.interrupts.received and alone:  # the error is due to the signal, which has ended the workers
-                self._raise_interrupted()
+                self._raise_interrupted(self.interrupts.received)
             raise
 
     def _stop_waiting(self) -> None:
         """Handle a signal while waiting for a batch; with several processes none can stop alone."""
         if self.interrupts.received and self.training.place.world.size == 1:
             self.save()
-            self._raise_interrupted()
+            self._raise_interrupted(self.interrupts.received)
 
-    def asked_to_stop(self) -> bool:
-        """Return whether this process must stop: after a signal, or after its launcher has died."""
+    def stop_signal(self) -> int:
+        """Return the signal that asks this process to stop (SIGTERM if its launcher has died), or 0."""
         orphaned = self.training.place.world.size > 1 and os.getppid() != self._parent
-        return self.interrupts.received is not None or orphaned
+        return self.interrupts.received or (signal.SIGTERM if orphaned else 0)
 
-    def _request(self) -> Request:
+    def _request(self) -> int:
         """Return the request of this process."""
-        if self.asked_to_stop():
-            return Request.STOP
         old = time.monotonic() - self._saved > self.training.plan.checkpoint_seconds
-        return Request.SAVE if old else Request.NONE
+        return self.stop_signal() or (Request.SAVE if old else Request.NONE)
 
     def _obey(self, request: int) -> None:
         """Save, or save and stop, if any process requests it."""
@@ -229,12 +230,12 @@ class Trainer:
         self.guard.report()
         self.save()
         self._answered = self.consensus.delayed  # a request that was sent before this arrives one step later
-        if request == Request.STOP:
-            self._raise_interrupted()
+        if request > Request.SAVE:
+            self._raise_interrupted(request)
 
-    def _raise_interrupted(self) -> None:
+    def _raise_interrupted(self, signum: int) -> None:
         done = f"epoch {self.epoch}, batch {self.batch} of {len(self.training.loaders.train)} is saved"
-        raise Interrupted(self.interrupts.received or 15, f"{done}; the same command resumes from there")
+        raise Interrupted(signum, f"{done}; the same command resumes from there")
 
     # ------------------------------------------------------------------ the end of an epoch
 
@@ -259,7 +260,7 @@ class Trainer:
         evaluator = t.new_evaluator()
         for network in dict.fromkeys((t.network, t.evaluated())):  # an average has its own buffers
             share_buffers(network)
-        stop = StopEvaluation(self.asked_to_stop, self.consensus, batches=len(t.loaders.valid), device=t.place.device)
+        stop = StopEvaluation(self.stop_signal, self.consensus, batches=len(t.loaders.valid), device=t.place.device)
         try:
             with uncompiled(), self._saving_before_errors():
                 evaluate(
@@ -272,7 +273,7 @@ class Trainer:
                 )
         except Stopped:
             self.save()
-            self._raise_interrupted()
+            self._raise_interrupted(stop.signum)
         self.evaluator = evaluator
         return evaluator.results()
 

@@ -97,7 +97,7 @@ def _encode(cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration) -> d
     """
     names = dict.fromkeys((calibration.fit_on, calibration.report_on))
     if not calibration.hold_out:
-        encoded = {}
+        encoded: dict[str, Encoded] = {}
         for name in names:
             with contextlib.closing(setup.loader_of(cfg, name)) as loader:
                 encoded[name] = collect_features(setup, loader)
@@ -108,8 +108,8 @@ def _encode(cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration) -> d
             f"hold_out {calibration.hold_out:g} leaves no images to {'report' if chosen.any() else 'choose on'}: it is "
             f"a fraction of every class, and {setup.splits.valid.name} has {len(chosen)} images"
         )
-    encoded = collect_features(setup, setup.loader)
-    return {calibration.fit_on: part_of(encoded, chosen), calibration.report_on: part_of(encoded, ~chosen)}
+    samples = collect_features(setup, setup.loader)
+    return {calibration.fit_on: part_of(samples, chosen), calibration.report_on: part_of(samples, ~chosen)}
 
 
 def held_out(labels: Tensor, fraction: float, *, seed: int) -> Tensor:
