@@ -161,5 +161,5 @@ def test_position_embeddings_are_resampled_for_another_image_size(load: Any) -> 
 def test_position_embeddings_of_another_width_are_refused() -> None:
     weights = released_vit(build(*VIT))
     weights["feat_model"]["module.pos_embed"] = torch.zeros(1, 5, 32)
-    with pytest.raises(UserError, match=r"feat_model.pos_embed is \[1, 5, 32\]"):
+    with pytest.raises(UserError, match=r"feat_model.pos_embed is \[1, 5, 32\], the network's trunk.pos_embed is"):
         load_released_weights(build(*VIT), weights)
