@@ -326,7 +326,9 @@ def test_resumed_batch_counts_samples(
 ) -> None:
     assert resumed_batch({"samples": samples, "batch": batch}, per_step) == expected
     start = f"the checkpoint was written after {samples} samples of the epoch in {batch} steps"
-    assert caplog.messages == ([f"{start}; with {per_step} samples per step the run resumes after {words}"] if words else [])
+    assert caplog.messages == (
+        [f"{start}; with {per_step} samples per step the run resumes after {words}"] if words else []
+    )
 
 
 def test_resumed_batch_of_a_checkpoint_without_samples() -> None:
