@@ -79,7 +79,7 @@ def test_commands_find_no_faults(load: Load, capsys: pytest.CaptureFixture[str])
 @pytest.mark.slow
 def test_recipes_find_no_faults(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     assert load("recipes").main(["--trials", "4", "--states", "1"]) == 0
-    assert "left by the same command: 1 of 1" in capsys.readouterr().out
+    assert "repaired by the same command: 1 of 1" in capsys.readouterr().out
 
 
 def test_recipes_damage_every_file_of_a_recipe(load: Load) -> None:

@@ -103,7 +103,7 @@ def test_predict_corrects_logits_by_the_keys_of_valid(photos: Photos, capsys: Ca
     [
         (["x.png", "--output", "out.txt"], "must be a .csv or .json file"),
         (["x.png", "--top", "0"], "must be at least 1"),
-        (["TEST.LOGIT_ADJUSTMENT", "1.0"], "name the images"),
+        (["TEST.LOGIT_ADJUSTMENT", "1.0"], "there are no images to predict"),
         (["x.png", "TEST.LOGIT_ADJUSTMEN", "1.0"], "TEST.LOGIT_ADJUSTMENT"),
         (["x.png", "TEST.PRIOR", "other"], "allowed: uniform, train, reversed"),
     ],

@@ -111,7 +111,11 @@ def test_compare_refuses_other_data_sets_where_fingerprints_are_unknown(make_run
 
 @pytest.mark.parametrize(
     ("path", "message"),
-    [("absent", "is not a folder"), ("empty", "holds no run"), ("output", "no run in .* is finished")],
+    [
+        ("absent", "is not a folder"),
+        ("empty", "does not contain a run directory"),
+        ("output", "no run in .* is finished"),
+    ],
 )
 def test_compare_refuses_folders_without_finished_runs(
     make_run: MakeRun, tmp_path: Path, path: str, message: str

@@ -149,7 +149,7 @@ def test_own_folds_partition_a_folder_of_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["DATASET.HOLD_OUT.FOLDS", 3, "DATASET.HOLD_OUT.FOLD", 4], "fold 4 of 3 is to be held out"),
+        (["DATASET.HOLD_OUT.FOLDS", 3, "DATASET.HOLD_OUT.FOLD", 4], "fold 4 of 3 does not exist"),
         (["DATASET.HOLD_OUT.GROUP", "camera"], "DATASET.HOLD_OUT.GROUP is 'camera', but .* is a folder; allowed: 'fol"),
         (["DATASET.HOLD_OUT.GROUP", "folder"], "no group of images can be held out"),
         (["DATASET.HOLD_OUT.FOLDS", 3, "DATASET.VALID_JSON", "v.json"], "FOLDS is 3, but DATASET.VALID_JSON names"),

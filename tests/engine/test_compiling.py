@@ -83,7 +83,7 @@ def test_uncompiled_runs_compiled_modules_eagerly(graphs: list[bool]) -> None:
 
 
 def test_method_that_changes_the_network_in_every_step_is_refused(tiny_cfg: TinyConfig) -> None:
-    message = r"TRAIN\.COMPILE is True; this TRAIN\.COMBINER\.TYPE changes the network in every step"
+    message = r"TRAIN\.COMPILE is True, but this TRAIN\.COMBINER\.TYPE changes the network in every step"
     with pytest.raises(UserError, match=message):
         train(tiny_cfg(*COMPILED, method=MANIFOLD))
 

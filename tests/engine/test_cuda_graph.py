@@ -139,7 +139,7 @@ def test_bad_replayed_step_is_named_and_does_not_change_the_weights(
 
 
 def test_methods_that_decide_something_in_every_step_are_refused(tiny_cfg: TinyConfig, recorders: list[Rerun]) -> None:
-    expected = r"^TRAIN\.CUDA_GRAPH is loop: training method contrastive draws random numbers or decides something on"
+    expected = r"^TRAIN\.CUDA_GRAPH is loop: training method contrastive draws random numbers or makes decisions on"
     with pytest.raises(UserError, match=expected):
         train(tiny_cfg(*LOOP, method=CONTRASTIVE))
 

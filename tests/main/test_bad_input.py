@@ -149,7 +149,7 @@ def test_annotation_file_that_would_not_be_read(refused: Refused) -> None:
         ("TRAIN.TWO_STAGE.DRS", "True", "TRAIN.SAMPLER.TYPE is 'default'; only 'weighted sampler' can be deferred"),
         ("TRAIN.SAMPLER.TYPE", "weigted sampler", "did you mean weighted sampler?"),
         ("TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "balanced", "did you mean balance?"),
-        ("DATASET.USE_CAM_BASED_DATASET", "True", "CAM_DATA_JSON_SAVE_PATH must name their annotation file"),
+        ("DATASET.USE_CAM_BASED_DATASET", "True", "CAM_DATA_JSON_SAVE_PATH must name the annotation file of"),
     ],
 )
 def test_unknown_names_and_wrong_pairs(refused: Refused, key: str, value: str, message: str) -> None:

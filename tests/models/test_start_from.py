@@ -197,7 +197,7 @@ def test_start_from_scaled_head_needs_a_linear_head(part: str) -> None:
     weights = {name: value for name, value in FIRST.items() if "head" not in name}
     if part == "bias":
         weights |= {"experts.0.head.weight": FIRST["experts.0.head.weight"]}
-    message = rf"no linear head that fills the network's experts\.0\.head\.fc\.{part}"
+    message = rf"no linear head from which the network's experts\.0\.head\.fc\.{part}"
     with pytest.raises(UserError, match=message):
         start_from(network("LWS"), weights)
     if part == "bias":

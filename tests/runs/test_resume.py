@@ -333,9 +333,10 @@ def test_resumed_batch_counts_samples(
     samples: int, batch: int, per_step: int, expected: int, words: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert resumed_batch({"samples": samples, "batch": batch}, per_step) == expected
-    done = f"{samples} samples of the epoch in {batch} steps"
-    start = f"the checkpoint was written after {done}; with {per_step} samples per step"
-    assert caplog.messages == ([f"{start} the run resumes after {words}"] if words else [])
+    start = f"the checkpoint was written after {samples} samples of the epoch in {batch} steps"
+    assert caplog.messages == (
+        [f"{start}; with {per_step} samples per step the run resumes after {words}"] if words else []
+    )
 
 
 def test_resumed_batch_of_a_checkpoint_without_samples() -> None:

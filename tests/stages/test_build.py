@@ -100,7 +100,7 @@ def test_state_of_a_method_starts_another_training(tiny_cfg: TinyConfig, finishe
 @pytest.mark.parametrize(
     ("overrides", "file", "message"),
     [
-        ([], "best_ensemble.pth", r"holds no state of a training method; name a last\.pth or epoch_N\.pth"),
+        ([], "best_ensemble.pth", r"holds no state of a training method; use a last\.pth or epoch_N\.pth"),
         (["NETWORK.MOCO_K", 50], "last.pth", r"queue\.\w+ is \[3, 100(, 4)?\], this method's is \[3, 50(, 4)?\]"),
     ],
 )

@@ -78,7 +78,7 @@ def test_read_calibration_refuses_fractions_that_are_none(value: Any) -> None:
 def test_empty_config_means_the_configs_before_the_recipe() -> None:
     recipe = load_recipe("digits_lt,cadel_r32,compensated")
     assert recipe.stages[0].config == ("digits_lt", "cadel_r32")
-    with pytest.raises(UserError, match="configs must be named before the recipe"):
+    with pytest.raises(UserError, match="name configs before the recipe"):
         load_recipe("compensated")
 
 

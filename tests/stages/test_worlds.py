@@ -120,7 +120,7 @@ def test_momentum_encoder_follows_synchronized_norms(tiny_cfg: TinyConfig) -> No
 
 def test_synchronized_norms_on_cpus_are_refused(tiny_cfg: TinyConfig) -> None:
     cfg = tiny_cfg("TRAIN.SYNCBN", True)
-    with pytest.raises(UserError, match=r"^TRAIN.SYNCBN is True, for 2 processes on CPUs; .* False lets each"):
+    with pytest.raises(UserError, match=r"^TRAIN.SYNCBN is True, but the 2 processes are on CPUs; .* False"):
         check_training(cfg, place_in(0, 2))
     check_training(tiny_cfg("TRAIN.SYNCBN", True), Place())
     check_training(cfg, Place(World(0, 0, 2), (torch.device("cuda", 0),), torch.device("cuda", 0)))

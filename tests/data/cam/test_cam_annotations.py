@@ -166,7 +166,7 @@ def test_build_splits_with_generated_images(listed: Any, image_folder: Callable[
     ("overrides", "message"),
     [
         (used("x.json"), "TRAIN.SAMPLER.TYPE 'default' draws original images only; 'weighted sampler' draws"),
-        (used(""), "DATASET.CAM_DATA_JSON_SAVE_PATH must name their annotation file"),
+        (used(""), "DATASET.CAM_DATA_JSON_SAVE_PATH must name the annotation file of"),
         (used("x.json", "DATASET.GENERATE_CAM_BASED_DATASET", True), "NETWORK.PRETRAINED must be True"),
         (
             [
