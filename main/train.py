@@ -11,10 +11,11 @@
 A config is a YAML file, or several joined by commas and merged from left to right; names without `.yaml` are looked up
 under configs/ (--list prints them). The same command resumes a run that was stopped (Ctrl-C, SIGTERM, a crash);
 `--resume never` starts a new one. The run directory is OUTPUT_DIR/NAME/<date-time>/; the stages of a recipe have theirs
-in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json sums them up. KEY VALUE applies to all stages of a
-recipe, STAGE:KEY VALUE to one.
+in OUTPUT_DIR/<recipe>/<stage>/, and OUTPUT_DIR/<recipe>/summary.json summarizes them. KEY VALUE applies to all stages
+of a recipe, STAGE:KEY VALUE to one.
 
-Exit code: 0 finished, 2 invalid command, config or data, 128 + number stopped by a signal.
+Exit code: 0 finished, 1 another process of the run has exited, 2 invalid command, config or data, 128 + n stopped by
+signal n; the state is saved.
 """
 
 import sys

@@ -153,6 +153,17 @@ def test_damaged_files_count_as_missing(run: Path, tmp_path: Path, name: str, cu
         assert "missing" in content["mistakes" if name == "samples.npz" else "confusion"]
 
 
+def test_evaluation_without_confusion_matrix_is_reported(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (folder,) = (copy / "evaluation").iterdir()
+    (folder / "confusion_ensemble.npz").unlink()  # as with more than 20,000 classes
+    content = describe_run(read_run(copy), images=False)
+    assert [entry["of"] for entry in content["metrics"]][-1] == "evaluation"
+    assert "missing" not in content["classes"] and "missing" not in content["mistakes"]
+    for name in ("confusion", "pairs"):
+        assert "no confusion matrix" in content[name]["missing"]
+
+
 def test_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run directory"):
         read_run(tmp_path)

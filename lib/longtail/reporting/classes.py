@@ -8,6 +8,7 @@ from longtail.reporting.record import RunRecord
 
 PAIRS = 30
 NOT_EVALUATED = "The run has no evaluation folder. Run `longtail valid {run}` and write the report again."
+NO_MATRIX = "The evaluation has no confusion matrix, or it is damaged; none is written for more than 20,000 classes."
 
 
 def class_names(record: RunRecord) -> list[str]:
@@ -37,7 +38,7 @@ def class_table(record: RunRecord) -> dict[str, Any] | str:
 def sparse_confusion(record: RunRecord) -> dict[str, Any] | str:
     """Return the cells of the confusion matrix that are not zero."""
     if record.confusion is None:
-        return NOT_EVALUATED
+        return NO_MATRIX if record.evaluation else NOT_EVALUATED
     true, predicted = np.nonzero(record.confusion)
     return {
         "size": len(record.confusion),
@@ -50,7 +51,7 @@ def sparse_confusion(record: RunRecord) -> dict[str, Any] | str:
 def confused_pairs(record: RunRecord) -> list[list[int]] | str:
     """Return [true class, predicted class, count] of the largest off-diagonal cells, the largest first."""
     if record.confusion is None:
-        return NOT_EVALUATED
+        return NO_MATRIX if record.evaluation else NOT_EVALUATED
     true, predicted = np.nonzero(record.confusion)
     wrong = true != predicted
     true, predicted = true[wrong], predicted[wrong]

@@ -31,10 +31,10 @@ class RunRecord:
         history: Records of metrics.jsonl.
         environment: Content of environment.json.
         cfg: Config; None if this version cannot read it.
-        evaluation: Newest folder under evaluation/ that holds a confusion matrix.
+        evaluation: Newest complete evaluation folder.
         metrics: Content of results.json of the evaluation.
         classes: Rows of per_class_ensemble.csv.
-        confusion: Counts, a row per true class, (C, C).
+        confusion: Counts, a row per true class, (C, C); None above 20,000 classes.
         samples: Predictions for every image.
     """
 
@@ -81,12 +81,12 @@ def read_run(path: str | Path) -> RunRecord:
 
 
 def newest_evaluation(run: RunDirectory) -> Path | None:
-    """Return the newest complete evaluation folder of a run; None if there is none."""
+    """Return the newest complete folder of an evaluation (not of a sweep or calibration); None if there is none."""
     folder = run.path / "evaluation"
     complete = [
         path
         for path in (folder.iterdir() if is_folder(folder) else ())
-        if (path / "results.json").is_file() and (path / "confusion_ensemble.npz").is_file()
+        if (path / "results.json").is_file() and (path / "per_class_ensemble.csv").is_file()
     ]
     return max(complete, key=lambda path: path.name, default=None)
 

@@ -164,7 +164,7 @@ class Matrix {
   }
 
   show(cell, t, p) {
-    if (!cell && t === undefined) return this.readout.replaceChildren("Point at a cell to read it.");
+    if (!cell && t === undefined) return this.readout.replaceChildren("Hover over a cell to see its values.");
     [t, p] = cell ? [cell.t, cell.p] : [t, p];
     const size = (id) => `${className(this.run, id)} (${whole(this.run.classes.train[id])} training images)`;
     const count = cell ? `${whole(cell.count)} of ${whole(this.support[t])} images, ${percent(cell.part)} %` : "no images";
