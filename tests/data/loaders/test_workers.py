@@ -1,6 +1,7 @@
 """The pool of workers: batches in order, over several epochs, and no endless waits."""
 
 import atexit
+import contextlib
 import gc
 import os
 import signal
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from torch.utils.data import Dataset
 
-from longtail.data.loaders.workers import WorkerPool, check_shared_memory
+from longtail.data.loaders.workers import WorkerPool, check_file_handles, check_shared_memory
 from longtail.errors import UserError
 
 
@@ -168,3 +169,33 @@ def test_check_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> 
         check_shared_memory(20_000_000, workers=3, folder=folder)
     check_shared_memory(20_000_000, workers=0, folder=folder)
     check_shared_memory(20_000_000, workers=3, folder=folder + "/absent")
+
+
+@pytest.mark.parametrize(("workers", "limit", "enough"), [(2, 30, True), (2, 29, False), (4, 46, True), (4, 45, False)])
+def test_check_file_handles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, workers: int, limit: int, enough: bool
+) -> None:
+    """Two pools of 7 + 4 W handles, and those that are open: 3 here."""
+    for number in range(3):
+        (tmp_path / str(number)).touch()
+    monkeypatch.setattr("longtail.data.loaders.workers.OPEN_FILES", str(tmp_path))
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (limit + 3, limit + 3))
+    check_file_handles(0, pools=2)
+    message = f"^{workers} workers need {limit + 4} open files, and at most {limit + 3} are"
+    with contextlib.nullcontext() if enough else pytest.raises(UserError, match=message):
+        check_file_handles(workers, pools=2)
+
+
+def test_too_many_open_files_of_workers_are_reported() -> None:
+    def fail(seconds: float) -> Any:
+        raise RuntimeError("Too many open files. Communication with the workers is no longer possible.")
+
+    iterator = SimpleNamespace(_try_get_data=fail, _workers=[None])
+    with pytest.raises(UserError, match=r"^1 worker processes cannot be read: too many open files; lower TRAIN\.NUM_W"):
+        make_pool(1)._wait(iterator)
+
+
+def test_pool_without_file_handles_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (12, 12))
+    with pytest.raises(UserError, match=r"^2 workers need .* open files, and at most 12 are allowed; lower TRAIN"):
+        list(make_pool(2).batches(keys([1])))

@@ -96,13 +96,13 @@ class Loader:
         raise NotImplementedError
 
     def check_memory(self, batch: Batch) -> None:
-        """Refuse batches that do not fit into shared memory.
+        """Refuse batches that do not fit into shared memory, and workers for which there are too few file handles.
 
         Args:
             batch: Some samples, as from `peek`.
 
         Raises:
-            UserError: Shared memory is too small.
+            UserError: Shared memory is too small, or the limit of open files.
         """
 
     def on_wait(self, callback: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from longtail.data.batch import Batch
 from longtail.data.images.bad_images import BadImage, BadImages
 from longtail.data.images.files import ImageFiles
 from longtail.data.loaders.base import Loader, LoaderSettings
-from longtail.data.loaders.workers import WorkerPool, check_shared_memory
+from longtail.data.loaders.workers import WorkerPool, check_file_handles, check_shared_memory
 from longtail.data.seeding import generator
 from longtail.errors import UserError
 from longtail.processors import available_processors
@@ -88,6 +88,7 @@ class FileLoader(Loader):
 
     def check_memory(self, batch: Batch) -> None:
         """See `Loader.check_memory`."""
+        check_file_handles(self.pool.workers, pools=2)  # for training and validation images
         per_sample = batch.images[:, :1].numel() * batch.images.element_size()
         check_shared_memory(per_sample * self.batch_size, workers=self.pool.workers)
 

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -22,6 +23,11 @@ T = TypeVar("T")
 POLL = 0.5  # seconds between two checks for signals while waiting for a batch
 PREFETCH = 2  # batches that each worker prepares ahead
 SHARED_MEMORY = "/dev/shm"
+HANDLES = (
+    "lower TRAIN.NUM_WORKERS and TEST.NUM_WORKERS (0 loads in the main process), or raise the limit of open files "
+    "(ulimit -n)"
+)
+OPEN_FILES = "/proc/self/fd"
 
 
 def nothing() -> None:
@@ -77,10 +83,7 @@ class WorkerPool(Generic[T]):
             # Release the pipes of workers that did not start: other code needs file handles, too.
             traceback.clear_frames(error.__traceback__)
             gc.collect()
-            raise UserError(
-                f"{self.workers} worker processes cannot be started or read: {reason}; lower TRAIN.NUM_WORKERS and "
-                "TEST.NUM_WORKERS (0 loads in the main process), or raise the limit of open files (ulimit -n)"
-            ) from None
+            raise UserError(f"{self.workers} worker processes cannot be started or read: {reason}; {HANDLES}") from None
         finally:
             if not finished:  # workers may still prepare batches that are not needed
                 self.close()
@@ -91,6 +94,7 @@ class WorkerPool(Generic[T]):
 
     def _iterate(self) -> Iterator[T]:
         if self._loader is None:
+            check_file_handles(self.workers, pools=1)
             self._loader = DataLoader(
                 self.samples,
                 batch_sampler=self._keys,
@@ -200,8 +204,30 @@ def check_shared_memory(batch_bytes: int, *, workers: int, folder: str = SHARED_
     )
 
 
+def check_file_handles(workers: int, *, pools: int) -> None:
+    """Refuse workers for which this process has too few file handles: some would fail, others would wait forever.
+
+    A pool takes two, four for each worker, and five for batches on their way.
+
+    Args:
+        workers: Number of workers of one pool.
+        pools: Number of pools that are about to start.
+
+    Raises:
+        UserError: There are too few.
+    """
+    if not workers or not os.path.isdir(OPEN_FILES):
+        return
+    limit, opened = resource.getrlimit(resource.RLIMIT_NOFILE)[0], len(os.listdir(OPEN_FILES))
+    needed = opened + pools * (7 + 4 * workers)
+    if limit != resource.RLIM_INFINITY and limit < needed:
+        raise UserError(f"{workers} workers need {needed} open files, and at most {limit} are allowed; {HANDLES}")
+
+
 def _lost_worker(error: RuntimeError, workers: Sequence[Any]) -> UserError:
     """Return the `UserError` for a worker that died; raise any other error, which is a bug, with its traceback."""
+    if "Too many open files" in str(error):
+        return UserError(f"{len(workers)} worker processes cannot be read: too many open files; {HANDLES}")
     if "exited unexpectedly" in str(error) or "killed by signal" in str(error):
         full = any(worker.exitcode == -signal.SIGBUS for worker in workers)
         memory = ", which has no shared memory left (/dev/shm)" if full else ""
