@@ -130,16 +130,15 @@ def _cell(text: str) -> str:
 
 
 def _allowed(key: Key) -> str:
-
     if key.allowed:
         return ", ".join(f"`{choice}`" if choice else '`""`' for choice in key.allowed)
     parts = []
     if key.positive:
         parts.append("> 0")
     elif key.low is not None:
-        parts.append(f">= {key.low:g}")
+        parts.append(f">= {_bound(key.low)}")
     if key.high is not None:
-        parts.append(f"<= {key.high:g}")
+        parts.append(f"<= {_bound(key.high)}")
     if key.never is not None:
         parts.append(f"or {key.never}")
     if key.length:
@@ -149,8 +148,11 @@ def _allowed(key: Key) -> str:
     return ", ".join(parts)
 
 
-def _marks(key: Key) -> str:
+def _bound(number: float) -> str:
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
 
+
+def _marks(key: Key) -> str:
     return (" *new*" if key.ours else "") + ("" if key.result else " *free*")
 
 

@@ -26,6 +26,7 @@ def test_write_docs_pages_are_up_to_date() -> None:
 def test_configuration_page_has_every_key() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     assert all(f"| `{name}` |" in page for name in KEYS)
+    assert "<= 1,048,576 |" in page and "e+" not in page  # bounds with all digits
 
 
 def test_configs_page_has_every_config() -> None:
