@@ -66,12 +66,12 @@ def test_train_in_another_thread_is_that_of_the_main_one(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda cfg: longtail.train("digits_lt,ce", gpus="cpu"), "a config is 'digits_lt,ce'; it must come from"),
-        (lambda cfg: longtail.train(cfg, gpus=["cpu"]), r"GPUs \"\['cpu'\]\": expected cpu, or different numbers"),
-        (lambda cfg: longtail.train(cfg, gpus="cpu", resume=None), "cannot resume from None: expected auto, never,"),
-        (lambda cfg: longtail.load_config(3), "config '3' is neither a YAML file nor a name under configs/"),
+        (lambda api, cfg: api.train("digits_lt,ce", gpus="cpu"), "a config is 'digits_lt,ce'; it must come from"),
+        (lambda api, cfg: api.train(cfg, gpus=["cpu"]), r"GPUs \"\['cpu'\]\": expected cpu, or different numbers"),
+        (lambda api, cfg: api.train(cfg, gpus="cpu", resume=None), "cannot resume from None: expected auto, never,"),
+        (lambda api, cfg: api.load_config(3), "config '3' is neither a YAML file nor a name under configs/"),
     ],
 )
 def test_arguments_of_other_types_are_refused(tmp_path: Path, call: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        call(tiny_config(tmp_path))
+        call(longtail, tiny_config(tmp_path))

@@ -97,11 +97,11 @@ def _encode(cfg: CfgNode, setup: EvaluationSetup, calibration: Calibration) -> d
     """
     names = dict.fromkeys((calibration.fit_on, calibration.report_on))
     if not calibration.hold_out:
-        encoded = {}
+        samples = {}
         for name in names:
             with contextlib.closing(setup.loader_of(cfg, name)) as loader:
-                encoded[name] = collect_features(setup, loader)
-        return encoded
+                samples[name] = collect_features(setup, loader)
+        return samples
     chosen = held_out(setup.splits.valid.labels, calibration.hold_out, seed=cfg.RAND_SEED)
     if not chosen.any() or chosen.all():
         raise UserError(
