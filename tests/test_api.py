@@ -15,6 +15,7 @@ from tests.helpers.training import NCL, read_json, tiny_config, without_figures
 UNTYPED: Any = longtail  # for arguments of wrong types
 
 
+@pytest.mark.slow
 def test_train_evaluate_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_figures(monkeypatch)
     monkeypatch.setattr("longtail.stages.evaluate._write_details", lambda *args, **kwargs: None)
@@ -53,6 +54,7 @@ def test_package_has_the_functions_of_the_api() -> None:
         longtail.fit  # noqa: B018
 
 
+@pytest.mark.slow
 def test_train_in_another_thread_is_that_of_the_main_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_figures(monkeypatch)
     runs = []

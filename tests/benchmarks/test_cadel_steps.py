@@ -10,6 +10,7 @@ from short_runs.subsets import line, main, write_subset
 from longtail.config import load_config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [source for source, known in RELEASED.items() if known[0] is not None])
 def test_networks_have_the_released_sizes(source: str) -> None:
     sizes, released = sizes_of(load_config(source), CLASSES[source.split(",")[0]]), RELEASED[source]

@@ -23,6 +23,7 @@ def write_split(folder: Path, name: str, *, per_class: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_way_trains_and_a_second_run_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train, valid = write_split(tmp_path, "train", per_class=7), write_split(tmp_path, "valid", per_class=1)
     record = tmp_path / "record.jsonl"

@@ -44,6 +44,7 @@ def test_rows_are_all_measured_here() -> None:
     assert files == {*TINY, "threads"}  # for threads see test_threads.py
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", TINY)
 def test_measure_returns_positive_values(file: Any) -> None:
     rows = __import__(file).measure(**TINY[file])
@@ -54,6 +55,7 @@ def test_measure_returns_positive_values(file: Any) -> None:
         assert row.of_matrix_rate is None or row.of_matrix_rate > 0
 
 
+@pytest.mark.slow
 def test_interleaved_runs_rounds_after_a_warm_up() -> None:
     calls = []
     times = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
@@ -61,6 +63,7 @@ def test_interleaved_runs_rounds_after_a_warm_up() -> None:
     assert len(times["a"].seconds) == len(times["b"].seconds) == 3
 
 
+@pytest.mark.slow
 def test_interleaved_peak_memory_excludes_what_was_in_use() -> None:
     held = torch.zeros(20_000_000)  # 80 MB, all of it touched
     times = interleaved({"much": lambda: torch.ones(10_000_000), "nothing": lambda: None}, 1)
@@ -82,6 +85,7 @@ def test_table_cells() -> None:
     assert second.split() == ["time", "s", "2.5", "-", "-", "-", "-", "-"]
 
 
+@pytest.mark.slow
 def test_run_prints_a_table_and_writes_a_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +99,7 @@ def test_run_prints_a_table_and_writes_a_record(
     assert record["rows"][0]["ratio"] == record["rows"][0]["ours"] / record["rows"][0]["baseline"]
 
 
+@pytest.mark.slow
 def test_costs_grow_with_the_image(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "NETWORKS", [("res8_measured", 16), ("res8_measured", 32)])
     assert costs.main(["--images", "100", "--classes", "20"]) == 0
@@ -120,6 +125,7 @@ def test_run_refuses_invalid_options(arguments: Any, message: Any, capsys: pytes
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_accuracy_compares_ours_with_the_reference(
     image_folder: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def test_reference_loss_equals_ours(experts: Any) -> None:
     torch.testing.assert_close(reference_loss(list(logits), targets, class_counts=counts, hard_number=3), ours)
 
 
+@pytest.mark.slow
 def test_reference_step_has_the_losses_of_ours() -> None:
     images, labels = smooth_images(64, 32, 32), long_tailed_labels(64)
     counts = torch.bincount(labels, minlength=CLASSES).tolist()
@@ -57,6 +58,7 @@ def test_reference_loader_normalizes() -> None:
     assert -3 < batches[0][0].min() < 0 < batches[0][0].max() < 3
 
 
+@pytest.mark.slow
 def test_worker_random_differs_between_workers_and_repeats_with_the_seed() -> None:
     images, labels = smooth_images(64, 32, 32)[:1].repeat(64, 1, 1, 1), long_tailed_labels(64)
     mean, std = NORMALIZATIONS.get("cifar")

@@ -4,6 +4,7 @@ import pytest
 import scale
 
 
+@pytest.mark.slow
 def test_scale_measures_every_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert scale.main(["--annotations", "300", "600", "--classes", "10", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()

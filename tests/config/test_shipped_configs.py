@@ -260,6 +260,7 @@ def check_training(source: str, *overrides: Any) -> None:
     assert int(evaluator.confusion("ensemble").matrix.sum()) == len(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [source for source in TRAININGS if Facts(source).data in SMALL])
 def test_two_steps_and_an_evaluation_on_small_images(source: str) -> None:
     check_training(source, "TRAIN.BATCH_SIZE", 4)

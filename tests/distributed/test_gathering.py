@@ -8,6 +8,8 @@ import torch
 from longtail.distributed.gathering import average, gather, rank_and_size
 from tests.helpers.processes import Results, run_processes
 
+pytestmark = pytest.mark.slow
+
 WORLDS = (1, 2, 3)
 
 

@@ -21,6 +21,8 @@ from longtail.distributed import (
 from longtail.distributed.processes import connected
 from tests.helpers.processes import Results, run_processes
 
+pytestmark = pytest.mark.slow
+
 WORLDS = (1, 2, 3)
 CPU = torch.device("cpu")
 
@@ -157,7 +159,6 @@ def silent(rank: int, world: int) -> str:
     return "answered"
 
 
-@pytest.mark.slow
 def test_consensus_does_not_wait_longer_than_its_timeout(tmp_path_factory: pytest.TempPathFactory) -> None:
     results = run_processes(silent, tmp_path_factory.mktemp("worlds"), worlds=[2])
     assert "timed out" in results[2][0] or "timeout" in results[2][0]

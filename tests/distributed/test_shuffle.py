@@ -9,6 +9,8 @@ from longtail.distributed.gathering import rank_and_size
 from longtail.distributed.shuffle import Shuffle
 from tests.helpers.processes import Results, run_processes
 
+pytestmark = pytest.mark.slow
+
 WORLDS = (1, 2, 3)
 ROUNDS = 3
 

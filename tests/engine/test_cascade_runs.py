@@ -22,6 +22,8 @@ from tests.helpers.training import (
 )
 from tests.helpers.worlds import train_in_worlds
 
+pytestmark = pytest.mark.slow
+
 WORLDS = (1, 2)
 GLOBAL_BATCH = 48  # of 276 images
 MIXUP: list[Any] = ["TRAIN.COMBINER.TYPE", "mixup", "TRAIN.COMBINER.PER_SAMPLE", True]
@@ -51,7 +53,6 @@ VIT: list[Any] = [
 DROP: list[Any] = ["BACKBONE.DROP_PATH", 0.2]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("steps", [2, BATCHES, BATCHES + 3])
 @pytest.mark.parametrize("method", [[*CNN, *MIXUP], [*VIT, *MIXUP, *DROP]], ids=["cnn", "vit"])
 def test_cascade_resumes_bit_by_bit(
@@ -87,7 +88,6 @@ def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return request.param, train_in_worlds(make, folder, worlds=WORLDS, look=look)
 
 
-@pytest.mark.slow
 def test_processes_end_with_the_same_cascade(worlds: tuple[str, Results]) -> None:
     first, second = worlds[1][2]
     assert_same(first, second)

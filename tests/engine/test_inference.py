@@ -17,6 +17,8 @@ from longtail.models import Expert, Network
 from tests.helpers.processes import Results, run_processes
 from tests.helpers.training import CPU, Tiny
 
+pytestmark = pytest.mark.slow
+
 SAMPLES, CLASSES, BATCH = 53, 5, 7
 NORMALIZE = Normalize((0.5,) * 3, (0.2,) * 3)
 
@@ -76,7 +78,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=(1, 2, 3))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_evaluate_counts_every_sample_once(results: Results, world: int) -> None:
     (alone,) = results[1]

@@ -40,6 +40,7 @@ DIGITS: list[str] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
 def test_a_run_trains_and_evaluates_the_probe(finished_run: FinishedRun, kind: str) -> None:
     run = finished_run(*LONGER, method=METHODS[kind])

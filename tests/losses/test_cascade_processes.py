@@ -10,6 +10,8 @@ from torch import Tensor
 
 from longtail.losses.cascade import cascade_loss, density_weights
 
+pytestmark = pytest.mark.slow
+
 WORLDS = (1, 2, 3)
 SAMPLES = 12  # of the global batch
 SETTINGS: dict[str, Any] = {"uniform": 0.2, "bins": 4, "gamma": 1.5, "base_weight": 2.0}

@@ -13,6 +13,8 @@ from longtail.models.heads import l2_normalize
 from tests.helpers.contrastive_loops import random_batch, random_queue
 from tests.helpers.processes import Results, run_processes
 
+pytestmark = pytest.mark.slow
+
 WORLDS = (1, 2, 3)
 IMAGES = 6  # of the global batch
 Encode = Callable[[Tensor], Tensor]
@@ -95,7 +97,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=WORLDS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("name", LOSSES)
 def test_contrastive_losses_over_processes_have_the_gradients_of_the_whole_batch(

@@ -10,6 +10,8 @@ from longtail.data import Batch
 from tests.helpers.contrastive_training import batch, build, train
 from tests.helpers.processes import Results, run_processes
 
+pytestmark = pytest.mark.slow
+
 WORLDS = (1, 2, 3)
 STEPS = 4
 
@@ -35,7 +37,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=WORLDS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("backbone", ["small", "small_norm"])
 def test_contrastive_queues_are_equal_in_all_processes(results: Results, world: int, backbone: str) -> None:

@@ -215,6 +215,7 @@ def test_state_of_the_method_resumes_bit_for_bit() -> None:
         assert torch.equal(twin.state_dict()[name], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_figures_show_features_and_subclasses_once_there_are_any(tmp_path: Path, epoch: int) -> None:
     data = Images()

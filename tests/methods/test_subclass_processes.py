@@ -9,6 +9,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tests.helpers.processes import Results, run_processes
 from tests.helpers.subclass_training import IN_BATCH, QUEUE, SUBCLASS, Images, build, step
 
+pytestmark = pytest.mark.slow
+
 WORLDS = (1, 2, 3)
 KINDS = {"in batch": IN_BATCH, "queue": [*QUEUE, f"{SUBCLASS}.POSITIVES", 0]}  # 0: the warm-up draws nothing
 
@@ -34,7 +36,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=WORLDS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS[1:])
 @pytest.mark.parametrize("kind", KINDS)
 def test_subclasses_are_the_same_in_all_processes_and_in_one(results: Results, world: int, kind: str) -> None:

@@ -149,6 +149,7 @@ def test_build_refuses_a_backbone_without_taps(monkeypatch: pytest.MonkeyPatch) 
         build("BACKBONE.TYPE", "timm/resnet10t")
 
 
+@pytest.mark.slow
 def test_without_branches_the_main_head_stays(images: Tensor) -> None:
     whole, alone = build().eval(), build("NETWORK.BRANCHES", False).eval()
     alone.load_state_dict(whole.state_dict(), strict=False)

@@ -103,6 +103,7 @@ def test_stopped_run_of_every_sampler_resumes_bit_by_bit(
     assert_same(values(finished_run(method=SAMPLERS[name])), values(resumed))
 
 
+@pytest.mark.slow
 def test_deferred_sampling_changes_nothing_before_its_epoch(finished_run: FinishedRun) -> None:
     plain, deferred = (read_records(finished_run(method=method), "train") for method in (CE, DEFERRED))
     assert [one["loss"] == other["loss"] for one, other in zip(plain, deferred, strict=True)] == [True, False, False]
@@ -184,6 +185,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, Path.unlink], ids=["cut", "lost"])
 def test_damaged_checkpoint_gives_way_to_the_one_before_it(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, damage: Any, caplog: pytest.LogCaptureFixture
@@ -281,6 +283,7 @@ def test_checkpoint_that_does_not_fit_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_state_of_a_method_that_does_not_fit_is_refused(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     run = finished_run(method=CONTRASTIVE)
     message = "written by another network, training method or optimizer and cannot be resumed: .*queue.*100.*50"

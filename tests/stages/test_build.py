@@ -64,6 +64,7 @@ def test_evaluation_under_another_head_is_warned_about(
     assert warned(lambda: validate(tiny_cfg(method=NCL), run.path, place=CPU)) == []
 
 
+@pytest.mark.slow
 def test_loaded_weights_are_in_the_results(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     checkpoint = finished_run().last
     (report,) = read_json(train(tiny_cfg(*start_from(checkpoint))).results)["weights"]
@@ -84,6 +85,7 @@ def test_weights_that_fill_too_little_are_refused(tiny_cfg: TinyConfig, tmp_path
     assert report["parameters"] == 90
 
 
+@pytest.mark.slow
 def test_state_of_a_method_starts_another_training(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     from longtail.checkpoint_file import read_checkpoint
     from longtail.data import build_splits

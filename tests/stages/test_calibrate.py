@@ -47,6 +47,7 @@ def accuracy(cfg: Any, folder: Path) -> Any:
     return read_json(validate(cfg, folder, place=CPU) / "results.json")["ensemble"]
 
 
+@pytest.mark.slow
 def test_calibrate_chooses_on_one_split_and_reports_another(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, test_split: list[Any]
 ) -> None:

@@ -58,6 +58,7 @@ def test_sweep_evaluates_the_chosen_heads(tiny_cfg: TinyConfig, folder: Path) ->
     assert all(found["ensemble", value] == found["expert 2", value] for value in ("0", "1"))
 
 
+@pytest.mark.slow
 def test_calibrate_chooses_and_reports_by_the_chosen_heads(tiny_cfg: TinyConfig, folder: Path) -> None:
     choice = Calibration("TEST.LOGIT_ADJUSTMENT", (0.0, 1.0), fit_on="valid", report_on="valid")
     results = read_json(calibrate(tiny_cfg(*LAST, method=CASCADE), folder, choice, place=CPU) / "results.json")

@@ -70,6 +70,7 @@ def test_network_with_other_parameters_is_refused(tiny_cfg: TinyConfig, finished
         validate(tiny_cfg("CLASSIFIER.TYPE", "LWS", "NAME", "other"), finished_run().path, place=CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", [CONTRASTIVE, NCL], ids=["contrastive", "ncl"])
 def test_projection_heads_are_not_needed_for_an_evaluation(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, trained: list[Any]
@@ -116,6 +117,7 @@ def other_images(tmp_path: Path, tiny_cfg: TinyConfig) -> Callable[..., str]:
     return write
 
 
+@pytest.mark.slow
 def test_valid_json_names_other_images(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, other_images: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:

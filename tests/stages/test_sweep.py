@@ -33,6 +33,7 @@ def table(folder: Path, parameter: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameter", SETTINGS)
 def test_sweep_agrees_with_single_evaluations(tiny_cfg: TinyConfig, finished_run: FinishedRun, parameter: str) -> None:
     keys = ["TEST.BATCH_SIZE", 100]

@@ -51,6 +51,7 @@ def test_flip_equals_two_evaluations(photos: Photos) -> None:
         assert torch.allclose(trained(images).logits, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["torchscript", "exported"])
 def test_export_holds_the_views(photos: Photos, tmp_path: Path, kind: str) -> None:
     trained = load_trained(changed(photos.cfg, *FLIP), photos.run.path, place=CPU)

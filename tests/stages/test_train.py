@@ -80,6 +80,7 @@ def test_run_whose_figures_cannot_be_drawn_is_not_finished(
     assert "finished" not in read_json(path / "results.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("released", [False, True])
 def test_contrastive_training_fills_its_queue(tiny_cfg: TinyConfig, released: bool) -> None:
     run = train(tiny_cfg("NETWORK.MOCO_RELEASED", released, method=CONTRASTIVE))
@@ -213,6 +214,7 @@ def test_nested_training_from_files_of_any_size(
     assert {"loss/ce", "loss/hard_ce"} | distillation[loss] <= read_records(run, "train")[0].keys()
 
 
+@pytest.mark.slow
 def test_finished_and_failed_trainings_leave_no_workers(
     files_cfg: FilesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

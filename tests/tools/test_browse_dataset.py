@@ -37,6 +37,7 @@ def test_browse_dataset_seed(command: Any, tmp_path: Path) -> None:
         assert min(picture.size) > 500
 
 
+@pytest.mark.slow
 def test_browse_dataset_default_output(command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert command("NAME", "mine")[0] == 0

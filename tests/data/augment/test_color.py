@@ -24,6 +24,7 @@ def test_autocontrast(images: Any) -> None:
     assert_equal(color.autocontrast(images), map_pillow(images, ImageOps.autocontrast))
 
 
+@pytest.mark.slow
 def test_autocontrast_all_ranges() -> None:
     # One image per (low, high) pair of a coarse grid, each with all levels in between.
     pairs = [(low, high) for low in range(0, 256, 7) for high in range(low + 1, 256, 5)]

@@ -135,6 +135,7 @@ def test_random_flip_rate(generator: Any) -> None:
     assert flipped == pytest.approx(0.5, abs=0.025)
 
 
+@pytest.mark.slow
 def test_cutout_areas(generator: Any) -> None:
     white = torch.full((20_000, 3, 32, 32), 255, dtype=torch.uint8)
     black = (Cutout(16)(white, generator) == 0).float()

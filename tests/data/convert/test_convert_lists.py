@@ -129,6 +129,7 @@ def test_convert_lists_unwritable_output(refused: Any, lists: Any, tmp_path: Pat
 # ------------------------------------------------------------------ the published files
 
 
+@pytest.mark.slow
 def test_convert_lists_imagenet_lt_published_numbers(run: Any, splits: Any, tmp_path: Path) -> None:
     folder = tmp_path / "lists"
     folder.mkdir()

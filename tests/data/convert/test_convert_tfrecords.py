@@ -14,6 +14,8 @@ from PIL import Image
 from longtail.cli import train
 from longtail.data.annotations import read_annotations
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 CIFAR = ROOT.parent / "shared" / "data" / "cifar10_jpeg.zip"
 
@@ -94,7 +96,6 @@ def arguments(written: Any, tmp_path: Path, *options: Any) -> Any:
     return "--input_path", written, "--output_path", tmp_path / "out", *options
 
 
-@pytest.mark.slow
 def test_convert_tfrecords(run: Any, content: Any, images: Any, written: Any, tmp_path: Path) -> None:
     output = run("convert_from_tfrecords", *arguments(written, tmp_path))
     folder = tmp_path / "out" / "cifar10_imbalance10"
@@ -134,7 +135,6 @@ def test_convert_tfrecords_then_train(run: Any, written: Any, tmp_path: Path) ->
     assert results["epochs"] == 1 and results["classes"] == 10
 
 
-@pytest.mark.slow
 def test_convert_tfrecords_force(run: Any, refused: Any, written: Any, tmp_path: Path) -> None:
     run("convert_from_tfrecords", *arguments(written, tmp_path))
     error = refused("convert_from_tfrecords", *arguments(written, tmp_path))

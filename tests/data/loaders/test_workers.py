@@ -130,6 +130,7 @@ def test_on_wait_may_stop_the_waiting() -> None:
         list(pool.batches(keys([-2])))
 
 
+@pytest.mark.slow
 def test_exit_handlers_end_workers_and_go_with_their_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers: list[Any] = []
     monkeypatch.setattr(atexit, "register", handlers.append)

@@ -20,6 +20,7 @@ from longtail.errors import UserError
 from tests.helpers.photographs import listed_config, write_photographs
 
 
+@pytest.mark.slow
 def test_pack_writes_smaller_copies_and_their_annotations(tmp_path: Path) -> None:
     files = pack(listed_config(write_photographs(tmp_path)), tmp_path / "packed", Settings(side=64))
     assert sorted(files) == ["train", "valid"]

@@ -173,6 +173,7 @@ def test_trainer_computes_each_step_twice_and_logs_the_first_loss(
     assert read_records(run, "train")[0]["loss"] == pytest.approx(sum(steps[::2]) / BATCHES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["SGD", "ADAMW", "timm/lamb"])
 def test_every_optimizer_lowers_the_loss(tiny_cfg: TinyConfig, optimizer: str) -> None:
     run = train(tiny_cfg(*SAM, "TRAIN.OPTIMIZER.TYPE", optimizer, "TRAIN.OPTIMIZER.BASE_LR", 0.02))
@@ -201,6 +202,7 @@ def test_run_resumes_bit_by_bit(finished_run: FinishedRun, tiny_cfg: TinyConfig,
     assert_same(values(finished_run(*settings, method=NCL)), values(train(tiny_cfg(*settings, method=NCL))))
 
 
+@pytest.mark.slow
 def test_another_rho_trains_other_weights(finished_run: FinishedRun) -> None:
     plain, sharp = finished_run("DROPOUT", False), finished_run(*SAM)
     first, second = read_weights(plain.last), read_weights(sharp.last)

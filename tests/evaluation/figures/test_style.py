@@ -31,6 +31,7 @@ def test_label_of(name: str, label: str) -> None:
     assert label_of(name, "7") == label
 
 
+@pytest.mark.slow
 @pytest.mark.figures
 def test_figures_of_unusual_names_give_no_warning(tmp_path: Path) -> None:
     names = ["猫", "$x^2$", UNWRITABLE, "a name that is very much too long for a tick"]

@@ -19,6 +19,7 @@ def test_plot_subclass_sizes_draws_classes_and_subclasses(tmp_path: Path) -> Non
     assert fraction_of(image[:, half:], EXPERT) > 0.02 > fraction_of(image[:, half:], VALID)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[1], [3, 0, 1], [1000] * 3000])
 def test_plot_subclass_sizes_of_any_number(tmp_path: Path, sizes: list[int]) -> None:
     plot_subclass_sizes(tmp_path / "a.png", [sum(sizes)], sizes)

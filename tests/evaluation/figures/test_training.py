@@ -71,6 +71,7 @@ def test_legend_of_class_counts_covers_no_bar(tmp_path: Path, figures: list[Any]
         assert across < box.x0 or up < box.y0
 
 
+@pytest.mark.slow
 def test_plot_curves_labels_the_learning_rate_with_plain_numbers(tmp_path: Path, figures: list[Any]) -> None:
     records = [{"epoch": epoch, "split": "train", "loss": 1.0, "lr": 10.0**-epoch} for epoch in range(1, 5)]
     plot_curves(tmp_path / "a.png", records)
@@ -90,6 +91,7 @@ def history(epochs: int, experts: int = 3) -> list[dict[str, Any]]:
     return records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epochs", "experts"), [(2, 1), (40, 3)])
 def test_plot_curves(tmp_path: Path, epochs: int, experts: int) -> None:
     plot_curves(tmp_path / "a.png", history(epochs, experts))

@@ -21,6 +21,7 @@ def image(seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(photograph(seed=seed)).permute(2, 0, 1)[None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_fast_policy_draws_the_same_random_numbers(name: str) -> None:
     policy = build_policy(name, CFG)
