@@ -143,7 +143,9 @@ def test_methods_that_decide_something_in_every_step_are_refused(tiny_cfg: TinyC
 
 
 def test_check_cuda_graph_refuses_a_cpu(tiny_cfg: TinyConfig) -> None:
-    with pytest.raises(UserError, match=r"^TRAIN\.CUDA_GRAPH is loop: it needs a GPU, and this run is on the CPU; or set it to off"):
+    with pytest.raises(
+        UserError, match=r"^TRAIN\.CUDA_GRAPH is loop: it needs a GPU, and this run is on the CPU; or set it to off"
+    ):
         train(tiny_cfg(*LOOP))
 
 
