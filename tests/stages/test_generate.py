@@ -370,5 +370,5 @@ def test_large_images_fill_classes_up_to_the_threshold(
 
 
 def test_threshold_below_every_class_is_refused(cam_cfg: Any, weights: Any, large: Any) -> None:
-    with pytest.raises(UserError, match=r"CAM_NUMBER_THRES is 0: no class of .*all\.json has fewer images"):
+    with pytest.raises(UserError, match=r"CAM_NUMBER_THRES is 0, but no class of .*all\.json has fewer images"):
         generate(cam_cfg(*large, "DATASET.CAM_NUMBER_THRES", 0))

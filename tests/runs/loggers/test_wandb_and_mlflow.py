@@ -78,7 +78,7 @@ def test_wandb_resumes_the_same_run(run: RunDirectory, monkeypatch: pytest.Monke
 
 def test_wandb_without_login_is_one_line(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", FakeWandb("api_key not\nconfigured"))
-    with pytest.raises(UserError, match=r"TRAIN\.LOGGERS wandb: api_key not configured; wandb login, or set W"):
+    with pytest.raises(UserError, match=r"TRAIN\.LOGGERS wandb: api_key not configured; run wandb login, or set W"):
         build_loggers(["wandb"], run, epoch=1)
 
 
