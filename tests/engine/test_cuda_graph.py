@@ -83,6 +83,7 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> list[Rerun]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [LOOP, STREAMS], ids=["loop", "streams"])
 @pytest.mark.parametrize(
     "method",
@@ -101,6 +102,7 @@ def test_replayed_steps_give_the_same_run(
     assert recorder.replays == 3 * BATCHES - WARM_UP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [2, BATCHES + 3])
 def test_replayed_run_resumes_bit_by_bit(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, recorders: list[Rerun], steps: int
@@ -143,9 +145,7 @@ def test_methods_that_decide_something_in_every_step_are_refused(tiny_cfg: TinyC
 
 
 def test_check_cuda_graph_refuses_a_cpu(tiny_cfg: TinyConfig) -> None:
-    with pytest.raises(
-        UserError, match=r"^TRAIN\.CUDA_GRAPH is loop: it needs a GPU, and this run is on the CPU; or set it to off"
-    ):
+    with pytest.raises(UserError, match=r"^TRAIN\.CUDA_GRAPH is loop: it needs a GPU, and this run is on the CPU"):
         train(tiny_cfg(*LOOP))
 
 
