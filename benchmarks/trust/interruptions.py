@@ -115,8 +115,9 @@ class Measured:
         self.late += all(child.ended() for child in children)
         sent = time.monotonic()
         draw.choice(children).send(number)
-        # A process that is killed, or gets its signal before it handles signals, leaves others that wait for it.
-        limit = self.limit + (60 * PEER_TIMEOUT if len(children) > 1 else 0)
+        # A process that is killed, or gets its signal before it handles signals, leaves others that wait for it: while
+        # the processes connect, up to twice.
+        limit = self.limit + (2 * 60 * PEER_TIMEOUT if len(children) > 1 else 0)
         codes = [child.wait(limit) for child in children]
         if None in codes:
             self.faults.append(f"{what}: SIG{name} was not handled within {limit:g} s")

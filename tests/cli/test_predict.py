@@ -123,7 +123,7 @@ def test_predict_split_words_interprets_file_names_as_images(tmp_path: Path) -> 
 def test_predict_refuses_a_list_that_never_ends(photos: Photos, tmp_path: Path, capsys: Capture) -> None:
     os.mkfifo(tmp_path / "list.txt")
     assert main(["predict", str(photos.run.path), str(tmp_path / "list.txt"), "--gpus", "cpu"]) == 2
-    assert capsys.readouterr().err == f"error: list {tmp_path / 'list.txt'} cannot be read: it is no regular file\n"
+    assert capsys.readouterr().err == f"error: list {tmp_path / 'list.txt'} cannot be read: it is not a regular file\n"
 
 
 def test_predict_does_not_take_an_empty_name_for_the_working_directory(photos: Photos, capsys: Capture) -> None:

@@ -52,7 +52,7 @@ def test_legend_covers_no_axes(make_run: MakeRun, tmp_path: Path, figures: list[
     assert not figure.legends[0].get_window_extent().overlaps(figure.axes[0].get_tightbbox())
 
 
-@pytest.mark.parametrize(("file", "metric", "message"), [("x.pdf", "top1", "must be a"), ("x.png", "nll", "is none")])
+@pytest.mark.parametrize(("file", "metric", "message"), [("x.pdf", "top1", "must be a"), ("x.png", "nll", "not nll")])
 def test_plot_comparison_refuses(make_run: MakeRun, tmp_path: Path, file: str, metric: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         plot_comparison(tmp_path / file, compare(some_runs(make_run), metrics=[metric]))

@@ -123,7 +123,7 @@ def test_pack_refuses_packed_images_and_other_formats(tmp_path: Path) -> None:
     files = packed(tmp_path)
     with pytest.raises(UserError, match="already packed"):
         pack(listed_config(files["train"]), tmp_path / "again", UINT8)
-    with pytest.raises(UserError, match="another quality, format"):
+    with pytest.raises(UserError, match="other values of quality, format"):
         pack(listed_config(tmp_path / "all.json"), tmp_path / "packed", Settings(side=64))
 
 
