@@ -188,5 +188,5 @@ def test_build_nested_plus_loss_from_config() -> None:
 
 def test_build_nested_plus_loss_refuses_other_numbers_of_views() -> None:
     keys = ["LOSS.LOSS_TYPE", "NIL_NBOD_plus", "DATASET.INTRA_N", 4, "DATASET.VIEWS", ["crop", "crop_flip"]]
-    with pytest.raises(UserError, match="INTRA_N is 4, but DATASET.VIEWS has 2 views"):
+    with pytest.raises(UserError, match=r"INTRA_N is 4, but DATASET\.VIEWS has 2 views"):
         build_loss(load_config(None, keys), COUNTS)
