@@ -9,7 +9,7 @@ from PIL import Image
 
 from longtail.config import load_config
 from longtail.data import build_splits
-from longtail.data.convert.own import fitting_settings
+from longtail.data.convert.own import configured_splits, fitting_settings
 from longtail.errors import UserError
 
 OWN = ["DATASET.DATASET", "own", "DATASET.ROOT"]
@@ -81,12 +81,18 @@ def test_own_refuses(tmp_path: Path, counts: dict[str, int], overrides: list[Any
         splits(folders(tmp_path / "photos", counts), *overrides)
 
 
-def test_fitting_settings_keep_eight_steps(tmp_path: Path) -> None:
+def test_fitting_settings_keep_eight_steps(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = folders(tmp_path / "photos", {"a": 30, "b": 20})
     keys = ["TRAIN.BATCH_SIZE", 32, "TRAIN.OPTIMIZER.BASE_LR", 0.32]
     cfg = load_config(None, [*OWN, str(root), *keys])
     assert fitting_settings(cfg) == ["TRAIN.BATCH_SIZE", 5, "TRAIN.OPTIMIZER.BASE_LR", pytest.approx(0.05)]
     assert fitting_settings(load_config(None, [*OWN, str(root), "TRAIN.BATCH_SIZE", 4])) == []
+    (root / "a" / "skipped.txt").touch()
+    with caplog.at_level("INFO", "longtail"):
+        fitting_settings(cfg)
+        assert caplog.messages == []  # the training reads the images again, and then logs this
+        configured_splits(cfg)
+    assert caplog.messages == [f"{root}: skipped: 1 x .txt"]
 
 
 def list_of(tmp_path: Path, header: str, *lines: str) -> Path:

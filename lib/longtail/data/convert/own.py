@@ -1,5 +1,8 @@
 """Own images: a folder of classes, a folder of splits, or a list, read as splits."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,8 +77,19 @@ def fitting_settings(cfg: CfgNode) -> list[Any]:
     Raises:
         UserError: The images cannot be read.
     """
-    images = len(configured_splits(cfg)["train"].labels)
+    with _without_log():
+        images = len(configured_splits(cfg)["train"].labels)
     largest = cfg.TRAIN.BATCH_SIZE
     fitting = min(largest, max(images // FEWEST_STEPS, 2))
     rate = cfg.TRAIN.OPTIMIZER.BASE_LR * fitting / largest
     return [] if fitting == largest else ["TRAIN.BATCH_SIZE", fitting, "TRAIN.OPTIMIZER.BASE_LR", rate]
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Within the block, log nothing: the training reads the same images later, and logs what it finds."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
