@@ -1,6 +1,7 @@
 """Reports of what was loaded."""
 
 import pytest
+import torch
 from torch import nn
 
 from longtail.errors import UserError
@@ -46,6 +47,16 @@ def test_check_loaded_refuses_less(network: nn.Module) -> None:
     )
     with pytest.raises(UserError, match=message):
         check_loaded("a.pth", network, report, least=0.61)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_check_loaded_refuses_values_that_are_not_finite(network: nn.Module, value: float) -> None:
+    with torch.no_grad():
+        network.get_parameter("head.weight")[3, 1] = value
+    check_loaded("a.pth", network, LoadReport(["backbone.weight"], ["head.weight"], []), least=0)
+    report = LoadReport(["backbone.weight", "head.weight", "norm.num_batches_tracked"], [], [])
+    with pytest.raises(UserError, match=r"^weights of a\.pth are not finite: head\.weight; use another checkpoint$"):
+        check_loaded("a.pth", network, report, least=0)
 
 
 def test_check_loaded_does_not_count_new_heads(network: nn.Module) -> None:

@@ -32,7 +32,7 @@ class LoadReport(NamedTuple):
 
 
 def check_loaded(path: str | Path, module: nn.Module, report: LoadReport, *, least: float) -> dict[str, Any]:
-    """Log what was loaded, and refuse a file that fills too little of a network.
+    """Log what was loaded, and refuse values that are not finite and a file that fills too little of a network.
 
     The fraction counts elements of parameters, not buffers: counters of batch norm, for example, fit every network.
 
@@ -46,7 +46,7 @@ def check_loaded(path: str | Path, module: nn.Module, report: LoadReport, *, lea
         The report, for results.json.
 
     Raises:
-        UserError: A smaller fraction was loaded.
+        UserError: A smaller fraction was loaded, or a loaded value is infinite or NaN.
     """
     sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
     expected = sum(size for name, size in sizes.items() if name not in report.new)
@@ -67,6 +67,9 @@ def check_loaded(path: str | Path, module: nn.Module, report: LoadReport, *, lea
             f"weights of {path} fill {100 * fraction:.1f} % of the network, less than {100 * least:g} % "
             f"({reason}); is it another architecture? NETWORK.MIN_LOADED 0 loads whatever fits"
         )
+    values = module.state_dict()
+    if bad := [name for name in report.loaded if not bool(values[name].isfinite().all())]:
+        raise UserError(f"weights of {path} are not finite: {_some(bad)}; use another checkpoint")
     counts = {what.replace(" ", "_"): len(names) for what, names in parts.items()}
     return {"file": str(path), "parameters": loaded, "share": round(fraction, 4), "new": len(report.new), **counts}
 
