@@ -45,8 +45,15 @@ SAMPLERS = {
     "reverse": [*CE, "TRAIN.SAMPLER.TYPE", "bbn sampler"],
     "square_of_ncl": [*NCL, "TRAIN.SAMPLER.MULTI_NETWORK_TYPE", ["weighted_square"]],
 }
+COMBINED = [
+    *("TRAIN.SAMPLER.TYPE", "repeat-factor sampler", "TRAIN.EMA.DECAY", 0.9, "LOSS.CLASS_WEIGHTS.TYPE", "inverse"),
+    *("TRAIN.LR_SCHEDULER.TYPE", "warmup_cosine"),
+]
 STEPS = {"first": 1, "middle": 2, "end": BATCHES, "second_epoch": BATCHES + 3}
-METHODS = {"ce": CE, "ncl": NCL, "contrastive": CONTRASTIVE, "cascade": CASCADE}
+METHODS = {
+    **{"ce": CE, "ncl": NCL, "contrastive": CONTRASTIVE, "cascade": CASCADE},
+    **{"cutmix_ema": [*CUTMIX, *COMBINED], "sam_ema": [*CE, *COMBINED, "TRAIN.OPTIMIZER.SAM_RHO", 0.05]},
+}
 MIXING = {"mixup": MIXUP, "cutmix": CUTMIX, "manifold": MANIFOLD, "remix": REMIX, "bbn": BBN, "distillation": DIVE}
 
 
