@@ -53,6 +53,7 @@ def test_command_reports_exit_code_and_lines(load: Load, tmp_path: Path) -> None
         command(main, [1], folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_converters_find_no_faults(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     assert load("converters").main(["--trials", "17"]) == 0
     assert "converters: 17 trials: " in capsys.readouterr().out

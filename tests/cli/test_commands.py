@@ -44,6 +44,7 @@ def test_train_and_finished_run(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     assert len(list(parent_of_runs(cfg).iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_train_runs_a_recipe(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(to_yaml(tiny_cfg("TRAIN.MAX_EPOCH", 3)))
     (tmp_path / "r.yaml").write_text("name: r\nstages:\n  - {name: a, config: x.yaml}\n")
@@ -56,6 +57,7 @@ def test_train_runs_a_recipe(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     assert read_json(summary)["stages"] == [stage]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["directory", "config", "script"])
 def test_valid_evaluates_a_run(finished_run: FinishedRun, how: str) -> None:
     run = finished_run()

@@ -86,6 +86,7 @@ def test_the_order_of_the_classes_among_the_samples_does_not_matter(rule: Any) -
     assert torch.equal(cluster_classes(features[order], labels[order], numbers, rule=rule), found[order])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_blocks_do_not_matter(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = long_tailed()

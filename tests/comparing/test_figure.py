@@ -32,6 +32,7 @@ def some_runs(make_run: MakeRun) -> list[str]:
     return [str(run) for run in runs]
 
 
+@pytest.mark.slow
 def test_plot_comparison_has_one_point_per_group_and_metric(
     make_run: MakeRun, tmp_path: Path, figures: list[Any]
 ) -> None:

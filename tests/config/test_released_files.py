@@ -79,6 +79,7 @@ def test_load_config_of_a_released_file_with_apex_is_fp16(tmp_path: Path) -> Non
     assert cfg.TRAIN.AMP == "fp16"
 
 
+@pytest.mark.slow
 def test_released_files_name_samplers_that_exist(tmp_path: Path) -> None:
     kinds: dict[tuple[str, str, bool], set[str]] = {}
     for name, content in FILES.items():

@@ -60,6 +60,7 @@ def test_digits_valid_labels() -> None:
     assert splits("DATASET.DATASET", "digits_lt").valid.labels.tolist() == held_out
 
 
+@pytest.mark.slow
 def test_digits_seed() -> None:
     def kept(seed: Any) -> Any:
         cfg = ["DATASET.DATASET", "digits_lt", "DATASET.IMBALANCECIFAR.RANDOM_SEED", seed]
@@ -197,6 +198,7 @@ def test_build_splits_test_split_skips_bad_images(
 # ------------------------------------------------------------------ CIFAR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("archive_name", "dataset", "per_class", "total"),
     [

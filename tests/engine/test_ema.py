@@ -69,6 +69,7 @@ def test_state_is_restored() -> None:
     assert_same(first.state_dict(), second.state_dict())
 
 
+@pytest.mark.slow
 def test_average_is_evaluated_and_saved(
     finished_run: FinishedRun, tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +89,7 @@ def test_average_leaves_the_training_as_it_is(finished_run: FinishedRun) -> None
     assert "trained" not in read_checkpoint(finished_run().models / "best_ensemble.pth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, BATCHES, BATCHES + 2])
 def test_run_with_an_average_resumes_bit_by_bit(finished_run: FinishedRun, tiny_cfg: TinyConfig, steps: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

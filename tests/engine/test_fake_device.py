@@ -40,6 +40,7 @@ def step_on_fake_gpu(cfg: Any) -> torch.device:
         return step.loss.device
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_training_step_of_method_on_fake_gpu(tmp_path: Path, method: str) -> None:
     assert step_on_fake_gpu(tiny_config(tmp_path, method=METHODS[method])) == GPU

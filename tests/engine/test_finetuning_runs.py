@@ -97,6 +97,7 @@ def test_fine_tuning_resumes_bit_by_bit(weights: str, tmp_path: Path, steps: int
         assert_same(part, other)
 
 
+@pytest.mark.slow
 def test_weights_of_a_tag_are_loaded_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = timm.create_model
     asked: list[tuple[str, bool]] = []

@@ -98,6 +98,7 @@ def test_training_stops_before_a_bad_step_and_keeps_the_last_state(tiny_cfg: Tin
     assert all(torch.isfinite(value).all() for value in content["model"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("buffer", STATISTICS)
 def test_save_refuses_batch_norm_statistics_that_are_not_finite(tiny_cfg: TinyConfig, buffer: str) -> None:
     """In training mode they change neither loss nor gradients."""

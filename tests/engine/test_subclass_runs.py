@@ -74,6 +74,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     assert_same(values(train(cfg)), values(finished_run(*LONGER, method=METHODS[kind])))
 
 
+@pytest.mark.slow
 def test_warm_up_without_end_never_clusters(finished_run: FinishedRun) -> None:
     run = finished_run(f"{SUBCLASS}.WARM_EPOCHS", 1000, method=SUBCLASS_BATCH)
     assert "clustered" not in run.log.read_text()

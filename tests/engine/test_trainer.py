@@ -184,6 +184,7 @@ def test_previous_state_is_kept(finished_run: FinishedRun) -> None:
     assert_same(last, read_checkpoint(run.models / "epoch_3.pth"))
 
 
+@pytest.mark.slow
 def test_best_checkpoints_are_those_of_the_best_epochs(finished_run: FinishedRun) -> None:
     run = finished_run(method=NCL)
     results = read_json(run.results)
@@ -197,6 +198,7 @@ def test_best_checkpoints_are_those_of_the_best_epochs(finished_run: FinishedRun
     assert read_checkpoint(run.models / "best_single.pth")["epoch"] == single["epoch"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", Interrupts.SIGNALS)
 def test_signal_saves_the_state_and_stops(tiny_cfg: TinyConfig, signum: signal.Signals) -> None:
     cfg = tiny_cfg()
@@ -210,6 +212,7 @@ def test_signal_saves_the_state_and_stops(tiny_cfg: TinyConfig, signum: signal.S
     assert (state["epoch"], state["batch"], state["samples"]) == (1, 2, 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [1, 2, 4])
 def test_signal_during_an_evaluation_saves_the_trained_epoch(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, asked: int
@@ -232,6 +235,7 @@ def test_signal_during_an_evaluation_saves_the_trained_epoch(
     assert_same(values(finished_run()), values(train(tiny_cfg())))
 
 
+@pytest.mark.slow
 def test_signal_before_an_evaluation_is_obeyed_at_its_first_batch(
     tiny_cfg: TinyConfig, finished_run: FinishedRun
 ) -> None:
@@ -247,6 +251,7 @@ def test_signal_before_an_evaluation_is_obeyed_at_its_first_batch(
     assert_same(values(finished_run()), values(train(tiny_cfg())))
 
 
+@pytest.mark.slow
 def test_signal_while_a_batch_is_awaited(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     with pytest.MonkeyPatch.context() as patch:
         original = MemoryLoader.epoch

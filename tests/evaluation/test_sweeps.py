@@ -35,6 +35,7 @@ def test_sweep_rows_of_a_single_expert_are_those_of_the_ensemble() -> None:
     assert {row["of"] for row in sweep_rows("tau", VALUES, results=results(1))} == {"ensemble"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [GROUPS, ("medium",), ()])
 def test_write_sweep_and_plot_sweep_hold_the_groups_that_exist(tmp_path: Path, groups: tuple[str, ...]) -> None:
     evaluated = results(1, groups)

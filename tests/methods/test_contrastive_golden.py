@@ -11,6 +11,8 @@ from longtail.models import LoadReport, Network, build_model, load_released_weig
 from tests.helpers.golden import record, relative_error, released_parameters, tensor
 from tests.helpers.methods import KnownData
 
+pytestmark = pytest.mark.slow
+
 NAME = "ncl_moco_res32_fc"
 METHOD = [
     *("TRAIN.COMBINER.TYPE", "multi_network_default_CON", "DATASET.DATASET", "MULTI_NETWORK_CIFAR_MOCO_AUGPLIS"),

@@ -106,6 +106,7 @@ def test_weights_of_the_plain_transformer_fit_the_adapted_one() -> None:
     assert torch.equal(plain(IMAGES), adapted(IMAGES))
 
 
+@pytest.mark.slow
 def test_adapters_are_in_the_layer_of_their_block() -> None:
     network = build("BACKBONE.FREEZE", False)
     scales = {

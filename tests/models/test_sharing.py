@@ -70,6 +70,7 @@ def test_one_expert_with_a_trunk_equals_a_separate_expert(backbone: str, shared:
     assert_same(split(images).logits, whole(images).logits)
 
 
+@pytest.mark.slow
 def test_experts_compute_trunk_then_their_own_stages() -> None:
     """Oracle: three whole backbones whose stem, layer1 and layer2 are set to those of the trunk, one after another."""
     model = network().eval()

@@ -51,6 +51,7 @@ def outputs(model: nn.Module, name: str) -> Output:
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
 @pytest.mark.parametrize("name", RECORDS)
 def test_load_released_weights_matches_golden_outputs(name: str, prefix: str) -> None:

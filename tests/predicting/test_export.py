@@ -17,6 +17,8 @@ from longtail.predicting.trained import Trained, load_trained
 from tests.helpers.photos import NAMES, Photos
 from tests.helpers.training import CPU
 
+pytestmark = pytest.mark.slow
+
 MISSING = {
     name: [need for need in form.needs if importlib.util.find_spec(need) is None] for name, form in FORMATS.items()
 }
@@ -51,7 +53,6 @@ def run_file(kind: str, path: Path, trained: Trained, images: Tensor) -> Tensor:
     return Ensemble(network, trained.members).eval()(images)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [[], ADJUSTED], ids=["plain", "adjusted"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_export_gives_the_logits_of_the_network(

@@ -51,8 +51,12 @@ COMBINED = [
 ]
 STEPS = {"first": 1, "middle": 2, "end": BATCHES, "second_epoch": BATCHES + 3}
 METHODS = {
-    **{"ce": CE, "ncl": NCL, "contrastive": CONTRASTIVE, "cascade": CASCADE},
-    **{"cutmix_ema": [*CUTMIX, *COMBINED], "sam_ema": [*CE, *COMBINED, "TRAIN.OPTIMIZER.SAM_RHO", 0.05]},
+    "ce": CE,
+    "ncl": NCL,
+    "contrastive": CONTRASTIVE,
+    "cascade": CASCADE,
+    "cutmix_ema": [*CUTMIX, *COMBINED],
+    "sam_ema": [*CE, *COMBINED, "TRAIN.OPTIMIZER.SAM_RHO", 0.05],
 }
 MIXING = {"mixup": MIXUP, "cutmix": CUTMIX, "manifold": MANIFOLD, "remix": REMIX, "bbn": BBN, "distillation": DIVE}
 
@@ -116,6 +120,7 @@ def test_deferred_sampling_changes_nothing_before_its_epoch(finished_run: Finish
     assert [one["loss"] == other["loss"] for one, other in zip(plain, deferred, strict=True)] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_crash_between_metrics_and_checkpoint_lists_no_epoch_twice(
     tiny_cfg: TinyConfig, finished_run: FinishedRun
 ) -> None:
@@ -269,6 +274,7 @@ def test_key_resume_model_continues_a_run(tiny_cfg: TinyConfig, finished_run: Fi
     assert [record["epoch"] for record in read_records(resumed, "train")] == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -54,6 +54,7 @@ def test_full_state_under_another_head_is_warned_about(
     assert warned(lambda: train(tiny_cfg(*start, "NAME", "same"))) == []
 
 
+@pytest.mark.slow
 def test_evaluation_under_another_head_is_warned_about(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, warned: Warned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ def test_loaded_weights_are_in_the_results(tiny_cfg: TinyConfig, finished_run: F
     assert report["share"] == 1.0 and report["new"] == 2  # of all but the new head
 
 
+@pytest.mark.slow
 def test_weights_that_fill_too_little_are_refused(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     path = tmp_path / "little.pth"
     torch.save({"model": {"experts.0.head.weight": torch.zeros(10, 8), "experts.0.head.bias": torch.zeros(10)}}, path)
@@ -99,6 +101,7 @@ def test_state_of_a_method_starts_another_training(tiny_cfg: TinyConfig, finishe
         assert torch.equal(value, state[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "file", "message"),
     [

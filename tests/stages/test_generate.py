@@ -28,6 +28,8 @@ from longtail.stages.run_config import run_config
 from tests.helpers.training import CPU, NCL, TinyConfig
 from tests.helpers.worlds import place_in
 
+pytestmark = pytest.mark.slow
+
 RATIO, TOTAL = 0.1, 697  # of Digits-LT: 100 to 10 images per class, and how many are made
 
 
@@ -89,7 +91,6 @@ def stop_at_chunk(number: int, monkeypatch: pytest.MonkeyPatch, how: Any) -> Non
     monkeypatch.setattr(generate_stage._Generator, "_chunk", chunk)
 
 
-@pytest.mark.slow
 def test_every_class_is_filled_up_with_its_own_objects(cam_cfg: Any) -> None:
     cfg = cam_cfg()
     path = run_config(cfg, "x.yaml", place=CPU)
@@ -118,7 +119,6 @@ def test_every_class_is_filled_up_with_its_own_objects(cam_cfg: Any) -> None:
     assert changed > 5
 
 
-@pytest.mark.slow
 def test_annotation_file_records_the_inputs(cam_cfg: Any) -> None:
     cfg = cam_cfg()
     path = generate(cfg)
@@ -136,7 +136,6 @@ def test_annotation_file_records_the_inputs(cam_cfg: Any) -> None:
     assert all(name.endswith(".png") for name in names)
 
 
-@pytest.mark.slow
 def test_finished_generation_does_nothing(
     cam_cfg: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,7 +149,6 @@ def test_finished_generation_does_nothing(
     assert {name: os.stat(path.parent / name).st_mtime_ns for name in times} == times
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("released", [False, True])
 def test_killed_generation_resumes(
     cam_cfg: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, released: Any
@@ -179,7 +177,6 @@ def test_killed_generation_resumes(
     assert {Path(k).name: v for k, v in files(path).items()} == {Path(k).name: v for k, v in files(whole).items()}
 
 
-@pytest.mark.slow
 def test_lost_and_damaged_images_are_made_again(cam_cfg: Any) -> None:
     path = generate(cam_cfg())
     before = files(path)
@@ -189,7 +186,6 @@ def test_lost_and_damaged_images_are_made_again(cam_cfg: Any) -> None:
     assert files(generate(cam_cfg())) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, "", '{"generation": 3}'], ids=["lost", "empty", "other"])
 def test_lost_head_of_a_generation_is_written_again(cam_cfg: Any, content: str | None) -> None:
     path = generate(cam_cfg())
@@ -208,7 +204,6 @@ def test_first_of_several_processes_generates(cam_cfg: Any) -> None:
     assert not generate(cam_cfg(), place_in(1, 2)).exists()
 
 
-@pytest.mark.slow
 def test_signal_stops_a_generation_which_resumes(cam_cfg: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with monkeypatch.context() as patch:
         original = generate_stage._Generator._chunk
@@ -224,7 +219,6 @@ def test_signal_stops_a_generation_which_resumes(cam_cfg: Any, monkeypatch: pyte
     assert len(files(generate(cam_cfg()))) == TOTAL
 
 
-@pytest.mark.slow
 def test_released_generation_writes_jpeg(cam_cfg: Any) -> None:
     own = list(files(generate(cam_cfg(folder="own"))))
     released = list(files(generate(cam_cfg("DATASET.CAM_RELEASED", True, folder="released"))))
@@ -232,7 +226,6 @@ def test_released_generation_writes_jpeg(cam_cfg: Any) -> None:
     assert all(name.endswith(".jpg") for name in released)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -321,7 +314,6 @@ def test_folder_that_cannot_be_created_is_refused(cam_cfg: Any, tmp_path: Path) 
         generate(cam_cfg("DATASET.CAM_DATA_SAVE_PATH", str(tmp_path / "file" / "made")))
 
 
-@pytest.mark.slow
 def test_maps_are_those_of_the_first_expert(cam_cfg: Any, weights: Any) -> None:
     several = weights(name="ncl.pth", method=NCL)
     state = read_weights(several)

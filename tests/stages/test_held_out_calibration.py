@@ -47,6 +47,7 @@ def test_the_two_parts_are_disjoint_and_cover_the_split(tiny_cfg: TinyConfig, fo
             assert [len(feature) for feature in batch.features] == [len(batch.labels)] * 2
 
 
+@pytest.mark.slow
 def test_calibrate_reports_the_images_that_did_not_choose(tiny_cfg: TinyConfig, folder: Path) -> None:
     cfg = tiny_cfg(method=CASCADE)
     results = read_json(calibrate(cfg, folder, CHOICE, place=CPU) / "results.json")

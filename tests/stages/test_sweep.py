@@ -58,6 +58,7 @@ def test_sweep_agrees_with_single_evaluations(tiny_cfg: TinyConfig, finished_run
     assert len(losses) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.figures
 def test_sweep_makes_one_pass_over_the_default_grid(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch

@@ -45,6 +45,7 @@ def test_run_directory_has_all_files(tiny_cfg: TinyConfig) -> None:
     assert set(read_json(run.path / "environment.json")["data"]) == {"train", "valid"}
 
 
+@pytest.mark.slow
 def test_results_have_the_fields_of_the_contract(finished_run: FinishedRun) -> None:
     results = read_json(finished_run(method=NCL).results)
     expected = {"config": "x.yaml", "seed": 42, "epochs": 3, "classes": 10, "images": 276, "experts": 3}

@@ -110,6 +110,7 @@ def test_build_policy_unknown_name(cfg: Any) -> None:
         build_policy("autoaugmnt", cfg)
 
 
+@pytest.mark.slow
 def test_random_crop_offsets_uniform(generator: Any) -> None:
     # One white pixel in the middle shows the position of each crop.
     images = torch.zeros(16_200, 3, 32, 32, dtype=torch.uint8)

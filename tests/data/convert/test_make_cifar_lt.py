@@ -22,6 +22,7 @@ def arguments(tmp_path: Path, *options: Any) -> Any:
     return "--dataset", "cifar10", "--imbalance_factor", 10, *paths, "--no-download", *options
 
 
+@pytest.mark.slow
 def test_make_cifar_lt_equals_archive_source(run: Any, cifar: Any, tmp_path: Path) -> None:
     cifar("CIFAR10", 20)
     output = run("make_cifar_lt", *arguments(tmp_path))

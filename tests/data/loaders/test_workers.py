@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import time
+from collections.abc import Iterator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +75,15 @@ def test_killed_worker_is_reported() -> None:
         list(make_pool(1).batches(keys([1], [-1])))
 
 
+@pytest.fixture
+def own_child_handler() -> Iterator[None]:
+    """Remove the handler of SIGCHLD that torch installed if an earlier test used its loader with workers."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.usefixtures("own_child_handler")
 def test_worker_that_dies_does_not_disturb_what_the_main_process_does() -> None:
     before = signal.getsignal(signal.SIGCHLD)
     batches = make_pool(1).batches(keys(*([number] for number in range(20))))

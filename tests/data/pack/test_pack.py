@@ -33,6 +33,7 @@ def test_pack_writes_smaller_copies_and_their_annotations(tmp_path: Path) -> Non
         assert read_pixels(files["train"].parent / entry["fpath"]).shape[:2] == size
 
 
+@pytest.mark.slow
 def test_pack_keeps_the_content(tmp_path: Path) -> None:
     files = pack(listed_config(write_photographs(tmp_path)), tmp_path / "packed", Settings(side=64))
     copy = read_pixels(files["train"].parent / "train/00000/000.jpg").astype(int)

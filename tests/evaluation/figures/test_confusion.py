@@ -72,6 +72,7 @@ def test_plot_confusion_draws_too_many_classes_in_blocks(tmp_path: Path, monkeyp
     assert (cells[middle[1:-1], middle[:-2]] > 0.95).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("normalize", "grouped"), [(True, True), (False, False)])
 def test_plot_confusion_of_a_small_matrix(tmp_path: Path, normalize: bool, grouped: bool) -> None:
     names = ["a", "$b_{", "$c$", "a class whose name is far too long for any axis", "e"]
@@ -83,6 +84,7 @@ def test_plot_confusion_of_a_small_matrix(tmp_path: Path, normalize: bool, group
     assert (fraction_of(image, SHOT_COLORS["few"]) > 1e-3) == grouped
 
 
+@pytest.mark.slow
 def test_plot_confusion_writes_the_counts_of_a_small_matrix(tmp_path: Path) -> None:
     cm = ConfusionMatrix.from_matrix(np.array([[8, 2], [5, 5]]))
     larger = ConfusionMatrix.from_matrix(np.array([[80, 20], [50, 50]]))

@@ -20,6 +20,7 @@ def rows(views: int, sides: tuple[int, int] = (8, 8)) -> list[Row]:
     return [Row(part, label, "a name that is far too long", 7, images) for label, part in enumerate(parts)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("views", "sides"), [(4, (8, 8)), (2, (150, 120))])
 def test_plot_sheet(tmp_path: Path, views: int, sides: tuple[int, int]) -> None:
     names = [f"policy{n}" for n in range(views)]

@@ -11,6 +11,7 @@ from tests.helpers.pictures import fraction_of, read_picture
 pytestmark = pytest.mark.filterwarnings("error")
 
 
+@pytest.mark.slow
 def test_plot_subclass_sizes_draws_classes_and_subclasses(tmp_path: Path) -> None:
     plot_subclass_sizes(tmp_path / "a.png", [500, 50, 5], [5] * 111)
     image = read_picture(tmp_path / "a.png")

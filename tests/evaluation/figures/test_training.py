@@ -41,6 +41,7 @@ def test_plot_class_counts_of_one_class_or_an_empty_class(tmp_path: Path, counts
     read_picture(tmp_path / "a.png")
 
 
+@pytest.mark.slow
 def test_plot_class_counts_does_not_depend_on_the_order_of_many_classes(tmp_path: Path) -> None:
     for name, counts in (("a", long_tail(100)), ("b", long_tail(100)[::-1])):
         (tmp_path / name).mkdir()
@@ -103,6 +104,7 @@ def test_plot_curves(tmp_path: Path, epochs: int, experts: int) -> None:
         assert fraction_of(image[: height // 2], SHOT_COLORS[name]) == 0
 
 
+@pytest.mark.slow
 def test_plot_curves_leaves_out_missing_values(tmp_path: Path) -> None:
     records: list[dict[str, Any]] = [
         {"epoch": 1, "split": "train", "loss": float("nan"), "lr": 0.0},
@@ -118,6 +120,7 @@ def test_plot_curves_refuses_a_history_without_epochs(tmp_path: Path) -> None:
         plot_curves(tmp_path / "b.png", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [10, 1000])
 def test_plot_per_class_accuracy_draws_the_recall(tmp_path: Path, classes: int) -> None:
     cm = ConfusionMatrix.from_matrix(torch.eye(classes, dtype=torch.int64) * 4)

@@ -43,6 +43,7 @@ def test_backbone_taps_are_the_widths_of_the_intermediate_outputs(name: str) -> 
     assert dict(backbone.taps) == {tap: shape[axis] for tap, shape in TAPS[name].items()}
 
 
+@pytest.mark.slow
 @NAMES
 def test_forward_taps_returns_the_output_and_the_named_taps(name: str) -> None:
     backbone, images = on_meta(name), meta_images(name)
@@ -54,6 +55,7 @@ def test_forward_taps_returns_the_output_and_the_named_taps(name: str) -> None:
     assert {tap: tuple(value.shape[1:]) for tap, value in tapped.items()} == {tap: TAPS[name][tap] for tap in names}
 
 
+@pytest.mark.slow
 @NAMES
 def test_forward_taps_without_names_is_forward(name: str) -> None:
     backbone, images = on_meta(name), meta_images(name)

@@ -35,6 +35,7 @@ def test_timm_vision_transformer_is_built_for_the_image_size(side: int) -> None:
     assert backbone.state_dict()["pos_embed"].shape == (1, 1 + (side // 16) ** 2, 192)
 
 
+@pytest.mark.slow
 def test_timm_backbone_drop_path() -> None:
     name = "timm/vit_tiny_patch16_224"
     with torch.device("meta"):
