@@ -198,15 +198,19 @@ def test_read_checkpoint_gives_plain_containers_back(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "other.pth") == content
 
 
-@pytest.mark.parametrize(
-    ("content", "protocol"), [({"a": collections.defaultdict(list, a=[1])}, 2), ({"a": torch.ones(1)}, 4)]
-)
-def test_read_checkpoint_says_how_to_convert_what_torch_cannot_read(
-    tmp_path: Path, content: Any, protocol: int
-) -> None:
-    torch.save(content, tmp_path / "other.pth", pickle_protocol=protocol)
+def test_read_checkpoint_says_how_to_convert_what_torch_cannot_read(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1)}, tmp_path / "other.pth", pickle_protocol=4)
     with pytest.raises(UserError, match=r"or has a pickle protocol, .*; convert it where it was made: torch\.save"):
         read_checkpoint(tmp_path / "other.pth")
+
+
+def test_read_checkpoint_reads_a_filled_defaultdict_or_says_how_to_convert_it(tmp_path: Path) -> None:
+    content = {"a": collections.defaultdict(list, a=[1])}
+    torch.save(content, tmp_path / "other.pth")
+    try:
+        assert read_checkpoint(tmp_path / "other.pth") == content  # torch 2.6
+    except UserError as error:
+        assert "convert it where it was made: torch.save" in str(error)
 
 
 def test_checkpoint_is_a_zip_file_without_compression(tmp_path: Path) -> None:
