@@ -1,10 +1,7 @@
 """The training loop, the same for every method."""
 
 import contextlib
-import enum
 import logging
-import os
-import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,15 +9,16 @@ from typing import Any
 from torch import Tensor
 
 from longtail.data import Batch
-from longtail.distributed import Consensus, gather_to_all, maximum, share_buffers
+from longtail.distributed import gather_to_all, maximum, share_buffers
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
 from longtail.engine.diagnose import find_non_finite, non_finite_state
 from longtail.engine.finite_guard import FiniteGuard, NotFinite, Where
 from longtail.engine.inference import Stopped, evaluate
-from longtail.engine.interrupts import Interrupted, Interrupts
+from longtail.engine.interrupts import Interrupted
 from longtail.engine.meter import Meter
 from longtail.engine.optim import GradientClipping, set_rate
+from longtail.engine.requests import NOTHING, SAVE, Requests
 from longtail.engine.stop_evaluation import StopEvaluation
 from longtail.engine.training import Training
 from longtail.engine.training_state import restore_training, training_state
@@ -36,16 +34,6 @@ from longtail.runs.run import Run
 logger = logging.getLogger(__name__)
 
 LOGGED_CLASSES = 100  # classes up to which the accuracy of every class is logged
-
-
-class Request(enum.IntEnum):
-    """A request to the loop between two batches; a larger number is that of a signal that stops the training.
-
-    The largest request of all processes is used, so all of them stop with the same signal.
-    """
-
-    NONE = 0
-    SAVE = 1
 
 
 class Trainer:
@@ -64,16 +52,13 @@ class Trainer:
         self.meter = Meter()
         self.results = Results(training.plan.select_by)
         self.evaluator: Evaluator | None = None  # of the newest evaluation
-        self.interrupts = Interrupts()
         self.clipping = GradientClipping(training.optimizer, training.scaler, max_norm=training.plan.clip_norm)
         on_cpu = training.place.device.type == "cpu" and not training.recorder
         self.guard = FiniteGuard(training.optimizer, immediate=on_cpu)
         self.graph = GraphStep(self.train_step, training.recorder, guard=self.guard) if training.recorder else None
-        self.consensus = Consensus(training.plan.peer_seconds)
+        self.requests = Requests(training.plan, training.place.world.size)
         self._seconds_before = 0.0
-        self._started = self._saved = time.monotonic()
-        self._parent = os.getppid()
-        self._answered = False  # whether a request to save was answered in the last step
+        self._started = time.monotonic()
         self._recent: Tensor | None = None  # images of the latest batch, to try the network before it is saved
 
     # ------------------------------------------------------------------ the loop
@@ -86,10 +71,11 @@ class Trainer:
             NotFinite: A loss or gradient was not finite; the weights were not changed by it.
             UserError: An image is damaged, or the disk is full; the state before the error is saved if possible.
         """
-        self._started = self._saved = time.monotonic()
+        self._started = time.monotonic()
+        self.requests.saved()
         for loader in (self.training.loaders.train, self.training.loaders.valid):
             loader.on_wait(self._stop_waiting)
-        with self.interrupts:
+        with self.requests.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self.train_epoch()
             if self.evaluator is None:  # resumed after the last epoch: figures and results must still be written
@@ -123,9 +109,9 @@ class Trainer:
                 if every or progress.due():
                     self.guard.report()
                     progress.show(self.meter.means())
-                self._obey(self.consensus.exchange(self._request()))
+                self._answer(self.requests.exchange())
             self.guard.report()
-            self._obey(self.consensus.settle())
+            self._answer(self.requests.settle())
         finally:
             progress.close()
         self._end_epoch(
@@ -194,7 +180,7 @@ class Trainer:
     @contextlib.contextmanager
     def _saving_before_errors(self) -> Iterator[None]:
         """Within the block, save before an error of the data is reported."""
-        alone = self.training.place.world.size == 1
+        alone, interrupts = self.requests.alone, self.requests.interrupts
         try:
             yield
         except NotFinite:
@@ -202,35 +188,24 @@ class Trainer:
         except UserError:
             if alone:  # all processes must take part in saving, and the others do not know of this error
                 self.save()
-            if self.interrupts.received and alone:  # the error is due to the signal, which has ended the workers
-                self._raise_interrupted(self.interrupts.received)
+            if alone and interrupts.received:  # the error is due to the signal, which has ended the workers
+                self._raise_interrupted(interrupts.received)
             raise
 
     def _stop_waiting(self) -> None:
         """Handle a signal while waiting for a batch; with several processes none can stop alone."""
-        if self.interrupts.received and self.training.place.world.size == 1:
+        signum = self.requests.interrupts.received
+        if signum and self.requests.alone:
             self.save()
-            self._raise_interrupted(self.interrupts.received)
+            self._raise_interrupted(signum)
 
-    def stop_signal(self) -> int:
-        """Return the signal that asks this process to stop (SIGTERM if its launcher has died), or 0."""
-        orphaned = self.training.place.world.size > 1 and os.getppid() != self._parent
-        return self.interrupts.received or (signal.SIGTERM if orphaned else 0)
-
-    def _request(self) -> int:
-        """Return the request of this process."""
-        old = time.monotonic() - self._saved > self.training.plan.checkpoint_seconds
-        return self.stop_signal() or (Request.SAVE if old else Request.NONE)
-
-    def _obey(self, request: int) -> None:
+    def _answer(self, request: int) -> None:
         """Save, or save and stop, if any process requests it."""
-        answered, self._answered = self._answered, False
-        if request == Request.NONE or (request == Request.SAVE and answered):
+        if request == NOTHING:
             return
         self.guard.report()
         self.save()
-        self._answered = self.consensus.delayed  # a request that was sent before this arrives one step later
-        if request > Request.SAVE:
+        if request > SAVE:
             self._raise_interrupted(request)
 
     def _raise_interrupted(self, signum: int) -> None:
@@ -260,7 +235,7 @@ class Trainer:
         evaluator = t.new_evaluator()
         for network in dict.fromkeys((t.network, t.evaluated())):  # an average has its own buffers
             share_buffers(network)
-        stop = StopEvaluation(self.stop_signal, self.consensus, batches=len(t.loaders.valid), device=t.place.device)
+        stop = StopEvaluation(self.requests, batches=len(t.loaders.valid), device=t.place.device)
         try:
             with uncompiled(), self._saving_before_errors():
                 evaluate(
@@ -336,7 +311,7 @@ class Trainer:
             )
         randoms = gather_to_all(random_state())
         bad_files = self._bad_files()
-        self._saved = time.monotonic()
+        self.requests.saved()
         if not t.place.main:
             return
         content = {
