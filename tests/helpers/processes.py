@@ -34,6 +34,7 @@ def run_processes(work: Callable[[int, int], Any], folder: Path, *, worlds: Sequ
 def _work(work: Callable[[int, int], Any], rank: int, world: int, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting{world}", rank=rank, world_size=world)
+    dist.barrier()  # a process that ends before the others are connected would make their connecting fail
     torch.save(work(rank, world), folder / f"{world}-{rank}.pt")
     if dist.is_initialized():
         dist.destroy_process_group()

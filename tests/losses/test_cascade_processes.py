@@ -1,14 +1,13 @@
 """Cascade losses over one, two and three processes."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from longtail.losses.cascade import cascade_loss, density_weights
+from tests.helpers.processes import Results, run_processes
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +30,7 @@ def value_and_gradient(kind: str, weighting: str, *, own: slice, global_bins: bo
     return values.detach(), torch.autograd.grad(values.sum(), part)[0]
 
 
-def work(rank: int, world: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting{world}", rank=rank, world_size=world)
+def work(rank: int, world: int) -> dict[Any, Any]:
     own = slice(rank * SAMPLES // world, (rank + 1) * SAMPLES // world)
     results: dict[Any, Any] = {
         ((kind, weighting), everywhere): value_and_gradient(kind, weighting, own=own, global_bins=everywhere)
@@ -42,28 +39,18 @@ def work(rank: int, world: int, folder: Path) -> None:
     }
     scores = torch.arange(SAMPLES)[own] / SAMPLES
     results["weights"] = density_weights(scores, bins=3, gamma=1.0, base_weight=0.0, global_bins=True)
-    torch.save(results, folder / f"{world}-{rank}.pt")
-    dist.destroy_process_group()
+    return results
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[Any, Any]]]:
-    """Return the results of every process of every world: world -> rank -> results."""
-    folder = tmp_path_factory.mktemp("worlds")
-    context = torch.multiprocessing.get_context("fork")
-    processes = [context.Process(target=work, args=(rank, world, folder)) for world in WORLDS for rank in range(world)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-        assert process.exitcode == 0
-    return {world: [torch.load(folder / f"{world}-{rank}.pt") for rank in range(world)] for world in WORLDS}
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=WORLDS)
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 @pytest.mark.parametrize("world", WORLDS)
 def test_global_bins_give_the_loss_of_the_whole_batch(
-    results: dict[int, list[dict[Any, Any]]], world: int, case: tuple[str, str]
+    results: Results, world: int, case: tuple[str, str]
 ) -> None:
     value, gradient = value_and_gradient(*case, own=slice(None), global_bins=False)
     parts = [process[case, True] for process in results[world]]
@@ -73,7 +60,7 @@ def test_global_bins_give_the_loss_of_the_whole_batch(
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_local_bins_count_the_samples_of_their_process(
-    results: dict[int, list[dict[Any, Any]]], case: tuple[str, str]
+    results: Results, case: tuple[str, str]
 ) -> None:
     for rank, process in enumerate(results[2]):
         own = slice(rank * SAMPLES // 2, (rank + 1) * SAMPLES // 2)
@@ -85,7 +72,7 @@ def test_local_bins_count_the_samples_of_their_process(
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_density_weights_count_the_samples_of_all_processes(
-    results: dict[int, list[dict[Any, Any]]], world: int
+    results: Results, world: int
 ) -> None:
     weights = torch.cat([process["weights"] for process in results[world]])
     torch.testing.assert_close(weights, torch.full((SAMPLES,), 1 / 3))

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch._dynamo  # DistributedDataParallel imports it: once here instead of in every process
-import torch.distributed as dist
 
 from longtail.config import load_config
 from longtail.data import Batch
@@ -17,6 +15,7 @@ from longtail.engine.optim import build_optimizer, set_rate
 from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import build_model, unwrap, wrap
+from tests.helpers.processes import run_processes
 
 WORLDS = (1, 2)
 BATCH = 8  # of the global batch
@@ -90,27 +89,16 @@ def test_the_loss_falls(loss: str) -> None:
     assert values[-1] < 0.7 * values[0]
 
 
-def work(rank: int, size: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting{size}", rank=rank, world_size=size)
+def work(rank: int, size: int) -> dict[str, Any]:
     method = method_of(config("LOSS.Cascade.GLOBAL_BINS", True))
     method.wrap(lambda module: wrap(module, Place(World(rank, rank, size))))
     torch.manual_seed(rank)  # dropout
-    torch.save(gradients(method, slice(rank * BATCH // size, (rank + 1) * BATCH // size)), folder / f"{size}-{rank}.pt")
-    dist.destroy_process_group()
+    return gradients(method, slice(rank * BATCH // size, (rank + 1) * BATCH // size))
 
 
 @pytest.mark.slow
 def test_processes_agree_on_the_gradient_of_every_parameter(tmp_path: Path) -> None:
-    context = torch.multiprocessing.get_context("fork")
-    for size in WORLDS:
-        processes = [context.Process(target=work, args=(rank, size, tmp_path)) for rank in range(size)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(timeout=120)
-            assert process.exitcode == 0
-        found = [torch.load(tmp_path / f"{size}-{rank}.pt") for rank in range(size)]
+    for found in run_processes(work, tmp_path, worlds=WORLDS).values():
         for name, gradient in found[0].items():
             assert gradient is not None and gradient.isfinite().all(), name
             assert all(torch.equal(gradient, other[name]) for other in found[1:]), name

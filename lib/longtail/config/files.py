@@ -1,5 +1,6 @@
 """Where config files are found: by path, or by a short name under `configs/`."""
 
+import glob
 import os
 from pathlib import Path
 
@@ -21,10 +22,10 @@ def short_names(folders: tuple[str, ...] = FOLDERS) -> dict[str, Path]:
     """Return {short name: file} of all config files; the name is the path below its folder, without `.yaml`."""
     root = configs_folder()
     return {
-        path.relative_to(root / folder).with_suffix("").as_posix(): path
+        path.removesuffix(".yaml").replace(os.sep, "/"): root / folder / path
         for folder in reversed(folders)
-        for path in sorted((root / folder).rglob("*.yaml"))
-        if not path.name.startswith("_")
+        for path in sorted(glob.glob("**/*.yaml", root_dir=root / folder, recursive=True))
+        if not os.path.basename(path).startswith("_")
     }
 
 
