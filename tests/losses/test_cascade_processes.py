@@ -49,9 +49,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 @pytest.mark.parametrize("world", WORLDS)
-def test_global_bins_give_the_loss_of_the_whole_batch(
-    results: Results, world: int, case: tuple[str, str]
-) -> None:
+def test_global_bins_give_the_loss_of_the_whole_batch(results: Results, world: int, case: tuple[str, str]) -> None:
     value, gradient = value_and_gradient(*case, own=slice(None), global_bins=False)
     parts = [process[case, True] for process in results[world]]
     torch.testing.assert_close(torch.stack([part[0] for part in parts]).mean(0), value)
@@ -59,9 +57,7 @@ def test_global_bins_give_the_loss_of_the_whole_batch(
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_local_bins_count_the_samples_of_their_process(
-    results: Results, case: tuple[str, str]
-) -> None:
+def test_local_bins_count_the_samples_of_their_process(results: Results, case: tuple[str, str]) -> None:
     for rank, process in enumerate(results[2]):
         own = slice(rank * SAMPLES // 2, (rank + 1) * SAMPLES // 2)
         value, gradient = value_and_gradient(*case, own=own, global_bins=False)
@@ -71,8 +67,6 @@ def test_local_bins_count_the_samples_of_their_process(
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_density_weights_count_the_samples_of_all_processes(
-    results: Results, world: int
-) -> None:
+def test_density_weights_count_the_samples_of_all_processes(results: Results, world: int) -> None:
     weights = torch.cat([process["weights"] for process in results[world]])
     torch.testing.assert_close(weights, torch.full((SAMPLES,), 1 / 3))

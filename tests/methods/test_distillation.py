@@ -130,11 +130,18 @@ def test_distillation_check_refuses_a_missing_teacher(path: str, what: str) -> N
     assert str(error.value) == f"{KEY} {what}; TRAIN.COMBINER.TYPE distillation needs the checkpoint of a teacher"
 
 
+def with_nan() -> dict[str, Any]:
+    weights = network_of().state_dict()
+    weights["experts.1.head.weight"][0, 0] = torch.nan
+    return weights
+
+
 UNFIT: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: network_of(experts=1).state_dict(), rf"^{KEY} .* lacks 6 of .* such as experts\.1"),
     (lambda: network_of(classes=5).state_dict(), rf"^{KEY} .*: weights do not fit: experts.0.head"),
     (lambda: {"other": torch.zeros(1)}, rf"^{KEY} .*teacher.pth: none of the 1 names in the weights is known"),
     (lambda: {"epoch": 3}, r"teacher.pth holds no weights; its entries are: epoch;"),
+    (with_nan, r"^weights of .*teacher\.pth are not finite: experts\.1\.head\.weight; use another checkpoint$"),
 ]
 
 

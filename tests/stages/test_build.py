@@ -1,6 +1,7 @@
 """Building a training: the weights and states that it starts from."""
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from longtail.checkpoint_file import read_checkpoint, save_checkpoint
 from longtail.errors import UserError
 from longtail.runs.directory import parent_of_runs
 from longtail.stages.evaluate import validate
@@ -89,7 +91,6 @@ def test_weights_that_fill_too_little_are_refused(tiny_cfg: TinyConfig, tmp_path
 
 @pytest.mark.slow
 def test_state_of_a_method_starts_another_training(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
-    from longtail.checkpoint_file import read_checkpoint
     from longtail.data import build_splits
     from longtail.stages.build import build_training
 
@@ -115,6 +116,19 @@ def test_state_of_a_method_that_does_not_fit_is_refused(
     path = finished_run(method=CONTRASTIVE).models / file
     with pytest.raises(UserError, match=f"^METHOD.STATE {path}:? {message}"):
         train(tiny_cfg("METHOD.STATE", str(path), *overrides, method=CONTRASTIVE))
+
+
+@pytest.mark.slow
+def test_state_of_a_method_with_nan_is_refused(tiny_cfg: TinyConfig, finished_run: FinishedRun, tmp_path: Path) -> None:
+    content = read_checkpoint(finished_run(method=CONTRASTIVE).last)
+    name = next(name for name, value in content["method"].items() if value.is_floating_point())
+    content["method"][name].fill_(torch.nan)
+    del content["version"]
+    save_checkpoint(path := tmp_path / "nan.pth", content)
+    with pytest.raises(
+        UserError, match=f"^weights of {path} are not finite: {re.escape(name)}; use another checkpoint$"
+    ):
+        train(tiny_cfg("METHOD.STATE", str(path), method=CONTRASTIVE))
 
 
 def test_state_of_another_method_is_refused(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:

@@ -13,7 +13,7 @@ from longtail.errors import UserError
 from longtail.losses import Loss
 from longtail.methods.base import Method, Step, TrainingData, loss_terms, stacked_views
 from longtail.methods.registry import register
-from longtail.models import Output, load_released_weights, read_weights
+from longtail.models import Output, check_finite, load_released_weights, read_weights
 
 KEY = "TRAIN.COMBINER.DIVE.TEACHER_MODEL"
 
@@ -60,7 +60,7 @@ def build_teacher(student: nn.Module, path: str) -> nn.Module:
         path: Checkpoint of this project, of Bag of Tricks or of NCL.
 
     Raises:
-        UserError: The file is missing or damaged, does not fit, or lacks some of the weights.
+        UserError: The file is missing or damaged, does not fit, lacks weights, or holds infinite or NaN ones.
     """
     teacher = copy.deepcopy(student)
     weights = read_weights(path)
@@ -74,6 +74,7 @@ def build_teacher(student: nn.Module, path: str) -> nn.Module:
             f"{KEY} {path} lacks {len(missing)} of the network's weights, such as {missing[0]}; it must be a network "
             "of the student's architecture"
         )
+    check_finite(path, teacher.state_dict())
     return teacher
 
 

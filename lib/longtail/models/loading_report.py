@@ -1,10 +1,11 @@
 """What was loaded from a weights file, in words and numbers."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from longtail.errors import UserError
 
@@ -68,10 +69,20 @@ def check_loaded(path: str | Path, module: nn.Module, report: LoadReport, *, lea
             f"({reason}); is it another architecture? NETWORK.MIN_LOADED 0 loads whatever fits"
         )
     values = module.state_dict()
-    if bad := [name for name in report.loaded if not bool(values[name].isfinite().all())]:
-        raise UserError(f"weights of {path} are not finite: {_some(bad)}; use another checkpoint")
+    check_finite(path, {name: values[name] for name in report.loaded})
     counts = {what.replace(" ", "_"): len(names) for what, names in parts.items()}
     return {"file": str(path), "parameters": loaded, "share": round(fraction, 4), "new": len(report.new), **counts}
+
+
+def check_finite(path: str | Path, values: Mapping[str, Any]) -> None:
+    """Refuse values of a weights file, by name, that are infinite or NaN.
+
+    Raises:
+        UserError: One is; the message names the first ones.
+    """
+    bad = [name for name, value in values.items() if isinstance(value, Tensor) and not bool(value.isfinite().all())]
+    if bad:
+        raise UserError(f"weights of {path} are not finite: {_some(bad)}; use another checkpoint")
 
 
 def _some(names: list[str]) -> str:

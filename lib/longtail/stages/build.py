@@ -28,6 +28,7 @@ from longtail.methods import METHODS, build_method, method_entry
 from longtail.models import (
     LoadReport,
     build_model,
+    check_finite,
     check_loaded,
     downloaded_weights,
     load_backbone_weights,
@@ -296,7 +297,7 @@ def load_method_state(method: nn.Module, path: str) -> None:
     """Load the state of a training method (momentum encoder, queue, ...) from a checkpoint of this project.
 
     Raises:
-        UserError: The checkpoint has none, or it does not fit.
+        UserError: The checkpoint has none, it does not fit, or a value is infinite or NaN.
     """
     state = read_checkpoint(path).get("method")
     if not isinstance(state, dict):
@@ -312,6 +313,7 @@ def load_method_state(method: nn.Module, path: str) -> None:
             raise UserError(
                 f"METHOD.STATE {path}: {name} is {list(value.shape)}, this method's is {list(own[name].shape)}"
             )
+    check_finite(path, shared)
     method.load_state_dict(shared, strict=False)
     logger.info("state of the training method from %s: %d of %d entries", path, len(shared), len(own))
 
