@@ -23,7 +23,9 @@ def defaults() -> CfgNode:
         *sections, leaf = name.split(".")
         node = cfg
         for section in sections:
-            node = node.setdefault(section, CfgNode())
+            if section not in node:
+                node[section] = CfgNode()
+            node = node[section]
         node[leaf] = list(key.default) if isinstance(key.default, list) else key.default
     return cfg
 

@@ -20,13 +20,17 @@ def configs_folder() -> Path:
 
 def short_names(folders: tuple[str, ...] = FOLDERS) -> dict[str, Path]:
     """Return {short name: file} of all config files; the name is the path below its folder, without `.yaml`."""
-    root = configs_folder()
-    return {
-        path.removesuffix(".yaml").replace(os.sep, "/"): root / folder / path
-        for folder in reversed(folders)
-        for path in sorted(glob.glob("**/*.yaml", root_dir=root / folder, recursive=True))
-        if not os.path.basename(path).startswith("_")
-    }
+    return {name: _file(folder, name) for folder in reversed(folders) for name in _names(folder)}
+
+
+def _names(folder: str) -> list[str]:
+    files = sorted(glob.glob("**/*.yaml", root_dir=configs_folder() / folder, recursive=True))
+    names = [file.removesuffix(".yaml").replace(os.sep, "/") for file in files]
+    return [name for name in names if not name.rpartition("/")[2].startswith("_")]
+
+
+def _file(folder: str, name: str) -> Path:
+    return configs_folder() / folder / f"{name}.yaml"
 
 
 def is_short_name(name: str) -> bool:
@@ -46,10 +50,10 @@ def find_config(name: str) -> Path:
     check_path(name, "config")
     if not is_short_name(name):
         return Path(name)
-    names = short_names()
-    if name in names:
-        return names[name]
-    raise UserError(f"config {name!r} is neither a YAML file nor a name under configs/{nearest(name, names)}")
+    for folder in FOLDERS:
+        if name in _names(folder):
+            return _file(folder, name)
+    raise UserError(f"config {name!r} is neither a YAML file nor a name under configs/{nearest(name, short_names())}")
 
 
 def is_recipe(source: str) -> bool:

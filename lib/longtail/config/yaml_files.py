@@ -4,6 +4,8 @@ YAML 1.1 reads `12:30` as 750, `010` as 8, `1_000` as 1000, `2026-01-31` as a da
 strings; a key that needs a number or a boolean parses them itself or refuses them.
 """
 
+import copy
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -80,7 +82,7 @@ def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
     text = read_text(path, kind)
     where = f"{kind} {shown(path)}"
     try:
-        content = yaml.load(text, _Loader)
+        content = copy.deepcopy(_parse(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -96,6 +98,12 @@ def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
         raise UserError(f"{where} holds a {type(content).__name__}; it must hold KEY: VALUE lines")
     _check_size(content, where)
     return content
+
+
+@functools.lru_cache(maxsize=256)
+def _parse(text: str) -> Any:
+    """Return the content of a YAML text. Parsing takes most of the time of `load_config`, and configs share bases."""
+    return yaml.load(text, _Loader)
 
 
 def _check_size(content: Any, where: str) -> None:
