@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 1
 JOBS ?= auto
+# Compiled files are kept: programs that tests start, and the next run of the tests, need not compile them again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .PHONY: demo test test-fast test-lowest acceptance check lint format typecheck bench docs docs-site install clean help
 
@@ -15,10 +17,10 @@ demo: $(READY)  ## cross-entropy against NCL on long-tailed digits; SEEDS="1 2 3
 	$(BIN)/python tools/demo.py --seeds $(SEEDS)
 
 test: $(READY)  ## the whole test suite, one process per core; JOBS=1 for one process
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	$(PYTEST)
 
 test-fast: $(READY)  ## the tests that take less than a few seconds each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 acceptance: $(READY)  ## train short configs again and compare with acceptance.yaml; under 15 minutes on two cores
 	$(BIN)/python tools/acceptance.py

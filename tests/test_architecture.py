@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,14 @@ KNOWS |= {"api": set(KNOWS), "cli": set(KNOWS) | {"longtail"}, "__main__": {"cli
 KNOWS["__init__"] = {"api", "config"}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def sources() -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
-        yield path, ast.parse(path.read_text())
+        yield path, parsed(path)
 
 
 def room_of(path: Path) -> str:

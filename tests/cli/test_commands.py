@@ -70,6 +70,7 @@ def test_valid_evaluates_a_run(finished_run: FinishedRun, how: str) -> None:
     assert read_json(folder / "results.json")["ensemble"] == read_json(run.results)["last"]["ensemble"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tau", "logit_adjustment"])
 def test_valid_sweeps_what_follows_the_option(finished_run: FinishedRun, name: str) -> None:
     run = finished_run()

@@ -13,6 +13,7 @@ from tests.helpers.photos import Photos
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.mark.slow
 def test_export_prints_the_largest_difference(photos: Photos, tmp_path: Path, capsys: Capture) -> None:
     words = ["export", str(photos.run.path), "--format", "torchscript", "--output", str(tmp_path)]
     assert main([*words, "TEST.LOGIT_ADJUSTMENT", "1.0"]) == 0

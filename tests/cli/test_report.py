@@ -33,6 +33,7 @@ def test_report_of_a_trained_run_shows_its_images(tiny_cfg: TinyConfig, capsys: 
     assert metrics[0]["values"] == metrics[2]["values"]  # best epoch, evaluated again
 
 
+@pytest.mark.slow
 def test_report_writes_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [str(made_up_run(tmp_path / name / "2026", 5)) for name in ("first", "second")]
     assert main(["report", *runs, "--output", str(tmp_path / "two.html"), "--no-images"]) == 0

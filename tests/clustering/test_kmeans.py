@@ -139,6 +139,7 @@ def test_random_samples_are_distinct_and_inside_their_class() -> None:
             assert max(chosen) < size
 
 
+@pytest.mark.slow
 def test_random_samples_are_uniform() -> None:
     block = Block(samples(6)[None], torch.tensor([6]), torch.tensor([2]))
     random = torch.Generator().manual_seed(0)

@@ -51,6 +51,7 @@ def test_no_capped_subclass_holds_more_than_its_cap(seed: Any) -> None:
     assert (plain > torch.tensor(caps)).any()
 
 
+@pytest.mark.slow
 def test_balanced_subclasses_of_a_class_differ_by_at_most_one() -> None:
     features, labels = long_tailed()
     numbers = subclass_numbers(COUNTS, 8)

@@ -132,6 +132,7 @@ def test_compare_refuses_unknown_metrics(make_run: MakeRun, tmp_path: Path) -> N
         compare([str(tmp_path)], metrics=["top7"])
 
 
+@pytest.mark.slow
 def test_as_text(comparison: Comparison) -> None:
     lines = as_text(comparison).splitlines()
     cells = ["ce", "3", "82.00 ± 2.00", "10.00 ± 0.00", "1.0000 ± 0.0000", "1,234,567", "2"]
@@ -148,6 +149,7 @@ def test_as_csv_has_plain_numbers(comparison: Comparison) -> None:
     assert rows[1]["seeds"] == "0 1" and rows[1]["LOSS.LOSS_TYPE"] == "BalancedSoftmaxCE"
 
 
+@pytest.mark.slow
 def test_as_markdown(comparison: Comparison) -> None:
     lines = as_markdown(comparison).splitlines()
     assert lines[0] == "| runs | n | top1 | few | nll | parameters | hours |"

@@ -47,6 +47,7 @@ def test_plot_comparison_has_one_point_per_group_and_metric(
     assert Image.open(tmp_path / "new.png").size[0] > 500
 
 
+@pytest.mark.slow
 def test_legend_covers_no_axes(make_run: MakeRun, tmp_path: Path, figures: list[Any]) -> None:
     plot_comparison(tmp_path / "new.png", compare(some_runs(make_run)))
     (figure,) = figures

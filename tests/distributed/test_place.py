@@ -141,6 +141,7 @@ def test_with_precision_auto_on_a_cpu(
     assert Place().with_precision("auto").precision == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "off")])
 def test_with_precision_auto_on_a_cpu_with_torch_before_2_9(
     supported: bool, expected: str, monkeypatch: pytest.MonkeyPatch

@@ -82,6 +82,7 @@ def test_average_is_evaluated_and_saved(
     assert read_json(folder / "results.json")["ensemble"] == read_json(run.results)["best"]["ensemble"]
 
 
+@pytest.mark.slow
 def test_average_leaves_the_training_as_it_is(finished_run: FinishedRun) -> None:
     plain, averaged = read_checkpoint(finished_run().last), read_checkpoint(finished_run(*EMA).last)
     assert_same(plain["model"], averaged["model"])

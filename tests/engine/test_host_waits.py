@@ -93,6 +93,7 @@ def questions_of(cfg: CfgNode, patch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_training_step_never_reads_from_the_device(
     tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch, method: str

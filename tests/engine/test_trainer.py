@@ -55,6 +55,7 @@ def test_mixed_precision_trains(tiny_cfg: TinyConfig, precision: str) -> None:
     assert read_json(run.results)["precision"] == precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("ADAM", "Adam"), ("ADAMW", "AdamW"), ("timm/lamb", "Lamb")])
 def test_other_optimizers_lower_the_loss(tiny_cfg: TinyConfig, name: str, kind: str) -> None:
     run = train(tiny_cfg("TRAIN.OPTIMIZER.TYPE", name, "TRAIN.OPTIMIZER.BASE_LR", 0.01))
@@ -63,6 +64,7 @@ def test_other_optimizers_lower_the_loss(tiny_cfg: TinyConfig, name: str, kind: 
     assert optimizer_type(run) == kind
 
 
+@pytest.mark.slow
 def test_evaluation_after_the_last_epoch_only(tiny_cfg: TinyConfig) -> None:
     run = train(tiny_cfg("VALID_STEP", -1, "SAVE_STEP", -1))
     results = read_json(run.results)
@@ -71,6 +73,7 @@ def test_evaluation_after_the_last_epoch_only(tiny_cfg: TinyConfig) -> None:
     assert not list(run.models.glob("epoch_*"))
 
 
+@pytest.mark.slow
 def test_frozen_backbone_and_statistics_stay(tiny_cfg: TinyConfig) -> None:
     run = train(tiny_cfg("BACKBONE.FREEZE", True, "EVAL_MODE", True))
     torch.manual_seed(42)
@@ -127,6 +130,7 @@ def test_partner_that_equals_its_batch_is_normalized_to_the_same_values(
         assert torch.equal(batch.images, batch.partner.images)
 
 
+@pytest.mark.slow
 def test_rate_follows_a_schedule_per_step(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = tiny_cfg("TRAIN.LR_SCHEDULER.TYPE", "warmup_cosine", "TRAIN.LR_SCHEDULER.WARM_EPOCH", 1)
     rates: list[float] = []
@@ -149,6 +153,7 @@ def test_layer_decay_scales_the_rate_of_each_layer(tiny_cfg: TinyConfig, monkeyp
     assert {name.split(".")[2]: rate for name, rate in found.items()} == {"backbone": 0.025, "head": 0.05}
 
 
+@pytest.mark.slow
 def test_clipping_bounds_the_step_and_logs_the_norm_before_it(tiny_cfg: TinyConfig) -> None:
     plain = ["TRAIN.OPTIMIZER.MOMENTUM", 0.0, "TRAIN.OPTIMIZER.WEIGHT_DECAY", 0.0, "TRAIN.MAX_EPOCH", 1]
     cfg = tiny_cfg(*plain, "TRAIN.OPTIMIZER.CLIP_NORM", 1e-3)
@@ -163,6 +168,7 @@ def test_clipping_bounds_the_step_and_logs_the_norm_before_it(tiny_cfg: TinyConf
     assert read_records(run, "train")[0]["gradient_norm"] > 1e-2
 
 
+@pytest.mark.slow
 def test_state_is_saved_by_the_clock(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[tuple[int, int]] = []
     original = Trainer.save
@@ -176,6 +182,7 @@ def test_state_is_saved_by_the_clock(tiny_cfg: TinyConfig, monkeypatch: pytest.M
     assert saved == [(1, 1), (1, 2), (1, 3), (1, 4), (2, 0)]
 
 
+@pytest.mark.slow
 def test_previous_state_is_kept(finished_run: FinishedRun) -> None:
     run = finished_run("SAVE_STEP", 1)
     last, previous = read_checkpoint(run.last), read_checkpoint(run.previous)
@@ -270,6 +277,7 @@ def test_signal_while_a_batch_is_awaited(tiny_cfg: TinyConfig, finished_run: Fin
     assert_same(values(finished_run()), values(train(tiny_cfg())))
 
 
+@pytest.mark.slow
 def test_damaged_image_stops_the_run_after_the_steps_before_it_are_saved(
     tiny_cfg: TinyConfig, finished_run: FinishedRun
 ) -> None:
@@ -291,6 +299,7 @@ def test_damaged_image_stops_the_run_after_the_steps_before_it_are_saved(
     assert_same(values(finished_run()), values(train(cfg)))
 
 
+@pytest.mark.slow
 def test_damaged_image_of_an_evaluation_stops_the_run_after_the_epoch_is_saved(
     tiny_cfg: TinyConfig, finished_run: FinishedRun
 ) -> None:
@@ -308,6 +317,7 @@ def test_damaged_image_of_an_evaluation_stops_the_run_after_the_epoch_is_saved(
     assert_same(values(finished_run()), values(train(cfg)))
 
 
+@pytest.mark.slow
 def test_progress_is_reported_every_few_steps(tiny_cfg: TinyConfig) -> None:
     log = train(tiny_cfg("SHOW_STEP", 2, "TRAIN.MAX_EPOCH", 1)).log.read_text()
     assert "epoch 1/1 batch 2/4: loss " in log
@@ -315,6 +325,7 @@ def test_progress_is_reported_every_few_steps(tiny_cfg: TinyConfig) -> None:
     assert "epoch 1/1: loss " in log
 
 
+@pytest.mark.slow
 def test_networks_modes_are_set_in_every_epoch(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[bool] = []
 

@@ -44,6 +44,7 @@ def expected(loss: Any, output: Any, targets: Tensor) -> Tensor:
     return total(total(loss.terms(Prediction(z, targets, x)).values()) for z, x in heads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - {"DiVEKLD"}))
 def test_supervised_training_of_a_cascade_with_every_loss(name: str) -> None:
     cfg = config(name)

@@ -62,6 +62,7 @@ def gradients(method: Any, own: slice = slice(None)) -> dict[str, Any]:
     return {name: parameter.grad for name, parameter in unwrap(method.network).named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [(), VIT], ids=["res32_cifar", "test_vit"])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("kind", METHODS)

@@ -83,6 +83,7 @@ def test_contrastive_trains_with_batches_of_any_size() -> None:
     assert int(method.queue.pointer) == sum(sizes) % 16
 
 
+@pytest.mark.slow
 def test_contrastive_learns_to_find_the_other_view() -> None:
     method, network = build("LOSS.CON_RATIO", 1.0)
     pairs = [one._replace(images=torch.stack([one.images[0], one.images[0]])) for one in map(batch, range(6))]
@@ -173,6 +174,7 @@ def test_contrastive_load_released_sets_the_momentum_branch() -> None:
         assert torch.equal(state[name], value), name
 
 
+@pytest.mark.slow
 def test_contrastive_build_takes_the_momentum_branch_of_pretrained_weights(tmp_path: Path) -> None:
     method, network = build()
     train(method, network, [batch(1)])

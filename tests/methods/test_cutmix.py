@@ -156,6 +156,7 @@ def test_cutmix_probability_0_is_supervised_training() -> None:
     assert step.mixed is not None and float(step.mixed.lam) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [(), PER_SAMPLE])
 def test_cutmix_probability_is_that_of_a_box(overrides: tuple[Any, ...]) -> None:
     method, _, _ = build("cutmix", PROBABILITY, 0.5, "TRAIN.COMBINER.ALPHA", 1000.0, *overrides)

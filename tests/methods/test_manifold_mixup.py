@@ -114,6 +114,7 @@ def work(rank: int, world: int) -> tuple[Tensor, dict[str, Any], int]:
     return step.loss.detach(), gradients, len(hooks(network))
 
 
+@pytest.mark.slow
 def test_manifold_mixup_over_processes_mixes_inside_each_shard(tmp_path_factory: pytest.TempPathFactory) -> None:
     results = run_processes(work, tmp_path_factory.mktemp("worlds"), worlds=[2])[2]
     _, network, loss = build("manifold_mixup", KEY, "layer2")

@@ -17,6 +17,7 @@ from tests.helpers.mixing import COUNTS, build
 LAM = 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_draw_lam_follows_the_beta_distribution(alpha: float) -> None:
     method, _, _ = build("mixup", "TRAIN.COMBINER.ALPHA", alpha)

@@ -46,6 +46,7 @@ def images() -> Tensor:
     return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "classes", "trunk", "branches", "head"),
     [

@@ -81,6 +81,7 @@ def test_tau_normalized_refuses_heads_that_are_not_linear(kind: str) -> None:
         tau_normalized(head(kind), 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [0.0, 0.5, 2.0])
 def test_adjusted_heads_logit_adjustment_matches_loop(strength: float, features: Tensor) -> None:
     logits = adjusted(STRENGTH, strength)(features)

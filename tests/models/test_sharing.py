@@ -122,6 +122,7 @@ def test_layers_and_rates_are_those_of_separate_backbones() -> None:
     assert scales["experts.0.head.weight"] == 1
 
 
+@pytest.mark.slow
 def test_every_expert_changes_the_trunk() -> None:
     model = network()
     assert model.trunk

@@ -47,6 +47,7 @@ def test_predictions_equal_the_evaluation_to_the_digit(photos: Photos, correctio
     assert float(nll) == pytest.approx(evaluated["nll"], rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correction", CORRECTIONS)
 def test_predictions_equal_the_outputs_of_the_evaluation_bit_for_bit(photos: Photos, correction: list[Any]) -> None:
     cfg = changed(photos.cfg, *correction)

@@ -53,6 +53,7 @@ def test_create_run_writes_absolute_paths(cfg: CfgNode, tmp_path: Path, monkeypa
     assert absolute_paths(written) == written
 
 
+@pytest.mark.slow
 def test_run_to_resume_is_free_and_has_a_checkpoint(cfg: CfgNode) -> None:
     run = create_run(cfg)
     run.unlock()

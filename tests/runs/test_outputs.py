@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from longtail.runs.directory import RunDirectory
 from longtail.runs.outputs import LOST, changed_outputs, output_records
 from tests.helpers.training import FinishedRun, read_json
@@ -13,6 +15,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_output_records_name_the_checkpoints_that_stages_may_take(finished_run: FinishedRun) -> None:
     run = finished_run("SAVE_STEP", 1)
     names = ["best_ensemble", "best_single", "epoch_1", "epoch_2", "epoch_3", "last"]

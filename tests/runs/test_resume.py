@@ -138,6 +138,7 @@ def test_crash_between_metrics_and_checkpoint_lists_no_epoch_twice(
     assert_same(values(finished_run()), values(train(tiny_cfg())))
 
 
+@pytest.mark.slow
 def test_crash_before_the_figures_draws_them_and_finishes(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     cfg = tiny_cfg()
     with pytest.MonkeyPatch.context() as patch:
@@ -182,6 +183,7 @@ def test_auto_starts_a_new_run_for_another_config(tiny_cfg: TinyConfig) -> None:
     assert train(tiny_cfg("TRAIN.OPTIMIZER.BASE_LR", 0.01, "SHOW_STEP", 7)).path == stopped.path
 
 
+@pytest.mark.slow
 def test_run_of_another_process_is_left_alone(tiny_cfg: TinyConfig) -> None:
     cfg = tiny_cfg()
     path = stop(cfg, 2).path
@@ -212,6 +214,7 @@ def test_damaged_checkpoint_gives_way_to_the_one_before_it(
     assert is_intact(run.previous)
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_give_way_to_that_of_an_epoch(tiny_cfg: TinyConfig) -> None:
     run = stop(tiny_cfg("SAVE_STEP", 1), 2 * BATCHES + 2)
     for path in (run.last, run.previous):
@@ -221,6 +224,7 @@ def test_damaged_checkpoints_give_way_to_that_of_an_epoch(tiny_cfg: TinyConfig) 
     assert point.damaged == (run.last, run.previous)
 
 
+@pytest.mark.slow
 def test_run_without_an_intact_checkpoint_is_refused(tiny_cfg: TinyConfig) -> None:
     run = stop(tiny_cfg(), BATCHES + 2)
     for path in (run.last, run.previous):
@@ -229,6 +233,7 @@ def test_run_without_an_intact_checkpoint_is_refused(tiny_cfg: TinyConfig) -> No
         train(tiny_cfg())
 
 
+@pytest.mark.slow
 def test_named_checkpoint_that_is_damaged_is_refused(tiny_cfg: TinyConfig) -> None:
     run = stop(tiny_cfg(), BATCHES + 2)
     cut(run.last)
@@ -245,6 +250,7 @@ def test_restarted_process_resumes_whatever_the_command_says(tiny_cfg: TinyConfi
     point.run.unlock()
 
 
+@pytest.mark.slow
 def test_finished_run_continues_for_more_epochs_in_a_new_folder(
     tiny_cfg: TinyConfig, finished_run: FinishedRun
 ) -> None:
@@ -257,6 +263,7 @@ def test_finished_run_continues_for_more_epochs_in_a_new_folder(
     assert "the run had other values of" in longer.log.read_text()
 
 
+@pytest.mark.slow
 def test_checkpoint_of_an_epoch_continues_in_a_new_folder(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     finished = finished_run("SAVE_STEP", 1)
     resumed = train(tiny_cfg("SAVE_STEP", 1), str(finished.models / "epoch_2.pth"))

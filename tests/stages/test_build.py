@@ -131,6 +131,7 @@ def test_state_of_a_method_with_nan_is_refused(tiny_cfg: TinyConfig, finished_ru
         train(tiny_cfg("METHOD.STATE", str(path), method=CONTRASTIVE))
 
 
+@pytest.mark.slow
 def test_state_of_another_method_is_refused(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     path = finished_run().last
     with pytest.raises(UserError, match=f"METHOD.STATE {path} holds nothing of this training method; it has: "):

@@ -67,6 +67,7 @@ def test_calibrate_chooses_on_one_split_and_reports_another(
         assert {float(row["logit_adjustment"]) for row in csv.DictReader(file)} == set(VALUES)
 
 
+@pytest.mark.slow
 def test_calibrate_on_the_reported_split_is_noted(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -98,6 +99,7 @@ def test_calibrating_stage_of_a_recipe(
     assert read_json(run_recipe(str(tmp_path / "recipe.yaml"), place=CPU)) == first
 
 
+@pytest.mark.slow
 def test_calibrate_temperature_keeps_the_predictions_and_lowers_the_nll(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, test_split: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +124,7 @@ def test_calibrate_temperature_keeps_the_predictions_and_lowers_the_nll(
     assert "TEST.TEMPERATURE" in caplog.text and "ece" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "calibration",
     [Calibration("TEST.TEMPERATURE", objective="nll"), Calibration("TEST.CLASS_OFFSETS", objective="macro_f1")],

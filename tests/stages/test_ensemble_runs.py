@@ -32,6 +32,7 @@ def table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_training_reports_the_heads_and_the_chosen_ensemble(tiny_cfg: TinyConfig) -> None:
     run = train(tiny_cfg(*LAST, method=CASCADE))
     for record in read_records(run, "valid"):
@@ -40,6 +41,7 @@ def test_training_reports_the_heads_and_the_chosen_ensemble(tiny_cfg: TinyConfig
     assert read_json(run.results)["best"]["ensemble"] == read_json(run.results)["best"]["experts"][1]
 
 
+@pytest.mark.slow
 def test_validate_evaluates_the_chosen_heads(tiny_cfg: TinyConfig, folder: Path) -> None:
     results = {}
     for rule in ("mean", "last", "0"):
@@ -51,6 +53,7 @@ def test_validate_evaluates_the_chosen_heads(tiny_cfg: TinyConfig, folder: Path)
     assert len({found["loss"] for found in results.values()}) == 3
 
 
+@pytest.mark.slow
 def test_sweep_evaluates_the_chosen_heads(tiny_cfg: TinyConfig, folder: Path) -> None:
     rows = table(sweep(tiny_cfg(*LAST, method=CASCADE), folder, "logit_adjustment", place=CPU, values=[0, 1]))
     found = {(row["of"], row["logit_adjustment"]): row["top1"] for row in rows}

@@ -141,6 +141,7 @@ def test_valid_json_of_other_classes_is_refused(
     assert set(run.path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_bad_images_of_an_evaluation_are_named(tiny_cfg: TinyConfig, other_images: Callable[..., str]) -> None:
     run = train(tiny_cfg("TRAIN.MAX_EPOCH", 1))
     listed = other_images(20)
@@ -172,6 +173,7 @@ def own_config(tiny_cfg: TinyConfig, root: Path) -> Any:
     return tiny_cfg(*data, "TRAIN.BATCH_SIZE", 4, "TRAIN.MAX_EPOCH", 1, "VALID_STEP", 1)
 
 
+@pytest.mark.slow
 def test_other_training_images_than_those_held_out_from_are_refused(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     cfg = own_config(tiny_cfg, tmp_path / "photos")
     run = train(cfg)

@@ -104,6 +104,7 @@ def test_hold_out_that_leaves_a_split_empty_is_refused(
         calibrate(tiny_cfg(method=CASCADE), folder, choice, place=CPU)
 
 
+@pytest.mark.slow
 def test_temperature_and_offsets_on_held_out_images_of_several_heads(tiny_cfg: TinyConfig, folder: Path) -> None:
     for over, objective in (("TEST.TEMPERATURE", "nll"), ("TEST.CLASS_OFFSETS", "balanced_accuracy")):
         choice = Calibration(over, hold_out=0.5, objective=objective)

@@ -35,6 +35,7 @@ def unequal(run: RunDirectory, weights: dict[str, Tensor]) -> set[str]:
     return {name for name, value in read_weights(run.last).items() if not torch.equal(value, weights[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "trained"), [("cRT", {"weight", "bias"}), ("LWS", {"scales"})])
 def test_frozen_backbone_and_its_statistics_stay(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, head: str, trained: set[str]
@@ -48,6 +49,7 @@ def test_frozen_backbone_and_its_statistics_stay(
     assert unequal(run, before) == {f"experts.0.head.{name}" for name in trained}
 
 
+@pytest.mark.slow
 def test_frozen_statistics_moving_lets_them_move(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     first = finished_run()
     run = train(tiny_cfg(*second("cRT", first.last, "BACKBONE.FROZEN_STATISTICS", "moving")))
@@ -56,6 +58,7 @@ def test_frozen_statistics_moving_lets_them_move(tiny_cfg: TinyConfig, finished_
     assert moved == statistics | {"head.weight", "head.bias"}
 
 
+@pytest.mark.slow
 def test_freeze_keeps_statistics_under_any_head(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     first = finished_run()
     run = train(tiny_cfg(*second("FC", first.last, "BACKBONE.FREEZE", True)))
@@ -101,6 +104,7 @@ def test_stage_whose_start_has_changed_starts_again(
         train(tiny_cfg(*second("cRT", start)))
 
 
+@pytest.mark.slow
 def test_second_stage_is_evaluated_without_the_first(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

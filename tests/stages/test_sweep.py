@@ -84,6 +84,7 @@ def test_sweep_refuses_strengths_without_meaning(tiny_cfg: TinyConfig, tmp_path:
         sweep(tiny_cfg(), tmp_path, "logit_adjustment", place=CPU, values=[value, 1.0])
 
 
+@pytest.mark.slow
 def test_sweep_of_tau_refuses_a_cosine_head(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     keys = ["CLASSIFIER.TYPE", "cos", "TRAIN.MAX_EPOCH", 1]
     run = finished_run(*keys)

@@ -41,6 +41,7 @@ def test_evaluation_prediction_and_features_agree(photos: Photos, tta: list[Any]
     assert "tta" not in plain and plain["ensemble"]["nll"] != results["ensemble"]["nll"]
 
 
+@pytest.mark.slow
 def test_flip_equals_two_evaluations(photos: Photos) -> None:
     cfg = changed(photos.cfg, *FLIP)
     trained = load_trained(cfg, photos.run.path, place=CPU)

@@ -36,6 +36,7 @@ from tests.helpers.training import (
 FILES = ["config.yaml", "environment.json", "figures", "inputs.json", "metrics.jsonl", "models", "results.json"]
 
 
+@pytest.mark.slow
 def test_run_directory_has_all_files(tiny_cfg: TinyConfig) -> None:
     run = train(tiny_cfg("TRAIN.TENSORBOARD.ENABLE", True))
     names = {path.name for path in run.path.iterdir() if not path.name.startswith(".")}
@@ -67,6 +68,7 @@ def test_results_are_written_last(tiny_cfg: TinyConfig) -> None:
     assert max(written, key=lambda name: written[name]) == "results.json"
 
 
+@pytest.mark.slow
 def test_run_whose_figures_cannot_be_drawn_is_not_finished(
     tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,12 +93,14 @@ def test_contrastive_training_fills_its_queue(tiny_cfg: TinyConfig, released: bo
     assert int(state["queue.pointer"]) == 3 * BATCHES * 64 % 100
 
 
+@pytest.mark.slow
 def test_records_of_mixtures_have_loss_and_accuracy(tiny_cfg: TinyConfig) -> None:
     run = train(tiny_cfg("TRAIN.COMBINER.ALPHA", 0.2, method=MIXUP))
     for record in read_records(run, "train"):
         assert 0 < record["loss/ce"] < math.inf and 0 < record["top1"] < 1
 
 
+@pytest.mark.slow
 def test_cascade_trains_and_is_evaluated_head_by_head(finished_run: FinishedRun) -> None:
     run = finished_run(method=CASCADE)
     results = read_json(run.results)

@@ -29,6 +29,7 @@ def test_random_boxes_within_bounds(generator: Any) -> None:
     assert (((wide - 0.5) / (tall + 0.5)) <= 4 / 3).all()
 
 
+@pytest.mark.slow
 def test_random_boxes_distribution_equals_torchvision(generator: Any) -> None:
     ours = random_boxes(20_000, (32, 32), scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), generator=generator).double()
     torch.manual_seed(0)

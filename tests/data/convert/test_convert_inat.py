@@ -199,6 +199,7 @@ def test_convert_inat_existing_output(
 # ------------------------------------------------------------------ the published numbers
 
 
+@pytest.mark.slow
 def test_convert_inat_published_validation_list(run: Any, splits: Any, tmp_path: Path) -> None:
     source, output = splits / "iNaturalist18_val.txt", tmp_path / "valid.json"
     arguments = ("--image_path", "/data", "--output_json_file", output, "--no-check")

@@ -23,6 +23,7 @@ def check(cfg: Any, sheet: Any, views: Any) -> None:
         assert len(sample.views) == len(sheet.views) == views
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", [["crop"], ["autoaugment", "simclr"]])
 def test_browse_views_equal_first_epoch(views: Any) -> None:
     cfg = load_config(None, [*DIGITS, "DATASET.VIEWS", views])

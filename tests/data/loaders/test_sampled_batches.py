@@ -118,6 +118,7 @@ def test_paired_loader_first_equals_default_sampler(loader: Any) -> None:
     assert same([batch._replace(partner=None) for batch in loader(*SAMPLERS["reverse"]).epoch(1)], plain)
 
 
+@pytest.mark.slow
 def test_paired_loader_partner_augmentation_independent(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     alike = pixels()[:1].expand(N + sum(GENERATED), -1, -1, -1)
     monkeypatch.setattr(sys.modules[__name__], "pixels", lambda: alike)

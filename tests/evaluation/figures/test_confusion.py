@@ -59,6 +59,7 @@ def test_plot_confusion_sorts_by_class_count_and_grays_empty_rows(tmp_path: Path
     assert (np.abs(row - 0xDD / 255) < 0.01).all(-1).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_plot_confusion_draws_too_many_classes_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pooled = confusion._pool(np.arange(25).reshape(5, 5), 2)
     assert pooled.tolist() == [[12, 20, 13], [52, 60, 33], [41, 45, 24]]
@@ -105,6 +106,7 @@ def test_plot_confusion_of_any_size(tmp_path: Path, classes: int) -> None:
     read_picture(tmp_path / "a.png")
 
 
+@pytest.mark.slow
 def test_plot_confusion_without_samples(tmp_path: Path) -> None:
     plot_confusion(tmp_path / "a.png", ConfusionMatrix(3), normalize=False)
     read_picture(tmp_path / "a.png")

@@ -44,6 +44,7 @@ def test_some_of_each_class_keeps_small_classes_whole() -> None:
     assert len(kept.unique()) == len(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [3, 60])
 def test_plot_feature_map(tmp_path: Path, classes: int) -> None:
     labels = torch.arange(300) % classes
@@ -55,6 +56,7 @@ def test_plot_feature_map(tmp_path: Path, classes: int) -> None:
     assert colored.mean() > 0.01
 
 
+@pytest.mark.slow
 def test_plot_feature_map_of_one_class(tmp_path: Path) -> None:
     plot_feature_map(tmp_path / "a.png", torch.randn(5, 2), torch.zeros(5, dtype=torch.int64))
     read_picture(tmp_path / "a.png")

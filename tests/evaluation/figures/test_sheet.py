@@ -29,6 +29,7 @@ def test_plot_sheet(tmp_path: Path, views: int, sides: tuple[int, int]) -> None:
         assert picture.width >= 1350
 
 
+@pytest.mark.slow
 def test_plot_sheet_shows_the_images(tmp_path: Path) -> None:
     red, green = (np.full((8, 8, 3), color, dtype=np.uint8) for color in ((255, 0, 0), (0, 255, 0)))
     row = Row("head", 0, "", 0, [red, green])

@@ -35,6 +35,7 @@ def test_plot_class_counts_shows_each_group(tmp_path: Path, classes: int) -> Non
     assert colored[200:, :half].sum() > 1.3 * colored[200:, half:].sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [[5], [1000, 0]])
 def test_plot_class_counts_of_one_class_or_an_empty_class(tmp_path: Path, counts: list[int]) -> None:
     plot_class_counts(tmp_path / "a.png", Classes(counts))
@@ -62,6 +63,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [[100] * 10, [120, 110, 100, 90, 80, 70], [500] * 9 + [3], long_tail(100)])
 def test_legend_of_class_counts_covers_no_bar(tmp_path: Path, figures: list[Any], counts: list[int]) -> None:
     plot_class_counts(tmp_path / "a.png", Classes(counts))
@@ -131,6 +133,7 @@ def test_plot_per_class_accuracy_draws_the_recall(tmp_path: Path, classes: int) 
     assert rows[rows < legend_row].max() < 0.15 * image.shape[0]  # all points and the mean are at 100 %
 
 
+@pytest.mark.slow
 def test_plot_per_class_accuracy_of_classes_without_samples(tmp_path: Path) -> None:
     cm = ConfusionMatrix(4)
     plot_per_class_accuracy(tmp_path / "a.png", cm, Classes([5, 0, 200, 3]))

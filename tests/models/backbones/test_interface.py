@@ -104,6 +104,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow
 @NAMES
 def test_layer_of_and_num_layers(name: str) -> None:
     backbone, (number, expected) = on_meta(name), LAYERS[name]
@@ -114,6 +115,7 @@ def test_layer_of_and_num_layers(name: str) -> None:
     assert {key: layers[key] for key in expected} == expected
 
 
+@pytest.mark.slow
 def test_layer_of_vision_transformers_rises_with_the_blocks() -> None:
     backbone = on_meta(VIT)
     assert [backbone.layer_of(f"blocks.{index}.attn.qkv.weight") for index in range(12)] == list(range(1, 13))

@@ -84,6 +84,7 @@ def pretrained(path: Path) -> list[Any]:
     return ["BACKBONE.MULTI_NETWORK_TYPE", ["res10", "res10"], "BACKBONE.PRETRAINED_MODEL", str(path)]
 
 
+@pytest.mark.slow
 def test_build_network_fills_every_expert_from_torchvisions_weights(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,6 +18,7 @@ def test_timm_backbone_gives_vectors_of_its_width(name: str, width: int, side: i
     assert output.logits.shape == (1, 2, 7)
 
 
+@pytest.mark.slow
 def test_timm_backbone_is_a_backbone_with_timms_parameter_names() -> None:
     import timm
 
@@ -28,6 +29,7 @@ def test_timm_backbone_is_a_backbone_with_timms_parameter_names() -> None:
     assert (report.missing, report.unexpected) == ([], ["fc.weight", "fc.bias"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [64, 224])
 def test_timm_vision_transformer_is_built_for_the_image_size(side: int) -> None:
     with torch.device("meta"):
