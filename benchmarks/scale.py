@@ -40,6 +40,7 @@ from longtail.losses import build_loss
 
 LOSSES = ("CrossEntropy", "BalancedSoftmaxCE", "LDAMLoss")
 BATCH = 256
+DRAWN = 1_000_000  # samples drawn by class weights
 
 
 class Cost(NamedTuple):
@@ -95,7 +96,7 @@ def of_classes(number: int, folder: Path) -> dict[str, Cost]:
         costs[f"loss {name}, batch {BATCH}"] = cost(lambda loss=loss: loss(logits, labels).backward())  # type: ignore[misc]
     costs |= _of_evaluation(logits.detach(), labels, counts)
     balanced = _balanced(number)
-    costs["draw 1,000,000 by class weights"] = cost(lambda: balanced.indices(1))
+    costs[f"draw {DRAWN:,} by class weights"] = cost(lambda: balanced.indices(1))
     head = torch.nn.Linear(512, number)
     state: dict[str, Any] = {"head": head.state_dict()}
     costs["save the head"] = cost(lambda: _save(folder / "head.pth", state))
@@ -125,9 +126,9 @@ def _loader(number: int, folder: Path) -> FileLoader:
     return FileLoader(ImageFiles([str(path)] * number), [Chain(())], settings=settings, workers=0)
 
 
-def _balanced(classes: int, images: int = 1_000_000) -> Sampler:
+def _balanced(classes: int) -> Sampler:
     """Return a sampler that draws all classes of a number of images equally often."""
-    labels = (torch.arange(images) % classes).tolist()
+    labels = (torch.arange(DRAWN) % classes).tolist()
     made_up = ImageSet.from_tensor("made up", torch.empty(0), labels=labels, num_classes=classes)
     cfg = load_config(None, ["TRAIN.SAMPLER.WEIGHTED_SAMPLER.TYPE", "balance"])
     return WEIGHTINGS.get("balance")(cfg, made_up)

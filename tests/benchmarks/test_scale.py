@@ -5,7 +5,8 @@ import scale
 
 
 @pytest.mark.slow
-def test_scale_measures_every_size(capsys: pytest.CaptureFixture[str]) -> None:
+def test_scale_measures_every_size(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "DRAWN", 1000)
     assert scale.main(["--annotations", "300", "600", "--classes", "10", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "300" in lines[0]

@@ -16,22 +16,29 @@ from longtail.checkpoint_file import read_checkpoint
 from tests.helpers.scripts import ROOT, load_script
 from tests.helpers.training import read_json
 
-CONFIG = "digits_lt,ce"
+CONFIG = "cifar10_im100_json,ce"
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Return a starter of shell scripts that train short epochs of Digits-LT."""
+def start(tmp_path: Path, image_folder: Callable[..., str]) -> Iterator[Start]:
+    """Return a starter of shell scripts that train short epochs of 256 tiny images."""
     started = []
+    small = [
+        *("DATASET.TRAIN_JSON", image_folder("train", [n % 10 for n in range(256)], 10)),
+        *("DATASET.VALID_JSON", image_folder("valid", [n % 10 for n in range(20)], 10)),
+        *("INPUT_SIZE", "[8, 8]", "TRAIN.OPTIMIZER.BASE_LR", "0.01", "TRAIN.AMP", "off"),
+        *("SHOW_STEP", "1", "TRAIN.CHECKPOINT_MINUTES", "0"),
+    ]
 
     def run(
-        *command: str, name: str = "run", epochs: int = 2, torchrun: str = "--standalone"
+        *command: str, name: str = "run", epochs: int = 2, batch: int = 32, torchrun: str = "--standalone"
     ) -> "subprocess.Popen[str]":
-        overrides = ["OUTPUT_DIR", str(tmp_path), "NAME", name, "TRAIN.MAX_EPOCH", str(epochs), "SHOW_STEP", "1"]
+        overrides = ["OUTPUT_DIR", str(tmp_path), "NAME", name, "TRAIN.MAX_EPOCH", str(epochs)]
+        overrides += ["TRAIN.BATCH_SIZE", str(batch)]
         environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "TORCHRUN_ARGS": torchrun}
         process = subprocess.Popen(
-            ["bash", *command, *overrides, "TRAIN.AMP", "off", "TRAIN.CHECKPOINT_MINUTES", "0"],
+            ["bash", *command, *small, *overrides],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -193,10 +200,10 @@ def children(process: "subprocess.Popen[str]") -> list[int]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes of torchrun in /proc")
 def test_restart_resumes_after_a_process_has_died(start: Start, tmp_path: Path) -> None:
-    script = ["distributed_data_parallel_train.sh", CONFIG, "2", "cpu", "TRAIN.BATCH_SIZE", "16"]
-    finish(start(*script, name="whole", epochs=1))
+    script = ["distributed_data_parallel_train.sh", CONFIG, "2", "cpu"]
+    finish(start(*script, name="whole", epochs=1, batch=16))
 
-    process = start(*script, name="broken", epochs=1, torchrun="--standalone --max-restarts 1")
+    process = start(*script, name="broken", epochs=1, batch=16, torchrun="--standalone --max-restarts 1")
     wait_for(process, "epoch 1/1 batch 3/8")
     os.kill(children(process)[-1], signal.SIGKILL)
     output = finish(process)
