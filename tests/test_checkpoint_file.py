@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from longtail.checkpoint_file import VERSION, advice, checksum, read_checkpoint, save_checkpoint
 from longtail.errors import UserError
@@ -217,3 +218,36 @@ def test_checkpoint_is_a_zip_file_without_compression(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pth", CONTENT)
     with zipfile.ZipFile(tmp_path / "a.pth") as archive:
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+WEIGHTS = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.ones(2, dtype=torch.bfloat16)}
+
+
+def test_read_checkpoint_reads_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file(WEIGHTS, path, {"format": "pt", "architecture": "a network", "heads": "FC,cos"})
+    content = read_checkpoint(path)
+    assert content.pop("architecture") == "a network" and content.pop("heads") == ["FC", "cos"]
+    assert content.keys() == WEIGHTS.keys()
+    assert all(torch.equal(content[name], value) for name, value in WEIGHTS.items())
+    save_file(WEIGHTS, path)
+    assert read_checkpoint(path).keys() == WEIGHTS.keys()
+
+
+def test_read_checkpoint_copies_safetensors(tmp_path: Path) -> None:
+    """A file that is replaced later must not change the weights that were read from it."""
+    path = tmp_path / "a.safetensors"
+    save_file(WEIGHTS, path)
+    content = read_checkpoint(path)
+    path.write_bytes(b"\0" * path.stat().st_size)
+    assert torch.equal(content["head.weight"], WEIGHTS["head.weight"])
+
+
+@pytest.mark.parametrize("length", [9, 60, -1])
+def test_read_checkpoint_refuses_truncated_safetensors(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file(WEIGHTS, path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(UserError, match=r"^checkpoint .*a\.safetensors is damaged \(SafetensorError\)") as error:
+        read_checkpoint(path)
+    assert "\n" not in str(error.value)

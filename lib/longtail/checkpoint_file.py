@@ -22,6 +22,7 @@ from longtail.user_files import check_regular, os_error, shown
 
 VERSION = 2
 KIND = "checkpoint"
+LARGEST_HEADER = 100_000_000  # bytes; larger ones are refused by safetensors too
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any], *, keep: Path | None = None) -> None:
@@ -67,12 +68,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU and verify it, without running code from it.
 
     Besides tensors and plain values, NumPy scalars and arrays, argparse.Namespace and other plain containers that are
-    common in checkpoints are allowed.
+    common in checkpoints are allowed. A safetensors file gives its tensors; if `longtail export` wrote it, also
+    "architecture" and "heads".
 
     Raises:
         UserError: The file is missing or damaged, or holds other objects.
     """
     check_regular(path, KIND)
+    if _is_safetensors(path):
+        return _read_safetensors(path)
     _verify_archive(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_allowed()):
@@ -95,6 +99,30 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         stated = content.pop("checksum", None)
         if stated != checksum({key: value for key, value in content.items() if key != "version"}):
             raise UserError(f"{KIND} {shown(path)} is damaged: its checksum does not match{advice(path)}")
+    return content
+
+
+def _is_safetensors(path: str | Path) -> bool:
+    """Return whether a file begins with the length of a JSON header, in 8 bytes, and the header."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise os_error(error, path, kind=KIND, verb="read") from None
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= LARGEST_HEADER
+
+
+def _read_safetensors(path: str | Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            content: dict[str, Any] = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except Exception as error:  # of the file's header, of Python, or of the operating system
+        raise UserError(f"{KIND} {shown(path)} is damaged ({type(error).__name__}){advice(path)}") from None
+    if "architecture" in metadata and "heads" in metadata:
+        content |= {"architecture": metadata["architecture"], "heads": metadata["heads"].split(",")}
     return content
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+import longtail
 from longtail.checkpoint_file import read_checkpoint, save_checkpoint
 from longtail.errors import UserError
+from longtail.predicting.export import export
 from longtail.runs.directory import parent_of_runs
 from longtail.stages.evaluate import validate
 from tests.helpers.training import (
@@ -74,6 +76,19 @@ def test_loaded_weights_are_in_the_results(tiny_cfg: TinyConfig, finished_run: F
     assert report["file"] == str(checkpoint) and report["share"] == 1.0 and report["new"] == 0
     (report,) = read_json(train(tiny_cfg(*start_from(checkpoint), *RETRAINED)).results)["weights"]
     assert report["share"] == 1.0 and report["new"] == 2  # of all but the new head
+
+
+@pytest.mark.slow
+def test_training_starts_from_an_exported_file(tiny_cfg: TinyConfig, finished_run: FinishedRun, tmp_path: Path) -> None:
+    run = finished_run()
+    file = export(longtail.load(run.path), "safetensors", tmp_path / "export").path
+    start = [*start_from(file), "TRAIN.OPTIMIZER.BASE_LR", 1e-12]
+    trained = train(tiny_cfg(*start))
+    assert read_json(trained.results)["weights"][0]["share"] == 1.0
+    weights, started = (read_checkpoint(path)["model"] for path in (run.models / "best_ensemble.pth", trained.last))
+    torch.testing.assert_close(started["experts.0.head.weight"], weights["experts.0.head.weight"])
+    (report,) = read_json(train(tiny_cfg(*start, *COSINE)).results)["weights"]
+    assert report["new"] > 0  # a head of another kind is not taken
 
 
 @pytest.mark.slow

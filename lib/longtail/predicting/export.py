@@ -175,7 +175,8 @@ def _write_safetensors(trained: Trained, ensemble: Ensemble, images: Tensor, pat
 
     network = folded(trained)
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
-    content = save(weights, {"format": "pt", "architecture": network.description})
+    heads = ",".join(network.head_kinds)
+    content = save(weights, {"format": "pt", "architecture": network.description, "heads": heads})
     with translating(path, "file"), atomic_write(path) as file:
         file.write(content)
     other: Any = build_model(trained.cfg, len(trained.class_names))
@@ -258,7 +259,7 @@ def _one_line(kind: str) -> Iterator[None]:
 
 
 FORMATS = {
-    "safetensors": Format(".safetensors", _write_safetensors, ("safetensors",), "safetensors"),
+    "safetensors": Format(".safetensors", _write_safetensors),
     "torchscript": Format(".pt", _write_torchscript),
     "exported": Format(".pt2", _write_exported),
     "onnx": Format(".onnx", _write_onnx, ("onnx", "onnxscript", "onnxruntime"), "onnx"),

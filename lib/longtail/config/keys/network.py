@@ -64,7 +64,8 @@ NETWORK: Keys = {
     ),
     "BACKBONE.PRETRAINED_MODEL": Key(
         "",
-        "Weights file for every backbone: torchvision or timm names, or a checkpoint of this project.",
+        "Weights file for every backbone (PyTorch or safetensors): torchvision or timm names, or a checkpoint of this "
+        "project.",
         file="weights",
     ),
     "MODULE.TYPE": Key(
@@ -156,7 +157,7 @@ NETWORK: Keys = {
     ),
     "NETWORK.PRETRAINED_MODEL": Key(
         "",
-        "Checkpoint of this project or of a released system.",
+        "Checkpoint of this project or of a released system, or a safetensors file of `longtail export`.",
         file="weights",
         when=("NETWORK.PRETRAINED", True),
     ),
