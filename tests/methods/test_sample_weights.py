@@ -17,7 +17,7 @@ from longtail.data.cam.annotations import append_generated
 from longtail.errors import UserError
 from longtail.losses import build_loss
 from longtail.methods import Supervised
-from longtail.stages.build import check_sample_weights
+from longtail.stages.splits import check_sample_weights
 from tests.helpers.mixing import LABELS, batch, build
 from tests.helpers.training import CE, read_records, tiny_config, train
 

@@ -24,8 +24,8 @@ from longtail.models import (
     start_from,
 )
 from longtail.models.activation_maps import activation_maps
-from longtail.stages.build import backbones_of
 from longtail.stages.checks import check_names
+from longtail.stages.network import backbones_of
 from tests.helpers.training import (
     BATCHES,
     TinyConfig,

@@ -11,7 +11,7 @@ from torch import Tensor
 from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.models import LoadReport, Network, load_released_weights, start_from
-from longtail.stages.build import build_network
+from longtail.stages.network import build_network
 from tests.helpers.networks import expert_of, res32, same_state, snapshot
 
 C = 4

@@ -56,8 +56,9 @@ from longtail.models import (
 )
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.folder import LockedFolder
-from longtail.stages.build import evaluator_maker, in_layout, trained_weights
+from longtail.stages.build import evaluator_maker
 from longtail.stages.checks import check_network_and_data
+from longtail.stages.network import in_layout, trained_weights
 from longtail.user_files import is_file, is_folder
 
 logger = logging.getLogger(__name__)

@@ -27,9 +27,9 @@ from longtail.files import sha256
 from longtail.models import Cascade, Expert, build_model, load_released_weights
 from longtail.models.activation_maps import activation_maps
 from longtail.runs.progress import Progress, clock
-from longtail.stages.build import in_layout, read_trained
 from longtail.stages.checks import check_network_and_data
 from longtail.stages.generation_folder import GenerationFolder
+from longtail.stages.network import in_layout, read_trained
 from longtail.user_files import translating
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,10 @@ from longtail.engine.training import Training
 from longtail.runs.progress import clock
 from longtail.runs.resume import ResumePoint
 from longtail.runs.run import Run
-from longtail.stages.build import build_training, describe_data
+from longtail.stages.build import build_training
 from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
+from longtail.stages.splits import describe_data
 
 
 def info(cfg: CfgNode, source: str, *, place: Place) -> list[str]:

@@ -19,9 +19,11 @@ from longtail.runs.loggers import read_history
 from longtail.runs.outputs import output_records
 from longtail.runs.results import sealed
 from longtail.runs.run import Run, open_run
-from longtail.stages.build import build_training, check_selection, describe_data, start_heads
+from longtail.stages.build import build_training
 from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
+from longtail.stages.network import start_heads
+from longtail.stages.splits import check_selection, describe_data
 from longtail.threads import describe_threads
 
 logger = logging.getLogger(__name__)

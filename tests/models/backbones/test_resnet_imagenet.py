@@ -12,7 +12,7 @@ from torchvision.models import resnet
 from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.models import BACKBONES, BackboneOptions, build_model, load_backbone_weights, load_released_weights
-from longtail.stages.build import build_network
+from longtail.stages.network import build_network
 from tests.helpers.golden import record, relative_error, released_parameters, tensor
 from tests.helpers.networks import count_parameters
 

@@ -1,4 +1,4 @@
-"""Building a training: the weights and states that it starts from."""
+"""The network of a training: the weights and states that it starts from."""
 
 import logging
 import re
