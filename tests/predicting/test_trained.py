@@ -15,7 +15,9 @@ from longtail.engine.inference import outputs
 from longtail.errors import UserError
 from longtail.evaluation import ensemble_logits
 from longtail.predicting.trained import Trained, load_trained
-from longtail.stages.evaluate import corrected, find_checkpoint, load_network, validate
+from longtail.stages.corrections import corrected
+from longtail.stages.evaluate import validate
+from longtail.stages.network import find_checkpoint, load_network
 from tests.helpers.photos import COUNTS, NAMES, VALID, Photos
 from tests.helpers.training import CPU, read_json
 

@@ -13,7 +13,8 @@ from longtail.errors import UserError
 from longtail.models import build_adjusted_heads
 from longtail.predicting.export import export
 from longtail.predicting.trained import load_trained
-from longtail.stages.evaluate import evaluation_setup, validate, with_views
+from longtail.stages.corrections import with_views
+from longtail.stages.evaluate import evaluation_setup, validate
 from longtail.stages.sweep import collect_features, evaluate_heads
 from tests.helpers.photos import Photos
 from tests.helpers.training import CPU, read_json

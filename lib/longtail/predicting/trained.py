@@ -25,7 +25,8 @@ from longtail.evaluation import ensemble_heads, ensemble_logits
 from longtail.models import Output
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.stages.checks import check_network_and_data
-from longtail.stages.evaluate import build_views, corrected, find_checkpoint, load_network, with_views
+from longtail.stages.corrections import build_views, corrected, with_views
+from longtail.stages.network import find_checkpoint, load_network
 from longtail.user_files import is_folder
 
 

@@ -2,15 +2,13 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import nn
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
@@ -23,7 +21,6 @@ from longtail.data import (
     build_splits,
     build_test_policy,
     build_valid_loader,
-    takes_crops_of_resized,
 )
 from longtail.data.sources import check_same_names
 from longtail.distributed import Place, from_main, gather_to_all
@@ -42,24 +39,14 @@ from longtail.evaluation import (
     write_per_class,
     write_samples,
 )
-from longtail.models import (
-    FiveCrops,
-    MeanLogits,
-    PostHocClassifier,
-    Views,
-    build_adjusted_heads,
-    build_model,
-    flip_views,
-    load_released_weights,
-    one_view,
-    uses_post_hoc,
-)
+from longtail.models import Views
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.folder import LockedFolder
 from longtail.stages.build import evaluator_maker
 from longtail.stages.checks import check_network_and_data
-from longtail.stages.network import in_layout, trained_weights
-from longtail.user_files import is_file, is_folder
+from longtail.stages.corrections import applied_corrections, build_views, corrected, with_views
+from longtail.stages.network import find_checkpoint, load_network
+from longtail.user_files import is_folder
 
 logger = logging.getLogger(__name__)
 
@@ -147,27 +134,6 @@ def check_held_out(splits: Splits, content: dict[str, Any], checkpoint: Path) ->
         )
 
 
-def load_network(cfg: CfgNode, num_classes: int, checkpoint: Path, *, content: dict[str, Any] | None = None) -> Any:
-    """Build the network of a config and load all of its weights.
-
-    Args:
-        cfg: Config.
-        num_classes: Number of classes C.
-        checkpoint: File of the weights.
-        content: Its content, if it is already read.
-
-    Raises:
-        UserError: The checkpoint lacks parameters, or does not fit.
-    """
-    network = in_layout(cfg, build_model(cfg, num_classes))
-    content = read_checkpoint(checkpoint) if content is None else content
-    report = load_released_weights(network, trained_weights(cfg, network, content, path=checkpoint))
-    missing = [name for name in report.missing if ".projection." not in name]  # evaluation does not use those
-    if missing:
-        raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, such as {missing[0]}")
-    return network
-
-
 def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
     """Evaluate a checkpoint on the validation images of a config.
 
@@ -191,52 +157,6 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
         evaluate(network, setup.loader, evaluator, normalize=setup.normalize, place=setup.place, recorder=recorder)
         samples = join_samples(gather_to_all(recorder.samples()))
         return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, samples=samples, output=output))
-
-
-def corrected(cfg: CfgNode, network: Any, *, class_counts: Sequence[int]) -> nn.Module:
-    """Return a network with the post-hoc corrections of a config; the network itself if there are none.
-
-    Args:
-        cfg: Config.
-        network: Network, see `longtail.models.Classifiers`.
-        class_counts: Training images per class, (C,).
-    """
-    if uses_post_hoc(cfg):
-        return PostHocClassifier(network, build_adjusted_heads(cfg, network.heads, class_counts=class_counts))
-    module: nn.Module = network
-    return module
-
-
-def build_views(cfg: CfgNode, normalize: Normalize) -> Views:
-    """Return the function that makes the views of TEST.TTA from normalized images."""
-    if cfg.TEST.TTA == "flip":
-        return flip_views
-    if cfg.TEST.TTA == "none":
-        return one_view
-    if takes_crops_of_resized(cfg):
-        height, width = cfg.INPUT_SIZE
-        return FiveCrops((int(height), int(width)))
-    black = normalize(torch.zeros(1, 1, 3, 1, 1, dtype=torch.uint8))[0]
-    return FiveCrops(None, padding=int(cfg.TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING), fill=black)
-
-
-def with_views(network: nn.Module, views: Views) -> nn.Module:
-    """Return a network whose logits are the mean over the views of an image; the network itself for one view."""
-    return network if views is one_view else MeanLogits(network, views)
-
-
-def applied_corrections(cfg: CfgNode) -> dict[str, Any]:
-    """Return {name in results.json: value} of the test-time augmentation and corrections of a config."""
-    test = cfg.TEST
-    values = {
-        "tau_norm": test.TAU_NORM.TAU if test.TAU_NORM.USE_TAU_NORM else None,
-        "logit_adjustment": test.LOGIT_ADJUSTMENT or None,
-        "class_offsets": list(test.CLASS_OFFSETS) or None,
-        "temperature": test.TEMPERATURE if test.TEMPERATURE != 1 else None,
-        "prior": test.PRIOR if test.PRIOR != "uniform" else None,
-        "tta": test.TTA if test.TTA != "none" else None,
-    }
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path:
@@ -285,21 +205,6 @@ def _write_details(
         write_confusion_npz(folder / f"confusion_{name}.npz", cm, class_counts=class_counts)
         plot_confusion(folder / f"confusion_{name}.png", cm, classes)
     plot_per_class_accuracy(folder / "per_class_accuracy.png", evaluator.per_class("ensemble"), classes)
-
-
-def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
-    """Return the checkpoint that TEST.MODEL_FILE names, best_ensemble.pth if it is empty.
-
-    Raises:
-        UserError: There is no such file.
-    """
-    name = cfg.TEST.MODEL_FILE or "best_ensemble.pth"
-    for path in (run.models / name, Path(name)):
-        if is_file(path):
-            return path
-    raise UserError(
-        f"checkpoint {name} is neither in {run.models} nor a file; TEST.MODEL_FILE names the checkpoint to evaluate"
-    )
 
 
 def _new_folder(run: RunDirectory) -> Path:

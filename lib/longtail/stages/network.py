@@ -28,6 +28,8 @@ from longtail.models import (
     start_from_class_means,
     weights_in,
 )
+from longtail.runs.directory import RunDirectory
+from longtail.user_files import is_file
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +151,42 @@ def load_method_state(method: nn.Module, path: str) -> None:
     check_finite(path, shared)
     method.load_state_dict(shared, strict=False)
     logger.info("state of the training method from %s: %d of %d entries", path, len(shared), len(own))
+
+
+def load_network(cfg: CfgNode, num_classes: int, checkpoint: Path, *, content: dict[str, Any] | None = None) -> Any:
+    """Build the network of a config and load all of its weights.
+
+    Args:
+        cfg: Config.
+        num_classes: Number of classes C.
+        checkpoint: File of the weights.
+        content: Its content, if it is already read.
+
+    Raises:
+        UserError: The checkpoint lacks parameters, or does not fit.
+    """
+    network = in_layout(cfg, build_model(cfg, num_classes))
+    content = read_checkpoint(checkpoint) if content is None else content
+    report = load_released_weights(network, trained_weights(cfg, network, content, path=checkpoint))
+    missing = [name for name in report.missing if ".projection." not in name]  # evaluation does not use those
+    if missing:
+        raise UserError(f"{checkpoint} lacks {len(missing)} parameters of the network, such as {missing[0]}")
+    return network
+
+
+def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
+    """Return the checkpoint that TEST.MODEL_FILE names, best_ensemble.pth if it is empty.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    name = cfg.TEST.MODEL_FILE or "best_ensemble.pth"
+    for path in (run.models / name, Path(name)):
+        if is_file(path):
+            return path
+    raise UserError(
+        f"checkpoint {name} is neither in {run.models} nor a file; TEST.MODEL_FILE names the checkpoint to evaluate"
+    )
 
 
 @contextmanager
