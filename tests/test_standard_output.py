@@ -27,6 +27,7 @@ def run(program: str, output: int) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "code"), [("prints", 128 + signal.SIGPIPE), ("prints little", 0), ("logs", 0)])
 def test_program_ends_quietly_when_nobody_reads(program: str, code: int) -> None:
     reader, writer = os.pipe()
@@ -35,6 +36,7 @@ def test_program_ends_quietly_when_nobody_reads(program: str, code: int) -> None
     os.close(writer)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_log_on_a_full_disk_does_not_end_the_program() -> None:
     full = os.open("/dev/full", os.O_WRONLY)

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.photographs import jpeg, photograph
 
 
+@pytest.mark.slow
 def test_packing_compares_every_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(jpeg(photograph(seed=number)))

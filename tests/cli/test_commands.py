@@ -103,6 +103,7 @@ def test_valid_of_a_folder_that_is_not_a_run(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().err == f"error: config file {tmp_path}/config.yaml does not exist\n"
 
 
+@pytest.mark.slow
 def test_train_of_a_run_directory_is_that_of_its_config(finished_run: FinishedRun) -> None:
     run = finished_run()
     assert with_own_images(str(run.path), ["NAME", "x"]) == (str(run.config), ["NAME", "x"])

@@ -27,6 +27,7 @@ def test_export_formats_of_the_command_are_those_of_the_library() -> None:
     assert tuple(export.FORMATS) == FORMATS
 
 
+@pytest.mark.slow
 def test_export_refuses_an_unknown_format(photos: Photos, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as error:
         main(["export", str(photos.run.path), "--format", "caffe"])

@@ -8,6 +8,7 @@ Capture = pytest.CaptureFixture[str]
 TINY = ["BACKBONE.TYPE", "tiny", "TRAIN.BATCH_SIZE", "64", "TRAIN.AMP", "off"]
 
 
+@pytest.mark.slow
 def test_info_prints_settings_size_and_time(capsys: Capture) -> None:
     assert main(["info", "digits_lt,ce", *TINY, "--gpus", "cpu"]) == 0
     text = capsys.readouterr().out

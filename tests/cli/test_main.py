@@ -72,6 +72,7 @@ def test_installed_command_is_this_function() -> None:
     assert getattr(importlib.import_module(module), function) is main
 
 
+@pytest.mark.slow
 def test_module_is_the_command() -> None:
     shown = run("--version")
     assert (shown.returncode, shown.stdout) == (0, f"longtail {__version__}\n")

@@ -30,11 +30,13 @@ def loaded(words: list[str]) -> tuple[int, list[str]]:
     return exit_code, names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_loads_no_torch(words: list[str]) -> None:
     assert loaded(words) == (0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

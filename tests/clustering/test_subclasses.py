@@ -28,6 +28,7 @@ def test_subclass_numbers_worked_examples(counts: Any, delta: Any, expected: Any
     assert subclass_numbers(counts, delta) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_subclasses_are_numbered_class_after_class(rule: Any) -> None:
     features, labels = long_tailed()
@@ -76,6 +77,7 @@ def test_planted_subclasses_are_found(rule: Any) -> None:
         assert max(numbers) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_the_order_of_the_classes_among_the_samples_does_not_matter(rule: Any) -> None:
     features, labels = long_tailed()

@@ -27,6 +27,7 @@ def comparison(make_run: MakeRun, tmp_path: Path) -> Comparison:
     return compare([str(tmp_path / "output" / "ce"), str(tmp_path / "output" / "bsce")], metrics=["top1", "few", "nll"])
 
 
+@pytest.mark.slow
 def test_compare_groups_runs_without_the_seed(comparison: Comparison) -> None:
     assert [(line.label, line.seeds) for line in comparison.lines] == [("ce", [0, 1, 2]), ("bsce", [0, 1])]
     top1: Any = comparison.lines[0].metrics["top1"]
@@ -176,6 +177,7 @@ def folds(fold: int, number: int = 3) -> list[Any]:
     return ["DATASET.HOLD_OUT.FOLDS", number, "DATASET.HOLD_OUT.FOLD", fold]
 
 
+@pytest.mark.slow
 def test_compare_averages_over_the_folds_of_a_cross_validation(make_run: MakeRun, tmp_path: Path) -> None:
     for fold, top1 in ((1, 0.7), (2, 0.8), (3, 0.9)):
         make_run(*folds(fold), top1=top1, valid=f"images {fold}")

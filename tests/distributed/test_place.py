@@ -222,6 +222,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.slow
 def test_connected_processes_exchange(tmp_path_factory: pytest.TempPathFactory) -> None:
     port = free_port()
 
@@ -234,6 +235,7 @@ def test_connected_processes_exchange(tmp_path_factory: pytest.TempPathFactory) 
     assert results[2] == [[[0, 1], False]] * 2
 
 
+@pytest.mark.slow
 def test_connected_reports_a_process_that_has_left(tmp_path_factory: pytest.TempPathFactory) -> None:
     port = free_port()
 

@@ -117,6 +117,7 @@ def test_replayed_run_resumes_bit_by_bit(
     assert len(recorders) == 2
 
 
+@pytest.mark.slow
 def test_bad_replayed_step_is_named_and_does_not_change_the_weights(
     tiny_cfg: TinyConfig, recorders: list[Rerun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +139,7 @@ def test_bad_replayed_step_is_named_and_does_not_change_the_weights(
         assert torch.equal(value, before[name]), name
 
 
+@pytest.mark.slow
 def test_methods_that_decide_something_in_every_step_are_refused(tiny_cfg: TinyConfig, recorders: list[Rerun]) -> None:
     expected = r"^TRAIN\.CUDA_GRAPH is loop: training method contrastive draws random numbers or makes decisions on"
     with pytest.raises(UserError, match=expected):

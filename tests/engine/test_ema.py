@@ -100,6 +100,7 @@ def test_run_with_an_average_resumes_bit_by_bit(finished_run: FinishedRun, tiny_
     assert_same(values(finished_run(*EMA)), values(train(tiny_cfg(*EMA))))
 
 
+@pytest.mark.slow
 def test_checkpoint_without_an_average_is_refused(finished_run: FinishedRun, tiny_cfg: TinyConfig) -> None:
     longer = tiny_cfg(*EMA, "TRAIN.MAX_EPOCH", 4)
     with pytest.raises(

@@ -81,6 +81,7 @@ def test_check_finds_a_gradient_that_is_not_finite_under_a_finite_loss() -> None
         guard.check(step, norm_of(optimizer), where=where)
 
 
+@pytest.mark.slow
 def test_training_stops_before_a_bad_step_and_keeps_the_last_state(tiny_cfg: TinyConfig) -> None:
     def poison(trainer: Trainer) -> None:
         if (trainer.epoch, trainer.batch) == (2, 1):
@@ -122,6 +123,7 @@ def test_save_refuses_batch_norm_statistics_that_are_not_finite(tiny_cfg: TinyCo
     assert run.finished() and run.path == models.parent
 
 
+@pytest.mark.slow
 def test_evaluation_refuses_batch_norm_statistics_that_are_not_finite(tiny_cfg: TinyConfig) -> None:
     def poison(trainer: Trainer) -> None:
         trainer.training.network.get_buffer("experts.0.backbone.body.1.running_mean").fill_(torch.nan)
@@ -134,6 +136,7 @@ def test_evaluation_refuses_batch_norm_statistics_that_are_not_finite(tiny_cfg: 
     assert not list(parent_of_runs(cfg).glob("*/models/*"))
 
 
+@pytest.mark.slow
 def test_save_refuses_a_state_of_the_method_that_is_not_finite(tiny_cfg: TinyConfig) -> None:
     """The statistics of a momentum encoder are not part of the loss of the step that changes them."""
 

@@ -84,6 +84,7 @@ def test_frozen_backbone_and_statistics_stay(tiny_cfg: TinyConfig) -> None:
         assert torch.equal(value, before[name]) == ("backbone" in name), name
 
 
+@pytest.mark.slow
 def test_partner_reaches_the_method_normalized_like_its_batch(
     tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ def test_partner_reaches_the_method_normalized_like_its_batch(
     assert "sampling: every image once per epoch; partners" in run.log.read_text()
 
 
+@pytest.mark.slow
 def test_partner_that_equals_its_batch_is_normalized_to_the_same_values(
     tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +143,7 @@ def test_rate_follows_a_schedule_per_step(tiny_cfg: TinyConfig, monkeypatch: pyt
     assert [record["lr"] for record in read_records(run, "train")] == rates[::BATCHES]
 
 
+@pytest.mark.slow
 def test_layer_decay_scales_the_rate_of_each_layer(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, float] = {}
 
@@ -339,6 +342,7 @@ def test_networks_modes_are_set_in_every_epoch(tiny_cfg: TinyConfig, monkeypatch
     assert modes == [True] * 3 * BATCHES
 
 
+@pytest.mark.slow
 def test_trainer_without_a_run_directory_writes_nothing(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     """As in the processes of rank 1, 2, ..."""
     from longtail.data import build_splits

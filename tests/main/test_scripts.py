@@ -154,6 +154,7 @@ def test_ctrl_c_before_training_is_quiet(start: Start) -> None:
     assert output.count("\n") <= 1 or "is saved" in output
 
 
+@pytest.mark.slow
 def test_user_error_is_one_line_with_code_2(start: Start) -> None:
     output = finish(start("data_parallel_train.sh", "configs/absent.yaml", "cpu"), 2)
     assert output == "error: config file configs/absent.yaml does not exist\n"
@@ -166,6 +167,7 @@ def test_script_without_arguments_shows_its_usage(script: str) -> None:
     assert f"bash {script} CONFIG" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "valid"])
 def test_docstring_of_a_script_is_its_help(name: str) -> None:
     ended = subprocess.run([sys.executable, f"main/{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True)

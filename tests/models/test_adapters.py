@@ -127,6 +127,7 @@ def test_adapters_in_the_trunk_of_a_cascade() -> None:
     assert network.eval()(IMAGES).logits.shape == (3, 2, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["res32_cifar", "timm/resnet18"])
 def test_adapters_of_other_backbones_are_refused(backbone: str) -> None:
     with pytest.raises(UserError, match=r"BACKBONE\.ADAPTER needs a VisionTransformer of timm"):

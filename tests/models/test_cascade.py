@@ -70,6 +70,7 @@ def test_released_networks_have_the_released_sizes(
     ]
 
 
+@pytest.mark.slow
 def test_resnet50_branches_cost_ten_times_the_trunk() -> None:
     with torch.device("meta"):
         model = build("BACKBONE.TYPE", "res50", "CLASSIFIER.TYPE", "FC", num_classes=1000)
@@ -78,6 +79,7 @@ def test_resnet50_branches_cost_ten_times_the_trunk() -> None:
     assert costs["branches"] / 1e9 == pytest.approx(43.3, abs=0.05)
 
 
+@pytest.mark.slow
 def test_small_cascade_is_comparable_to_its_trunk() -> None:
     model = build()
     assert count(model.trunk) == 463_504
@@ -87,6 +89,7 @@ def test_small_cascade_is_comparable_to_its_trunk() -> None:
     assert costs["branches"] < costs["trunk"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["res32_cifar", "timm/test_vit", "timm/resnet10t"])
 def test_outputs_are_the_heads_of_the_features(backbone: str, images: Tensor) -> None:
     model = build(*VIT, "BACKBONE.TYPE", backbone, num_classes=7).eval()

@@ -95,6 +95,7 @@ def test_load_released_weights_takes_network_entries(prefix: str) -> None:
     assert (report.missing, report.unexpected) == ([], ["feat_model.aux_layer1.norm.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["state_dict_best", "state_dict"])
 def test_read_weights_of_the_checkpoints_of_cadel(tmp_path: Path, key: str) -> None:
     other = build(*VIT)
@@ -129,6 +130,7 @@ def test_start_from_takes_trunk_and_branches_with_new_heads() -> None:
     assert not torch.equal(model.head.weight, other.head.weight)
 
 
+@pytest.mark.slow
 def test_load_backbone_weights_fills_the_trunk_from_a_masked_autoencoder() -> None:
     trunk, encoder = build(*VIT).trunk, build(*VIT, seed=1).trunk.state_dict()
     weights = {name: value for name, value in encoder.items() if not name.startswith("fc_norm.")}
@@ -140,6 +142,7 @@ def test_load_backbone_weights_fills_the_trunk_from_a_masked_autoencoder() -> No
     assert all(torch.equal(trunk.state_dict()[name], value) for name, value in weights.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["own", "released"])
 def test_load_backbone_weights_takes_the_trunk_of_a_cascade(names: str) -> None:
     trunk, other = build(*VIT, size=64, seed=1).trunk, build(*VIT)

@@ -146,6 +146,7 @@ def test_network_without_dropout_passes_the_features(images: Tensor) -> None:
 # Errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

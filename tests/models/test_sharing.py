@@ -87,6 +87,7 @@ def test_experts_compute_trunk_then_their_own_stages() -> None:
         torch.testing.assert_close(out.logits[number], expert.get_submodule("head")(features))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shared", "parameters", "multiplications"),
     [("", 1_390_512, 206.587776), ("layer1", 1_342_864, 158.51712), ("layer2", 1_166_480, 113.690496)],
@@ -140,6 +141,7 @@ def test_every_expert_changes_the_trunk() -> None:
     assert all(bool(gradient.any()) for gradient in gradients)
 
 
+@pytest.mark.slow
 def test_own_weights_load_by_name() -> None:
     first, second = network(), network(seed=1)
     report = load_released_weights(second, first.state_dict())

@@ -41,6 +41,7 @@ def work(rank: int, world: int) -> list[bool]:
     return [isinstance(wrapped, DistributedDataParallel), unwrap(wrapped) is module, wrap(frozen, place) is frozen]
 
 
+@pytest.mark.slow
 def test_wrap_for_several_processes_is_distributed_data_parallel(tmp_path: Path) -> None:
     assert run_processes(work, tmp_path, worlds=[2])[2] == [[True, True, True]] * 2
 

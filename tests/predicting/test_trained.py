@@ -67,6 +67,7 @@ def test_predictions_equal_the_outputs_of_the_evaluation_bit_for_bit(photos: Pho
         assert [p.experts[expert].probability for p in predictions] == scores.amax(-1).tolist()
 
 
+@pytest.mark.slow
 def test_predict_takes_paths_and_arrays(photos: Photos) -> None:
     path = photos.valid_paths()[0]
     pixels = np.array(Image.open(path))

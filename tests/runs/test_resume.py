@@ -241,6 +241,7 @@ def test_named_checkpoint_that_is_damaged_is_refused(tiny_cfg: TinyConfig) -> No
         train(tiny_cfg(), str(run.path))
 
 
+@pytest.mark.slow
 def test_restarted_process_resumes_whatever_the_command_says(tiny_cfg: TinyConfig) -> None:
     cfg = tiny_cfg()
     stopped = stop(cfg, 2)
@@ -275,6 +276,7 @@ def test_checkpoint_of_an_epoch_continues_in_a_new_folder(tiny_cfg: TinyConfig, 
     assert_same(state, other)
 
 
+@pytest.mark.slow
 def test_key_resume_model_continues_a_run(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     checkpoint = finished_run("SAVE_STEP", 1).models / "epoch_2.pth"
     resumed = train(tiny_cfg("RESUME_MODEL", str(checkpoint)))
@@ -318,6 +320,7 @@ def test_nothing_to_resume_is_refused(tiny_cfg: TinyConfig, path: str) -> None:
         train(tiny_cfg(), path)
 
 
+@pytest.mark.slow
 def test_weights_alone_cannot_be_resumed(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     with pytest.raises(UserError, match=r"does not hold the complete state of a run; to start from its weights set"):
         train(tiny_cfg(), str(finished_run().models / "best_ensemble.pth"))

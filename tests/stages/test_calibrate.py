@@ -145,6 +145,7 @@ def test_calibrated_config_gives_the_reported_results(
         assert content["calibration"]["fit_with"]["macro_f1"] > content["calibration"]["fit_without"]["macro_f1"]
 
 
+@pytest.mark.slow
 def test_class_offsets_of_another_number_of_classes_are_refused(
     tiny_cfg: TinyConfig, finished_run: FinishedRun
 ) -> None:

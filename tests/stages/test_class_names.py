@@ -15,6 +15,7 @@ from tests.helpers.photos import COUNTS, NAMES, Photos
 from tests.helpers.training import CPU, read_json, read_records
 
 
+@pytest.mark.slow
 def test_train_writes_class_names(photos: Photos) -> None:
     results = read_json(photos.run.results)
     assert results["class_names"] == NAMES

@@ -71,6 +71,7 @@ def test_images_that_the_network_refuses_are_reported(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_backbone_of_another_image_size_is_refused_before_a_run_exists(
     image_folder: Callable[..., str], tmp_path: Path
 ) -> None:

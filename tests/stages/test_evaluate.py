@@ -131,6 +131,7 @@ def test_valid_json_names_other_images(
     assert few["ensemble"]["top1"] * 20 == pytest.approx(round(few["ensemble"]["top1"] * 20))
 
 
+@pytest.mark.slow
 def test_valid_json_of_other_classes_is_refused(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, other_images: Callable[..., str]
 ) -> None:

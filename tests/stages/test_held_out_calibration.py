@@ -34,6 +34,7 @@ def test_held_out_takes_a_fraction_of_every_class() -> None:
     assert not held_out(torch.zeros(1, dtype=torch.int64), 0.3, seed=0).any()
 
 
+@pytest.mark.slow
 def test_the_two_parts_are_disjoint_and_cover_the_split(tiny_cfg: TinyConfig, folder: Path) -> None:
     cfg = tiny_cfg("TEST.BATCH_SIZE", 100, method=CASCADE)
     with evaluation_setup(cfg, folder, place=CPU) as setup:

@@ -65,6 +65,7 @@ def test_freeze_keeps_statistics_under_any_head(tiny_cfg: TinyConfig, finished_r
     assert unequal(run, read_weights(first.last)) == {"experts.0.head.weight", "experts.0.head.bias"}
 
 
+@pytest.mark.slow
 def test_classifier_is_retrained_from_scratch(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     first = finished_run()
     run = train(tiny_cfg(*second("cRT", first.last, "TRAIN.OPTIMIZER.BASE_LR", 1e-12, "TRAIN.MAX_EPOCH", 1)))

@@ -80,6 +80,7 @@ def test_operations_equal_pillow(images: Any, name: Any) -> None:
         assert_equal(operation.apply(images, level), expected)
 
 
+@pytest.mark.slow
 def test_autoaugment_equals_pillow(images: Any) -> None:
     policy, names = AutoAugment(), list(OPERATIONS)
     many = images.repeat(40, 1, 1, 1)

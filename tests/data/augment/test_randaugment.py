@@ -56,6 +56,7 @@ def test_operations_equal_timm(images: Any, name: Any, monkeypatch: pytest.Monke
                 assert_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_randaugment_equals_timm(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     many, step = images.repeat(20, 1, 1, 1), RandAugment()
     draws = step.draw(len(many), torch.Generator().manual_seed(3))

@@ -162,6 +162,7 @@ def test_convert_lists_places_lt_published_numbers(run: Any, splits: Any, conten
     assert read_annotations(tmp_path / "out/valid.json").labels == [entry["category_id"] for entry in listed]
 
 
+@pytest.mark.slow
 def test_convert_lists_shortened_list(run: Any, splits: Any, tmp_path: Path) -> None:
     lines = (splits / "ImageNet_LT_val.txt").read_text().splitlines()
     (tmp_path / "ImageNet_LT_val.txt").write_text("\n".join(lines[:-3]))

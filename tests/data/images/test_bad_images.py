@@ -87,6 +87,7 @@ def test_skip_memory_equals_files(build: Any, tmp_path: Path) -> None:
     assert same(list(memory.epoch(1)), list(files.epoch(1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["memory", "files"])
 def test_bad_images_counted_once(build: Any, workers: Any, sizes: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -33,6 +33,7 @@ def loaders(image_folder: Callable[..., str]) -> Any:
     return build
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_memory_files_batches_without_file_access(loaders: Any, tmp_path: Path, workers: Any) -> None:
     expected = list(loaders().train.epoch(2))

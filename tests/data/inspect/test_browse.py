@@ -40,6 +40,7 @@ def test_browse_parts_are_thirds_by_class_size() -> None:
     assert all(torch.equal(s.views[0], s.original) for s in sheet.samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [[0] * 5 + [1], [0, 0, 0, 1, 1, 0]])
 def test_browse_image_files_and_few_classes(image_folder: Callable[..., str], labels: Any) -> None:
     files = image_folder("train", labels, len(set(labels)), ((70, 66),))

@@ -91,6 +91,7 @@ PER_FILE: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", PER_FILE)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_verify_damaged_file(digits: Any, damage: Any, workers: Any) -> None:
@@ -191,6 +192,7 @@ def test_verify_malformed_annotation(digits: Any, entry: Any) -> None:
     assert len(report.splits[0].entries) == 24
 
 
+@pytest.mark.slow
 def test_verify_all_faults_at_once(digits: Any) -> None:
     image(digits, 0).unlink()
     image(digits, 4).write_bytes(b"")

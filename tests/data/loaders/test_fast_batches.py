@@ -37,6 +37,7 @@ def loaders(annotations: Path, loader: str, *overrides: Any) -> Loaders:
     return build_loaders(load_config(None, [*pairs, *overrides]))
 
 
+@pytest.mark.slow
 def test_fast_loader_has_the_samples_of_pillow(annotations: Path) -> None:
     ours, pillow = (loaders(annotations, name).train for name in ("fast", "pillow"))
     for epoch in (1, 2):
@@ -53,6 +54,7 @@ def test_fast_loader_evaluates_the_pixels_of_pillow(annotations: Path) -> None:
         assert left.images.equal(right.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [("TRAIN.NUM_WORKERS", 2), ("DATASET.CACHE", "ram")])
 def test_fast_loader_with_workers_and_from_memory(annotations: Path, overrides: tuple[Any, ...]) -> None:
     ours, other = loaders(annotations, "fast").train, loaders(annotations, "fast", *overrides).train
@@ -61,6 +63,7 @@ def test_fast_loader_with_workers_and_from_memory(annotations: Path, overrides: 
             assert left.images.equal(right.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_fast_loader_logs_refused_files_once(annotations: Path, workers: int, caplog: pytest.LogCaptureFixture) -> None:
     train = loaders(annotations, "fast", "TRAIN.NUM_WORKERS", workers, "TRAIN.BATCH_SIZE", 3).train
@@ -73,6 +76,7 @@ def test_fast_loader_logs_refused_files_once(annotations: Path, workers: int, ca
     ]
 
 
+@pytest.mark.slow
 def test_workers_persist_between_epochs(annotations: Path) -> None:
     train: Any = loaders(annotations, "fast", "TRAIN.NUM_WORKERS", 1).train
     workers = []

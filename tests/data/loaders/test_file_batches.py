@@ -43,6 +43,7 @@ def files(image_folder: Callable[..., str]) -> Any:
     return files
 
 
+@pytest.mark.slow
 def test_file_loader_large_images(files: Any) -> None:
     batches = list(files("TRAIN.NUM_WORKERS", 2).train.epoch(1))
     assert [tuple(batch.images.shape) for batch in batches] == [(1, 4, 3, 65, 65)] * 2
@@ -54,6 +55,7 @@ def test_memory_loader_small_images(files: Any) -> None:
     assert isinstance(loaders.valid, MemoryLoader)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("error", ["missing", "damaged"])
 def test_file_loader_error_in_worker(files: Any, tmp_path: Path, workers: Any, error: Any) -> None:

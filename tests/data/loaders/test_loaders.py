@@ -241,6 +241,7 @@ def test_train_in_order_clean_view_is_evaluation_view(build: Any) -> None:
     assert next(resized.epoch(1)).images.shape == (1, 4, 3, 6, 6)
 
 
+@pytest.mark.slow
 def test_train_in_order_train_view(build: Any) -> None:
     loaders = build("DATASET.VIEWS", ["crop_flip", "simclr"])
     loader = loaders.train_in_order("train")
@@ -288,6 +289,7 @@ def make(kind: Any, workers: Any = 0, shard: Any = SINGLE, seed: Any = 0) -> Any
     return FileLoader(FakeFiles(pixels(N)), [noise, noise], settings=settings, workers=workers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "workers"), [("memory", 0), ("files", 0), ("files", 2)])
 def test_loader_random_numbers_not_repeated(kind: Any, workers: Any) -> None:
     loader = make(kind, workers)
@@ -304,6 +306,7 @@ def test_loader_random_numbers_differ_across_shards(kind: Any) -> None:
     assert len(set(draws)) == len(draws) == 2 * 4 * 4 * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_file_loader_independent_of_workers(workers: Any) -> None:
     assert same(list(make("files", workers).epoch(2)), list(make("files").epoch(2)))

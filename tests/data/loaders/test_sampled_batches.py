@@ -69,6 +69,7 @@ def test_epoch_length_is_number_of_original_images(loader: Any, name: Any) -> No
     assert (drawn.max() >= N) == (name != "default")  # generated images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_epoch_from_middle(loader: Any, name: Any) -> None:
     whole = with_partners(loader(*SAMPLERS[name]).epoch(2))
@@ -91,6 +92,7 @@ def test_shards_partition_order(loader: Any, name: Any, world: Any) -> None:
         assert torch.equal(together, sampler.indices(2)[: len(together)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["balance", "reverse"])
 def test_repeated_images_augmented_independently(loader: Any, name: Any) -> None:
     batches = with_partners(loader(*SAMPLERS[name], "DATASET.VIEWS", ["simclr"]).epoch(2))
@@ -113,6 +115,7 @@ def test_paired_loader_partners(loader: Any) -> None:
     assert torch.bincount(second, minlength=4)[0] < 15  # reversed
 
 
+@pytest.mark.slow
 def test_paired_loader_first_equals_default_sampler(loader: Any) -> None:
     plain = list(loader().epoch(1))
     assert same([batch._replace(partner=None) for batch in loader(*SAMPLERS["reverse"]).epoch(1)], plain)
@@ -132,6 +135,7 @@ def test_paired_loader_views(loader: Any) -> None:
     assert not torch.equal(batch.partner.images[0], batch.partner.images[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", ["files"], indirect=True)
 @pytest.mark.parametrize("name", ["balance", "reverse"])
 def test_sampled_batches_independent_of_workers(loader: Any, name: Any) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 from batch_comparison import same
 from fake_files import FakeFiles
@@ -12,6 +13,7 @@ from longtail.data import ImageSet, Splits, build_loaders
 STEPS = ["v2.RandomResizedCrop(8)", "v2.ColorJitter(brightness=0.4, hue=0.1)", "random_horizontal_flip"]
 
 
+@pytest.mark.slow
 def test_v2_batches_of_files_do_not_depend_on_workers() -> None:
     pixels = torch.randint(0, 256, (24, 3, 80, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

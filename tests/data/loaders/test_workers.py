@@ -46,6 +46,7 @@ def keys(*batches: list[int]) -> list[Any]:
     return [partial(list, batch) for batch in batches]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_in_order_in_every_epoch(workers: int) -> None:
     pool = make_pool(workers)
@@ -59,6 +60,7 @@ def test_batches_are_in_order_in_every_epoch(workers: int) -> None:
     pool.close()
 
 
+@pytest.mark.slow
 def test_batches_that_are_not_taken_end_the_workers() -> None:
     pool = make_pool(1)
     batches = pool.batches(keys([1], [2], [3]))
@@ -83,6 +85,7 @@ def own_child_handler() -> Iterator[None]:
     signal.signal(signal.SIGCHLD, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_child_handler")
 def test_worker_that_dies_does_not_disturb_what_the_main_process_does() -> None:
     before = signal.getsignal(signal.SIGCHLD)
@@ -95,6 +98,7 @@ def test_worker_that_dies_does_not_disturb_what_the_main_process_does() -> None:
         list(batches)
 
 
+@pytest.mark.slow
 def test_worker_that_dies_between_epochs_is_reported() -> None:
     pool = make_pool(2)
     first = list(pool.batches(keys([1], [2])))
@@ -103,6 +107,7 @@ def test_worker_that_dies_between_epochs_is_reported() -> None:
         list(pool.batches(keys([3], [4])))
 
 
+@pytest.mark.slow
 def test_slow_start_of_an_epoch_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("longtail.data.loaders.workers.POLL", 1e-4)  # as on a very busy machine
     pool = make_pool(2)
@@ -182,6 +187,7 @@ def test_check_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> 
     check_shared_memory(20_000_000, workers=3, folder=folder + "/absent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "limit", "enough"), [(2, 30, True), (2, 29, False), (4, 46, True), (4, 45, False)])
 def test_check_file_handles(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any, workers: int, limit: int, enough: bool

@@ -62,6 +62,7 @@ def test_packed_files_pickle_without_the_pixels(tmp_path: Path) -> None:
     assert pickle.loads(content)[0].equal(first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", ["pillow", "fast"])
 def test_packed_files_train(tmp_path: Path, loader: str) -> None:
     files = packed(tmp_path, 8)

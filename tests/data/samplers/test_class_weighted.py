@@ -70,6 +70,7 @@ def test_chi_square_distinguishes_rules() -> None:
         assert chisquare(drawn, expected).pvalue < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_indices_uniform_within_class(name: Any) -> None:
     images = long_tailed()
@@ -127,6 +128,7 @@ def test_indices_range_and_length(name: Any) -> None:
     assert order.min() >= 0 and order.max() < len(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_generated_images_drawn_uniformly_within_class(name: Any) -> None:
     generated = [0, 60, 80, 90, 95]

@@ -44,6 +44,7 @@ def test_repeats_are_the_factors_rounded_up_or_down(threshold: float, epoch: int
     assert int(repeats.sum()) - drawn.length in (0, 1)
 
 
+@pytest.mark.slow
 def test_repeats_are_rounded_with_their_probability() -> None:
     """Every image on its own, and pairs of images independently of each other but for the fixed sum."""
     drawn, epochs = sampler(0.25, seed=1), 1000

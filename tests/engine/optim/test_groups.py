@@ -39,6 +39,7 @@ def test_parameter_groups_put_branches_below_their_taps() -> None:
         assert scale == 0.5**depth, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["SGD", "ADAMW"])
 def test_trunk_with_scale_0_keeps_its_parameters_while_its_statistics_move(optimizer: str) -> None:
     torch.manual_seed(0)

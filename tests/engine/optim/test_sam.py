@@ -155,6 +155,7 @@ def test_frozen_batch_norm_of_the_second_pass_normalizes_by_its_statistics() -> 
         torch.testing.assert_close(module(x), out)
 
 
+@pytest.mark.slow
 def test_trainer_computes_each_step_twice_and_logs_the_first_loss(
     tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +210,7 @@ def test_another_rho_trains_other_weights(finished_run: FinishedRun) -> None:
     assert any(not torch.equal(value, second[name]) for name, value in first.items())
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_changes_no_weights(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Supervised.training_step
     seen: list[nn.Module] = []

@@ -143,6 +143,7 @@ def test_plot_per_class_accuracy_of_classes_without_samples(tmp_path: Path) -> N
     read_picture(tmp_path / "a.png")
 
 
+@pytest.mark.slow
 def test_figures_of_bad_input_leave_no_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     with pytest.raises(ValueError, match="class counts"):

@@ -36,6 +36,7 @@ def meta_images(name: str) -> Tensor:
     return torch.empty(2, 3, 64, 64, device="meta")
 
 
+@pytest.mark.slow
 @NAMES
 def test_backbone_taps_are_the_widths_of_the_intermediate_outputs(name: str) -> None:
     backbone = on_meta(name)
@@ -63,6 +64,7 @@ def test_forward_taps_without_names_is_forward(name: str) -> None:
     assert tapped == {} and output.shape == backbone(images).shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["res32_cifar", "timm/resnet18", VIT])
 def test_forward_taps_output_equals_forward(name: str) -> None:
     torch.manual_seed(0)
@@ -83,6 +85,7 @@ def test_forward_taps_of_stages_are_the_inputs_of_the_next() -> None:
     assert torch.equal(tapped["layer3"], output)
 
 
+@pytest.mark.slow
 def test_forward_taps_of_vision_transformers_are_all_tokens() -> None:
     """The last block's tokens give the features: norm, then the class token."""
     torch.manual_seed(0)
@@ -122,6 +125,7 @@ def test_layer_of_vision_transformers_rises_with_the_blocks() -> None:
     assert backbone.layer_of("norm.weight") == 13
 
 
+@pytest.mark.slow
 @NAMES
 def test_no_decay_names_embeddings_of_vision_transformers(name: str) -> None:
     backbone = on_meta(name)

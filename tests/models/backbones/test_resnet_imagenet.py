@@ -42,6 +42,7 @@ def test_image_resnet_sizes_and_names_are_torchvisions(name: str) -> None:
     assert backbone(torch.empty(2, 3, 224, 192, device="meta")).shape == (2, SIZES[name][0], 7, 6)
 
 
+@pytest.mark.slow
 def test_image_resnet_feature_map_is_torchvisions() -> None:
     torch.manual_seed(0)
     whole: Any = TORCHVISION["res10"]().eval()
@@ -102,6 +103,7 @@ def test_build_network_fills_every_expert_from_torchvisions_weights(
     assert messages == [counts, "1 missing in the file: layer4.0.bn2.bias", "2 not used: fc.weight, fc.bias"] * 2
 
 
+@pytest.mark.slow
 def test_build_network_refuses_a_missing_backbone_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.pth does not exist"):
         build_network(load_config(None, pretrained(tmp_path / "absent.pth")), 5)

@@ -8,6 +8,7 @@ from longtail.errors import UserError
 from longtail.models import BACKBONES, Backbone, BackboneOptions, build_model, load_backbone_weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "width", "side"), [("resnet18", 512, 64), ("vit_tiny_patch16_224", 192, 64), ("lcnet_035", 1280, 64)]
 )

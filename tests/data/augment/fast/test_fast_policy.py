@@ -66,6 +66,7 @@ def test_fast_policy_near_the_policy(name: str) -> None:
     assert np.mean(apart) <= 2
 
 
+@pytest.mark.slow
 def test_fast_policy_crops_and_flips_are_equal() -> None:
     crop = RandomResizedCropTo((64, 48), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
     policy = Chain([crop, RandomFlip(0.5), RandomFlip(0.5, dim=-2)])
