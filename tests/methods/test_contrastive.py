@@ -182,6 +182,10 @@ def test_contrastive_build_takes_the_momentum_branch_of_pretrained_weights(tmp_p
     torch.save({"state_dict": released_names(method)}, path)
     other, _ = build("NETWORK.PRETRAINED", True, "NETWORK.PRETRAINED_MODEL", str(path))
     assert torch.equal(other.queue.keys, method.queue.keys)
+    method.queue.keys[0, 0, 0] = torch.nan
+    torch.save({"state_dict": released_names(method)}, path)
+    with pytest.raises(UserError, match=f"^weights of {path} are not finite: queue.keys; use another checkpoint$"):
+        build("NETWORK.PRETRAINED", True, "NETWORK.PRETRAINED_MODEL", str(path))
     torch.save({"state_dict": network.state_dict()}, path)
     build("RESUME_MODE", "state_dict", "RESUME_MODEL", str(path))  # has no momentum branch
 

@@ -281,6 +281,15 @@ def test_two_processes_do_not_write_into_one_folder(
             generate(cam_cfg())
 
 
+def test_weights_that_are_not_finite_are_refused(cam_cfg: Any, weights: Any) -> None:
+    path = weights(name="nan.pth")
+    content = torch.load(path)
+    content["model"]["experts.0.head.weight"][0, 0] = torch.nan
+    torch.save(content, path)
+    with pytest.raises(UserError, match=f"^weights of {path} are not finite: head.weight; use another checkpoint$"):
+        generate(cam_cfg("NETWORK.PRETRAINED_MODEL", path))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

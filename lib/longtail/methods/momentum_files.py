@@ -5,7 +5,7 @@ import logging
 from torch import nn
 from yacs.config import CfgNode
 
-from longtail.models import load_momentum_branch, momentum_branch, read_weights
+from longtail.models import check_finite, load_momentum_branch, momentum_branch, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def load_momentum_files(cfg: CfgNode, holder: nn.Module, *, queue_must_fit: bool
         queue_must_fit: See `load_momentum_branch`.
 
     Raises:
-        UserError: A file cannot be read, or a shape differs.
+        UserError: A file cannot be read, a shape differs, or a value is infinite or NaN.
     """
     settings = cfg.NETWORK
     files = [settings.PRETRAINED_MODEL] * settings.PRETRAINED + [cfg.RESUME_MODEL] * (cfg.RESUME_MODE == "state_dict")
@@ -27,6 +27,7 @@ def load_momentum_files(cfg: CfgNode, holder: nn.Module, *, queue_must_fit: bool
         weights = read_weights(path)
         if momentum_branch(weights):
             report = load_momentum_branch(holder, weights, queue_must_fit=queue_must_fit)
+            check_finite(path, holder.state_dict())
             logger.info("weights of %s: %d of the momentum branch loaded", path, len(report.loaded))
             for reshaped in report.reshaped:
                 logger.warning("weights of %s: skipped: %s", path, reshaped)

@@ -24,7 +24,7 @@ from longtail.distributed import Place
 from longtail.engine.interrupts import Interrupted, Interrupts
 from longtail.errors import UserError
 from longtail.files import sha256
-from longtail.models import Cascade, Expert, build_model, load_released_weights
+from longtail.models import Cascade, Expert, build_model, check_finite, load_released_weights
 from longtail.models.activation_maps import activation_maps
 from longtail.runs.progress import Progress, clock
 from longtail.stages.checks import check_network_and_data
@@ -221,6 +221,7 @@ def _expert(cfg: CfgNode, num_classes: int) -> Expert:
     if missing:
         raise UserError(f"{path} lacks {len(missing)} parameters of the network, such as {missing[0]}")
     whole: Expert = Expert(network.trunk, network.head) if cascade else network.whole_expert(0)
+    check_finite(path, whole.state_dict())
     expert: Expert = in_layout(cfg, whole)
     return expert
 
