@@ -9,10 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from longtail.data import Batch
-from longtail.distributed import gather_to_all, maximum, share_buffers
+from longtail.distributed import gather_to_all, share_buffers
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
-from longtail.engine.diagnose import find_non_finite, non_finite_state
 from longtail.engine.finite_guard import FiniteGuard, NotFinite, Where
 from longtail.engine.inference import Stopped, evaluate
 from longtail.engine.interrupts import Interrupted
@@ -21,7 +20,7 @@ from longtail.engine.optim import GradientClipping, set_rate
 from longtail.engine.requests import NOTHING, SAVE, Requests
 from longtail.engine.stop_evaluation import StopEvaluation
 from longtail.engine.training import Training
-from longtail.engine.training_state import restore_training, training_state
+from longtail.engine.training_state import check_state, restore_training, training_state
 from longtail.errors import UserError
 from longtail.evaluation import Evaluator, recall_by_class, summary
 from longtail.methods import Step
@@ -296,19 +295,10 @@ class Trainer:
         """Write last.pth, after a copy under another name if `also` is given; every process must call it.
 
         Raises:
-            NotFinite: The weights, logits of the latest batch, or the state of the method are not finite; nothing is
-                written.
+            NotFinite: See `check_state`; nothing is written.
         """
         t = self.training
-        images = None if self._recent is None else t.loaders.normalize(self._recent[:1, :8])[0]
-        with uncompiled(), t.place.autocast():
-            problem = find_non_finite(t.network, images) or non_finite_state(t.method)
-        if maximum(int(problem is not None), t.place.device):
-            raise NotFinite(
-                f"{problem or 'the network of another process is not finite'}; the state is not saved, "
-                "older checkpoints are intact; a lower TRAIN.OPTIMIZER.BASE_LR, TRAIN.OPTIMIZER.CLIP_NORM 1.0 or "
-                "TRAIN.AMP off may help"
-            )
+        check_state(t, self._recent)
         randoms = gather_to_all(random_state())
         bad_files = self._bad_files()
         self.requests.saved()

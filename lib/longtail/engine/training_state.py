@@ -2,6 +2,12 @@
 
 from typing import Any
 
+from torch import Tensor
+
+from longtail.distributed import maximum
+from longtail.engine.compiling import uncompiled
+from longtail.engine.diagnose import find_non_finite, non_finite_state
+from longtail.engine.finite_guard import NotFinite
 from longtail.engine.training import Training
 from longtail.errors import UserError
 
@@ -15,6 +21,28 @@ def training_state(training: Training) -> dict[str, Any]:
         "scaler": training.scaler.state_dict(),
         **({"average": training.average.state_dict()} if training.average else {}),
     }
+
+
+def check_state(training: Training, images: Tensor | None) -> None:
+    """Refuse a state that is not finite in any process; every process must call it.
+
+    Args:
+        training: Components of the training.
+        images: uint8 images of the latest batch, (V, B, 3, H, W), on some of which the network is tried; None: only
+            weights and state are checked.
+
+    Raises:
+        NotFinite: The weights, the logits, or the state of the method are not finite.
+    """
+    tried = None if images is None else training.loaders.normalize(images[:1, :8])[0]
+    with uncompiled(), training.place.autocast():
+        problem = find_non_finite(training.network, tried) or non_finite_state(training.method)
+    if maximum(int(problem is not None), training.place.device):
+        raise NotFinite(
+            f"{problem or 'the network of another process is not finite'}; the state is not saved, "
+            "older checkpoints are intact; a lower TRAIN.OPTIMIZER.BASE_LR, TRAIN.OPTIMIZER.CLIP_NORM 1.0 or "
+            "TRAIN.AMP off may help"
+        )
 
 
 def restore_training(training: Training, content: dict[str, Any]) -> None:
