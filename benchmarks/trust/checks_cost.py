@@ -23,7 +23,7 @@ from small import CPU, no_figures
 
 from longtail import checkpoint_file
 from longtail.config import load_config
-from longtail.engine import trainer
+from longtail.engine import training_state
 from longtail.engine.finite_guard import FiniteGuard
 from longtail.runs import resume
 from longtail.stages import train as train_stage
@@ -32,8 +32,8 @@ CHECKS: dict[str, list[tuple[Any, str]]] = {
     "before the training": [(train_stage, "dry_run"), (train_stage, "check_training"), (resume, "is_intact")],
     "every step": [(FiniteGuard, "check"), (FiniteGuard, "report")],
     "every checkpoint": [
-        (trainer, "find_non_finite"),
-        (trainer, "non_finite_state"),
+        (training_state, "find_non_finite"),
+        (training_state, "non_finite_state"),
         (checkpoint_file, "checksum"),
     ],
 }
