@@ -1,7 +1,7 @@
 """An epoch of NCL on images of CIFAR's size, end to end: loading, augmentation, three ResNet-32, loss, optimizer.
 
 Ours is the training loop itself, in float32 and in bf16; the baseline is `reference.py`, with the same initial weights,
-images and batch size. On a GPU also with CUDA graphs (TRAIN.CUDA_GRAPH).
+images and batch size. On a GPU also with images on the device (DATASET.ON_DEVICE) and CUDA graphs (TRAIN.CUDA_GRAPH).
 """
 
 from collections.abc import Callable
@@ -18,11 +18,16 @@ from longtail.data.normalization import NORMALIZATIONS
 from longtail.models import build_model
 
 DTYPES = {"off": torch.float32, "bf16": torch.bfloat16}
-ON_CPU = {"float32": ["TRAIN.AMP", "off"], "bf16": ["TRAIN.AMP", "bf16"]}
-ON_GPU = {
-    **ON_CPU,
-    "bf16, CUDA graph": ["TRAIN.AMP", "bf16", "TRAIN.CUDA_GRAPH", "loop"],
-    "bf16, CUDA graph, experts in streams": ["TRAIN.AMP", "bf16", "TRAIN.CUDA_GRAPH", "streams"],
+ON_CPU: dict[str, list[object]] = {"float32": ["TRAIN.AMP", "off"], "bf16": ["TRAIN.AMP", "bf16"]}
+RESIDENT: list[object] = ["TRAIN.AMP", "bf16"]
+LAUNCHED: list[object] = ["TRAIN.CUDA_GRAPH", "off"]
+ON_GPU: dict[str, list[object]] = {
+    "float32": ["TRAIN.AMP", "off", "DATASET.ON_DEVICE", False, *LAUNCHED],
+    "bf16": ["TRAIN.AMP", "bf16", "DATASET.ON_DEVICE", False, *LAUNCHED],
+    "bf16, images on the GPU": [*RESIDENT, *LAUNCHED],
+    "bf16, images on the GPU, CUDA graph": [*RESIDENT, "TRAIN.CUDA_GRAPH", "loop"],
+    "bf16, images on the GPU, CUDA graph, experts in streams": [*RESIDENT, "TRAIN.CUDA_GRAPH", "streams"],
+    "the same, compiled": [*RESIDENT, "TRAIN.CUDA_GRAPH", "streams", "TRAIN.COMPILE", True],
 }
 
 

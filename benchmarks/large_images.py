@@ -4,7 +4,7 @@ Ours is the training step itself in bf16; the baseline is `reference.py` in floa
 Batches are made once, on the device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,21 +15,34 @@ from torch import Tensor
 from training import CLASSES, build_trainer, config
 
 from longtail.data import Batch
+from longtail.engine.finite_guard import Where
 from longtail.models import build_model
+
+WAYS: dict[str, list[object]] = {"bf16": ["TRAIN.CUDA_GRAPH", "off"]}
+ON_GPU: dict[str, list[object]] = {
+    **WAYS,
+    "bf16, CUDA graph": ["TRAIN.CUDA_GRAPH", "loop"],
+    "bf16, compiled": ["TRAIN.CUDA_GRAPH", "off", "TRAIN.COMPILE", True],
+}
 
 
 def our_steps(
-    experts: list[str], images: Tensor, labels: Tensor, *, device: torch.device, steps: int
+    experts: list[str], images: Tensor, labels: Tensor, *, device: torch.device, steps: int, how: Sequence[object]
 ) -> Callable[[], None]:
     """Return a function that trains for `steps` steps on one batch, uint8 (B, 3, H, W)."""
     overrides = ["BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.AMP", "auto", "TRAIN.BATCH_SIZE", len(images)]
-    trainer = build_trainer(config(*overrides), images.cpu(), labels.cpu(), device=device)
+    trainer = build_trainer(config(*overrides, *how), images.cpu(), labels.cpu(), device=device)
     trainer.training.network.train()
     batch = Batch(images[None], labels, torch.arange(len(labels), device=device))
+    where = Where(1, 1, batch.all_indices)
 
     def run() -> None:
         for _ in range(steps):
-            trainer.train_step(batch, None)
+            if trainer.graph:
+                trainer.graph(batch, where)
+            else:
+                trainer.train_step(batch, where)
+        trainer.guard.report()
 
     return run
 
@@ -57,23 +70,25 @@ def measure(
     """Return the row; see the module."""
     images, labels = smooth_images(batch, size, size).to(device), long_tailed_labels(batch).to(device)
     experts = [backbone] * 3
+    ways = ON_GPU if device.type == "cuda" else WAYS
     contestants = {
-        "ours": our_steps(experts, images, labels, device=device, steps=steps),
-        "baseline": baseline_steps(experts, images, labels, device=device, steps=steps),
+        name: our_steps(experts, images, labels, device=device, steps=steps, how=how) for name, how in ways.items()
     }
+    contestants["baseline"] = baseline_steps(experts, images, labels, device=device, steps=steps)
     times = interleaved(contestants, rounds, device=device)
     network = build_model(config("BACKBONE.MULTI_NETWORK_TYPE", experts), CLASSES).to(device).eval()
     operations = 3 * forward_operations(network, images[:1].float())
-    seconds = times["ours"].median / steps / batch  # of one image
+    rate, counted = matrix_rate(torch.bfloat16, device), batch * steps
     return [
         Row(
-            f"NCL step, 3 x {backbone}, {size} x {size}, batch {batch}, {device.type}",
+            f"NCL step, 3 x {backbone}, {size} x {size}, batch {batch}, {name}, {device.type}",
             "images/s",
-            1 / seconds,
-            batch * steps / times["baseline"].median,
-            of_matrix_rate=operations / seconds / matrix_rate(torch.bfloat16, device),
-            peak_mb=times["ours"].peak_mb,
+            counted / times[name].median,
+            counted / times["baseline"].median,
+            of_matrix_rate=operations * counted / times[name].median / rate,
+            peak_mb=times[name].peak_mb,
             baseline_peak_mb=times["baseline"].peak_mb,
-            note=f"bf16 against float32; {steps} steps a round, median of {rounds} rounds; both networks are in memory",
+            note=f"bf16 against float32; {steps} steps a round, median of {rounds} rounds; all networks are in memory",
         )
+        for name in ways
     ]

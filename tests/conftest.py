@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +19,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def data_parallel_without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `DataParallel` use no GPU, although the machine may have some: the tests of it use CPUs."""
+    module = sys.modules[nn.DataParallel.__module__]  # torch.nn.parallel.data_parallel is a function, too
+    monkeypatch.setattr(module, "_get_available_device_type", lambda: None)
 
 
 @pytest.fixture

@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from longtail.distributed import Place, World
 from longtail.engine import cuda_graph
-from longtail.engine.cuda_graph import WARM_UP, check_cuda_graph
+from longtail.engine.cuda_graph import WARM_UP, check_cuda_graph, graph_mode
 from longtail.engine.finite_guard import NotFinite
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
+from longtail.losses import build_loss
+from longtail.methods import Method, Supervised
 from longtail.stages import checks
 from longtail.stages.train import train as train_stage
 from tests.helpers.training import (
@@ -40,6 +42,8 @@ from tests.helpers.training import (
 
 GPU = torch.device("cuda", 0)
 LOOP, STREAMS = ["TRAIN.CUDA_GRAPH", "loop"], ["TRAIN.CUDA_GRAPH", "streams"]
+SHARP = [*NCL, "TRAIN.OPTIMIZER.SAM_RHO", 0.1]
+SMALL = ["INPUT_SIZE", [64, 64]]
 
 
 class Rerun:
@@ -87,8 +91,8 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> list[Rerun]:
 @pytest.mark.parametrize("how", [LOOP, STREAMS], ids=["loop", "streams"])
 @pytest.mark.parametrize(
     "method",
-    [CE, [*CE, "TRAIN.SAMPLER.TYPE", "bbn sampler"], NCL, NCL_PLUS, [*NCL, "TRAIN.OPTIMIZER.CLIP_NORM", 0.5]],
-    ids=["supervised", "partners", "nested", "plus", "clipped"],
+    [CE, [*CE, "TRAIN.SAMPLER.TYPE", "bbn sampler"], NCL, NCL_PLUS, [*NCL, "TRAIN.OPTIMIZER.CLIP_NORM", 0.5], SHARP],
+    ids=["supervised", "partners", "nested", "plus", "clipped", "sharpness"],
 )
 def test_replayed_steps_give_the_same_run(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, recorders: list[Rerun], method: list[Any], how: list[Any]
@@ -161,6 +165,61 @@ def test_check_cuda_graph_accepts_one_gpu(tiny_cfg: TinyConfig) -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "where", "mode"),
+    [
+        (SMALL, place(), "streams"),
+        (["INPUT_SIZE", [64, 65]], place(), "off"),
+        ([*SMALL, "TRAIN.OPTIMIZER.TYPE", "ADAM"], place(), "off"),
+        (SMALL, place(world=2), "off"),
+        (SMALL, Place(), "off"),
+        (LOOP, place(), "loop"),
+        (["TRAIN.CUDA_GRAPH", "off"], place(), "off"),
+    ],
+)
+def test_graph_mode_of_auto_depends_on_what_is_possible(
+    tiny_cfg: TinyConfig, overrides: list[Any], where: Place, mode: str
+) -> None:
+    cfg = tiny_cfg(*overrides)
+    loss = build_loss(cfg, [2, 1])
+    assert graph_mode(cfg, Supervised(nn.Identity(), loss), where) == mode
+    check_cuda_graph(cfg, place(where.device) if mode == "off" else where)
+
+
+def test_graph_mode_of_auto_is_off_for_methods_that_cannot_be_replayed(tiny_cfg: TinyConfig) -> None:
+    method = Method(nn.Identity(), build_loss(tiny_cfg(), [2, 1]))
+    assert graph_mode(tiny_cfg(), method, place()) == "off"
+
+
+class Unrecordable(Rerun):
+    """A recorder of steps that cannot be recorded."""
+
+    def record(self, work: Callable[[], Any]) -> None:
+        self.recordings += 1
+        raise RuntimeError("operation not permitted when stream is capturing\nhint")
+
+
+@pytest.mark.slow
+def test_step_that_cannot_be_recorded_is_trained_without_or_refused(
+    tiny_cfg: TinyConfig,
+    finished_run: FinishedRun,
+    recorders: list[Rerun],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plain = finished_run(method=NCL)
+    recorder = Unrecordable(GPU)
+    monkeypatch.setattr(cuda_graph, "CudaGraph", lambda device: recorder)
+    monkeypatch.setattr(cuda_graph, "_obstacles", lambda cfg, place: [])
+    assert_same(values(plain), values(train(tiny_cfg(*SMALL, method=NCL))))
+    assert recorder.recordings == 1 and recorder.replays == 0
+    assert "cannot be recorded as a CUDA graph (operation not permitted when stream is capturing)" in caplog.text
+    with pytest.raises(
+        UserError, match=r"^TRAIN\.CUDA_GRAPH: a step cannot be recorded \(.*capturing\); set it to off$"
+    ):
+        train(tiny_cfg(*LOOP, "NAME", "required", method=NCL))
+
+
+@pytest.mark.parametrize(
     ("overrides", "where", "message"),
     [
         ([], place(GPU, torch.device("cuda", 1)), "this run has several"),
@@ -168,7 +227,6 @@ def test_check_cuda_graph_accepts_one_gpu(tiny_cfg: TinyConfig) -> None:
         ([], place(precision="fp16"), r"TRAIN\.AMP must be bf16 or off"),
         (["TRAIN.OPTIMIZER.TYPE", "ADAM"], place(), r"TRAIN\.OPTIMIZER\.TYPE must be SGD"),
         (["TRAIN.LR_SCHEDULER.TYPE", "warmup_cosine"], place(), r"the learning rate must not change inside an epoch"),
-        (["TRAIN.COMPILE", True], place(), r"TRAIN\.COMPILE must be False"),
     ],
 )
 def test_check_cuda_graph_refuses(tiny_cfg: TinyConfig, overrides: list[Any], where: Place, message: str) -> None:
@@ -177,12 +235,38 @@ def test_check_cuda_graph_refuses(tiny_cfg: TinyConfig, overrides: list[Any], wh
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("how", [LOOP, STREAMS], ids=["loop", "streams"])
-def test_cuda_graph_trains_as_the_plain_loop(tiny_cfg: TinyConfig, how: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("method", "how"),
+    [(NCL, LOOP), (NCL, STREAMS), (NCL, [*STREAMS, "TRAIN.COMPILE", True]), (SHARP, STREAMS)],
+    ids=["loop", "streams", "compiled", "sharpness"],
+)
+def test_cuda_graph_trains_as_the_plain_loop(tiny_cfg: TinyConfig, method: list[Any], how: list[Any]) -> None:
     losses = []
-    for name, extra in (("plain", []), ("graph", how)):
-        cfg = tiny_cfg("DROPOUT", False, "DATASET.ON_DEVICE", True, *extra, "NAME", name, method=NCL)
+    for name, extra in (("plain", ["TRAIN.CUDA_GRAPH", "off"]), ("graph", how)):
+        cfg = tiny_cfg("DROPOUT", False, *extra, "NAME", name, method=method)
         run = train_stage(cfg, CONFIG, place=Place(devices=(GPU,), device=GPU))
         assert run is not None
         losses.append([record["loss"] for record in read_records(run)])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_step_that_waits_for_the_gpu_is_trained_without_a_graph(
+    tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    step = Supervised.training_step
+
+    def waiting(method: Supervised, batch: Any) -> Any:
+        result = step(method, batch)
+        assert float(result.loss) >= 0  # which a capture does not permit
+        return result
+
+    monkeypatch.setattr(Supervised, "training_step", waiting)
+    losses = []
+    for mode in ("off", "auto"):
+        cfg = tiny_cfg("DROPOUT", False, *SMALL, "TRAIN.CUDA_GRAPH", mode, "NAME", mode, method=NCL)
+        run = train_stage(cfg, CONFIG, place=Place(devices=(GPU,), device=GPU))
+        assert run is not None
+        losses.append([record["loss"] for record in read_records(run)])
+    assert "cannot be recorded as a CUDA graph" in caplog.text
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tools.small_runs.records import SmallRecord
 from tools.small_runs.rows import Row, Rows
@@ -52,9 +53,14 @@ def _table(rows: Sequence[Row], found: dict[str, list[SmallRecord]]) -> Iterator
         seconds = f"{statistics.fmean(run.seconds for run in runs):.0f}"
         yield _line(str(rank), f"`{row.name}`", *cells, str(runs[0].epochs), seconds, str(len(runs)))
     yield ""
-    hardware = sorted({f"{run.environment.get('processor')}, torch {run.environment.get('torch')}" for run in used})
+    hardware = sorted({_hardware(run.environment) for run in used})
     commits = sorted({str(run.environment.get("commit"))[:10] for run in used})
     yield f"Measured on {'; '.join(hardware)}; commit {', '.join(commits)}."
+
+
+def _hardware(environment: dict[str, Any]) -> str:
+    devices = [device for device in environment.get("devices") or () if device != "cpu"]
+    return f"{', '.join(devices) or environment.get('processor')}, torch {environment.get('torch')}"
 
 
 def _mean(runs: Sequence[SmallRecord], name: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from tools.json_records import read_folder
 from tools.small_runs.rows import Row
 
-KEPT = ("commit", "processor", "cores", "threads")  # of environment.json
+KEPT = ("commit", "processor", "cores", "threads", "devices")  # of environment.json
 
 
 @dataclass(frozen=True)

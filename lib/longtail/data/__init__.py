@@ -2,6 +2,7 @@
 
 from longtail.data.batch import Batch
 from longtail.data.dataset import ImageSet
+from longtail.data.images.reading import SMALL_SIDE
 from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
 from longtail.data.normalization import Normalize
 from longtail.data.samplers import SAMPLERS, Sampler, build_sampler
@@ -10,6 +11,7 @@ from longtail.data.test_time import build_test_policy, check_test_time, takes_cr
 
 __all__ = [
     "SAMPLERS",
+    "SMALL_SIDE",
     "SOURCES",
     "Batch",
     "ImageSet",

@@ -1,4 +1,4 @@
-"""EXPERIMENTAL, not yet run on a GPU: training steps recorded as a CUDA graph once per epoch, then replayed.
+"""Training steps recorded as a CUDA graph once per epoch, then replayed.
 
 A step of small networks consists of thousands of short kernels, and the GPU waits for the host, which launches them one
 by one. A CUDA graph launches them all at once. It repeats the recorded work at the recorded addresses: every batch is
@@ -7,6 +7,8 @@ can be replayed (`Method.supports_cuda_graph`). Learning rate and loss may chang
 again in each epoch.
 """
 
+import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -14,12 +16,14 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.data import Batch
+from longtail.data import SMALL_SIDE, Batch
 from longtail.distributed import Place
 from longtail.engine.finite_guard import FiniteGuard, Where
 from longtail.engine.optim import build_schedule
 from longtail.errors import UserError
 from longtail.methods import Method, Step
+
+logger = logging.getLogger(__name__)
 
 WARM_UP = 3  # normal steps before the first recording, in which libraries choose kernels and allocate memory
 T = TypeVar("T")
@@ -71,8 +75,11 @@ class CudaGraph:
             graph.capture_begin(self.pool, capture_error_mode="thread_local")  # loaders run in other threads
             try:
                 self.results = work()
-            finally:
-                graph.capture_end()
+            except BaseException:
+                with contextlib.suppress(RuntimeError):  # an invalid recording cannot be ended without an error
+                    graph.capture_end()
+                raise
+            graph.capture_end()
         self.graph = graph  # only now: the pool would be freed with the previous graph
 
     def replay(self) -> Any:
@@ -89,34 +96,55 @@ class GraphStep:
         train_step: Step to record.
         recorder: Recorder of the device.
         guard: Guard that checks every replay.
+        optional: Train without recording if a step cannot be recorded, instead of refusing it.
     """
 
-    def __init__(self, train_step: TrainStep, recorder: Recorder, *, guard: FiniteGuard) -> None:
+    def __init__(self, train_step: TrainStep, recorder: Recorder, *, guard: FiniteGuard, optional: bool) -> None:
         self.train_step = train_step
         self.recorder = recorder
         self.guard = guard
+        self.optional = optional
         self.warm = 0  # warm-up steps done
         self.static_batch: Batch | None = None  # None: nothing is recorded
+        self._impossible = False  # a step cannot be recorded
 
     def begin_epoch(self) -> None:
         """Discard the recording: learning rate and loss may have changed."""
         self.static_batch = None
 
     def __call__(self, batch: Batch, where: Where) -> tuple[Step, Tensor | None]:
-        """Train on a batch; the results are valid until the next batch."""
+        """Train on a batch; the results are valid until the next batch.
+
+        Raises:
+            UserError: The step cannot be recorded, and `optional` is False.
+        """
+        if self._impossible:
+            return self.train_step(batch, where)[:2]
         if self.warm < WARM_UP:
             self.warm += 1
             step, norm, _ = self.recorder.warm_up(lambda: self.train_step(batch, where))
             return step, norm
         if self.static_batch is None:
             self.static_batch = batch.map(torch.clone)
-            self.recorder.record(self._work)
+            try:
+                self.recorder.record(self._work)
+            except RuntimeError as error:
+                self._give_up(error)
+                return self(batch, where)
         self.static_batch.copy_(batch)
         step, norm, verdict = self.recorder.replay()
         verdict = verdict.clone()  # the next step overwrites it, and the guard reads it later
         parts = dict(zip(step.parts, verdict[1:], strict=True))
         self.guard.note(where, verdict[0].bool(), parts=parts)
         return step, norm
+
+    def _give_up(self, error: RuntimeError) -> None:
+        """Train without recording from now on, or refuse the step."""
+        reason = str(error).split("\n")[0]
+        if not self.optional:
+            raise UserError(f"TRAIN.CUDA_GRAPH: a step cannot be recorded ({reason}); set it to off") from error
+        logger.warning("a step cannot be recorded as a CUDA graph (%s); training continues without", reason)
+        self._impossible, self.static_batch = True, None
 
     def _work(self) -> Result:
         """Return the step on the static batch, the gradient norm and a vector: finite (0 or 1), then the loss parts."""
@@ -131,8 +159,14 @@ def check_cuda_graph(cfg: CfgNode, place: Place) -> None:
     Raises:
         UserError: It cannot; the message gives the reason and what to do.
     """
-    if cfg.TRAIN.CUDA_GRAPH == "off":
+    if cfg.TRAIN.CUDA_GRAPH in ("off", "auto"):
         return
+    for reason in _obstacles(cfg, place):
+        raise UserError(f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: {reason}; or set it to off")
+
+
+def _obstacles(cfg: CfgNode, place: Place) -> list[str]:
+    """Return the reasons why steps cannot be recorded."""
     reasons = {
         "it needs a GPU, and this run is on the CPU": place.device.type != "cuda",
         "it works on one GPU, and this run has several": len(place.devices) > 1 or place.world.size > 1,
@@ -141,31 +175,37 @@ def check_cuda_graph(cfg: CfgNode, place: Place) -> None:
         "the learning rate must not change inside an epoch; set another TRAIN.LR_SCHEDULER.TYPE": build_schedule(
             cfg
         ).per_step,
-        "it is untested with compiled experts; TRAIN.COMPILE must be False": cfg.TRAIN.COMPILE,
     }
-    for reason, holds in reasons.items():
-        if holds:
-            raise UserError(f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: {reason}; or set it to off")
+    return [reason for reason, holds in reasons.items() if holds]
 
 
-def build_recorder(cfg: CfgNode, method: Method, place: Place) -> Recorder | None:
-    """Build the recorder of TRAIN.CUDA_GRAPH; None if it is off.
+def graph_mode(cfg: CfgNode, method: Method, place: Place) -> str:
+    """Return how steps are recorded: "off", "loop" or "streams"; TRAIN.CUDA_GRAPH, or the choice of "auto".
+
+    "auto" chooses streams where they are possible and the images are small: only then does the GPU wait for the host.
 
     Raises:
         UserError: The method cannot be replayed.
     """
-    if cfg.TRAIN.CUDA_GRAPH == "off":
-        return None
-    if not method.supports_cuda_graph:
+    mode: str = cfg.TRAIN.CUDA_GRAPH
+    if mode == "auto":
+        possible = method.supports_cuda_graph and not _obstacles(cfg, place)
+        return "streams" if possible and max(cfg.INPUT_SIZE) <= SMALL_SIDE else "off"
+    if mode != "off" and not method.supports_cuda_graph:
         raise UserError(
-            f"TRAIN.CUDA_GRAPH is {cfg.TRAIN.CUDA_GRAPH}: training method {cfg.TRAIN.COMBINER.TYPE} draws random "
+            f"TRAIN.CUDA_GRAPH is {mode}: training method {cfg.TRAIN.COMBINER.TYPE} draws random "
             "numbers or makes decisions on the host in every step; set it to off"
         )
-    return CudaGraph(place.device)
+    return mode
 
 
-def expert_streams(cfg: CfgNode, place: Place, number: int) -> list[Any]:
-    """Return the streams in which the experts run in parallel; empty if TRAIN.CUDA_GRAPH does not ask for them."""
-    if cfg.TRAIN.CUDA_GRAPH != "streams":
+def build_recorder(mode: str, place: Place) -> Recorder | None:
+    """Build the recorder of a mode; None for "off"."""
+    return None if mode == "off" else CudaGraph(place.device)
+
+
+def expert_streams(mode: str, place: Place, number: int) -> list[Any]:
+    """Return the streams in which the experts run in parallel; empty unless the mode is "streams"."""
+    if mode != "streams" or number == 1:
         return []
     return [torch.get_device_module(place.device).Stream() for _ in range(number)]

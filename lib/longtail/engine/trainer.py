@@ -54,7 +54,11 @@ class Trainer:
         self.clipping = GradientClipping(training.optimizer, training.scaler, max_norm=training.plan.clip_norm)
         on_cpu = training.place.device.type == "cpu" and not training.recorder
         self.guard = FiniteGuard(training.optimizer, immediate=on_cpu)
-        self.graph = GraphStep(self.train_step, training.recorder, guard=self.guard) if training.recorder else None
+        self.graph = (
+            GraphStep(self.train_step, training.recorder, guard=self.guard, optional=not training.plan.must_record)
+            if training.recorder
+            else None
+        )
         self.requests = Requests(training.plan, training.place.world.size)
         self._seconds_before = 0.0
         self._started = time.monotonic()

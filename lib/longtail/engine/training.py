@@ -31,6 +31,7 @@ class Plan:
         frozen_statistics: Keep the network in evaluation mode while training.
         clip_norm: Largest norm of the gradients; 0: no clipping.
         select_by: Metric that decides which epoch is the best, see `longtail.runs.results`.
+        must_record: A step that cannot be recorded as a CUDA graph ends the run; otherwise it is not recorded.
     """
 
     epochs: int
@@ -42,6 +43,7 @@ class Plan:
     frozen_statistics: bool = False
     clip_norm: float = 0.0
     select_by: str = "top1"
+    must_record: bool = True
 
     def evaluates(self, epoch: int) -> bool:
         """Return whether an epoch is followed by an evaluation."""

@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 from longtail.data import Loaders, Shard, Splits, build_loaders
 from longtail.distributed import Place
 from longtail.engine.compiling import compile_experts
-from longtail.engine.cuda_graph import build_recorder, expert_streams
+from longtail.engine.cuda_graph import build_recorder, expert_streams, graph_mode
 from longtail.engine.ema import WeightAverage
 from longtail.engine.inference import TrainingSet
 from longtail.engine.optim import SharpnessAware, build_optimizer, build_schedule
@@ -61,7 +61,8 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     half, rho = place.precision == "fp16", cfg.TRAIN.OPTIMIZER.SAM_RHO
     optimizer = build_optimizer(cfg, method.trainable(), fused=not half)
     method.wrap(lambda module: wrap(module, place))
-    network.streams = expert_streams(cfg, place, len(network.heads))
+    mode = graph_mode(cfg, method, place)
+    network.streams = expert_streams(mode, place, len(network.heads))
     return Training(
         facts=replace(
             _facts(cfg, splits, network, place=place, source=source),
@@ -80,7 +81,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         place=place,
         sharpness=SharpnessAware(optimizer, method.trainable().values(), rho=rho) if rho else None,
         average=WeightAverage(network, cfg.TRAIN.EMA.DECAY) if cfg.TRAIN.EMA.DECAY else None,
-        recorder=build_recorder(cfg, method, place),
+        recorder=build_recorder(mode, place),
     )
 
 
@@ -126,6 +127,7 @@ def build_plan(cfg: CfgNode) -> Plan:
         frozen_statistics=cfg.EVAL_MODE,
         clip_norm=cfg.TRAIN.OPTIMIZER.CLIP_NORM,
         select_by=cfg.TEST.SELECT_BY,
+        must_record=cfg.TRAIN.CUDA_GRAPH != "auto",
     )
 
 

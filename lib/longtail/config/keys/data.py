@@ -139,9 +139,9 @@ DATA: Keys = {
         ours=True,
     ),
     "DATASET.ON_DEVICE": Key(
-        False,
-        "Store small-image data sets on the GPU and augment them there. Off, because it has not been measured on a GPU "
-        "yet.",
+        True,
+        "Keep the images of small-image data sets in the memory of the GPU and augment them there. No effect on a CPU.",
+        result=False,
         ours=True,
     ),
     "DATASET.INTRA_N": Key(

@@ -66,10 +66,12 @@ TRAINING: Keys = {
         ours=True,
     ),
     "TRAIN.CUDA_GRAPH": Key(
-        "off",
-        "Experimental, not yet run on a GPU: record a step once per epoch as a CUDA graph and replay it, with the "
-        "experts one after another (loop) or in parallel streams (streams).",
-        allowed=("off", "loop", "streams"),
+        "auto",
+        "Record a step once per epoch as a CUDA graph and replay it, with the experts one after another (loop) or in "
+        "parallel streams (streams). auto: streams for supervised training on one GPU with SGD and inputs of at most "
+        "64 pixels, otherwise off.",
+        allowed=("auto", "off", "loop", "streams"),
+        result=False,
         ours=True,
     ),
     "TRAIN.CHECKPOINT_MINUTES": Key(

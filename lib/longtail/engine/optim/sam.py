@@ -82,7 +82,6 @@ def check_sharpness(cfg: CfgNode, place: Place) -> None:
         f"TRAIN.COMBINER.TYPE {cfg.TRAIN.COMBINER.TYPE} draws random numbers or changes its state in every step, "
         f"which cannot be computed twice; allowed: {users}": not method_entry(cfg).repeatable,
         "it does not support the gradient scaler of fp16; TRAIN.AMP must be bf16 or off": place.precision == "fp16",
-        "it does not support CUDA graphs; TRAIN.CUDA_GRAPH must be off": cfg.TRAIN.CUDA_GRAPH != "off",
         "it is untested with compiled experts; TRAIN.COMPILE must be False": cfg.TRAIN.COMPILE,
     }
     for reason, holds in reasons.items():
