@@ -27,7 +27,7 @@ def measure(
     cfg = config(
         *("BACKBONE.MULTI_NETWORK_TYPE", [backbone] * 3, "TRAIN.AMP", "auto", "TRAIN.BATCH_SIZE", batch),
         *("TRAIN.MAX_EPOCH", (rounds + 1) * epochs, "VALID_STEP", 5, "TRAIN.COMPILE", compiled),
-        *("TEST.BATCH_SIZE", 256, "TRAIN.OPTIMIZER.CLIP_NORM", 1.0),
+        *("TEST.BATCH_SIZE", 256, "TRAIN.OPTIMIZER.CLIP_NORM", 1.0, "INPUT_SIZE", [32, 32]),
     )
     trainer = build_trainer(
         cfg,

@@ -2,9 +2,9 @@
 
 A step of small networks consists of thousands of short kernels, and the GPU waits for the host, which launches them one
 by one. A CUDA graph launches them all at once. It repeats the recorded work at the recorded addresses: every batch is
-copied to the static batch, and decisions of the host are not repeated. So only methods without decisions on the host
-can be replayed (`Method.supports_cuda_graph`). Learning rate and loss may change between epochs, so a step is recorded
-again in each epoch.
+copied to the static batch, the learning rate is read from the device, and decisions of the host are not repeated. So
+only methods without decisions on the host can be replayed (`Method.supports_cuda_graph`). The loss may change between
+epochs, so a step is recorded again in each epoch.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from yacs.config import CfgNode
 
 from longtail.data import SMALL_SIDE, Batch
 from longtail.distributed import Place
+from longtail.engine.device_rates import DeviceRates
 from longtail.engine.finite_guard import FiniteGuard, Where
-from longtail.engine.optim import build_schedule
 from longtail.errors import UserError
 from longtail.methods import Method, Step
 
@@ -106,10 +106,11 @@ class GraphStep:
         self.optional = optional
         self.warm = 0  # warm-up steps done
         self.static_batch: Batch | None = None  # None: nothing is recorded
+        self.rates: DeviceRates | None = None
         self._impossible = False  # a step cannot be recorded
 
     def begin_epoch(self) -> None:
-        """Discard the recording: learning rate and loss may have changed."""
+        """Discard the recording: the loss may have changed."""
         self.static_batch = None
 
     def __call__(self, batch: Batch, where: Where) -> tuple[Step, Tensor | None]:
@@ -126,11 +127,14 @@ class GraphStep:
             return step, norm
         if self.static_batch is None:
             self.static_batch = batch.map(torch.clone)
+            self.rates = self.rates or DeviceRates(self.guard.optimizer, batch.labels.device)
             try:
                 self.recorder.record(self._work)
             except RuntimeError as error:
                 self._give_up(error)
                 return self(batch, where)
+        assert self.rates
+        self.rates.update()
         self.static_batch.copy_(batch)
         step, norm, verdict = self.recorder.replay()
         verdict = verdict.clone()  # the next step overwrites it, and the guard reads it later
@@ -148,8 +152,9 @@ class GraphStep:
 
     def _work(self) -> Result:
         """Return the step on the static batch, the gradient norm and a vector: finite (0 or 1), then the loss parts."""
-        assert self.static_batch
-        step, norm, finite = self.train_step(self.static_batch, None)
+        assert self.static_batch and self.rates
+        with self.rates.used():
+            step, norm, finite = self.train_step(self.static_batch, None)
         return step, norm, torch.stack([value.float() for value in (finite, *step.parts.values())])
 
 
@@ -172,9 +177,6 @@ def _obstacles(cfg: CfgNode, place: Place) -> list[str]:
         "it works on one GPU, and this run has several": len(place.devices) > 1 or place.world.size > 1,
         "fp16 changes its scale from step to step; TRAIN.AMP must be bf16 or off": place.precision == "fp16",
         "only SGD is supported; TRAIN.OPTIMIZER.TYPE must be SGD": cfg.TRAIN.OPTIMIZER.TYPE != "SGD",
-        "the learning rate must not change inside an epoch; set another TRAIN.LR_SCHEDULER.TYPE": build_schedule(
-            cfg
-        ).per_step,
     }
     return [reason for reason, holds in reasons.items() if holds]
 
