@@ -10,13 +10,18 @@ is recorded. A run that is not finished is recorded with the epoch that it reach
 Exit code: 0 done, 2 invalid command or run.
 """
 
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from longtail.cli.program import Parser, run_program
 from longtail.user_files import is_file
+
+if TYPE_CHECKING:
+    from tools.results_page import Record
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "records"
 
@@ -40,11 +45,20 @@ def main(arguments: list[str] | None = None) -> int:
         for path in options.runs:
             for stage, run in stages_of(path):
                 record = make_record(RunDirectory(run), options.config, stage=stage, images=options.images)
-                (options.folder / record.file).write_text(record.to_json(), encoding="utf-8")
+                file = file_of(record, options.folder)
+                file.write_text(record.to_json(), encoding="utf-8")
                 state = "finished" if record.finished else f"epoch {record.reached} of {record.epochs}"
-                print(f"{options.folder / record.file}: {state}")
+                print(f"{file}: {state}")
 
     return run_program(program)
+
+
+def file_of(record: "Record", folder: Path) -> Path:
+    """Return where to write a record: over an older one of the same run, never over that of another run."""
+    file = folder / record.file
+    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")).get("began") == record.began:
+        return file
+    return file.with_stem(f"{file.stem}-{record.began}")
 
 
 def stages_of(path: Path) -> list[tuple[str, Path]]:

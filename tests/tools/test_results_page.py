@@ -120,6 +120,28 @@ def test_record_writes_files_that_are_read_again(tmp_path: Path, capsys: pytest.
     assert read_records(folder) == [make_record(RunDirectory(run), CONFIG, images="lossless")]
 
 
+def test_record_of_another_run_of_the_same_seed_is_kept(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name) for name in ("2026-01-01", "2026-01-02")]
+    for run in (*runs, *runs):  # again: as after they went on
+        assert main([CONFIG, str(run), "--folder", str(tmp_path / "records")]) == 0
+    assert sorted(record.began for record in read_records(tmp_path / "records")) == ["2026-01-01", "2026-01-02"]
+
+
+def test_results_page_counts_the_stages_of_one_run_of_a_recipe(record: Record) -> None:
+    stages = [
+        replace(record, config="cifar10_im100_json,crt", stage=stage, began=f"2026-01-0{day}", epochs=epochs, hours=1.5)
+        for day, stage, epochs in (
+            (1, "baseline", 200),
+            (2, "classifier", 30),
+            (3, "baseline", 200),
+            (4, "classifier", 30),
+        )
+    ]
+    published = read_published(ROOT / "docs" / "results.yaml")
+    for known in (stages, stages[:2]):
+        assert "| 30.00 (1) | 230 | 3.0 |" in top_table(published, known)
+
+
 def test_record_of_a_recipe_has_the_stages_that_train(tmp_path: Path) -> None:
     write_run(tmp_path / "crt" / "baseline" / "2026-01-01-00-00-00")
     write_run(tmp_path / "crt" / "baseline" / "2026-01-02-00-00-00", top1=0.6)

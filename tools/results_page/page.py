@@ -25,6 +25,8 @@ images, of one run with seed 42. Rows with the same computation differ by 0.1 to
 little. *Cao*: images by the rule of Cao et al., the newest tables. *Cui*: the files of Cui et al., the older tables and
 all combinations; their images were normalized with ImageNet's constants.
 
+Hours are those of the run as it was: the runs on one H200 shared it with up to twelve other trainings.
+
 A training on other images (JPEG files instead of lossless ones) or with other settings is marked in the list of runs.
 [Differences](differences.md#configs) lists errors of the released configs that are corrected here.
 """
@@ -58,7 +60,8 @@ def top_table(published: Published, records: Sequence[Record]) -> str:
             numbers = [f"{numbers[column]:.2f}" for numbers in row.published.values() if numbers[column] is not None]
             for images in sorted({run.images for run in runs}):
                 same = [run for run in runs if run.images == images]
-                hours = f"{statistics.fmean(run.hours for run in same):.1f}"
+                took = [run.hours for run in same]
+                hours = " to ".join(dict.fromkeys(map(_hours, (min(took), max(took)))))
                 name = f"{data.name}, {images}" if images else data.name
                 lines.append(_line(row.name, name, " / ".join(numbers), cell_of(same), str(same[0].epochs), hours))
     return "\n".join(lines)
@@ -119,14 +122,17 @@ def _last_stage(config: str) -> str:
 
 def _with_earlier_stages(record: Record, records: Sequence[Record]) -> Record:
     """Return the record of a stage with the epochs and hours of the whole recipe up to it."""
-    same = [
-        other
-        for other in records
-        if (other.config, other.seed, other.images) == (record.config, record.seed, record.images)
-        and other.began <= record.began
-    ]
-    epochs, hours = sum(other.epochs for other in same), sum(other.hours for other in same)
+    same = {record.stage: record}
+    for other in sorted(records, key=lambda each: each.began):  # the newest run of each earlier stage
+        of_this = (other.config, other.seed, other.images) == (record.config, record.seed, record.images)
+        if of_this and other.stage != record.stage and other.began <= record.began:
+            same[other.stage] = other
+    epochs, hours = sum(each.epochs for each in same.values()), sum(each.hours for each in same.values())
     return replace(record, epochs=epochs, reached=epochs, hours=hours) if record.stage else record
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.2f}" if hours < 1 else f"{hours:.1f}"
 
 
 def _normal(config: str) -> str:
@@ -172,7 +178,7 @@ def _run(record: Record) -> str:
         best,
         record.images,
         record.precision,
-        f"{record.hours:.1f}",
+        _hours(record.hours),
         f"{environment.get('processor', '')}, {', '.join(environment.get('devices', []))}, {threads}",
         str(environment.get("versions", {}).get("torch", "")),
         str(environment.get("commit", ""))[:8],

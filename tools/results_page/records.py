@@ -16,7 +16,7 @@ from longtail.user_files import is_file
 from tools.json_records import read_folder
 
 # May differ between runs of one config: locations, speed, the seed.
-FREE = ("NAME", "RAND_SEED", "VALID_STEP", "DATASET.DATASET", "DATASET.CACHE", "DATASET.DOWNLOAD")
+FREE = ("NAME", "RAND_SEED", "VALID_STEP", "DATASET.DATASET", "DATASET.CACHE", "DATASET.DOWNLOAD", "TEST.BATCH_SIZE")
 FREE_FILES = ("annotations", "folder", "weights", "images")
 
 
