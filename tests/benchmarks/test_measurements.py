@@ -8,6 +8,7 @@ from typing import Any
 
 import accuracy
 import costs
+import gpu_parts
 import pytest
 import run
 import torch
@@ -123,6 +124,22 @@ def test_run_refuses_invalid_options(arguments: Any, message: Any, capsys: pytes
         run.main(arguments)
     assert exit_info.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_gpu_parts_needs_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu_parts.main([])
+    assert capsys.readouterr().err.endswith("error: this machine has no GPU\n")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_parts_prints_the_parts_of_an_epoch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_parts, "IMAGES", 640)
+    gpu_parts.parts("loop")
+    assert re.fullmatch(r"TRAIN\.CUDA_GRAPH loop: epoch \S+ s, .* later steps \S+ ms\n", capsys.readouterr().out)
 
 
 @pytest.mark.slow
