@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from longtail.distributed import Place
-from longtail.runs.environment import describe
+from longtail.runs.environment import describe, resumed
 
 
 def test_describe_names_command_versions_and_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +17,16 @@ def test_describe_names_command_versions_and_data(monkeypatch: pytest.MonkeyPatc
     assert content["devices"] == ["cpu"] and content["processes"] == 1 and content["cuda"] is None
     assert content["data"] == {"train": "abc"}
     assert len((content["commit"] or "0" * 40).rstrip("+")) == 40
+
+
+def test_resumed_adds_what_changed_since_the_newest_process() -> None:
+    first = describe(Place(), {"train": "abc"})
+    assert resumed(first, first, 3) == first
+    other = {**first, "devices": ["GPU"], "command": "another"}
+    second = resumed(first, other, 4)
+    assert second == {**first, "resumed": [{"epoch": 4, "devices": ["GPU"]}]}
+    assert resumed(second, other, 5) == second
+    assert resumed(second, first, 6)["resumed"] == [{"epoch": 4, "devices": ["GPU"]}, {"epoch": 6, "devices": ["cpu"]}]
 
 
 def test_describe_outside_of_a_repository_has_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Whole trainings: what they write, in which order, and errors before anything is written."""
 
+import json
 import math
 import multiprocessing
 from collections.abc import Callable
@@ -44,6 +45,20 @@ def test_run_directory_has_all_files(tiny_cfg: TinyConfig) -> None:
     assert {path.stem for path in run.models.iterdir()} == {"last", "previous", "best_ensemble", "best_single"}
     assert load_config(run.config).TRAIN.MAX_EPOCH == 3
     assert set(read_json(run.path / "environment.json")["data"]) == {"train", "valid"}
+
+
+@pytest.mark.slow
+def test_environment_names_other_hardware_of_a_resumed_run(tiny_cfg: TinyConfig) -> None:
+    cfg = tiny_cfg()
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(BATCHES + 1, patch)
+        with pytest.raises(Interrupted):
+            train(cfg)
+    (path,) = Path(cfg.OUTPUT_DIR).rglob("environment.json")
+    first = read_json(path)
+    path.write_text(json.dumps({**first, "devices": ["GPU"]}))
+    train(cfg)
+    assert read_json(path) == {**first, "devices": ["GPU"], "resumed": [{"epoch": 2, "devices": ["cpu"]}]}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from longtail.config import find_config, is_recipe, read_yaml
 from tools.results_page.published import DataSet, Group, Published, Row
@@ -179,11 +180,18 @@ def _run(record: Record) -> str:
         record.images,
         record.precision,
         _hours(record.hours),
-        f"{environment.get('processor', '')}, {', '.join(environment.get('devices', []))}, {threads}",
+        f"{environment.get('processor', '')}, {', '.join(environment.get('devices', []))}, {threads}"
+        + "".join(_moved(entry) for entry in environment.get("resumed", ())),
         str(environment.get("versions", {}).get("torch", "")),
         str(environment.get("commit", ""))[:8],
         ", ".join(f"`{key}={value}`" for key, value in record.differs.items()),
     )
+
+
+def _moved(entry: dict[str, Any]) -> str:
+    """Return where a run was resumed, if on other hardware."""
+    places = [entry.get("processor", ""), *entry.get("devices", ())]
+    return f"; from epoch {entry['epoch']}: {', '.join(filter(None, places))}" if any(places) else ""
 
 
 def _line(*cells: str) -> str:

@@ -171,7 +171,7 @@ def _rounded(accuracies: dict[str, float]) -> dict[str, float]:
 
 def _environment(content: dict[str, Any]) -> dict[str, Any]:
     """Return the entries of environment.json to keep."""
-    names = ("processor", "cores", "threads", "devices", "commit", "data")
+    names = ("processor", "cores", "threads", "devices", "commit", "data", "resumed")
     kept: dict[str, Any] = {name: content[name] for name in names if name in content}
     versions = {"python": content.get("python", ""), **content.get("versions", {})}
     kept["versions"] = {name: versions[name] for name in ("python", "torch", "torchvision") if name in versions}

@@ -13,6 +13,7 @@ import torch
 
 from longtail.distributed import Place
 
+COMPARED = ("commit", "python", "versions", "processor", "devices", "processes")  # what a resumed run may change
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "yacs")
 
 
@@ -37,6 +38,22 @@ def describe(place: Place, fingerprints: dict[str, str]) -> dict[str, Any]:
         "processes": place.world.size,
         "data": fingerprints,
     }
+
+
+def resumed(before: dict[str, Any], now: dict[str, Any], epoch: int) -> dict[str, Any]:
+    """Return environment.json of a run that is resumed, with an entry under "resumed" if anything changed.
+
+    Args:
+        before: Content of environment.json.
+        now: Result of `describe` in the process that resumes.
+        epoch: Epoch in which it resumes.
+    """
+    entries: list[dict[str, Any]] = before.get("resumed", [])
+    newest = dict(before)
+    for entry in entries:
+        newest |= entry
+    changed = {name: now[name] for name in COMPARED if now[name] != newest.get(name)}
+    return {**before, "resumed": [*entries, {"epoch": epoch, **changed}]} if changed else before
 
 
 def _installed(name: str) -> bool:

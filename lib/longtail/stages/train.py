@@ -13,7 +13,7 @@ from longtail.engine.training import Training
 from longtail.errors import UserError
 from longtail.evaluation import Classes, plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
 from longtail.runs.directory import RunDirectory
-from longtail.runs.environment import describe
+from longtail.runs.environment import describe, resumed
 from longtail.runs.folder import read_json
 from longtail.runs.loggers import read_history
 from longtail.runs.outputs import output_records
@@ -77,7 +77,7 @@ def _train(run: Run, splits: Splits, training: Training) -> None:
         if place.world.size > 1:
             torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
     run.begin(trainer.epoch)
-    _announce(run, splits, training)
+    _announce(run, splits, training, epoch=trainer.epoch)
     trainer.fit()
     _report(run, trainer)
 
@@ -99,7 +99,7 @@ def _check_same_images(cfg: CfgNode, run: Run) -> None:
         )
 
 
-def _announce(run: Run, splits: Splits, training: Training) -> None:
+def _announce(run: Run, splits: Splits, training: Training, *, epoch: int) -> None:
     """Write environment.json, and log what is about to be trained."""
     if not run.directory:
         return
@@ -110,9 +110,9 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
         for file in run.point.damaged:
             logger.warning("%s is damaged or lost; resuming from an older checkpoint of the run", file)
         logger.info("resuming from %s%s", run.checkpoint, reason)
-    else:
-        fingerprints = {"train": facts.fingerprint, "valid": splits.valid.fingerprint()}
-        run.write_json("environment.json", describe(place, fingerprints))
+    environment = describe(place, {"train": facts.fingerprint, "valid": splits.valid.fingerprint()})
+    before = read_json(run.directory.path / "environment.json") if run.checkpoint else None
+    run.write_json("environment.json", resumed(before, environment, epoch) if isinstance(before, dict) else environment)
     logger.info("%s", describe_data(cfg, splits))
     logger.info(
         "%s, %s parameters; %s with %s",
@@ -122,9 +122,10 @@ def _announce(run: Run, splits: Splits, training: Training) -> None:
         cfg.LOSS.LOSS_TYPE,
     )
     logger.info(
-        "%s, precision %s, effective batch %d (%d process%s)",
+        "%s, precision %s%s, effective batch %d (%d process%s)",
         ", ".join(map(str, place.devices)),
         facts.precision,
+        ", recorded steps" if training.recorder else "",
         cfg.TRAIN.BATCH_SIZE * place.world.size,
         place.world.size,
         "" if place.world.size == 1 else "es",
