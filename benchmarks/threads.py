@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from measuring import Row
@@ -65,17 +65,16 @@ def busy(number: int) -> Iterator[None]:
 
 def measure(images: int = 128, batch: int = 64, *, rounds: int = 5, others: tuple[int, ...] = (0, 1, 4)) -> list[Row]:
     """Return rows that compare the default with the two other variants; see the module."""
-    with contextlib.ExitStack() as stack:
+    return [row for number in others for row in _rows(number, rounds, images=images, batch=batch)]
+
+
+def _rows(number: int, rounds: int, *, images: int, batch: int) -> list[Row]:
+    """Return the rows measured while a number of processes are busy, also while the variants start."""
+    with busy(number), contextlib.ExitStack() as stack:
         ways = {}
         for name in (OURS, TORCH, ONE):
             ways[name] = Way(name, images, batch=batch)
             stack.callback(ways[name].close)
-        return [row for number in others for row in _rows(ways, number, rounds)]
-
-
-def _rows(ways: Mapping[str, Way], number: int, rounds: int) -> list[Row]:
-    """Return the rows measured while a number of processes are busy."""
-    with busy(number):
         rates: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(rounds):
             for name, way in ways.items():
@@ -96,6 +95,9 @@ def serve(images: int, batch: int) -> None:
     from made_up_images import long_tailed_labels, smooth_images
     from training import CLASSES, build_trainer, config, our_epoch
 
+    from longtail.threads import threads_now
+
+    torch.set_num_threads(threads_now(torch.get_num_threads()))  # as training does; an exported number is kept
     cfg = config("TRAIN.BATCH_SIZE", batch, "TRAIN.MAX_EPOCH", 10**6, "TRAIN.AMP", "off")
     pixels, labels = smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES)
     epoch = our_epoch(build_trainer(cfg, pixels, labels, device=torch.device("cpu")))

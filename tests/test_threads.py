@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from longtail import threads
-from longtail.threads import describe_threads, lower_priority, set_threads
+from longtail.cpu_load import Moment
+from longtail.threads import describe_threads, lower_priority, set_threads, threads_now
 
 
 @pytest.fixture(autouse=True)
 def _six_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "available_cores", lambda environment: 6)
+    monkeypatch.setattr(threads, "_started", None)
 
 
 def test_set_threads_one_per_core_that_sleep() -> None:
@@ -34,6 +36,33 @@ def test_set_threads_keeps_an_exported_way_of_waiting(name: str) -> None:
     environment = {name: "x"}
     set_threads(environment)
     assert environment == {name: "x", "OMP_NUM_THREADS": "6"}
+
+
+@pytest.mark.parametrize(("free", "number"), [(0.2, 1), (1.4, 1), (1.6, 2), (5.9, 6), (8.0, 6)])
+def test_threads_now_leaves_processors_to_busy_programs(
+    monkeypatch: pytest.MonkeyPatch, free: float, number: int
+) -> None:
+    moments = iter([Moment(0, 0, 0), Moment(10, 0, 10 * free)])
+    monkeypatch.setattr(threads, "moment", lambda: next(moments))
+    set_threads({})
+    assert threads_now(6) == number
+
+
+def test_threads_now_of_a_resumed_run_is_that_of_its_first_process() -> None:
+    set_threads({})
+    assert threads_now(6, first=3) == 3
+    assert threads_now(2, first=3) == 2
+
+
+def test_threads_now_keeps_the_choice_of_the_user() -> None:
+    set_threads({"OMP_NUM_THREADS": "5"})
+    assert threads_now(5) == 5 and threads_now(5, first=3) == 5
+
+
+def test_threads_now_is_unchanged_where_the_load_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "moment", lambda: None)
+    set_threads({})
+    assert threads_now(6) == 6
 
 
 def test_describe_threads_names_number_and_settings() -> None:

@@ -1,13 +1,14 @@
-"""The number of threads and how they wait, chosen before torch is loaded; after that they cannot be changed.
+"""The number of threads and how they wait, chosen before torch is loaded; after that only their number can be lowered.
 
 By default OpenMP threads spin while they wait for each other. On an idle machine that saves microseconds; on a busy one
 the spinning threads occupy processors that other processes are waiting for, and a training step with two threads
 becomes several times slower than with one. Threads that sleep while they wait cost almost nothing on an idle machine,
 so that is the default here.
 
-One thread per core that this process may use: processors that share a core share its arithmetic. The number does not
-depend on what else is running, because the last bits of a result on a CPU depend on it, and a run that is resumed must
-end with the same weights. The processes that load images are not subtracted: they sleep while enough batches are ready.
+One thread per core that this process may use: processors that share a core share its arithmetic. Fewer if other
+programs keep processors busy while torch loads: threads that wait for each other and for processors are slower than a
+single one (`benchmarks/threads.py`). The last bits of a result on a CPU depend on the number, so a resumed run keeps
+that of its first process. The processes that load images are not subtracted: they sleep while enough batches are ready.
 """
 
 import contextlib
@@ -16,11 +17,13 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from longtail.cpu_load import Moment, free_processors, moment
 from longtail.processors import available_cores
 
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LOWEST = 19  # nice value
 AUTOGROUP = Path("/proc/self/autogroup")
+_started: Moment | None = None  # when the number was chosen here; None: the user chose it
 WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
@@ -31,10 +34,27 @@ def set_threads(environment: MutableMapping[str, str] = os.environ) -> None:
         environment: Environment of the process. torchrun sets OMP_NUM_THREADS=1 for its processes; that counts as set
             by the user.
     """
+    global _started
     if not any(environment.get(name) for name in COUNTS):
         environment["OMP_NUM_THREADS"] = str(available_cores(environment))
+        _started = moment()
     if not any(environment.get(name) for name in WAITS):
         environment["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
+def threads_now(number: int, first: int | None = None) -> int:
+    """Return how many threads to use: fewer than `number` if other programs have been busy since `set_threads`.
+
+    Args:
+        number: Threads that torch uses.
+        first: Threads of the run's first process, if this one resumes it.
+    """
+    now = moment()
+    if _started is None or now is None:
+        return number
+    if first is not None:
+        return min(first, number)
+    return max(1, min(number, round(free_processors(_started, now))))
 
 
 def lower_priority(environment: MutableMapping[str, str] = os.environ, autogroup: Path = AUTOGROUP) -> None:
@@ -55,7 +75,7 @@ def describe_threads(number: int, environment: MutableMapping[str, str] = os.env
     """Return what was chosen in one line for the log.
 
     Args:
-        number: Threads that torch uses.
+        number: Threads that torch uses; fewer than in the environment if other programs were busy.
         environment: Environment of the process.
     """
     settings = [f"{name}={environment[name]}" for name in (*COUNTS, *WAITS) if environment.get(name)]

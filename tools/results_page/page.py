@@ -190,8 +190,9 @@ def _run(record: Record) -> str:
 
 def _moved(entry: dict[str, Any]) -> str:
     """Return where a run was resumed, if on other hardware."""
-    places = [entry.get("processor", ""), *entry.get("devices", ())]
-    return f"; from epoch {entry['epoch']}: {', '.join(filter(None, places))}" if any(places) else ""
+    changed = [entry.get("processor", ""), *entry.get("devices", ())]
+    changed += [f"precision {entry['precision']}"] if "precision" in entry else []
+    return f"; from epoch {entry['epoch']}: {', '.join(filter(None, changed))}" if any(changed) else ""
 
 
 def _line(*cells: str) -> str:

@@ -34,7 +34,7 @@ class Record:
         best: Epoch and top-1 of the best evaluated epoch, selected on the reported images.
         train_images: Number of training images.
         images: How the images differ from the data set, for example "JPEG, quality 75".
-        precision: off, bf16 or fp16.
+        precision: off, bf16 or fp16; of a resumed run that of its first process.
         hours: Duration.
         differs: Keys that differ from the config.
         environment: Hardware, versions, commit.
@@ -92,6 +92,7 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
     history = list(_history(run.metrics))
     reached = max((record["epoch"] for record in history if record["split"] == "train"), default=0)
     last, best = results.get("last") or {}, results.get("best") or {}
+    environment = read_json(run.path / "environment.json") or {}
     return Record(
         config=config,
         stage=stage,
@@ -102,10 +103,10 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
         best={"epoch": best["epoch"], "top1": round(best["ensemble"]["top1"], 6)} if best else {},
         train_images=results.get("images", 0),
         images=images,
-        precision=results.get("precision", cfg.TRAIN.AMP),
+        precision=environment.get("precision") or results.get("precision", cfg.TRAIN.AMP),
         hours=round(_seconds(results, history) / 3600, 3),
         differs=_differences(cfg, _asked(config, stage)),
-        environment=_environment(read_json(run.path / "environment.json") or {}),
+        environment=_environment(environment),
         began=run.path.name,
     )
 
@@ -171,7 +172,7 @@ def _rounded(accuracies: dict[str, float]) -> dict[str, float]:
 
 def _environment(content: dict[str, Any]) -> dict[str, Any]:
     """Return the entries of environment.json to keep."""
-    names = ("processor", "cores", "threads", "devices", "commit", "data", "resumed")
+    names = ("processor", "cores", "threads", "devices", "commit", "data", "precision", "resumed")
     kept: dict[str, Any] = {name: content[name] for name in names if name in content}
     versions = {"python": content.get("python", ""), **content.get("versions", {})}
     kept["versions"] = {name: versions[name] for name in ("python", "torch", "torchvision") if name in versions}

@@ -13,7 +13,8 @@ import torch
 
 from longtail.distributed import Place
 
-COMPARED = ("commit", "python", "versions", "processor", "devices", "processes")  # what a resumed run may change
+# What a resumed run may change.
+COMPARED = ("commit", "python", "versions", "processor", "devices", "processes", "precision")
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "yacs")
 
 
@@ -36,6 +37,7 @@ def describe(place: Place, fingerprints: dict[str, str]) -> dict[str, Any]:
         "devices": [torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu" for device in place.devices],
         "cuda": torch.version.cuda if place.device.type == "cuda" else None,
         "processes": place.world.size,
+        "precision": place.precision,
         "data": fingerprints,
     }
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from typing import Any
 
 import torch
 from yacs.config import CfgNode
@@ -24,7 +25,7 @@ from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
 from longtail.stages.network import start_heads
 from longtail.stages.splits import check_selection, describe_data
-from longtail.threads import describe_threads
+from longtail.threads import describe_threads, threads_now
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
 def _train(run: Run, splits: Splits, training: Training) -> None:
     """Train from the beginning or a checkpoint, and draw the figures."""
     cfg, place = run.cfg, training.place
+    torch.set_num_threads(threads_now(torch.get_num_threads(), _environment_of(run).get("threads")))
     dry_run(cfg, training)
     checkpoint = run.read_checkpoint(training.facts)
     trainer = Trainer(training, run)
@@ -80,6 +82,12 @@ def _train(run: Run, splits: Splits, training: Training) -> None:
     _announce(run, splits, training, epoch=trainer.epoch)
     trainer.fit()
     _report(run, trainer)
+
+
+def _environment_of(run: Run) -> dict[str, Any]:
+    """Return environment.json of the run that is resumed; {} if none is."""
+    content = read_json(run.checkpoint.parent.parent / "environment.json") if run.checkpoint else None
+    return content if isinstance(content, dict) else {}
 
 
 def _check_same_images(cfg: CfgNode, run: Run) -> None:
@@ -111,8 +119,8 @@ def _announce(run: Run, splits: Splits, training: Training, *, epoch: int) -> No
             logger.warning("%s is damaged or lost; resuming from an older checkpoint of the run", file)
         logger.info("resuming from %s%s", run.checkpoint, reason)
     environment = describe(place, {"train": facts.fingerprint, "valid": splits.valid.fingerprint()})
-    before = read_json(run.directory.path / "environment.json") if run.checkpoint else None
-    run.write_json("environment.json", resumed(before, environment, epoch) if isinstance(before, dict) else environment)
+    before = _environment_of(run)
+    run.write_json("environment.json", resumed(before, environment, epoch) if before else environment)
     logger.info("%s", describe_data(cfg, splits))
     logger.info(
         "%s, %s parameters; %s with %s",
