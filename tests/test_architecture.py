@@ -25,13 +25,14 @@ FUNCTION_LINES = 63  # the longest function, which draws the curves of a trainin
 FUNCTION_ARGUMENTS = 11  # of a loss whose arguments a contract fixes; next come 10
 FILE_LINES = 400
 
-BASE = {"errors", "files", "user_files", "registry", "processors", "standard_output"}
+BASE = {"errors", "files", "user_files", "registry", "processors", "cpu_load", "standard_output"}
 KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, in addition to `BASE`
     "errors": set(),
     "files": set(),
     "registry": set(),
     "user_files": set(),
     "processors": set(),
+    "cpu_load": set(),
     "standard_output": set(),
     "threads": set(),
     "checkpoint_file": set(),

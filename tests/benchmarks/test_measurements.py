@@ -34,7 +34,6 @@ TINY: dict[str, dict[str, Any]] = {
         "epochs": 5,
         "batch": 16,
         "backbone": "res8_measured",
-        "cuda_graph": "off",
     },
     "start": {"train": 128, "valid": 20, "rounds": 1},
 }
