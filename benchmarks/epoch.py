@@ -1,8 +1,8 @@
 """An epoch of NCL on images of CIFAR's size, end to end: loading, augmentation, three ResNet-32, loss, optimizer.
 
 Ours is the training loop itself, in float32 and in bf16; the baseline is `reference.py`, with the same initial weights,
-images and batch size. On a GPU also with parts of its default switched off
-(DATASET.ON_DEVICE, TRAIN.CUDA_GRAPH), and compiled (TRAIN.COMPILE).
+images and batch size. On a GPU also with parts of its default switched off (DATASET.ON_DEVICE,
+TRAIN.CUDA_GRAPH), and compiled (TRAIN.COMPILE).
 """
 
 from collections.abc import Callable
@@ -62,12 +62,8 @@ def measure(
     experts = [backbone] * 3
     settings = [
         *("BACKBONE.MULTI_NETWORK_TYPE", experts, "TRAIN.BATCH_SIZE", batch),
-        *(
-            "INPUT_SIZE",
-            [32, 32],
-            "TRAIN.MAX_EPOCH",
-            rounds + 2,
-        ),  # one to warm up, and one that is not trained, after which it would evaluate
+        *("INPUT_SIZE", [32, 32]),
+        *("TRAIN.MAX_EPOCH", rounds + 2),  # one to warm up, and one that is not trained, after which it would evaluate
     ]
     configs = {name: config(*how, *settings) for name, how in (ON_GPU if device.type == "cuda" else ON_CPU).items()}
     trainers = {name: build_trainer(cfg, pixels, labels, device=device) for name, cfg in configs.items()}

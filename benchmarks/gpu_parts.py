@@ -78,10 +78,7 @@ def parts(mode: str) -> None:
     batch = next(trainer._batches()).to(torch.device("cuda"))
     where = Where(1, 1, batch.all_indices)
 
-    def step() -> None:
-        trainer.graph(batch, where) if trainer.graph else trainer.train_step(batch, where)
-
-    first, later = seconds_of(step), seconds_of(step, 50)
+    first, later = (seconds_of(lambda: trainer.step(batch, where), times) for times in (1, 50))
     print(
         f"TRAIN.CUDA_GRAPH {mode}: epoch {epoch:.2f} s, augmentation {augmentation:.3f} s, save {saving:.3f} s, "
         f"evaluate {evaluation:.2f} s, first step {1e3 * first:.1f} ms, later steps {1e3 * later:.2f} ms"

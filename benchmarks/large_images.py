@@ -38,10 +38,7 @@ def our_steps(
 
     def run() -> None:
         for _ in range(steps):
-            if trainer.graph:
-                trainer.graph(batch, where)
-            else:
-                trainer.train_step(batch, where)
+            trainer.step(batch, where)
         trainer.guard.report()
 
     return run

@@ -95,9 +95,9 @@ def serve(images: int, batch: int) -> None:
     from made_up_images import long_tailed_labels, smooth_images
     from training import CLASSES, build_trainer, config, our_epoch
 
-    from longtail.threads import threads_now
+    from longtail.threads import use_threads
 
-    torch.set_num_threads(threads_now(torch.get_num_threads()))  # as training does; an exported number is kept
+    use_threads()  # as the commands do; an exported number is kept
     cfg = config("TRAIN.BATCH_SIZE", batch, "TRAIN.MAX_EPOCH", 10**6, "TRAIN.AMP", "off")
     pixels, labels = smooth_images(images, 32, 32), long_tailed_labels(images, CLASSES)
     epoch = our_epoch(build_trainer(cfg, pixels, labels, device=torch.device("cpu")))

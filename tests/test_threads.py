@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from longtail import threads
 from longtail.cpu_load import Moment
-from longtail.threads import describe_threads, lower_priority, set_threads, threads_now
+from longtail.threads import describe_threads, lower_priority, set_threads, threads_now, use_threads
 
 
 @pytest.fixture(autouse=True)
 def _six_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "available_cores", lambda environment: 6)
-    monkeypatch.setattr(threads, "_started", None)
+    monkeypatch.setattr(threads, "_chosen", None)
 
 
 def test_set_threads_one_per_core_that_sleep() -> None:
@@ -45,24 +46,33 @@ def test_threads_now_leaves_processors_to_busy_programs(
     moments = iter([Moment(0, 0, 0), Moment(10, 0, 10 * free)])
     monkeypatch.setattr(threads, "moment", lambda: next(moments))
     set_threads({})
-    assert threads_now(6) == number
+    assert threads_now() == number
 
 
 def test_threads_now_of_a_resumed_run_is_that_of_its_first_process() -> None:
     set_threads({})
-    assert threads_now(6, first=3) == 3
-    assert threads_now(2, first=3) == 2
+    assert threads_now(first=3) == 3
+    assert threads_now(first=8) == 6
 
 
 def test_threads_now_keeps_the_choice_of_the_user() -> None:
     set_threads({"OMP_NUM_THREADS": "5"})
-    assert threads_now(5) == 5 and threads_now(5, first=3) == 5
+    assert threads_now() is None and threads_now(first=3) is None
 
 
 def test_threads_now_is_unchanged_where_the_load_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "moment", lambda: None)
     set_threads({})
-    assert threads_now(6) == 6
+    assert threads_now() is None
+
+
+def test_use_threads_lowers_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(2)  # restored by a fixture
+    use_threads()
+    assert torch.get_num_threads() == 2
+    monkeypatch.setattr(threads, "threads_now", lambda first: 1)
+    use_threads()
+    assert torch.get_num_threads() == 1
 
 
 def test_describe_threads_names_number_and_settings() -> None:

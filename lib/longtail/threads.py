@@ -23,8 +23,8 @@ from longtail.processors import available_cores
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LOWEST = 19  # nice value
 AUTOGROUP = Path("/proc/self/autogroup")
-_started: Moment | None = None  # when the number was chosen here; None: the user chose it
 WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+_chosen: tuple[int, Moment] | None = None  # number of threads and when it was chosen here; None: the user chose it
 
 
 def set_threads(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -34,27 +34,35 @@ def set_threads(environment: MutableMapping[str, str] = os.environ) -> None:
         environment: Environment of the process. torchrun sets OMP_NUM_THREADS=1 for its processes; that counts as set
             by the user.
     """
-    global _started
+    global _chosen
     if not any(environment.get(name) for name in COUNTS):
-        environment["OMP_NUM_THREADS"] = str(available_cores(environment))
-        _started = moment()
+        number, now = available_cores(environment), moment()
+        environment["OMP_NUM_THREADS"] = str(number)
+        _chosen = (number, now) if now else None
     if not any(environment.get(name) for name in WAITS):
         environment["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
-def threads_now(number: int, first: int | None = None) -> int:
-    """Return how many threads to use: fewer than `number` if other programs have been busy since `set_threads`.
+def use_threads(first: int | None = None) -> None:
+    """Let torch use fewer threads if other programs have been busy since `set_threads`; call when torch is loaded.
 
     Args:
-        number: Threads that torch uses.
         first: Threads of the run's first process, if this one resumes it.
     """
+    number = threads_now(first)
+    if number is not None:
+        import torch
+
+        torch.set_num_threads(number)
+
+
+def threads_now(first: int | None = None) -> int | None:
+    """Return how many threads to use, see `use_threads`; None: as many as now."""
     now = moment()
-    if _started is None or now is None:
-        return number
-    if first is not None:
-        return min(first, number)
-    return max(1, min(number, round(free_processors(_started, now))))
+    if _chosen is None or now is None:
+        return None
+    number, before = _chosen
+    return max(1, min(number, round(free_processors(before, now)) if first is None else first))
 
 
 def lower_priority(environment: MutableMapping[str, str] = os.environ, autogroup: Path = AUTOGROUP) -> None:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from longtail.cli.program import Parser, run_program
+from longtail.cli.program import Parser, place_for, run_program
 
 FORMATS = ("safetensors", "torchscript", "exported", "onnx")
 
@@ -38,12 +38,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail export") 
         folder, source = find_run(options.run)
         cfg = load_config(source, [*options.overrides, "TRAIN.AMP", "off", "TRAIN.CHANNELS_LAST", False])
 
-        from longtail.distributed import find_place
         from longtail.predicting.export import check_format, export
         from longtail.predicting.trained import load_trained
 
         check_format(options.format)
-        trained = load_trained(cfg, folder, place=find_place("cpu"))
+        trained = load_trained(cfg, folder, place=place_for("cpu"))
         made = export(trained, options.format, Path(options.output or folder / "export" / options.format))
         sys.stdout.write(
             f"{made.path}: {made.path.stat().st_size / 1e6:.1f} MB, with labels.json and preprocessing.json\n"

@@ -12,7 +12,7 @@ Exit code: 0 done, 2 invalid command, config or data.
 import sys
 from collections.abc import Sequence
 
-from longtail.cli.program import Parser, run_program
+from longtail.cli.program import Parser, place_for, run_program
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail info") -> int:
@@ -38,8 +38,7 @@ def run(source: str, overrides: Sequence[str], *, gpus: str | None) -> None:
         raise UserError(f"{source} is a recipe; info takes a config, for example that of one of its stages")
     cfg = load_config(source, overrides)
 
-    from longtail.distributed import find_place
     from longtail.stages.info import info
 
-    for line in info(cfg, source, place=find_place(gpus)):
+    for line in info(cfg, source, place=place_for(gpus)):
         sys.stdout.write(f"{line}\n")

@@ -18,7 +18,7 @@ Exit code: 0 done, 1 some files cannot be read, 2 invalid command or config.
 import sys
 from collections.abc import Sequence
 
-from longtail.cli.program import Parser, run_program
+from longtail.cli.program import Parser, place_for, run_program
 from longtail.user_files import is_file, is_folder
 
 SHOWN = 20  # unreadable files that are listed
@@ -49,12 +49,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail predict")
         folder, config = find_run(options.run)
         cfg = load_config(config, overrides)
 
-        from longtail.distributed import find_place
         from longtail.predicting.predict import check_output, predict_files
         from longtail.predicting.trained import load_trained
 
         check_output(options.output)
-        trained = load_trained(cfg, folder, place=find_place(options.gpus))
+        trained = load_trained(cfg, folder, place=place_for(options.gpus))
         outcome = predict_files(
             trained,
             names,

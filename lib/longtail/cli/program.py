@@ -7,11 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from longtail.errors import ProcessLost, UserError
 from longtail.standard_output import discard_output, output_is_closed
-from longtail.threads import set_threads
+from longtail.threads import set_threads, use_threads
+
+if TYPE_CHECKING:
+    from longtail.distributed import Place
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,6 +51,14 @@ def _without_blank(value: Any, added: set[str]) -> Any:
     if isinstance(value, list):
         return [_without_blank(item, added) for item in value]
     return value[1:] if isinstance(value, str) and value in added else value
+
+
+def place_for(gpus: str | None) -> "Place":
+    """Return the place of `--gpus`, see `longtail.distributed.find_place`, with as many threads as the load allows."""
+    from longtail import distributed
+
+    use_threads()
+    return distributed.find_place(gpus)
 
 
 def run_program(program: Callable[[], object]) -> int:

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from longtail.cli.program import Parser, run_program
+from longtail.cli.program import Parser, place_for, run_program
 from longtail.errors import UserError
 
 
@@ -62,9 +62,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _evaluate(run: Path, gpus: str | None) -> None:
     from longtail.config import load_config
-    from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
     from longtail.stages.evaluate import validate
 
     log_to_terminal()
-    validate(load_config(run / "config.yaml"), run, place=find_place(gpus))
+    validate(load_config(run / "config.yaml"), run, place=place_for(gpus))

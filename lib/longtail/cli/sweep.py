@@ -19,7 +19,7 @@ Exit code: 0 finished, 2 invalid command, config or data, 128 + n stopped by sig
 import sys
 from collections.abc import Sequence
 
-from longtail.cli.program import Parser, run_program
+from longtail.cli.program import Parser, place_for, run_program
 from longtail.threads import lower_priority
 
 
@@ -55,10 +55,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
 
         from longtail.comparing.compare import compare
         from longtail.comparing.tables import as_text
-        from longtail.distributed import find_place
         from longtail.runs.console import log_to_terminal
 
-        place = find_place(options.gpus)
+        place = place_for(options.gpus)
         log_to_terminal(quiet=not place.main)
         runs = sweep(configs, source, place=place)
         if runs:

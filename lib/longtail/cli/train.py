@@ -22,7 +22,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from longtail.cli.program import Parser, run_program
+from longtail.cli.program import Parser, place_for, run_program
 from longtail.runs.named import find_run
 from longtail.user_files import is_file, is_folder
 
@@ -67,12 +67,11 @@ def run(source: str, options: argparse.Namespace) -> None:
     recipe = is_recipe(source)
     cfg = None if recipe else load_config(source, overrides)  # a mistyped key is reported before torch is loaded
 
-    from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
     from longtail.stages.recipe import run_recipe
     from longtail.stages.run_config import run_config
 
-    place = find_place(options.gpus)
+    place = place_for(options.gpus)
     log_to_terminal(quiet=not place.main)
     if cfg is None:
         run_recipe(source, place=place, resume=options.resume, overrides=overrides)

@@ -21,7 +21,7 @@ Exit code: 0 done, 2 invalid command, config or data.
 import argparse
 from collections.abc import Sequence
 
-from longtail.cli.program import Parser, leading_numbers, run_program
+from longtail.cli.program import Parser, leading_numbers, place_for, run_program
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail valid") -> int:
@@ -58,12 +58,11 @@ def run(source: str, options: argparse.Namespace) -> None:
     folder, config = find_run(source)
     cfg = load_config(config, [*rest, *options.overrides])
 
-    from longtail.distributed import find_place
     from longtail.runs.console import log_to_terminal
     from longtail.stages.evaluate import validate
     from longtail.stages.sweep import sweep
 
-    place = find_place(options.gpus)
+    place = place_for(options.gpus)
     log_to_terminal(quiet=not place.main)
     if parameter:
         sweep(cfg, folder, parameter, place=place, values=values)

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 
 from longtail.data.loaders.memory import CHUNK
+from longtail.engine.finite_guard import Where
 from longtail.engine.trainer import Trainer
 
-WARM_UP = 3  # steps that are not measured: allocation, tuning, first batches of the workers
+WARM_UP = 4  # steps that are not measured: allocation, tuning, first batches of the workers, recording
 LEAST = 5  # smallest number of measured steps
 LONGEST = 20.0  # seconds after which measuring stops, once that number is reached
 
@@ -31,7 +32,7 @@ class StepTimes(NamedTuple):
 def time_steps(trainer: Trainer) -> StepTimes:
     """Train a few steps and measure them; the trainer cannot be used afterwards.
 
-    After three steps of warm-up, the steps that one call of the augmentation covers are measured, at least five.
+    After four steps of warm-up, the steps that one call of the augmentation covers are measured, at least five.
     """
     training = trainer.training
     batch_size = training.loaders.train.batch_size
@@ -42,7 +43,7 @@ def time_steps(trainer: Trainer) -> StepTimes:
     for batch in itertools.chain.from_iterable(epochs):
         if steps == 0:
             started = _now(trainer)
-        trainer.train_step(batch.to(training.place.device), None)
+        trainer.step(batch.to(training.place.device), Where(1, steps + WARM_UP + 1, batch.all_indices))
         training.method.on_step_end()
         steps += 1
         if steps >= wanted or (steps >= LEAST and _now(trainer) - started > LONGEST):

@@ -1,7 +1,6 @@
 """The training loop, the same for every method."""
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from longtail.data import Batch
 from longtail.distributed import gather_to_all, share_buffers
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
+from longtail.engine.epoch_report import class_recall, log_epoch
 from longtail.engine.finite_guard import FiniteGuard, NotFinite, Where
 from longtail.engine.inference import Stopped, evaluate
 from longtail.engine.interrupts import Interrupted
@@ -22,17 +22,13 @@ from longtail.engine.stop_evaluation import StopEvaluation
 from longtail.engine.training import Training
 from longtail.engine.training_state import check_state, restore_training, training_state
 from longtail.errors import UserError
-from longtail.evaluation import Evaluator, recall_by_class, summary
+from longtail.evaluation import Evaluator
 from longtail.methods import Step
-from longtail.runs.progress import Progress, clock
+from longtail.runs.progress import Progress
 from longtail.runs.random_state import random_state, restore_random_states
 from longtail.runs.results import Results, outcome
 from longtail.runs.resume import resumed_batch
 from longtail.runs.run import Run
-
-logger = logging.getLogger(__name__)
-
-LOGGED_CLASSES = 100  # classes up to which the accuracy of every class is logged
 
 
 class Trainer:
@@ -101,7 +97,7 @@ class Trainer:
                 batch = loaded.to(t.place.device)
                 set_rate(t.optimizer, t.schedule(epoch, self.batch, len(t.loaders.train)))
                 where = Where(epoch, self.batch + 1, batch.all_indices)
-                step, norm = self.graph(batch, where) if self.graph else self.train_step(batch, where)[:2]
+                step, norm = self.step(batch, where)
                 t.method.on_step_end()
                 if t.average:
                     t.average.update(t.network, (epoch - 1) * len(t.loaders.train) + self.batch + 1)
@@ -127,6 +123,10 @@ class Trainer:
                 "seconds": round(progress.seconds(), 2),
             }
         )
+
+    def step(self, batch: Batch, where: Where) -> tuple[Step, Tensor | None]:
+        """Train on a batch, with the recorded step if there is one; return the step and the norm of its gradients."""
+        return self.graph(batch, where) if self.graph else self.train_step(batch, where)[:2]
 
     def train_step(self, batch: Batch, where: Where | None) -> tuple[Step, Tensor | None, Tensor]:
         """Do forward, backward, clipping, check and optimizer step of one batch, without a host sync on a GPU.
@@ -224,9 +224,10 @@ class Trainer:
         self.epoch, self.batch, self.meter = epoch + 1, 0, Meter()
         self.run.log(record)
         if evaluation:
-            self.run.log({"epoch": epoch, "split": "valid", **evaluation, **self._class_recall()})
+            recall = class_recall(self.evaluator, self.training.facts)
+            self.run.log({"epoch": epoch, "split": "valid", **evaluation, **recall})
             self._save_best(epoch, evaluation)
-        self._log_epoch(record, evaluation)
+        log_epoch(record, evaluation, epochs=plan.epochs, seconds=self.seconds())
         self.save(also=f"epoch_{epoch}.pth" if plan.keeps(epoch) else None)
         if self.training.loaders.bad_images is not None:
             self.training.loaders.bad_images.check()
@@ -255,13 +256,6 @@ class Trainer:
         self.evaluator = evaluator
         return evaluator.results()
 
-    def _class_recall(self) -> dict[str, Any]:
-        """Return {"recall": {"<id> <name>": accuracy of the ensemble in that class}}; {} for more than 100 classes."""
-        facts = self.training.facts
-        if self.evaluator is None or facts.classes > LOGGED_CLASSES:
-            return {}
-        return {"recall": recall_by_class(self.evaluator.per_class("ensemble"), facts.class_names)}
-
     def _save_best(self, epoch: int, evaluation: dict[str, Any]) -> None:
         """Add an evaluation to the results, and save the evaluated weights if they are better than before."""
         t = self.training
@@ -274,15 +268,6 @@ class Trainer:
             self.run.save("best_ensemble.pth", content)
         if better_single:
             self.run.save("best_single.pth", content)
-
-    def _log_epoch(self, record: dict[str, Any], evaluation: dict[str, Any] | None) -> None:
-        logger.info(
-            "epoch %d/%d: loss %.4f, acc %.2f %%, lr %.4g, %.0f images/s, %s",
-            *(record["epoch"], self.training.plan.epochs, record["loss"], 100 * record["top1"], record["lr"]),
-            *(record["images_per_second"], clock(self.seconds())),
-        )
-        for line in summary(evaluation) if evaluation else []:
-            logger.info("  %s", line)
 
     # ------------------------------------------------------------------ state
 

@@ -25,7 +25,7 @@ from longtail.stages.checks import check_training
 from longtail.stages.dry_run import dry_run
 from longtail.stages.network import start_heads
 from longtail.stages.splits import check_selection, describe_data
-from longtail.threads import describe_threads, threads_now
+from longtail.threads import describe_threads, use_threads
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
 def _train(run: Run, splits: Splits, training: Training) -> None:
     """Train from the beginning or a checkpoint, and draw the figures."""
     cfg, place = run.cfg, training.place
-    torch.set_num_threads(threads_now(torch.get_num_threads(), _environment_of(run).get("threads")))
+    use_threads(_environment_of(run).get("threads"))
     dry_run(cfg, training)
     checkpoint = run.read_checkpoint(training.facts)
     trainer = Trainer(training, run)
