@@ -31,7 +31,7 @@ def test_info_of_a_config(tiny_cfg: TinyConfig, tmp_path: Path, method: list[Any
     assert "276 training images in 10 classes" in text
     assert re.search(r"[\d,]+ parameters, [\d.]+ million multiply-adds per image of 32x32", text)
     assert "3 epochs of 17 steps of 16 images, 3 evaluations of 4 batches" in text
-    assert "(mean of 64 after 3 of warm-up) on cpu" in text
+    assert "(mean of 64 after 4 of warm-up) on cpu" in text
     assert re.search(r"about \S+ h \(0:\d\d:\d\d\) in total", text)
     assert not (tmp_path / "output").exists()
 
