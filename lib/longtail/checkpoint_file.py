@@ -18,6 +18,7 @@ from torch import Tensor
 
 from longtail.errors import UserError
 from longtail.files import atomic_write
+from longtail.host_copies import on_host
 from longtail.user_files import check_regular, os_error, shown
 
 VERSION = 2
@@ -36,6 +37,7 @@ def save_checkpoint(path: Path, content: Mapping[str, Any], *, keep: Path | None
     Raises:
         UserError: The disk is full or not writable; an older file of that name is untouched.
     """
+    content = on_host(content)
     try:
         with atomic_write(path) as file:
             torch.save({"version": VERSION, "checksum": checksum(content), **content}, file)

@@ -111,8 +111,29 @@ def test_replayed_steps_give_the_same_run(
     replayed = train(tiny_cfg(*how, method=method))
     assert_same(values(plain), values(replayed))
     (recorder,) = recorders
-    assert recorder.recordings == 3  # one per epoch: the loss may change
+    assert recorder.recordings == 1  # the loss is the same in all epochs
     assert recorder.replays == 3 * BATCHES - WARM_UP
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "recordings"),
+    [
+        (["LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS", 0], 1),
+        (["LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS", 5], 3),  # its factor changes with every epoch
+        (["TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 2], 2),
+    ],
+    ids=["constant", "ramp", "deferred"],
+)
+def test_a_step_is_recorded_again_when_the_loss_has_changed(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, recorders: list[Rerun], more: list[Any], recordings: int
+) -> None:
+    method = [*NCL, *more]
+    if "TRAIN.TWO_STAGE.DRW" in more:
+        method = [*CE, "LOSS.LOSS_TYPE", "LDAMLoss", "CLASSIFIER.TYPE", "FCNorm", *more]
+    plain = finished_run(method=method)
+    assert_same(values(plain), values(train(tiny_cfg(*LOOP, method=method))))
+    assert recorders[0].recordings == recordings
 
 
 @pytest.mark.slow

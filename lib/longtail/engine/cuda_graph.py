@@ -1,10 +1,10 @@
-"""Training steps recorded as a CUDA graph once per epoch, then replayed.
+"""Training steps recorded as a CUDA graph, then replayed.
 
 A step of small networks consists of thousands of short kernels, and the GPU waits for the host, which launches them one
 by one. A CUDA graph launches them all at once. It repeats the recorded work at the recorded addresses: every batch is
 copied to the static batch, the learning rate is read from the device, and decisions of the host are not repeated. So
-only methods without decisions on the host can be replayed (`Method.supports_cuda_graph`). The loss may change between
-epochs, so a step is recorded again in each epoch.
+only methods without decisions on the host in each step can be replayed (`Method.supports_cuda_graph`). An epoch may
+change the method or its loss; then the step is recorded again.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from longtail.data import SMALL_SIDE, Batch
 from longtail.distributed import Place
 from longtail.engine.device_rates import DeviceRates
 from longtail.engine.finite_guard import FiniteGuard, Where
+from longtail.engine.host_state import HostState
 from longtail.errors import UserError
 from longtail.methods import Method, Step
 
@@ -107,11 +108,14 @@ class GraphStep:
         self.warm = 0  # warm-up steps done
         self.static_batch: Batch | None = None  # None: nothing is recorded
         self.rates: DeviceRates | None = None
+        self._recorded_for: HostState | None = None
         self._impossible = False  # a step cannot be recorded
 
-    def begin_epoch(self) -> None:
-        """Discard the recording: the loss may have changed."""
-        self.static_batch = None
+    def begin_epoch(self, method: Method) -> None:
+        """Discard the recording if the method has changed since; its network never changes between epochs."""
+        state = HostState({name: value for name, value in vars(method).items() if name != "network"})
+        if state != self._recorded_for:
+            self._recorded_for, self.static_batch = state, None
 
     def __call__(self, batch: Batch, where: Where) -> tuple[Step, Tensor | None]:
         """Train on a batch; the results are valid until the next batch.

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 def non_finite_entry(network: nn.Module) -> str | None:
     """Return the name of the first parameter or buffer that is not finite; None if all are."""
     entries = [(name, value) for name, value in network.state_dict().items() if value.is_floating_point()]
-    if not entries or bool(torch.stack([torch.isfinite(value).all() for _, value in entries]).all()):
+    largest = torch.nn.utils.get_total_norm([value for _, value in entries if value.numel()], torch.inf)
+    if bool(torch.isfinite(largest)):
         return None
     return next(name for name, value in entries if not bool(torch.isfinite(value).all()))
 
@@ -22,14 +23,13 @@ def non_finite_module(network: nn.Module, images: Tensor) -> str | None:
         network: Images to outputs; its mode is restored.
         images: Normalized images, (B, 3, H, W).
     """
-    found: list[str] = []
+    finite: list[tuple[str, Tensor]] = []  # read at the end: after each module, the host would wait for a GPU
 
     def look(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             tensors = output if isinstance(output, tuple) else (output,)
-            bad = any(isinstance(t, Tensor) and not bool(torch.isfinite(t).all()) for t in tensors)
-            if bad and not found:
-                found.append(name or type(module).__name__)
+            title = name or type(module).__name__
+            finite.extend((title, torch.isfinite(t).all()) for t in tensors if isinstance(t, Tensor))
 
         return hook
 
@@ -43,7 +43,10 @@ def non_finite_module(network: nn.Module, images: Tensor) -> str | None:
             handle.remove()
         for module, mode in training.items():
             module.training = mode
-    return found[0] if found else None
+    if not finite:
+        return None
+    verdicts: list[bool] = torch.stack([verdict for _, verdict in finite]).tolist()
+    return next((name for (name, _), good in zip(finite, verdicts, strict=True) if not good), None)
 
 
 def find_non_finite(network: nn.Module, images: Tensor | None) -> str | None:

@@ -173,7 +173,7 @@ class Trainer:
             with uncompiled():
                 t.method.on_epoch_start(self.epoch, t.data)
         if self.graph:
-            self.graph.begin_epoch()
+            self.graph.begin_epoch(t.method)
 
     def _batches(self) -> Iterator[Batch]:
         """Yield the rest of the epoch; a damaged image stops the run after everything before it is saved."""

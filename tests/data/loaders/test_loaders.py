@@ -311,3 +311,25 @@ def test_loader_random_numbers_differ_across_shards(kind: Any) -> None:
 def test_file_loader_independent_of_workers(workers: Any) -> None:
     assert same(list(make("files", workers).epoch(2)), list(make("files").epoch(2)))
     assert same(list(make("files", workers).epoch(2, 5)), list(make("files").epoch(2))[5:])
+
+
+# ------------------------------------------------------------------ GPU
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("policy", ["cifar", "crop_flip", "simclr"])
+def test_images_on_a_gpu_are_augmented_without_waiting_for_it(policy: str) -> None:
+    images = torch.randint(256, (3000, 3, 32, 32), dtype=torch.uint8)
+    cfg = load_config(None, ["DATASET.VIEWS", [policy], "TRAIN.BATCH_SIZE", 64])
+    image_set = ImageSet("random", torch.arange(3000) % CLASSES, num_classes=CLASSES, load=images.clone)
+    splits = Splits(image_set, image_set)
+    on_gpu = build_loaders(cfg, splits, device=torch.device("cuda")).train
+    list(on_gpu.epoch(1))  # allocates memory, for which it may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        batches = list(on_gpu.epoch(1))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(batch.images.is_cuda for batch in batches)
+    for batch, expected in zip(batches, build_loaders(cfg, splits, device=CPU).train.epoch(1), strict=True):
+        assert (batch.images.cpu().int() - expected.images.int()).abs().max() <= 1

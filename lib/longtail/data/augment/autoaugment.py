@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from longtail.data.augment import color, geometry
-from longtail.data.augment.batch import check_images, integers, uniform
+from longtail.data.augment.batch import check_images, integers, moved, uniform
 
 _STEPS = 9  # largest magnitude index
 
@@ -169,7 +169,7 @@ class AutoAugment:
         origin = torch.arange(len(images))
         for slot in range(2):
             order = codes[origin, slot].argsort(stable=True)
-            images = images.index_select(0, order.to(images.device))
+            images = images.index_select(0, moved(order, images))
             origin = origin[order]
             sizes = torch.bincount(codes[origin, slot] + 1, minlength=len(self._operations) + 1).tolist()
             start = sizes[0]
@@ -178,4 +178,4 @@ class AutoAugment:
                     part = slice(start, start + size)
                     images[part] = operation.apply(images[part], magnitudes[origin[part], slot])
                     start += size
-        return images.index_select(0, origin.argsort().to(images.device))
+        return images.index_select(0, moved(origin.argsort(), images))

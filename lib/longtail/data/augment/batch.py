@@ -1,4 +1,4 @@
-"""Helpers of the batched image operations: checks, per-image parameters, rounding to pixels, random draws."""
+"""Helpers of the batched image operations: checks, per-image parameters, rounding to pixels, random draws, copies to the device."""
 
 import torch
 from torch import Tensor
@@ -22,6 +22,18 @@ def check_images(images: Tensor) -> None:
         raise ValueError(f"images must have shape (N, 3, H, W), got {tuple(images.shape)}")
 
 
+def moved(values: Tensor, images: Tensor) -> Tensor:
+    """Return values on the device of the images, without waiting for the GPU.
+
+    A blocking copy would wait for all work that the GPU has been given, and then the GPU would wait for the host.
+
+    Args:
+        values: Tensor in ordinary memory, which CUDA copies before this returns, or on the device of the images.
+        images: Images of any shape.
+    """
+    return values.to(images.device, non_blocking=True)
+
+
 def per_image(values: Tensor, images: Tensor, *, dtype: torch.dtype) -> Tensor:
     """Return one value per image in a shape that broadcasts over its pixels.
 
@@ -33,7 +45,7 @@ def per_image(values: Tensor, images: Tensor, *, dtype: torch.dtype) -> Tensor:
     Returns:
         The values, (N, 1, 1, 1), on the device of the images.
     """
-    return values.to(dtype).to(images.device).view(-1, 1, 1, 1)
+    return moved(values.to(dtype), images).view(-1, 1, 1, 1)
 
 
 def to_pixels(values: Tensor) -> Tensor:

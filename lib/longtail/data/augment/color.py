@@ -82,7 +82,7 @@ def equalize(images: Tensor) -> Tensor:
     values = images.flatten(0, 1).flatten(1)
     rows, pixels = values.shape
     first_bin = torch.arange(0, rows * 256, 256, device=images.device, dtype=torch.int32)[:, None]
-    histogram = torch.bincount((values + first_bin).view(-1), minlength=rows * 256).view(rows, 256)
+    histogram = _counts((values + first_bin).view(-1), rows * 256).view(rows, 256)
     brightest = histogram.gather(1, values.amax(1, keepdim=True).long())
     step = (pixels - brightest) // 255
     below = histogram.cumsum(1) - histogram
@@ -182,6 +182,14 @@ def _blend(degenerate: Tensor, pixels: Tensor, *, factors: Tensor) -> Tensor:
     """Return `degenerate + factor * (pixels - degenerate)` in float32 as Pillow does; modifies `pixels` in place."""
     factor = per_image(factors, pixels, dtype=torch.float32)
     return to_pixels(pixels.sub_(degenerate).mul_(factor).add_(degenerate))
+
+
+def _counts(values: Tensor, number: int) -> Tensor:
+    """Return how often each of the integers 0..number-1 occurs."""
+    if not values.is_cuda:
+        return torch.bincount(values, minlength=number)
+    ones = values.new_ones(()).long().expand(values.shape)  # bincount looks for the largest value: the host would wait
+    return torch.zeros(number, dtype=torch.int64, device=values.device).scatter_add_(0, values.long(), ones)
 
 
 def _look_up(images: Tensor, table: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from longtail.data.augment.batch import per_image, to_pixels
+from longtail.data.augment.batch import moved, per_image, to_pixels
 
 _FIXED = 65536  # Pillow's nearest-neighbor affine transform uses fixed-point coordinates of 1/65536 pixel
 
@@ -39,8 +39,8 @@ def window(
     runs = padded.as_strided((max(padded.numel() - columns + 1, 0), columns), (1, 1))
     device = images.device
     plane = torch.arange(count * channels, device=device).view(count, channels, 1) * padded_height
-    top = plane + (tops.to(device) + pad_rows).view(-1, 1, 1)
-    corner = top * padded_width + (lefts.to(device) + pad_columns).view(-1, 1, 1)
+    top = plane + (moved(tops, images) + pad_rows).view(-1, 1, 1)
+    corner = top * padded_width + (moved(lefts, images) + pad_columns).view(-1, 1, 1)
     starts = corner + torch.arange(rows, device=device) * padded_width
     return runs.index_select(0, starts.view(-1)).view(count, channels, rows, columns)
 
@@ -103,7 +103,7 @@ def rotate(images: Tensor, angles: Tensor, *, fill: int = 128) -> Tensor:
     x_offset = (cos * (-width / 2) + sin * (-height / 2)) + width / 2
     y_offset = (-sin * (-width / 2) + cos * (-height / 2)) + height / 2
     fixed = torch.stack((cos, sin, x_offset + cos * 0.5 + sin * 0.5, -sin, cos, y_offset + -sin * 0.5 + cos * 0.5), 1)
-    fixed = (fixed * _FIXED + 0.5).floor().long().to(images.device)
+    fixed = moved((fixed * _FIXED + 0.5).floor().long(), images)
     a, b, c, d, e, f = fixed.view(-1, 6, 1, 1).unbind(1)
     x = torch.arange(width, device=images.device)
     y = torch.arange(height, device=images.device)[:, None]
@@ -130,7 +130,7 @@ def shear(images: Tensor, slopes: Tensor, *, dim: int, fill: int = 128) -> Tenso
     x = torch.arange(width, device=images.device)
     y = torch.arange(height, device=images.device)[:, None]
     along, across, side, stride = (x, y, width, 1) if dim == -1 else (y, x, height, width)
-    position = slopes.double().to(images.device).view(-1, 1, 1) * (across + 0.5) + (along + 0.5)
+    position = moved(slopes.double(), images).view(-1, 1, 1) * (across + 0.5) + (along + 0.5)
     inside = (position >= 0) & (position < side)
     position.sub_(0.5)
     whole = position.floor()
@@ -161,8 +161,8 @@ def cutout(images: Tensor, *, rows: Tensor, columns: Tensor, length: int) -> Ten
         New images, (N, 3, H, W) uint8.
     """
     half = length // 2
-    y = torch.arange(images.shape[2], device=images.device) - rows.to(images.device)[:, None]
-    x = torch.arange(images.shape[3], device=images.device) - columns.to(images.device)[:, None]
+    y = torch.arange(images.shape[2], device=images.device) - moved(rows, images)[:, None]
+    x = torch.arange(images.shape[3], device=images.device) - moved(columns, images)[:, None]
     hole = ((y >= -half) & (y < half))[:, None, :, None] & ((x >= -half) & (x < half))[:, None, None, :]
     return images * ~hole
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from longtail.data.augment.batch import per_image
+from longtail.data.augment.batch import moved, per_image
 
 _RESIZE_BITS = 22  # precision of Pillow's resize weights
 _BLUR_ONE = 1 << 24  # fixed-point 1 of Pillow's box blur
@@ -24,7 +24,7 @@ def enlarge_boxes(images: Tensor, boxes: Tensor) -> Tensor:
     """
     # A box is never larger than the result, so each pixel depends on at most two neighbors per axis.
     count, channels, height, width = images.shape
-    top, left, tall, wide = boxes.to(images.device).unbind(1)
+    top, left, tall, wide = moved(boxes, images).unbind(1)
     columns, weights = _neighbors(left, wide, size=width)
     neighbors = [
         images.gather(3, columns[:, tap, None, None].expand(-1, channels, height, -1)).to(torch.int32)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from longtail.data.augment import color
-from longtail.data.augment.batch import check_images, uniform, uniform_list
+from longtail.data.augment.batch import check_images, moved, uniform, uniform_list
 from longtail.data.augment.hue import shift_hue
 from longtail.data.augment.resample import enlarge_boxes, gaussian_blur
 
@@ -154,7 +154,7 @@ class ColorJitter:
         # As in AutoAugment: images with the same change are sorted next to each other.
         for slot in range(kinds):
             order = orders[origin, slot].argsort(stable=True)
-            images = images.index_select(0, order.to(images.device))
+            images = images.index_select(0, moved(order, images))
             origin = origin[order]
             sizes = torch.bincount(orders[origin, slot], minlength=kinds + 1).tolist()
             start = 0
@@ -163,7 +163,7 @@ class ColorJitter:
                     part = slice(start, start + size)
                     images[part] = self._changes[kind](images[part], amounts[origin[part], kind])
                     start += size
-        return images.index_select(0, origin.argsort().to(images.device))
+        return images.index_select(0, moved(origin.argsort(), images))
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the changes of a number of images.
@@ -205,7 +205,7 @@ class RandomGrayscale:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return gray or unchanged images, (N, 3, H, W) uint8."""
-        chosen = self.chosen(len(images), generator).nonzero()[:, 0].to(images.device)
+        chosen = moved(self.chosen(len(images), generator).nonzero()[:, 0], images)
         return images.index_copy(0, chosen, color.grayscale(images.index_select(0, chosen)))
 
     def chosen(self, count: int, generator: torch.Generator) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from longtail.data.augment.batch import moved
 from longtail.data.augment.steps import Policy
 from longtail.data.batch import Batch
 from longtail.data.loaders.base import Loader, LoaderSettings
@@ -53,8 +54,7 @@ class MemoryLoader(Loader):
         """
         indices = torch.cat(chunk)
         random = generator(self.settings.seed, self.settings.purpose, epoch, self.shard.rank, first)
-        labels = self.labels[indices].to(self.images.device)
-        indices = indices.to(self.images.device)
+        labels, indices = (moved(values, self.images) for values in (self.labels[indices], indices))
         images = self.images[indices]
         views = torch.stack([policy(images, random) for policy in self.policies])
         sizes = [len(batch) for batch in chunk]
