@@ -317,7 +317,7 @@ def test_file_loader_independent_of_workers(workers: Any) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("policy", ["cifar", "crop_flip", "simclr"])
+@pytest.mark.parametrize("policy", ["autoaugment", "crop_flip", "simclr"])
 def test_images_on_a_gpu_are_augmented_without_waiting_for_it(policy: str) -> None:
     images = torch.randint(256, (3000, 3, 32, 32), dtype=torch.uint8)
     cfg = load_config(None, ["DATASET.VIEWS", [policy], "TRAIN.BATCH_SIZE", 64])
