@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from longtail.data.augment.batch import per_image
+from longtail.data.augment.batch import moved, per_image
 
 _BLOCK = 64  # images per iteration; the float copies of small images then fit the cache of a core
 
@@ -63,9 +63,5 @@ def _to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     lowest = (full * (1.0 - strength) + 0.5).floor_()
     levels = torch.stack((full, rising, lowest, falling), 1).to(torch.int16).to(torch.uint8)
     # For each sixth of the circle: the index in (full, rising, lowest, falling) of red, green and blue.
-    wheel = torch.tensor(
-        [[0, 1, 2], [3, 0, 2], [2, 0, 1], [2, 3, 0], [1, 2, 0], [0, 2, 3]],
-        device=hue.device,
-        dtype=torch.int64,
-    )
+    wheel = moved(torch.tensor([[0, 1, 2], [3, 0, 2], [2, 0, 1], [2, 3, 0], [1, 2, 0], [0, 2, 3]]), hue)
     return levels.gather(1, wheel[sector.long() % 6].permute(0, 3, 1, 2))
