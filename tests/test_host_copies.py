@@ -26,6 +26,7 @@ def test_copies_are_equal_and_have_memory_of_their_own() -> None:
     content = {
         "model": nn.BatchNorm2d(3).state_dict(),  # float32 and int64
         "half": torch.randn(2, 3).bfloat16(),
+        "convolution": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
         "transposed": torch.randn(2, 3).t(),
         "large": torch.randn(PACKED_BYTES // 4 + 1),
         "empty": torch.zeros(0, 2),
@@ -35,6 +36,8 @@ def test_copies_are_equal_and_have_memory_of_their_own() -> None:
     assert checksum(copied) == checksum(content)
     assert isinstance(copied["model"], OrderedDict)
     assert copied["model"]._metadata == content["model"]._metadata  # type: ignore[attr-defined]
+    strides = [(value.stride(), content[name].stride()) for name, value in copied.items() if isinstance(value, Tensor)]  # type: ignore[attr-defined]
+    assert all(copy == original for copy, original in strides)
     small = [value for value in copied["model"].values() if value.dtype == torch.float32]
     assert all(value.untyped_storage().nbytes() == value.nbytes for value in small)
     content["half"].zero_()  # type: ignore[attr-defined]

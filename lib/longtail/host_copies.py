@@ -20,7 +20,9 @@ def on_host(content: Any) -> Any:
     for tensors in small.values():
         packed = torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).cpu()
         parts = packed.split([tensor.numel() for tensor in tensors])
-        copies |= {id(one): part.view(one.shape).clone() for one, part in zip(tensors, parts, strict=True)}
+        for tensor, part in zip(tensors, parts, strict=True):
+            # empty_like keeps the strides, which a fused optimizer compares with those of the weights.
+            copies[id(tensor)] = torch.empty_like(tensor, device="cpu").copy_(part.view(tensor.shape))
     return _replaced(content, copies)
 
 

@@ -28,6 +28,7 @@ from tests.helpers.training import (
     CE,
     CONFIG,
     CONTRASTIVE,
+    MIXUP,
     NCL,
     NCL_PLUS,
     FinishedRun,
@@ -100,8 +101,9 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> list[Rerun]:
         [*NCL, "TRAIN.OPTIMIZER.CLIP_NORM", 0.5],
         SHARP,
         COSINE,
+        CONTRASTIVE,
     ],
-    ids=["supervised", "partners", "nested", "plus", "clipped", "sharpness", "rate per step"],
+    ids=["supervised", "partners", "nested", "plus", "clipped", "sharpness", "rate per step", "contrastive"],
 )
 def test_replayed_steps_give_the_same_run(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, recorders: list[Rerun], method: list[Any], how: list[Any]
@@ -175,9 +177,9 @@ def test_bad_replayed_step_is_named_and_does_not_change_the_weights(
 
 @pytest.mark.slow
 def test_methods_that_decide_something_in_every_step_are_refused(tiny_cfg: TinyConfig, recorders: list[Rerun]) -> None:
-    expected = r"^TRAIN\.CUDA_GRAPH is loop: training method contrastive draws random numbers or makes decisions on"
+    expected = r"^TRAIN\.CUDA_GRAPH is loop: training method mixup draws random numbers or makes decisions on"
     with pytest.raises(UserError, match=expected):
-        train(tiny_cfg(*LOOP, method=CONTRASTIVE))
+        train(tiny_cfg(*LOOP, method=MIXUP))
 
 
 def test_check_cuda_graph_refuses_a_cpu(tiny_cfg: TinyConfig) -> None:
@@ -266,8 +268,15 @@ def test_check_cuda_graph_refuses(tiny_cfg: TinyConfig, overrides: list[Any], wh
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(
     ("method", "how"),
-    [(NCL, LOOP), (NCL, STREAMS), (NCL, [*STREAMS, "TRAIN.COMPILE", True]), (SHARP, STREAMS), (COSINE, STREAMS)],
-    ids=["loop", "streams", "compiled", "sharpness", "rate per step"],
+    [
+        (NCL, LOOP),
+        (NCL, STREAMS),
+        (NCL, [*STREAMS, "TRAIN.COMPILE", True]),
+        (SHARP, STREAMS),
+        (COSINE, STREAMS),
+        (CONTRASTIVE, STREAMS),
+    ],
+    ids=["loop", "streams", "compiled", "sharpness", "rate per step", "contrastive"],
 )
 def test_cuda_graph_trains_as_the_plain_loop(tiny_cfg: TinyConfig, method: list[Any], how: list[Any]) -> None:
     losses = []

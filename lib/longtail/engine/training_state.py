@@ -8,6 +8,7 @@ from longtail.distributed import maximum
 from longtail.engine.compiling import uncompiled
 from longtail.engine.diagnose import find_non_finite, non_finite_state
 from longtail.engine.finite_guard import NotFinite
+from longtail.engine.optim import match_layouts
 from longtail.engine.training import Training
 from longtail.errors import UserError
 
@@ -55,6 +56,7 @@ def restore_training(training: Training, content: dict[str, Any]) -> None:
         training.network.load_state_dict(content["model"])
         training.method.load_state_dict(content["method"])
         training.optimizer.load_state_dict(content["optimizer"])
+        match_layouts(training.optimizer)
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]  # torch puts the reason after the first line
         raise UserError(

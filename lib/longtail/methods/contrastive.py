@@ -53,6 +53,8 @@ class Contrastive(Method):
         seed: Seed of the shuffling over several processes; the same in all of them.
     """
 
+    supports_cuda_graph = True  # on one GPU: nothing is shuffled
+
     def __init__(
         self,
         network: nn.Module,

@@ -174,11 +174,7 @@ class Network(nn.Module):
         """
         if self.trunk:
             images = self.trunk(images)
-        if self.streams:
-            results = in_streams(self.experts, images, streams=self.streams)
-        else:
-            results = [expert(images) for expert in self.experts]
-        logits, features = zip(*results, strict=True)
+        logits, features = zip(*in_streams(self.experts, images, streams=self.streams), strict=True)
         projections = None
         if project:
             pairs = zip(self.experts, features, strict=True)

@@ -16,6 +16,7 @@ from longtail.models.backbones import BACKBONES
 from longtail.models.experts import Expert, Network, backbone_options
 from longtail.models.heads import l2_normalize
 from longtail.models.projections import PROJECTIONS
+from longtail.models.streams import in_streams
 from longtail.models.weight_files import read_weights
 from longtail.models.weights import load_backbone_weights
 
@@ -35,6 +36,8 @@ class KeyEncoder(nn.Module):
         projection_follows: Update the projection heads, too; False: they keep their initial values.
     """
 
+    _network: Network
+
     def __init__(
         self,
         network: Network,
@@ -45,6 +48,7 @@ class KeyEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.decay = decay
+        self.__dict__["_network"] = network  # not a submodule
         self.experts = nn.ModuleList(start or [_copy(expert) for expert in network.experts])
         self.requires_grad_(False)
         parts = ("backbone", "projection") if projection_follows else ("backbone",)
@@ -56,7 +60,11 @@ class KeyEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Return keys of unit length, (E, B, P) float32, of images (B, 3, H, W)."""
-        keys = [expert.get_submodule("projection")(expert(images)[1]) for expert in self.experts]
+        outputs = in_streams(self.experts, images, streams=self._network.streams)
+        keys = [
+            expert.get_submodule("projection")(features)
+            for expert, (_, features) in zip(self.experts, outputs, strict=True)
+        ]
         return l2_normalize(torch.stack(keys))
 
     @torch.no_grad()

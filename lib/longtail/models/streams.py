@@ -20,11 +20,13 @@ def in_streams(
     Args:
         networks: (B, 3, H, W) to tensors.
         images: Ready in the current stream.
-        streams: One per network, on the device of the images.
+        streams: One per network, on the device of the images; empty: one network after another.
 
     Returns:
         Outputs of each network, ready in the current stream.
     """
+    if not streams:
+        return [network(images) for network in networks]
     device = torch.get_device_module(images.device)
     current = device.current_stream()
     results = []

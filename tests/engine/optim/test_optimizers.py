@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.config import load_config
-from longtail.engine.optim import build_optimizer, check_optimizer, set_rate
+from longtail.engine.optim import build_optimizer, check_optimizer, match_layouts, set_rate
 from longtail.errors import UserError
 
 DECAY, TYPE = "TRAIN.OPTIMIZER.WEIGHT_DECAY", "TRAIN.OPTIMIZER.TYPE"
@@ -148,6 +148,31 @@ def test_betas_of_timm_are_its_own_unless_they_are_set() -> None:
         UserError, match=r"TRAIN\.OPTIMIZER\.BETAS is \(0\.8, 0\.9\); .* timm/sgd does not have two betas"
     ):
         check_optimizer(load_config(None, [TYPE, "timm/sgd", "TRAIN.OPTIMIZER.BETAS", (0.8, 0.9)]))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
+def test_loaded_momentum_takes_the_layout_of_its_weights(kind: Any) -> None:
+    options = {"momentum": 0.9} if kind is torch.optim.SGD else {}
+    weights = torch.randn(4, 3, 3, 3)
+    gradients = torch.randn(2, 4, 3, 3, 3)
+
+    def trained(first: torch.memory_format, then: torch.memory_format) -> torch.Tensor:
+        layers = [torch.nn.Conv2d(3, 4, 3, bias=False).to(memory_format=layout) for layout in (first, then)]
+        optimizers = [kind(layer.parameters(), lr=0.1, fused=True, **options) for layer in layers]
+        layers[0].weight.data.copy_(weights)
+        for layer, optimizer, gradient in zip(layers, optimizers, gradients, strict=True):
+            if layer is layers[1]:
+                layer.load_state_dict(layers[0].state_dict())
+                optimizer.load_state_dict(optimizers[0].state_dict())
+                match_layouts(optimizer)
+            layer.weight.grad = torch.empty_like(layer.weight).copy_(gradient)
+            optimizer.step()
+        return layers[1].weight.detach().contiguous()
+
+    plain, nhwc = torch.contiguous_format, torch.channels_last
+    expected = trained(plain, plain)
+    for layouts in ((nhwc, plain), (plain, nhwc), (nhwc, nhwc)):
+        torch.testing.assert_close(trained(*layouts), expected)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it can be used on a GPU")

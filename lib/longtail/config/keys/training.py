@@ -67,9 +67,9 @@ TRAINING: Keys = {
     ),
     "TRAIN.CUDA_GRAPH": Key(
         "auto",
-        "Record a step once per epoch as a CUDA graph and replay it, with the experts one after another (loop) or in "
-        "parallel streams (streams). auto: streams for supervised training on one GPU with SGD and inputs of at most "
-        "64 pixels, otherwise off.",
+        "Record a step as a CUDA graph and replay it, with the experts one after another (loop) or in "
+        "parallel streams (streams). auto: streams on one GPU with SGD and inputs of at most 64 pixels, for "
+        "methods whose steps can be replayed (supervised, contrastive, distillation), otherwise off.",
         allowed=("auto", "off", "loop", "streams"),
         result=False,
         ours=True,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.config import KEYS
@@ -57,6 +57,18 @@ def check_optimizer(cfg: CfgNode) -> None:
         _check_timm(cfg)
     else:
         OPTIMIZERS.get(name)
+
+
+def match_layouts(optimizer: torch.optim.Optimizer) -> None:
+    """Give loaded state, such as momentum, the memory layout of its parameter.
+
+    TRAIN.CHANNELS_LAST may have changed. Fused optimizers on a GPU refuse another layout; those on a CPU would update
+    the wrong elements.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
