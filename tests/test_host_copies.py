@@ -55,6 +55,11 @@ def test_a_tensor_that_occurs_twice_stays_one(monkeypatch: pytest.MonkeyPatch) -
 def test_tensors_of_a_type_are_packed_into_one_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
     transfers: list[Tensor] = []
     original = Tensor.cpu
-    monkeypatch.setattr(Tensor, "cpu", lambda tensor: transfers.append(tensor) or original(tensor))
+
+    def noted(tensor: Tensor) -> Tensor:
+        transfers.append(tensor)
+        return original(tensor)
+
+    monkeypatch.setattr(Tensor, "cpu", noted)
     on_host([torch.ones(3), torch.ones(2, 2), torch.tensor(1), [torch.tensor(2)]])
     assert [transfer.numel() for transfer in transfers] == [7, 2]

@@ -18,6 +18,8 @@ class Inner:
 class Part(nn.Module):
     """A module with every kind of attribute."""
 
+    weights: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.number, self.name, self.missing = 1, "a", float("inf")

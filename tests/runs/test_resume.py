@@ -1,6 +1,7 @@
 """An interrupted and resumed run gives the results of an uninterrupted one; errors of resuming."""
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,12 @@ def test_crash_before_the_figures_draws_them_and_finishes(tiny_cfg: TinyConfig, 
         with pytest.raises(ZeroDivisionError):
             train(cfg)
     (path,) = parent_of_runs(cfg).iterdir()
-    assert not RunDirectory(path).finished()
+    run = RunDirectory(path)
+    assert not run.finished()
+    shutil.rmtree(run.figures)  # as in a copy without empty folders
     resumed = train(cfg)
     assert resumed.path == path and resumed.finished()
+    assert run.figures.is_dir()
     assert_same(values(finished_run()), values(resumed))
 
 

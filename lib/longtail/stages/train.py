@@ -26,6 +26,7 @@ from longtail.stages.dry_run import dry_run
 from longtail.stages.network import start_heads
 from longtail.stages.splits import check_selection, describe_data
 from longtail.threads import describe_threads, use_threads
+from longtail.user_files import translating
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +160,8 @@ def _report(run: Run, trainer: Trainer) -> None:
         few=run.cfg.TEST.FEW_SHOT,
     )
     folder = run.directory.figures
+    with translating(folder, "folder"):
+        folder.mkdir(exist_ok=True)  # a copy of a run may lack empty folders
     # All figures at the end: loading matplotlib would delay the first step.
     plot_class_counts(folder / "class_counts.png", classes)
     plot_curves(folder / "curves.png", read_history(run.directory.metrics))

@@ -1,4 +1,4 @@
-"""Helpers of the batched image operations: checks, per-image parameters, rounding to pixels, random draws, copies to the device."""
+"""Helpers of the batched image operations: checks, copies to the device, rounding to pixels, random draws."""
 
 import torch
 from torch import Tensor
