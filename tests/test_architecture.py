@@ -25,7 +25,7 @@ FUNCTION_LINES = 63  # the longest function, which draws the curves of a trainin
 FUNCTION_ARGUMENTS = 11  # of a loss whose arguments a contract fixes; next come 10
 FILE_LINES = 400
 
-BASE = {"errors", "files", "user_files", "registry", "processors", "cpu_load", "standard_output"}
+BASE = {"errors", "files", "user_files", "registry", "processors", "cpu_load", "standard_output", "host_copies"}
 KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, in addition to `BASE`
     "errors": set(),
     "files": set(),
@@ -35,6 +35,7 @@ KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, 
     "cpu_load": set(),
     "standard_output": set(),
     "threads": set(),
+    "host_copies": set(),
     "checkpoint_file": set(),
     "clustering": set(),
     "config": set(),

@@ -23,6 +23,7 @@ from longtail.engine.finite_guard import FiniteGuard, Where
 from longtail.engine.host_state import HostState
 from longtail.errors import UserError
 from longtail.methods import Method, Step
+from longtail.models.wrapping import unwrap
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class GraphStep:
 
     def begin_epoch(self, method: Method) -> None:
         """Discard the recording if the method has changed since; its network never changes between epochs."""
-        state = HostState({name: value for name, value in vars(method).items() if name != "network"})
+        state = HostState(method, skip=unwrap(method.network))
         if state != self._recorded_for:
             self._recorded_for, self.static_batch = state, None
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+INTERNAL = vars(nn.Module()).keys() - {"training", "_parameters", "_buffers", "_modules"}  # hooks and the like
 NUMBERS = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -15,11 +16,12 @@ class HostState:
 
     Args:
         root: Object, such as a loss.
+        skip: Object that is not followed.
     """
 
-    def __init__(self, root: object) -> None:
+    def __init__(self, root: object, *, skip: object = None) -> None:
         self._values: list[Any] = []
-        self._seen: set[int] = set()
+        self._seen = {id(skip)}
         self._add(root)
 
     def __eq__(self, other: object) -> bool:
@@ -44,6 +46,8 @@ class HostState:
         elif isinstance(value, (list, tuple)):
             for item in value:
                 self._add(item)
+        elif isinstance(value, nn.Module):
+            self._add({name: entry for name, entry in vars(value).items() if name not in INTERNAL})
         elif hasattr(value, "__dict__"):
             self._add(vars(value))
 
