@@ -1,8 +1,8 @@
 """An epoch of NCL on images of CIFAR's size, end to end: loading, augmentation, three ResNet-32, loss, optimizer.
 
-Ours is the training loop itself, in float32 and in bf16; the baseline is `reference.py`, with the same initial weights,
-images and batch size. On a GPU also with parts of its default switched off (DATASET.ON_DEVICE,
-TRAIN.CUDA_GRAPH), and compiled (TRAIN.COMPILE).
+Ours is the training loop itself, in float32 and, on hardware with bf16 instructions, in bf16. The baseline is
+`reference.py`, with the same initial weights, images and batch size. On a GPU also with parts of its default switched
+off (DATASET.ON_DEVICE, TRAIN.CUDA_GRAPH), and compiled (TRAIN.COMPILE).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from made_up_images import long_tailed_labels, smooth_images
 from measuring import CPU, Row, forward_operations, interleaved, matrix_rate
 from reference import SmallImages, reference_epoch, reference_loader, reference_optimizer
 from torch import Tensor
-from training import CLASSES, build_trainer, config, our_epoch
+from training import CLASSES, build_trainer, config, our_epoch, place_on
 
 from longtail.data.normalization import NORMALIZATIONS
 from longtail.models import build_model
@@ -28,6 +28,17 @@ ON_GPU: dict[str, list[object]] = {
     ],
     "bf16, compiled": ["TRAIN.AMP", "bf16", "TRAIN.COMPILE", True],
 }
+
+
+def ways_on(device: torch.device) -> dict[str, list[object]]:
+    """Return the ways of training on a device; bf16 only where TRAIN.AMP auto chooses it: elsewhere it is emulated."""
+    if device.type == "cuda":
+        return ON_GPU
+    return {
+        name: how
+        for name, how in ON_CPU.items()
+        if name in ("float32", place_on(device).with_precision("auto").precision)
+    }
 
 
 def baseline_epoch(
@@ -65,7 +76,7 @@ def measure(
         *("INPUT_SIZE", [32, 32]),
         *("TRAIN.MAX_EPOCH", rounds + 2),  # one to warm up, and one that is not trained, after which it would evaluate
     ]
-    configs = {name: config(*how, *settings) for name, how in (ON_GPU if device.type == "cuda" else ON_CPU).items()}
+    configs = {name: config(*how, *settings) for name, how in ways_on(device).items()}
     trainers = {name: build_trainer(cfg, pixels, labels, device=device) for name, cfg in configs.items()}
     contestants = {name: our_epoch(trainer) for name, trainer in trainers.items()}
     contestants["baseline"] = baseline_epoch(experts, pixels, labels, batch=batch, device=device)
