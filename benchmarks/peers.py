@@ -69,7 +69,8 @@ class Peer(Served):
     """
 
     def __init__(self, name: str, images: int) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
+        paths = [str(ROOT / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         set_threads(environment)
         begin = time.perf_counter()
         super().__init__([sys.executable, __file__, "--serve", name, "--images", str(images)], environment)

@@ -25,6 +25,16 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         sys.modules.pop(name, None)
 
 
+def with_timeout(load: Load, name: str, *, minutes: float) -> Any:
+    """Import a script whose processes wait for each other for so many minutes."""
+    script = load(name)
+    keys = (None, *script.SETTINGS)
+    script.SETTINGS = tuple(
+        minutes if key == "TRAIN.PEER_TIMEOUT" else value for key, value in zip(keys, script.SETTINGS, strict=False)
+    )
+    return script
+
+
 def test_trials_count_every_kind_of_end(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     trials = load("common").Trials("things")
 
@@ -95,7 +105,7 @@ def test_interruptions_find_no_faults(
     load: Load, capsys: pytest.CaptureFixture[str], signals: str, processes: int
 ) -> None:
     command = ["--trials", "1", "--signals", signals, "--processes", str(processes)]
-    assert load("interruptions").main(command) == 0
+    assert with_timeout(load, "interruptions", minutes=0.2).main(command) == 0
     assert f"{signals}, {processes} process(es): 1 trials with " in capsys.readouterr().out
 
 
@@ -107,7 +117,7 @@ def test_disk_finds_no_faults(load: Load, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.slow
 def test_ranks_find_no_faults(load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert load("ranks").main(["--trials", "2"]) == 0
+    assert with_timeout(load, "ranks", minutes=0.2).main(["--trials", "2"]) == 0
     assert "stopped or killed (forks): 2 trials, 0 faults" in capsys.readouterr().out
 
 

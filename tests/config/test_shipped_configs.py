@@ -225,11 +225,11 @@ def noise_of(source: str, number: int) -> ImageSet:
     return ImageSet.from_tensor(source, pixels, labels=labels, num_classes=classes)
 
 
-def check_training(source: str, *overrides: Any) -> None:
-    """Train two steps on noise, and evaluate."""
+def check_training(source: str, *overrides: Any, steps: int) -> None:
+    """Train a few steps on noise, and evaluate."""
     cfg, facts = load_config(source, overrides), Facts(source)
     batch_size, counts = cfg.TRAIN.BATCH_SIZE, facts.counts(cfg)
-    images = noise_of(source, 2 * batch_size + 1)
+    images = noise_of(source, steps * batch_size + 1)
     loaders = build_loaders(cfg, Splits(images, images))
     torch.manual_seed(0)
     network: Any = build_model(cfg, facts.classes)
@@ -240,8 +240,8 @@ def check_training(source: str, *overrides: Any) -> None:
     epoch = cfg.TRAIN.MAX_EPOCH  # in which everything deferred is active
     method.set_epoch(epoch)
     views, rows = classified_views(cfg)
-    batches = list(loaders.train.epoch(epoch))[:2]  # class-aware sampling repeats images of small classes
-    assert len(batches) == 2
+    batches = list(loaders.train.epoch(epoch))[:steps]  # class-aware sampling repeats images of small classes
+    assert len(batches) == steps
     for batch in batches:
         assert batch.images.shape == (views, batch_size, 3, 32, 32)
         assert (batch.partner is not None) == (cfg.TRAIN.SAMPLER.TYPE == "bbn sampler")
@@ -263,18 +263,18 @@ def check_training(source: str, *overrides: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [source for source in TRAININGS if Facts(source).data in SMALL])
 def test_two_steps_and_an_evaluation_on_small_images(source: str) -> None:
-    check_training(source, "TRAIN.BATCH_SIZE", 4)
+    check_training(source, "TRAIN.BATCH_SIZE", 4, steps=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [source for source in TRAININGS if Facts(source).data not in SMALL])
-def test_two_steps_and_an_evaluation_on_large_images(source: str) -> None:
-    """The networks are those of the config, with images of 32 pixels, batches of two and short queues.
+def test_a_step_and_an_evaluation_on_large_images(source: str) -> None:
+    """The networks are those of the config, with images of 32 pixels, a batch of two and short queues.
 
     Gradients through the batch norms of two pixels explode, so the learning rate is tiny.
     """
     small = ["TRAIN.BATCH_SIZE", 2, "INPUT_SIZE", [32, 32], "NETWORK.MOCO_K", 16, "TRAIN.OPTIMIZER.BASE_LR", 1e-9]
-    check_training(source, *small)
+    check_training(source, *small, steps=1)
 
 
 def test_own_images_are_selected_by_balanced_accuracy() -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from longtail.data.images import jpeg as jpeg_module
 from longtail.data.images.fast_decoding import FastDecoder, check_packages
-from longtail.data.images.reading import read_image
+from longtail.data.images.reading import read_image, read_images
 from longtail.errors import UserError
 from tests.helpers.photographs import jpeg, photograph
 
@@ -46,6 +47,34 @@ def test_fast_decoder_equals_pillow(tmp_path: Path, kind: str, size: tuple[int, 
     assert image.equal(read_image(path))
     assert decoder(path, path.read_bytes()).equal(image)
     assert decoder.take_refused() == []
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("kind", [*KINDS, "cmyk", "png"])
+def test_small_images_equal_those_of_pillow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, installed: bool
+) -> None:
+    if not installed:
+        monkeypatch.setattr(jpeg_module, "simplejpeg", None)
+    options = KINDS.get(kind, {"mode": "CMYK"} if kind == "cmyk" else {})
+    paths = [write(tmp_path, jpeg(photograph(32, 32), **options), f"{number}.jpg") for number in range(2)]
+    if kind == "png":
+        for path in paths:
+            Image.fromarray(photograph(32, 32)).save(path, format="PNG")
+    images = read_images(paths)
+    assert images is not None and images.is_contiguous()
+    for image, path in zip(images, paths, strict=True):
+        assert image.equal(read_image(path))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0" + bytes(50), b"text"])
+def test_small_images_that_cannot_be_read_have_the_error_of_pillow(tmp_path: Path, content: bytes) -> None:
+    paths = [write(tmp_path, jpeg(photograph(32, 32)), "0.jpg"), write(tmp_path, content, "1.jpg")]
+    with pytest.raises(UserError) as expected:
+        read_image(paths[1])
+    with pytest.raises(UserError) as found:
+        read_images(paths)
+    assert str(found.value) == str(expected.value)
 
 
 @pytest.mark.parametrize(

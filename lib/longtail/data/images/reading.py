@@ -14,6 +14,7 @@ from torch import Tensor
 
 from longtail.data.images.decoding import rgb_pixels, upright_size
 from longtail.data.images.formats import FORMATS
+from longtail.data.images.jpeg import decode_jpeg
 from longtail.errors import UserError
 from longtail.user_files import check_regular, read_bytes
 
@@ -77,7 +78,7 @@ def read_images(paths: Sequence[str | Path], errors: dict[int, UserError] | None
     pixels = np.zeros((len(paths), height, width, 3), dtype=np.uint8)
     for index, content in enumerate(_prefetch(paths)):
         try:
-            image = read_pixels(paths[index], content)
+            image = _small_pixels(paths[index], content)
         except UserError as error:
             if errors is None:
                 raise
@@ -87,6 +88,12 @@ def read_images(paths: Sequence[str | Path], errors: dict[int, UserError] | None
             return None
         pixels[index] = image
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def _small_pixels(path: str | Path, content: bytes | None) -> np.ndarray:
+    """Decode one image file to (H, W, 3) uint8; for small JPEG files simplejpeg takes a fifth of Pillow's time."""
+    pixels = None if content is None else decode_jpeg(content)
+    return read_pixels(path, content) if pixels is None else pixels
 
 
 def first_size(paths: Sequence[str | Path], *, skip: bool) -> tuple[int, int]:
