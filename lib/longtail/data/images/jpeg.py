@@ -1,7 +1,7 @@
 """Decoding of JPEG files with simplejpeg, where it is installed.
 
-The pixels equal Pillow's: both decode with libjpeg-turbo, but simplejpeg writes directly into an array. It decodes whole
-images: no Python package that was examined decodes only the region of a crop into an array.
+The pixels equal Pillow's: both decode with libjpeg-turbo, but simplejpeg writes directly into an array. It decodes
+whole images: no Python package that was examined decodes only the region of a crop into an array.
 """
 
 import io
