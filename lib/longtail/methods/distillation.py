@@ -30,7 +30,6 @@ class Distillation(Method):
         teacher: Network of the student's architecture, on its device.
     """
 
-    supports_cuda_graph = True
     teacher: Callable[..., Output]
 
     def __init__(self, network: nn.Module, loss: Loss, *, teacher: nn.Module) -> None:

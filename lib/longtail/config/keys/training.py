@@ -69,7 +69,7 @@ TRAINING: Keys = {
         "auto",
         "Record a step as a CUDA graph and replay it, with the experts one after another (loop) or in "
         "parallel streams (streams). auto: streams on one GPU with SGD and inputs of at most 64 pixels, for "
-        "methods whose steps can be replayed (supervised, contrastive, distillation), otherwise off.",
+        "methods whose steps can be replayed (supervised, contrastive), otherwise off.",
         allowed=("auto", "off", "loop", "streams"),
         result=False,
         ours=True,
