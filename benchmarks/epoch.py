@@ -34,11 +34,8 @@ def ways_on(device: torch.device) -> dict[str, list[object]]:
     """Return the ways of training on a device; bf16 only where TRAIN.AMP auto chooses it: elsewhere it is emulated."""
     if device.type == "cuda":
         return ON_GPU
-    return {
-        name: how
-        for name, how in ON_CPU.items()
-        if name in ("float32", place_on(device).with_precision("auto").precision)
-    }
+    in_hardware = place_on(device).with_precision("auto").precision == "bf16"
+    return ON_CPU if in_hardware else {"float32": ON_CPU["float32"]}
 
 
 def baseline_epoch(

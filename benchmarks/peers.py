@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from served import Served, answer, family
+from served import Served, answer, environment, family
 
 from longtail.threads import set_threads
 
@@ -69,11 +69,10 @@ class Peer(Served):
     """
 
     def __init__(self, name: str, images: int) -> None:
-        paths = [str(ROOT / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        set_threads(environment)
+        variables = environment()
+        set_threads(variables)
         begin = time.perf_counter()
-        super().__init__([sys.executable, __file__, "--serve", name, "--images", str(images)], environment)
+        super().__init__([sys.executable, __file__, "--serve", name, "--images", str(images)], variables)
         self.start = time.perf_counter() - begin
         self.seconds: list[float] = []
         self.megabytes = 0.0

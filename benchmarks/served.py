@@ -6,7 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 ANSWER = "answer "  # starts the lines of replies; other lines are printed by libraries
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of this process, in which Python finds this library first."""
+    paths = [str(ROOT / "lib"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 class Served:

@@ -6,7 +6,6 @@ notes contain the CPU time, which depends less on other programs.
 """
 
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from made_up_images import long_tailed_labels, smooth_images
 from measuring import Row
 from PIL import Image
+from served import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {  # name -> exit code, and what Python is started with
@@ -49,11 +49,10 @@ def seconds_to_first_step(config: str, *overrides: str) -> float:
     Raises:
         RuntimeError: The training ended before its first step.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
     command = [*COMMAND, "--cfg", config, "SHOW_STEP", "1", *overrides]
     start = time.perf_counter()
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
     ) as process:
         assert process.stdout
         lines = []
@@ -73,9 +72,8 @@ def seconds_of(*words: str, code: int = 0) -> tuple[float, float]:
     Raises:
         RuntimeError: The process ended with another exit code.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, *words], env=environment(), capture_output=True, check=False)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != code:
         raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.decode()[-200:]}")

@@ -7,7 +7,6 @@ processes that keep cores busy.
 """
 
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from measuring import Row
-from served import Served, answer
+from served import Served, answer, environment
 
 from longtail.threads import COUNTS, WAITS
 
@@ -46,9 +45,8 @@ class Way(Served):
 
 def environment_of(name: str) -> dict[str, str]:
     """Return the environment of a variant."""
-    environment = {key: value for key, value in os.environ.items() if key not in DECIDED_BY}
-    environment["PYTHONPATH"] = str(ROOT / "lib")
-    return {**environment, "OMP_NUM_THREADS": "1"} if name == ONE else environment
+    kept = {key: value for key, value in environment().items() if key not in DECIDED_BY}
+    return {**kept, "OMP_NUM_THREADS": "1"} if name == ONE else kept
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def test_copies_are_equal_and_have_memory_of_their_own() -> None:
 
 
 @pytest.mark.usefixtures("away")
-def test_a_tensor_that_occurs_twice_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tensor_that_occurs_twice_stays_one() -> None:
     value = torch.ones(3)
     copied = on_host([value, {"again": value}])
     assert copied[0] is copied[1]["again"]

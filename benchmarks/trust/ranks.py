@@ -126,7 +126,8 @@ class UnderTorchrun(Forked):
         self.faults = []
         script = Path(__file__).parent / "small_train.py"
         launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", str(script)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "lib")}
+        paths = filter(None, (str(ROOT / "lib"), os.environ.get("PYTHONPATH")))
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
         with self.log.open("a") as file:
             command = [*launcher, *map(str, words(folder, name))]
             self.launcher = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=file)

@@ -11,7 +11,7 @@ PACKED_BYTES = 1 << 20  # tensors up to this size are copied together
 
 
 def on_host(content: Any) -> Any:
-    """Return nested mappings, lists and tuples with all tensors on the CPU; those that are there are not copied."""
+    """Return nested dictionaries, lists and tuples with all tensors on the CPU; those that are there are not copied."""
     small: dict[Any, list[Tensor]] = {}
     for tensor in _tensors(content):
         if is_away(tensor) and 0 < tensor.nbytes <= PACKED_BYTES:
@@ -35,7 +35,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     """Yield the tensors of nested values."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for entry in value.values():
             yield from _tensors(entry)
     elif isinstance(value, (list, tuple)):

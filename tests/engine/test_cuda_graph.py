@@ -46,6 +46,10 @@ LOOP, STREAMS = ["TRAIN.CUDA_GRAPH", "loop"], ["TRAIN.CUDA_GRAPH", "streams"]
 SHARP = [*NCL, "TRAIN.OPTIMIZER.SAM_RHO", 0.1]
 COSINE = [*NCL, "TRAIN.LR_SCHEDULER.TYPE", "warmup_cosine"]
 SMALL = ["INPUT_SIZE", [64, 64]]
+DEFERRED = [
+    *(*CE, "LOSS.LOSS_TYPE", "LDAMLoss", "CLASSIFIER.TYPE", "FCNorm"),
+    *("TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 2),
+]
 
 
 class Rerun:
@@ -119,20 +123,17 @@ def test_replayed_steps_give_the_same_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("more", "recordings"),
+    ("method", "recordings"),
     [
-        (["LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS", 0], 1),
-        (["LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS", 5], 3),  # its factor changes with every epoch
-        (["TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 2], 2),
+        ([*NCL, "LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS", 0], 1),
+        ([*NCL, "LOSS.MULTI_CLASIIFIER_LOSS.RAMP_EPOCHS", 5], 3),  # its factor changes with every epoch
+        (DEFERRED, 2),
     ],
     ids=["constant", "ramp", "deferred"],
 )
 def test_a_step_is_recorded_again_when_the_loss_has_changed(
-    tiny_cfg: TinyConfig, finished_run: FinishedRun, recorders: list[Rerun], more: list[Any], recordings: int
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, recorders: list[Rerun], method: list[Any], recordings: int
 ) -> None:
-    method = [*NCL, *more]
-    if "TRAIN.TWO_STAGE.DRW" in more:
-        method = [*CE, "LOSS.LOSS_TYPE", "LDAMLoss", "CLASSIFIER.TYPE", "FCNorm", *more]
     plain = finished_run(method=method)
     assert_same(values(plain), values(train(tiny_cfg(*LOOP, method=method))))
     assert recorders[0].recordings == recordings

@@ -30,7 +30,7 @@ class Part(nn.Module):
         self.itself = self
 
 
-def step_number(part: Part) -> None:
+def other_type(part: Part) -> None:
     part.number = True  # equal to 1, but another type
 
 
@@ -53,7 +53,7 @@ def longer(part: Part) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        step_number,
+        other_type,
         deeper,
         rebound,
         moved,

@@ -28,7 +28,7 @@ from tests.helpers.training import (
     train,
 )
 
-ASKED = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "unique_dim", "_unique2"}
+ASKED = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "bincount", "unique_dim", "_unique2"}
 SENT = {"lift_fresh"}
 PER_SAMPLE = ["TRAIN.COMBINER.PER_SAMPLE", True, "TRAIN.TWO_STAGE.DRW", False]
 METHODS = {

@@ -12,7 +12,6 @@ from longtail.evaluation import (
     plot_per_class_accuracy,
 )
 from longtail.reporting.record import RunRecord
-from longtail.user_files import translating
 
 
 def redraw_figures(record: RunRecord) -> list[Path]:
@@ -23,9 +22,7 @@ def redraw_figures(record: RunRecord) -> list[Path]:
     Raises:
         UserError: There is nothing to draw.
     """
-    folder, drawn = record.run.figures, []
-    with translating(folder, "folder"):
-        folder.mkdir(exist_ok=True)
+    folder, drawn = record.run.make_figures(), []
     if record.history:
         drawn.append(folder / "curves.png")
         plot_curves(drawn[-1], record.history)

@@ -16,7 +16,7 @@ from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_inputs, input_keys, input_records
 from longtail.runs.named import CONFIG
 from longtail.runs.results import is_finished
-from longtail.user_files import check_path, os_error
+from longtail.user_files import check_path, os_error, translating
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,16 @@ class RunDirectory(LockedFolder):
     def figures(self) -> Path:
         """Folder of the figures."""
         return self.path / "figures"
+
+    def make_figures(self) -> Path:
+        """Create the folder of the figures if it is missing, as in a copy without empty folders, and return it.
+
+        Raises:
+            UserError: It cannot be created.
+        """
+        with translating(self.figures, "folder"):
+            self.figures.mkdir(exist_ok=True)
+        return self.figures
 
     @property
     def log(self) -> Path:

@@ -26,7 +26,6 @@ from longtail.stages.dry_run import dry_run
 from longtail.stages.network import start_heads
 from longtail.stages.splits import check_selection, describe_data
 from longtail.threads import describe_threads, use_threads
-from longtail.user_files import translating
 
 logger = logging.getLogger(__name__)
 
@@ -159,9 +158,7 @@ def _report(run: Run, trainer: Trainer) -> None:
         many=run.cfg.TEST.MANY_SHOT,
         few=run.cfg.TEST.FEW_SHOT,
     )
-    folder = run.directory.figures
-    with translating(folder, "folder"):
-        folder.mkdir(exist_ok=True)  # a copy of a run may lack empty folders
+    folder = run.directory.make_figures()
     # All figures at the end: loading matplotlib would delay the first step.
     plot_class_counts(folder / "class_counts.png", classes)
     plot_curves(folder / "curves.png", read_history(run.directory.metrics))

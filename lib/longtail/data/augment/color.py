@@ -188,7 +188,8 @@ def _counts(values: Tensor, number: int) -> Tensor:
     """Return how often each of the integers 0..number-1 occurs."""
     if not values.is_cuda:
         return torch.bincount(values, minlength=number)
-    ones = values.new_ones(()).long().expand(values.shape)  # bincount looks for the largest value: the host would wait
+    ones = torch.ones_like(values, dtype=torch.int64)
+    # bincount looks for the largest value, for which the host would wait.
     return torch.zeros(number, dtype=torch.int64, device=values.device).scatter_add_(0, values.long(), ones)
 
 
