@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -79,43 +80,13 @@ def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
     pytest.fail(f"the process ended without the words {words!r}")
 
 
-def evaluate(*command: str) -> str:
-    """Evaluate with a command; return its output."""
+def evaluation_of(run: Path, *command: str) -> Any:
+    """Evaluate a run with a command; return its results of the ensemble."""
     ended = subprocess.run([sys.executable, *command, "--gpus", "cpu"], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
-@pytest.mark.slow
-def test_stopped_and_killed_run_ends_as_one_that_was_not(start: Start, tmp_path: Path) -> None:
-    script = ["data_parallel_train.sh", CONFIG, "cpu"]
-    finish(start(*script, name="whole"))
-
-    process = start(*script, name="broken")
-    wait_for(process, "epoch 1/2 batch 3/8")
-    process.send_signal(signal.SIGTERM)
-    output = finish(process, 128 + signal.SIGTERM)
-    assert "stopped by SIGTERM; epoch 1, batch" in output
-    assert "Traceback" not in output
-
-    process = start(*script, "--resume", "auto", name="broken")
-    wait_for(process, "epoch 2/2 batch 2/8")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-    assert "resuming from" in finish(start(*script, name="broken"))
-    whole, broken = only_run(tmp_path / "whole"), only_run(tmp_path / "broken")
-    for name, value in weights(whole).items():
-        assert torch.equal(value, weights(broken)[name]), name
-    results = [read_json(run / "results.json") for run in (whole, broken)]
-    assert results[0]["last"] == results[1]["last"]
-    assert "already finished in" in finish(start(*script, name="broken"))
-
-    for command in (("main/valid.py", "--cfg", str(broken / "config.yaml")), ("-m", "longtail", "valid", str(broken))):
-        before = set(broken.glob("evaluation/*"))
-        assert "ensemble" in evaluate(*command)
-        (folder,) = set(broken.glob("evaluation/*")) - before
-        assert read_json(folder / "results.json")["ensemble"] == results[1]["best"]["ensemble"]
+    assert "ensemble" in ended.stdout
+    (folder,) = (run / "evaluation").iterdir()
+    return read_json(folder / "results.json")["ensemble"]
 
 
 def damage(path: Path) -> None:
@@ -126,22 +97,36 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_damaged_state_gives_way_to_the_one_before(start: Start, tmp_path: Path) -> None:
+def test_stopped_damaged_and_killed_run_ends_as_one_that_was_not(start: Start, tmp_path: Path) -> None:
     script = ["data_parallel_train.sh", CONFIG, "cpu"]
-    finish(start(*script, name="whole", epochs=1))
-    process = start(*script, name="broken", epochs=1)
-    wait_for(process, "epoch 1/1 batch 4/8")
+    finish(start(*script, name="whole"))
+
+    process = start(*script, name="broken")
+    wait_for(process, "epoch 1/2 batch 4/8")
     process.send_signal(signal.SIGTERM)
-    finish(process, 128 + signal.SIGTERM)
+    output = finish(process, 128 + signal.SIGTERM)
+    assert "stopped by SIGTERM; epoch 1, batch" in output
+    assert "Traceback" not in output
+
     models = only_run(tmp_path / "broken") / "models"
     damage(models / "last.pth")
-    refused = finish(start(*script, "--resume", str(models / "last.pth"), name="broken", epochs=1), 2)
+    refused = finish(start(*script, "--resume", str(models / "last.pth"), name="broken"), 2)
     assert refused.startswith(f"error: checkpoint {models}/last.pth is damaged: ") and refused.count("\n") == 1
     assert f"; {models}/previous.pth is intact: use it (--resume {models}/previous.pth), or delete" in refused
-    resumed = finish(start(*script, name="broken", epochs=1))
-    assert f"{models}/last.pth is damaged or lost; resuming from an older checkpoint of the run" in resumed
-    for name, value in weights(only_run(tmp_path / "whole")).items():
-        assert torch.equal(value, weights(only_run(tmp_path / "broken"))[name]), name
+
+    process = start(*script, "--resume", "auto", name="broken")
+    wait_for(process, f"{models}/last.pth is damaged or lost; resuming from an older checkpoint of the run")
+    wait_for(process, "epoch 2/2 batch 2/8")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    assert "resuming from" in finish(start(*script, name="broken"))
+    whole, broken = only_run(tmp_path / "whole"), only_run(tmp_path / "broken")
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(broken)[name]), name
+    results = [read_json(run / "results.json") for run in (whole, broken)]
+    assert results[0]["last"] == results[1]["last"]
+    assert evaluation_of(broken, "-m", "longtail", "valid", str(broken)) == results[1]["best"]["ensemble"]
 
 
 @pytest.mark.slow
@@ -181,19 +166,6 @@ def test_list_of_configs() -> None:
     assert ended.returncode == 0 and "digits_lt" in ended.stdout
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_run(start: Start, tmp_path: Path) -> None:
-    output = finish(start("distributed_data_parallel_train.sh", CONFIG, "2", "cpu", name="two", epochs=1))
-    assert "effective batch 64 (2 processes)" in output
-    run = only_run(tmp_path / "two")
-    assert len(read_checkpoint(run / "models" / "last.pth")["random"]) == 2
-    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
-    evaluate("main/valid.py", "--cfg", str(run / "config.yaml"))
-    (folder,) = (run / "evaluation").iterdir()
-    last = read_json(run / "results.json")["last"]
-    assert read_json(folder / "results.json")["ensemble"] == last["ensemble"]
-
-
 def children(process: "subprocess.Popen[str]") -> list[int]:
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in path.read_text().split()]
@@ -201,9 +173,15 @@ def children(process: "subprocess.Popen[str]") -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes of torchrun in /proc")
-def test_restart_resumes_after_a_process_has_died(start: Start, tmp_path: Path) -> None:
+def test_two_processes_train_one_run_and_restart_after_one_has_died(start: Start, tmp_path: Path) -> None:
     script = ["distributed_data_parallel_train.sh", CONFIG, "2", "cpu"]
-    finish(start(*script, name="whole", epochs=1, batch=16))
+    output = finish(start(*script, name="whole", epochs=1, batch=16))
+    assert "effective batch 32 (2 processes)" in output
+    whole = only_run(tmp_path / "whole")
+    assert len(read_checkpoint(whole / "models" / "last.pth")["random"]) == 2
+    assert len((whole / "metrics.jsonl").read_text().splitlines()) == 2
+    last = read_json(whole / "results.json")["last"]["ensemble"]
+    assert evaluation_of(whole, "main/valid.py", "--cfg", str(whole / "config.yaml")) == last
 
     process = start(*script, name="broken", epochs=1, batch=16, torchrun="--standalone --max-restarts 1")
     wait_for(process, "epoch 1/1 batch 3/8")
@@ -212,5 +190,5 @@ def test_restart_resumes_after_a_process_has_died(start: Start, tmp_path: Path) 
     assert output.count("error: process ") == 1
     assert "another process of the run" in output
     assert "resuming from" in output
-    for name, value in weights(only_run(tmp_path / "whole")).items():
+    for name, value in weights(whole).items():
         assert torch.equal(value, weights(only_run(tmp_path / "broken"))[name]), name

@@ -19,9 +19,20 @@ SMALL = [
 ]
 
 
+EXPERTS = "['two_stages', 'two_stages', 'two_stages']"
+NETWORKS = {
+    "cadel": ["NETWORK.CASCADE.TAPS", "['body']", "NETWORK.CASCADE.WIDTH", "8"],
+    "r32_experts": [
+        "BACKBONE.MULTI_NETWORK_TYPE",
+        "['two_stages', 'two_stages', 'two_stages']",
+        "NETWORK.SHARED_TO",
+        "first",
+    ],
+}
+
+
 def run(name: str, output: Path) -> dict[str, dict[str, Any]]:
-    cascade = ["NETWORK.CASCADE.TAPS", "['body']", "NETWORK.CASCADE.WIDTH", "8"] if name == "cadel" else []
-    overrides = [*SMALL, *cascade, "OUTPUT_DIR", str(output)]
+    overrides = [*SMALL, *NETWORKS.get(name, []), "OUTPUT_DIR", str(output)]
     summary = read_json(run_recipe(f"digits_lt,{name}", place=CPU, overrides=overrides))
     return {stage["stage"]: stage for stage in summary["stages"]}
 
