@@ -18,6 +18,12 @@ from longtail.data.loaders.workers import WorkerPool, check_file_handles, check_
 from longtail.errors import UserError
 
 
+@pytest.fixture(autouse=True)
+def impatient_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torch wait half a second, not five, for a worker that does not end."""
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)
+
+
 class Squares(Dataset[Any]):
     """Maps a number to its square; some numbers have a side effect first."""
 
