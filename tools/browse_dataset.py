@@ -22,13 +22,16 @@ MOST_SAMPLES = 64  # image viewers fail to open larger sheets
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and draw the sheet."""
     parser = Parser(__doc__ or "")
-    parser.add_argument("--cfg", required=True, metavar="CONFIG", help="YAML file or short names, joined by commas")
+    parser.add_argument(
+        "--cfg", required=True, metavar="CONFIG", help="YAML file or short names, joined by commas; or own images"
+    )
     parser.add_argument("--output", metavar="FILE.png", help="figure to write; default: NAME.png of the config")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="samples of each of head, middle and tail")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys to set")
     options = parser.parse(arguments)
 
     def program() -> None:
+        from longtail.cli.own_images import with_own_images
         from longtail.config import load_config
         from longtail.data.inspect.browse import browse
         from longtail.errors import UserError
@@ -39,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.user_files import check_path, is_folder
 
         log_to_terminal()
-        cfg = load_config(options.cfg, options.overrides)
+        cfg = load_config(*with_own_images(options.cfg, options.overrides))
         check_names(cfg)
         if not 1 <= options.samples <= MOST_SAMPLES:
             raise UserError(f"--samples is {options.samples}; allowed: 1 to {MOST_SAMPLES}")

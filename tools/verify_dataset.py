@@ -2,10 +2,12 @@
 """Check every image of a data set before training, and report all errors at once.
 
     python tools/verify_dataset.py dataset/cifar10_lt/cifar10_im100_train.json dataset/cifar10_lt/cifar10_valid.json
+    python tools/verify_dataset.py photos/
     python tools/verify_dataset.py train.json val.json --root /data/imagenet --workers 8 --json report.json
 
+A data set is one annotation file per split, or own images: a folder of classes or of splits, or a list (.csv, .txt).
 Every image must exist and decode completely. Labels must be in range, and every class must have images. An image must
-be listed only once: duplicates (the same file, bytes or pixels) are reported; between annotation files they are leaks.
+be listed only once: duplicates (the same file, bytes or pixels) are reported; between splits they are leaks.
 The report shows the first ten errors of each kind, with the index of the annotation; --json writes all of them.
 
 Exit code: 0 no errors, 1 errors were found, 2 invalid command or annotation file.
@@ -22,7 +24,7 @@ from longtail.cli.program import Parser, run_program
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and verify."""
     parser = Parser(__doc__ or "")
-    parser.add_argument("files", nargs="+", metavar="ANNOTATION.json", help="annotation file of each split")
+    parser.add_argument("sources", nargs="+", metavar="DATA", help="annotation file of each split, or own images")
     parser.add_argument(
         "--root", default="", help="folder of relative image paths; default: the folder of the annotation file"
     )
@@ -51,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             if is_folder(options.json) or not os.access(Path(options.json).parent, os.W_OK):
                 raise UserError(f"--json {options.json} is a folder, or its folder does not exist or cannot be written")
         report = verify(
-            options.files,
+            options.sources,
             options.root,
             workers=workers,
             progress=lambda images, total: tqdm(images, total=total, unit="image", leave=False, disable=None),

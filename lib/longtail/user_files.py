@@ -53,6 +53,11 @@ def is_file(path: PathLike) -> bool:
     return stat.S_ISREG(_mode(path))
 
 
+def is_image_list(path: PathLike) -> bool:
+    """Return whether a path is that of a list of images: it ends in .csv or .txt and is not a folder."""
+    return os.fspath(path).lower().endswith((".csv", ".txt")) and not is_folder(path)
+
+
 def _mode(path: PathLike) -> int:
     try:
         return os.stat(path).st_mode

@@ -7,7 +7,7 @@ import pytest
 from longtail.cli import train as train_command
 from longtail.cli import valid as valid_command
 from longtail.cli.main import main
-from longtail.cli.train import with_own_images
+from longtail.cli.own_images import with_own_images
 from longtail.config import to_yaml
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from tests.helpers.training import FinishedRun, TinyConfig, read_json

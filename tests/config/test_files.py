@@ -62,6 +62,11 @@ def test_find_config_unknown_name_lists_the_nearest(configs: Write) -> None:
         find_config("cifra")
 
 
+def test_find_config_refuses_a_folder_of_images(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"is a folder; .* with a method: own,METHOD DATASET.ROOT {tmp_path}$"):
+        find_config(str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["a\0b", "n" * 300])
 def test_find_config_refuses_impossible_paths(name: str) -> None:
     with pytest.raises(UserError) as error:

@@ -44,6 +44,18 @@ def test_browse_dataset_default_output(command: Any, tmp_path: Path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
 
 
+@pytest.mark.slow
+def test_browse_dataset_of_a_folder_of_images(command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (40, 30), (number, 100, 0)).save(tmp_path / "photos" / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command("--cfg", "photos")  # the last --cfg counts
+    assert (code, err) == (0, "")
+    assert out.startswith("photos.png: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.helpers.scripts import load_script
 
@@ -44,6 +45,49 @@ def test_verify_dataset_with_faults(command: Any, splits: Any, tmp_path: Path) -
     assert (code, err) == (1, "")
     assert f"missing files: 1\n  {splits[1]} 1: valid/1.png does not exist\n" in out
     assert json.loads((tmp_path / "report.json").read_text())["found"]["missing"][0]["path"] == "valid/1.png"
+
+
+def write_class_folders(root: Path) -> None:
+    """Write two different images of each of two classes."""
+    for label, name in enumerate(("ant", "bee")):
+        (root / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (8, 8), (100 * label, number, len(str(root)))).save(root / name / f"{number}.png")
+
+
+def test_verify_dataset_of_a_folder_of_classes(command: Any, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    write_class_folders(root)
+    code, out, _ = command(root)
+    assert code == 0
+    assert f"{root} train: 4 images in 2 classes" in out
+    assert "ant 2  bee 2" in out
+    (root / "bee" / "2.png").write_bytes((root / "ant" / "0.png").read_bytes())
+    (root / "bee" / "3.png").write_bytes(b"not an image")
+    code, out, _ = command(root)
+    assert code == 1
+    assert f"  {root} train 4: bee/2.png has the same bytes as 0 (ant/0.png), there of class 0 instead of 1\n" in out
+    assert f"{root} train 5: bee/3.png" in out
+
+
+def test_verify_dataset_finds_leaks_between_folders_of_splits(command: Any, tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        write_class_folders(tmp_path / "photos" / split)
+    code, out, _ = command(tmp_path / "photos")
+    assert code == 1
+    assert "images also listed in another split: 4" in out
+
+
+def test_verify_dataset_of_a_list(command: Any, tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "photos")
+    (tmp_path / "images.csv").write_text("path,label,split\nphotos/ant/0.png,a,train\nphotos/bee/0.png,b,valid\n")
+    code, out, err = command(tmp_path / "images.csv")
+    assert (code, out) == (2, "")
+    assert "b" in err
+    (tmp_path / "images.csv").write_text("path,label\nphotos/ant/0.png,a\nphotos/bee/0.png,b\n")
+    code, out, _ = command(tmp_path / "images.csv")
+    assert code == 0
+    assert "images.csv train: 2 images in 2 classes" in out
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ Exit code: 0 done, 2 invalid command, config or data.
 import sys
 from collections.abc import Sequence
 
+from longtail.cli.own_images import with_own_images
 from longtail.cli.program import Parser, place_for, run_program
 
 
@@ -29,7 +30,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail info") ->
 
 def run(source: str, overrides: Sequence[str], *, gpus: str | None) -> None:
     """Print information about a config."""
-    from longtail.cli.train import with_own_images
     from longtail.config import is_recipe, load_config
     from longtail.errors import UserError
 

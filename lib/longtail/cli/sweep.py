@@ -19,6 +19,7 @@ Exit code: 0 finished, 2 invalid command, config or data, 128 + n stopped by sig
 import sys
 from collections.abc import Sequence
 
+from longtail.cli.own_images import with_own_images
 from longtail.cli.program import Parser, place_for, run_program
 from longtail.threads import lower_priority
 
@@ -46,7 +47,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
     def program() -> None:
         if options.low_priority:
             lower_priority()
-        from longtail.cli.train import with_own_images
         from longtail.comparing.sweep import sweep, sweep_configs
 
         source, overrides = with_own_images(options.config, options.overrides)

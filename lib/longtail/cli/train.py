@@ -20,13 +20,9 @@ signal n; the state is saved.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from longtail.cli.own_images import with_own_images
 from longtail.cli.program import Parser, place_for, run_program
-from longtail.runs.named import find_run
-from longtail.user_files import is_file, is_folder
-
-OWN_IMAGES = "own,balanced_softmax"  # config for images that are given instead of a config
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail train") -> int:
@@ -77,27 +73,6 @@ def run(source: str, options: argparse.Namespace) -> None:
         run_recipe(source, place=place, resume=options.resume, overrides=overrides)
     else:
         run_config(cfg, source, place=place, resume=options.resume)
-
-
-def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
-    """Return config and overrides for a folder or list of images, or a run directory; another source unchanged."""
-    if is_folder(source) and is_file(find_run(source)[1]):  # a run directory
-        return str(find_run(source)[1]), list(overrides)
-    if not is_own_images(source):
-        return source, list(overrides)
-    from longtail.config import load_config
-
-    own = ["DATASET.ROOT", source, "NAME", Path(source).resolve().stem, *overrides]
-    cfg = load_config(OWN_IMAGES, own)  # a mistyped key is reported before torch is loaded
-
-    from longtail.data.convert.own import fitting_settings
-
-    return OWN_IMAGES, [*map(str, fitting_settings(cfg)), *own]
-
-
-def is_own_images(source: str) -> bool:
-    """Return whether a source is a folder or list of images instead of a config."""
-    return is_folder(source) or (source.lower().endswith((".csv", ".txt")) and is_file(source))
 
 
 def _add_options(parser: Parser) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from longtail.errors import UserError
 from longtail.registry import nearest
-from longtail.user_files import check_path, is_file, read_text
+from longtail.user_files import check_path, is_file, is_folder, read_text
 
 FOLDERS = ("data", "methods", "recipes", "released")  # of configs/, searched in this order
 
@@ -45,9 +45,13 @@ def find_config(name: str) -> Path:
         name: Path of a YAML file, or a short name: `cifar10_im100` for configs/data/cifar10_im100.yaml.
 
     Raises:
-        UserError: There is no such short name; the message names the nearest match.
+        UserError: There is no such short name; the message names the nearest match. Or it is a folder.
     """
     check_path(name, "config")
+    if is_folder(name):
+        raise UserError(
+            f"config {name} is a folder; to combine its images with a method: own,METHOD DATASET.ROOT {name}"
+        )
     if not is_short_name(name):
         return Path(name)
     for folder in FOLDERS:

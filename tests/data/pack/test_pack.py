@@ -1,6 +1,7 @@
 """Packing of a data set at a smaller size: content, resuming, errors."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from yacs.config import CfgNode
 
 from longtail.cli.main import main
 from longtail.config import load_config
@@ -17,7 +19,7 @@ from longtail.data import build_splits
 from longtail.data.images.reading import read_pixels
 from longtail.data.pack import Settings, pack
 from longtail.errors import UserError
-from tests.helpers.photographs import listed_config, write_photographs
+from tests.helpers.photographs import jpeg, listed_config, photograph, write_photographs
 
 
 @pytest.mark.slow
@@ -84,6 +86,50 @@ def test_pack_continues_after_kill(tmp_path: Path) -> None:
         assert len(entries) == 600
         for entry in entries:
             assert read_pixels(folder / entry["fpath"]).shape[:2] == (entry["im_height"], entry["im_width"])
+
+
+def class_folders(root: Path) -> Path:
+    """Write five photographs of each of two classes into folders of their names."""
+    for name in ("ant", "bee"):
+        (root / name).mkdir(parents=True)
+        for number in range(5):
+            (root / name / f"{number}.jpg").write_bytes(jpeg(photograph(90, 120, seed=number)))
+    return root
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "uint8"])
+def test_pack_of_own_images_prints_the_command_that_trains_on_them(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, folder = class_folders(tmp_path / "photos"), tmp_path / "packed"
+    words = ["pack", str(root), "--folder", str(folder), "--side", "64", "--format", kind]
+    assert main(words) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("to train on the copies: longtail train own,balanced_softmax ")
+    source, *overrides = shlex.split(last.split("longtail train ")[1])
+    splits, original = build_splits(load_config(source, overrides)), build_splits(own_config(root))
+    for copy, own in ((splits.train, original.train), (splits.valid, original.valid)):
+        assert copy.labels.tolist() == own.labels.tolist()
+        assert copy.class_names == ("ant", "bee")
+        images = copy.load()
+        assert {images[index].shape for index in range(len(copy))} == {(3, 64, 85)}
+    assert main(words) == 0  # the same images: nothing to do
+    (root / "bee" / "5.jpg").write_bytes((root / "bee" / "4.jpg").read_bytes())
+    assert main(words) == 2
+    assert "holds images packed with other values of sources" in capsys.readouterr().err
+
+
+def own_config(root: Path) -> CfgNode:
+    return load_config("own,balanced_softmax", ["DATASET.ROOT", str(root)])
+
+
+def test_packed_images_are_not_taken_for_class_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "packed"
+    pack(own_config(class_folders(tmp_path / "photos")), folder, Settings(side=64))
+    with pytest.raises(
+        UserError, match=rf"packed images; .* own,balanced_softmax .* DATASET.TRAIN_JSON {folder}/train"
+    ):
+        build_splits(own_config(folder))
 
 
 def test_pack_refuses_a_folder_of_another_size(tmp_path: Path) -> None:

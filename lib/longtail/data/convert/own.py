@@ -14,11 +14,11 @@ from longtail.data.convert.groups import FOLDER, parent_folders
 from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.own_lists import GROUP, read_own_lists
 from longtail.data.convert.split import Split
+from longtail.data.images.packed import PACKED
 from longtail.errors import UserError
-from longtail.user_files import is_folder
+from longtail.user_files import is_file, is_image_list
 
 FEWEST_STEPS = 8  # per epoch
-LISTS = (".csv", ".txt")  # suffixes of lists of images
 
 
 def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP) -> dict[str, Split]:
@@ -31,10 +31,16 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
         group: Images that are held out together: column of a list, or `folder` for those of a folder; empty: none.
 
     Raises:
-        UserError: The images cannot be read or divided, or there is no such column.
+        UserError: The images cannot be read or divided, were packed, or there is no such column.
     """
-    if Path(root).suffix.lower() in LISTS and not is_folder(root):
+    if is_image_list(root):
         splits = read_own_lists({"train": root}, image_path=Path(root).parent, group=group)
+    elif is_file(Path(root) / PACKED):
+        files = f"DATASET.TRAIN_JSON {Path(root) / 'train.json'} DATASET.VALID_JSON {Path(root) / 'valid.json'}"
+        raise UserError(
+            f"{root} holds packed images; to train on them: longtail train own,balanced_softmax DATASET.DATASET "
+            f"annotations {files}"
+        )
     elif folders := split_folders(root):
         train = read_class_folders(folders.pop("train"))
         splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from longtail.data.annotations import MOST_CLASSES, class_names_of
+from longtail.data.convert.own import own_splits
+from longtail.data.convert.split import annotations_of
 from longtail.data.inspect.inspection import Inspection, inspect_all
 from longtail.errors import UserError
-from longtail.user_files import read_json
+from longtail.user_files import is_folder, is_image_list, read_json
 
 # Kinds of errors and their titles, in the order of the report.
 KINDS = {
@@ -24,7 +26,7 @@ KINDS = {
     "damaged": "files that do not decode",
     "size": "images whose size differs from their annotation",
     "duplicate": "images listed again in the same file",
-    "leak": "images also listed in another file",
+    "leak": "images also listed in another split",
 }
 
 
@@ -69,7 +71,7 @@ class Split:
     """One annotation file, read leniently.
 
     Attributes:
-        name: Annotation file.
+        name: Annotation file, or own images and their split.
         root: Folder of relative image paths.
         num_classes: Number of classes C.
         entries: Annotations that name an image.
@@ -105,25 +107,25 @@ ProgressBar = Callable[[Iterable[Inspection], int], Iterable[Inspection]]
 
 
 def verify(
-    files: Sequence[str],
+    sources: Sequence[str],
     root: str = "",
     *,
     workers: int = 0,
     progress: ProgressBar = lambda inspections, total: inspections,
 ) -> Report:
-    """Check annotation files and all images that they list.
+    """Check the lists of images of a data set, and all of the images.
 
     Args:
-        files: Annotation files, one per split.
+        sources: Annotation files, one per split; or folders or lists of own images, see `own_splits`.
         root: Folder of relative image paths; empty: the folder of each annotation file.
         workers: Number of worker processes that read images; 0: no worker processes.
         progress: Wraps the iterator over inspections, given their number, to show progress.
 
     Raises:
-        UserError: An annotation file cannot be read, or is not an annotation file.
+        UserError: A source cannot be read, or a file is not an annotation file.
     """
     findings: list[Finding] = []
-    splits = [_read(file, root, findings=findings) for file in files]
+    splits = [_check(listed, findings=findings) for source in sources for listed in _listed(source, root)]
     for split in splits[1:]:
         if split.num_classes != splits[0].num_classes:
             detail = f"has {split.num_classes} classes, {splits[0].name} has {splits[0].num_classes}"
@@ -199,9 +201,39 @@ def extreme(split: Split, choose: Callable[..., tuple[int, int]]) -> dict[str, A
     return {"height": height, "width": width, "index": index, "path": path}
 
 
-def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
-    """Read an annotation file and add all of its errors to the findings."""
-    annotations, num_classes, names = _read_json(file)
+class _Listed(NamedTuple):
+    """The images of a split, as they are listed.
+
+    Attributes:
+        name: Annotation file, or own images and their split.
+        folder: Folder of relative image paths.
+        annotations: As in the file, (N,).
+        num_classes: Number of classes C.
+        class_names: Names of the classes, (C,), or empty.
+    """
+
+    name: str
+    folder: Path
+    annotations: list[Any]
+    num_classes: int
+    class_names: list[str]
+
+
+def _listed(source: str, root: str) -> list[_Listed]:
+    """Return the images of an annotation file, or of every split of own images."""
+    if not (is_folder(source) or is_image_list(source)):
+        return [_Listed(source, Path(root) if root else Path(source).parent, *_read_json(source))]
+    folder = Path(source) if is_folder(source) else Path(source).parent
+    contents = {name: annotations_of(split, folder / name) for name, split in own_splits(source, None).items()}
+    return [
+        _Listed(f"{source} {name}", folder, content["annotations"], content["num_classes"], content.get("classes", []))
+        for name, content in contents.items()
+    ]
+
+
+def _check(listed: _Listed, *, findings: list[Finding]) -> Split:
+    """Return the valid annotations of a split, and add all errors to the findings."""
+    file, folder, annotations, num_classes, names = listed
     if names and len(names) != num_classes:
         findings.append(Finding("classes", file, -1, "", f"names {len(names)} of {num_classes} classes"))
         names = []
@@ -229,7 +261,6 @@ def _read(file: str, root: str, *, findings: list[Finding]) -> Split:
         if not count:
             name = f" ({names[label]})" if names else ""
             findings.append(Finding("class", file, label, "", f"class {label}{name} has no images"))
-    folder = Path(root) if root else Path(file).parent
     return Split(file, folder, num_classes, entries, counts, class_names=names)
 
 

@@ -1,13 +1,18 @@
 """Packing of the splits of a config into one folder."""
 
+import hashlib
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from yacs.config import CfgNode
 
 from longtail.data.annotations import image_paths, load_annotations
-from longtail.data.convert.split import write_annotations
+from longtail.data.convert.own import configured_splits
+from longtail.data.convert.split import annotations_of, write_annotations
+from longtail.data.images.packed import PACKED
 from longtail.data.pack.jpeg import pack_jpeg
 from longtail.data.pack.pixels import pack_pixels
 from longtail.data.pack.settings import Settings
@@ -18,11 +23,25 @@ from longtail.user_files import read_json, translating
 SPLITS = {"train": "TRAIN_JSON", "valid": "VALID_JSON", "test": "TEST_JSON"}
 
 
+class _Listed(NamedTuple):
+    """The images of a split.
+
+    Attributes:
+        content: Content of their annotation file.
+        paths: Image files, (N,).
+        digest: SHA-256 of the annotation file, or of the content if there is no file.
+    """
+
+    content: Mapping[str, Any]
+    paths: list[str]
+    digest: str
+
+
 def pack(cfg: CfgNode, folder: str | Path, settings: Settings) -> dict[str, Path]:
     """Write smaller copies of the images of a config, and their annotation files.
 
     Args:
-        cfg: Config of a data set of annotation files.
+        cfg: Config of a data set of image files: annotation files or own images.
         folder: Folder of the copies.
         settings: Size, format and quality.
 
@@ -33,24 +52,35 @@ def pack(cfg: CfgNode, folder: str | Path, settings: Settings) -> dict[str, Path
         UserError: The data set has no image files, an image cannot be read, or the folder holds other copies.
     """
     folder = Path(folder)
-    named = {split: cfg.DATASET[key] for split, key in SPLITS.items() if cfg.DATASET[key]}
-    if cfg.DATASET.DATASET != "annotations" or not named:
-        raise UserError(
-            f"data set {cfg.DATASET.DATASET!r} has no image files to pack; allowed: DATASET.DATASET annotations with "
-            "DATASET.TRAIN_JSON or VALID_JSON"
-        )
-    # Read all of them first, so that a mistake is found before anything is written.
-    contents = {split: load_annotations(path) for split, path in named.items()}
-    packed = next((split for split, content in contents.items() if "pixels" in content), None)
-    if packed:
-        raise UserError(f"the images of {named[packed]} are already packed")
-    _claim(folder, settings, sources=named)
+    splits = _listed(cfg, folder)  # all of them first, so that a mistake is found before anything is written
+    _claim(folder, settings, sources={split: images.digest for split, images in splits.items()})
     write = pack_jpeg if settings.format == "jpeg" else pack_pixels
-    files = {split: folder / f"{split}.json" for split in contents}
-    for split, content in contents.items():
-        paths = image_paths(content, named[split], root=cfg.DATASET.ROOT)
+    files = {split: folder / f"{split}.json" for split in splits}
+    for split, (content, paths, _) in splits.items():
         write_annotations(files[split], write(content, paths, folder=folder, split=split, settings=settings))
     return files
+
+
+def _listed(cfg: CfgNode, folder: Path) -> dict[str, _Listed]:
+    """Return the images of each split of a config."""
+    named = {split: cfg.DATASET[key] for split, key in SPLITS.items() if cfg.DATASET[key]}
+    own = cfg.DATASET.DATASET == "own"
+    if not own and (cfg.DATASET.DATASET != "annotations" or not named):
+        raise UserError(
+            f"data set {cfg.DATASET.DATASET!r} has no image files to pack; allowed: own images, or DATASET.DATASET "
+            "annotations with DATASET.TRAIN_JSON or VALID_JSON"
+        )
+    listed = {}
+    for split, images in configured_splits(cfg).items() if own else ():
+        content = annotations_of(images, folder / f"{split}.json")
+        paths = [os.path.abspath(path) for path in images.paths]
+        listed[split] = _Listed(content, paths, hashlib.sha256(json.dumps(content).encode()).hexdigest())
+    for split, path in named.items():
+        content = load_annotations(path)
+        if "pixels" in content:
+            raise UserError(f"the images of {path} are already packed")
+        listed[split] = _Listed(content, image_paths(content, path, root=cfg.DATASET.ROOT), sha256(path))
+    return listed
 
 
 def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None:
@@ -59,8 +89,8 @@ def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None
     Raises:
         UserError: The folder holds copies of other images, or of another size.
     """
-    wanted = {**settings.record(), "sources": {split: sha256(path) for split, path in sources.items()}}
-    record = folder / "pack.json"
+    wanted = {**settings.record(), "sources": sources}
+    record = folder / PACKED
     with translating(folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)
         if not record.exists():
@@ -76,7 +106,7 @@ def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None
         )
 
 
-def describe(files: dict[str, Path]) -> list[Any]:
+def describe(files: dict[str, Path]) -> list[str]:
     """Return the overrides, KEY, VALUE, ..., that train on the copies."""
     pairs = [word for split, path in files.items() for word in (f"DATASET.{SPLITS[split]}", str(path))]
-    return [*pairs, "DATASET.ROOT", '""']
+    return ["DATASET.DATASET", "annotations", *pairs, "DATASET.ROOT", ""]

@@ -1,0 +1,25 @@
+"""Folders and lists of images in place of a config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from longtail.runs.named import find_run
+from longtail.user_files import is_file, is_folder, is_image_list
+
+OWN_IMAGES = "own,balanced_softmax"  # config for images that are given instead of a config
+
+
+def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
+    """Return config and overrides for a folder or list of images, or a run directory; another source unchanged."""
+    if is_folder(source) and is_file(find_run(source)[1]):  # a run directory
+        return str(find_run(source)[1]), list(overrides)
+    if not (is_folder(source) or is_image_list(source)):
+        return source, list(overrides)
+    from longtail.config import load_config
+
+    own = ["DATASET.ROOT", source, "NAME", Path(source).resolve().stem, *overrides]
+    cfg = load_config(OWN_IMAGES, own)  # a mistyped key is reported before torch is loaded
+
+    from longtail.data.convert.own import fitting_settings
+
+    return OWN_IMAGES, [*map(str, fitting_settings(cfg)), *own]
