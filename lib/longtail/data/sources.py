@@ -140,8 +140,6 @@ def _read_split(cfg: CfgNode, key: str, *, read_options: ReadOptions) -> ImageSe
 def own(cfg: CfgNode) -> Splits:
     """Read the images in DATASET.ROOT: a folder of classes, a folder of splits, or a list; see DATASET.HOLD_OUT."""
     root, rule = cfg.DATASET.ROOT, cfg.DATASET.HOLD_OUT
-    if not root:
-        raise UserError("DATASET.ROOT is empty; data set 'own' needs a folder with one folder per class, or a list")
     splits = configured_splits(cfg)
     read_options = build_read_options(cfg)  # shared, so that the bad images of all splits are counted together
     sets = {

@@ -144,6 +144,11 @@ def test_pack_refuses_data_without_files(tmp_path: Path) -> None:
         pack(load_config("digits_lt,ce"), tmp_path, Settings())
 
 
+def test_pack_refuses_own_images_without_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"DATASET\.ROOT is empty; data set 'own' needs a folder"):
+        pack(load_config("own,ce_r10"), tmp_path, Settings())
+
+
 def test_pack_names_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     cfg = listed_config(write_photographs(tmp_path))
     (tmp_path / "2.jpg").write_bytes(b"\xff\xd8")

@@ -62,8 +62,11 @@ def configured_splits(cfg: CfgNode) -> dict[str, Split]:
     """Return the splits of DATASET.ROOT by DATASET.HOLD_OUT, see `own_splits`.
 
     Raises:
-        UserError: See `own_splits`; or the config asks for folds and names a file of validation images.
+        UserError: See `own_splits`; or DATASET.ROOT is empty, or the config asks for folds and names a file of
+            validation images.
     """
+    if not cfg.DATASET.ROOT:
+        raise UserError("DATASET.ROOT is empty; data set 'own' needs a folder with one folder per class, or a list")
     keys = cfg.DATASET.HOLD_OUT
     if cfg.DATASET.VALID_JSON and keys.FOLDS:
         raise UserError(f"DATASET.HOLD_OUT.FOLDS is {keys.FOLDS}, but DATASET.VALID_JSON names the validation images")

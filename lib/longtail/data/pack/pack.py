@@ -75,6 +75,8 @@ def _listed(cfg: CfgNode, folder: Path) -> dict[str, _Listed]:
         content = annotations_of(images, folder / f"{split}.json")
         paths = [os.path.abspath(path) for path in images.paths]
         listed[split] = _Listed(content, paths, hashlib.sha256(json.dumps(content).encode()).hexdigest())
+    if own:
+        named.pop("train", None)  # own images are the training images
     for split, path in named.items():
         content = load_annotations(path)
         if "pixels" in content:
