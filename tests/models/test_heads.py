@@ -8,10 +8,12 @@ from torch import Tensor
 
 from longtail.config import load_config
 from longtail.errors import UserError
-from longtail.models import HEADS, needs_first_stage
-from longtail.models.heads import NormHead, l2_normalize
+from longtail.models import HEADS, build_model, needs_first_stage
+from longtail.models.heads import NormHead, l2_normalize, logits_of
+from longtail.models.post_hoc import AdjustedHeads
 from tests.helpers.golden import Case, record, relative_error, tensor
 from tests.helpers.losses import grad
+from tests.helpers.training import CASCADE
 
 B, D, C = 6, 8, 5
 CASES = [case for case in record("sbcl_stage2")["cases"] if case["kind"] == "normed_linear"]
@@ -42,6 +44,40 @@ def test_l2_normalize_gives_unit_rows_and_zeros() -> None:
 
 def test_l2_normalize_returns_float32() -> None:
     assert l2_normalize(torch.ones(2, 3, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", ["FC", "FCNorm", "cos", "cosnorm", "cRT", "LWS"])
+def test_logits_of_every_head_are_float32_under_autocast(kind: str, features: Tensor) -> None:
+    head, halved = build(kind), features.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = logits_of(head, halved)
+        squares = features @ features.T
+    assert squares.dtype == torch.bfloat16  # other layers are not affected
+    assert torch.equal(logits, head(halved.float()))
+
+
+def test_logits_of_a_head_in_float64(features: Tensor) -> None:
+    assert logits_of(build("FC").double(), features.double()).dtype == torch.float64
+
+
+NETWORKS: dict[str, list[Any]] = {
+    "experts": ["BACKBONE.MULTI_NETWORK_TYPE", ["tiny", "tiny"], "CLASSIFIER.TYPE", "cos"],
+    "cascade": CASCADE,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_compute_logits_in_float32_under_autocast(name: str) -> None:
+    network: Any = build_model(load_config(None, NETWORKS[name]), C).eval()
+    images = torch.randn(B, 3, 32, 32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = network(images)
+    logits = [head(own.float()) for head, own in zip(network.heads, output.features, strict=True)]
+    assert {own.dtype for own in output.features} == {torch.bfloat16}
+    assert torch.equal(output.logits, torch.stack(logits))
+    with torch.autocast("cpu", torch.bfloat16):
+        adjusted = AdjustedHeads(list(network.heads), torch.zeros(C))(output.features)
+    assert torch.equal(adjusted, output.logits)
 
 
 def test_linear_head(features: Tensor) -> None:

@@ -30,7 +30,7 @@ from longtail.methods.registry import register
 from longtail.methods.subclasses import Subclasses
 from longtail.methods.supervised import refuse_teacher
 from longtail.models import EncodedOutput, KeyEncoder, Network, Output, SampleQueue, unwrap
-from longtail.models.heads import l2_normalize
+from longtail.models.heads import l2_normalize, logits_of
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class SubclassContrastive(Method):
         assert isinstance(output.features, torch.Tensor)
         features = output.features.detach()
         heads = cast(Network, unwrap(self.network)).heads
-        return Output(torch.stack([head(own) for head, own in zip(heads, features, strict=True)]), features)
+        return Output(torch.stack([logits_of(head, own) for head, own in zip(heads, features, strict=True)]), features)
 
 
 def check(cfg: CfgNode) -> None:

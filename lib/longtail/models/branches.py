@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from longtail.models.backbones import Backbone
+from longtail.models.heads import logits_of
 
 GROUPS = 32  # groups of the second convolution
 REDUCTION = 8  # reduction of squeeze-and-excitation
@@ -31,7 +32,7 @@ class Branch(nn.Module):
     def forward(self, tapped: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, C) and features (B, D) of the output of the tap."""
         features = self.body(tapped)
-        return self.head(self.dropout(features)), features
+        return logits_of(self.head, self.dropout(features)), features
 
 
 class ConvBody(nn.Module):

@@ -37,7 +37,7 @@ from longtail.models.adapters import adapt
 from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, check_taps
 from longtail.models.branches import Branch, ConvBody, TransformerBody, initialize_by_fan_out, is_transformer
 from longtail.models.experts import backbone_options
-from longtail.models.heads import HEADS, CosNormHead, SecondStageHead
+from longtail.models.heads import HEADS, CosNormHead, SecondStageHead, logits_of
 from longtail.models.networks import NETWORKS
 from longtail.models.output import Output
 
@@ -164,7 +164,7 @@ class Cascade(nn.Module):
         if features.dim() == 4:
             features = features.mean((2, 3))
         results = [branch(tapped[tap]) for tap, branch in zip(self.taps, self.branches, strict=True)]
-        results.append((self.head(self.dropout(features)), features))
+        results.append((logits_of(self.head, self.dropout(features)), features))
         logits, inputs = zip(*results, strict=True)
         return Output(torch.stack(logits), inputs)
 

@@ -15,7 +15,7 @@ from longtail.config import expert_backbones
 from longtail.errors import UserError
 from longtail.models.adapters import adapt
 from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, split
-from longtail.models.heads import HEADS, SecondStageHead
+from longtail.models.heads import HEADS, SecondStageHead, logits_of
 from longtail.models.networks import NETWORKS
 from longtail.models.output import Output
 from longtail.models.projections import PROJECTIONS, projection_width
@@ -77,7 +77,7 @@ class Expert(nn.Module):
             raise UserError(
                 "MODULE.TYPE Identity needs a backbone that returns vectors; this one returns maps: use GAP"
             )
-        return self.head(self.dropout(features)), features
+        return logits_of(self.head, self.dropout(features)), features
 
 
 class Network(nn.Module):

@@ -31,6 +31,16 @@ def without_autocast(device: torch.device) -> contextlib.AbstractContextManager[
     return torch.autocast(device.type, enabled=False) if available else contextlib.nullcontext()
 
 
+def logits_of(head: nn.Module, features: Tensor) -> Tensor:
+    """Return the logits (B, C) of features (B, D), float32 or wider also under autocast.
+
+    In bf16, logits from 16 to 32, and cosines near 1 times a scale of 30, would be rounded to multiples of about 1/8,
+    which is too coarse for the losses. A head is a tiny part of the computation.
+    """
+    with without_autocast(features.device):
+        return head(features if features.dtype == torch.float64 else features.float())
+
+
 def cosines(features: Tensor, weight: Tensor) -> Tensor:
     """Return the cosine of every feature (B, D) with every class weight (C, D), (B, C)."""
     return F.linear(l2_normalize(features), l2_normalize(weight))
@@ -98,11 +108,10 @@ class CosNormHead(nn.Module):
         self.scale = scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, C), float32 also under autocast, of features (B, D)."""
+        """Return logits (B, C) of features (B, D)."""
         features = features.float()
         squashed = features / (1 + features.norm(dim=-1, keepdim=True))
-        with without_autocast(features.device):  # the error of a cosine in bf16, times a scale of 30, is 0.1
-            return self.scale * F.linear(squashed, l2_normalize(self.weight))
+        return self.scale * F.linear(squashed, l2_normalize(self.weight))
 
 
 class SecondStageHead(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
+from longtail.models.heads import logits_of
 from longtail.models.output import Output
 from longtail.models.priors import prior_offset
 
@@ -35,8 +36,8 @@ class AdjustedHeads(nn.Module):
 
     def forward(self, features: Tensor | tuple[Tensor, ...]) -> Tensor:
         """Return logits (E, B, C), float32, of features (E, B, D), or of a tuple of (B, D_e)."""
-        logits = torch.stack([head(feature) for head, feature in zip(self.heads, features, strict=True)])
-        return logits.float() / self.temperature - self.offset
+        logits = torch.stack([logits_of(head, feature) for head, feature in zip(self.heads, features, strict=True)])
+        return logits / self.temperature - self.offset
 
 
 class PostHocClassifier(nn.Module):
