@@ -26,8 +26,8 @@ images, of one run with seed 42. Rows with the same computation differ by 0.1 to
 little. *Cao*: images by the rule of Cao et al., the newest tables. *Cui*: the files of Cui et al., the older tables and
 all combinations; their images were normalized with ImageNet's constants.
 
-Hours are those of the run as it was: the runs on one H200 shared it with up to twelve other trainings. Runs in bf16 from
-November 2026 computed logits in bf16, too; today they are float32
+Hours are those of the run as it was: the runs on one H200 shared it with up to twelve other trainings. Runs in bf16
+from November 2026 computed logits in bf16, too; today they are float32
 ([why](differences.md#accuracy-of-the-fast-path)).
 
 A training on other images (JPEG files instead of lossless ones) or with other settings is marked in the list of runs.
