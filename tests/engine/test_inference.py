@@ -130,10 +130,11 @@ def test_outputs_keep_a_tuple_of_features_of_several_widths() -> None:
 def test_outputs_are_in_float32_under_mixed_precision() -> None:
     place = Place(precision="bf16")
     for _, output in outputs(network(), loader(Shard()), normalize=NORMALIZE, place=place):
-        assert output.features.dtype == torch.bfloat16
+        assert isinstance(output.features, Tensor) and output.features.dtype == torch.bfloat16
     data = training_set(Shard())
     data._place = place
-    assert data.outputs(network()).features.dtype == torch.float32
+    features = data.outputs(network()).features
+    assert isinstance(features, Tensor) and features.dtype == torch.float32
 
 
 def test_evaluate_stops_when_it_is_asked_to() -> None:
