@@ -58,6 +58,11 @@ def is_image_list(path: PathLike) -> bool:
     return os.fspath(path).lower().endswith((".csv", ".txt")) and not is_folder(path)
 
 
+def is_own_images(path: PathLike) -> bool:
+    """Return whether a path is that of a folder or list of images."""
+    return is_folder(path) or is_image_list(path)
+
+
 def _mode(path: PathLike) -> int:
     try:
         return os.stat(path).st_mode

@@ -16,7 +16,7 @@ from longtail.models.backbones.resnet_cifar import CifarResNet
 BACKBONES.register("res8_measured")(lambda options: CifarResNet(blocks=1))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def short_garbage_collection() -> Iterator[None]:
     """Exclude the modules of other tests from garbage collection, which measurements of memory call often."""
     gc.collect()

@@ -9,7 +9,7 @@ from torch import Tensor
 from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.losses import LOSSES, BalancedSoftmax, CrossEntropy, Loss, Prediction, build_loss, total
-from longtail.losses.base import deferred_start, in_float32, is_target, log_prior
+from longtail.losses.base import deferred_start, is_target, log_prior
 from tests.helpers.losses import COUNTS, FEATURES, LOGITS, TARGETS, TEACHER, B, C, build
 
 
@@ -66,19 +66,6 @@ def test_total_sums_scalars_with_gradients() -> None:
     result = total([one, 3 * other])
     assert result.item() == 7.5
     assert [g.item() for g in torch.autograd.grad(result, (one, other))] == [1.0, 3.0]
-
-
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        (torch.bfloat16, torch.float32),
-        (torch.float16, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-    ],
-)
-def test_in_float32_never_narrows(given: torch.dtype, wanted: torch.dtype) -> None:
-    assert in_float32(torch.zeros(2, dtype=given)).dtype == wanted
 
 
 def test_log_prior_counts_and_frequencies() -> None:

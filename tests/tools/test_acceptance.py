@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from longtail.errors import UserError
 from longtail.losses import BalancedSoftmax, Prediction
-from longtail.losses.base import in_float32
 from longtail.models import BACKBONES
 from longtail.models.backbones.base import StagedBackbone
+from longtail.precision import in_float32
 from tests.helpers.training_fixtures import no_figures
 from tests.tools.test_leaderboard import record
 from tools import acceptance

@@ -70,6 +70,13 @@ def test_verify_dataset_of_a_folder_of_classes(command: Any, tmp_path: Path) -> 
     assert f"{root} train 5: bee/3.png" in out
 
 
+def test_verify_dataset_refuses_a_root_of_own_images(command: Any, tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "photos")
+    code, out, err = command(tmp_path / "photos", "--root", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: --root {tmp_path} is for annotation files; {tmp_path / 'photos'} is")
+
+
 def test_verify_dataset_finds_leaks_between_folders_of_splits(command: Any, tmp_path: Path) -> None:
     for split in ("train", "valid"):
         write_class_folders(tmp_path / "photos" / split)

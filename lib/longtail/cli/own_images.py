@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.runs.named import find_run
-from longtail.user_files import is_file, is_folder, is_image_list
+from longtail.user_files import is_file, is_folder, is_own_images
 
 OWN_IMAGES = "own,balanced_softmax"  # config for images that are given instead of a config
 
@@ -13,7 +13,7 @@ def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[st
     """Return config and overrides for a folder or list of images, or a run directory; another source unchanged."""
     if is_folder(source) and is_file(find_run(source)[1]):  # a run directory
         return str(find_run(source)[1]), list(overrides)
-    if not (is_folder(source) or is_image_list(source)):
+    if not is_own_images(source):
         return source, list(overrides)
     from longtail.config import load_config
 

@@ -12,6 +12,7 @@ from longtail.evaluation.confusion import ConfusionMatrix, Integers, add_pairs
 from longtail.evaluation.ensemble import ensemble_heads, ensemble_logits
 from longtail.evaluation.shots import FEW, GROUPS, MANY, accuracy_of_groups, counts_list, shot_groups
 from longtail.evaluation.tallies import Tallies
+from longtail.precision import in_float32
 
 TOP_K = (1, 2, 3, 5)
 MATRIX_CLASSES = 20_000  # with more classes there is no confusion matrix: it would take 1.6 GB per expert
@@ -117,8 +118,7 @@ class Evaluator:
         if labels.is_floating_point() or labels.dtype == torch.bool:
             raise ValueError(f"labels must be integers, not {labels.dtype}")
         self.to(logits.device)
-        scores = logits.detach()
-        scores = scores if scores.dtype == torch.float64 else scores.float()
+        scores = in_float32(logits.detach())
         ensemble = ensemble_logits(scores, self.members)
         if self.experts > 1:
             scores = torch.cat([scores, ensemble[None]])

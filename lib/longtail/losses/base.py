@@ -127,11 +127,6 @@ def total(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(terms)).sum()
 
 
-def in_float32(logits: Tensor) -> Tensor:
-    """Return the logits in float32 or wider: half precision cannot hold a softmax over many classes."""
-    return logits if logits.dtype == torch.float64 else logits.float()
-
-
 def mean_cross_entropy(
     logits: Tensor, targets: Tensor, *, row_weights: Tensor | None = None, class_weights: Tensor | None = None
 ) -> Tensor:

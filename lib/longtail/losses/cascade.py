@@ -30,7 +30,8 @@ from yacs.config import CfgNode
 
 from longtail.distributed.gathering import average
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
+from longtail.losses.base import LOSSES, Loss, Prediction
+from longtail.precision import in_float32
 
 
 def density_weights(

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start
+from longtail.precision import in_float32
 
 
 class CDT(Loss):

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.distributed.gathering import average, gather, rank_and_size
-from longtail.losses.base import in_float32
+from longtail.precision import in_float32, without_autocast
 
 
 def supervised_contrastive(
@@ -214,7 +214,7 @@ def _log_probability(logits: Tensor, positives: Tensor, candidates: Tensor | Non
 
 def _products(left: Tensor, right: Tensor) -> Tensor:
     """Return the inner products of the rows of two float32 matrices, in float32 also under autocast."""
-    with torch.autocast(left.device.type, enabled=False):
+    with without_autocast(left.device):
         return left @ right.T
 
 

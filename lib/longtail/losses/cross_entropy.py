@@ -3,7 +3,8 @@
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
+from longtail.losses.base import LOSSES, Loss, Prediction
+from longtail.precision import in_float32
 
 
 class CrossEntropy(Loss):

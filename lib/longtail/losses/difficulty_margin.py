@@ -7,7 +7,8 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, log_prior
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, log_prior
+from longtail.precision import in_float32
 
 CLAMP = 1 - 1e-6  # the derivative of the arc cosine is infinite at 1
 

@@ -5,7 +5,8 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32
+from longtail.losses.base import LOSSES, Loss, Prediction
+from longtail.precision import in_float32
 
 
 class DiVE(Loss):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, is_target
+from longtail.losses.base import LOSSES, Loss, Prediction, is_target
+from longtail.precision import in_float32
 
 
 class SoftmaxEqualization(Loss):

@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target, weighted_mean
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, is_target, weighted_mean
 from longtail.losses.class_weights import inverse_frequency
+from longtail.precision import in_float32
 
 
 def focal(logits: Tensor, targets: Tensor, *, gamma: float) -> Tensor:

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target, weighted_mean
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, is_target, weighted_mean
+from longtail.precision import in_float32
 
 EPSILON = 1e-3  # added to the influence, as released: the factor is at most alpha / EPSILON
 

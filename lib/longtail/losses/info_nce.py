@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from longtail.losses.base import in_float32
+from longtail.precision import in_float32, without_autocast
 
 
 def info_nce(queries: Tensor, keys: Tensor, *, queue: Tensor, temperature: float) -> Tensor:
@@ -18,7 +18,7 @@ def info_nce(queries: Tensor, keys: Tensor, *, queue: Tensor, temperature: float
         queue: Keys of other images, (E, K, P).
         temperature: Temperature T of the softmax.
     """
-    with torch.autocast(queries.device.type, enabled=False):
+    with without_autocast(queries.device):
         scaled = in_float32(queries) / temperature
         positive = (scaled * keys).sum(2)
         negative = (scaled @ queue.transpose(1, 2)).logsumexp(2)

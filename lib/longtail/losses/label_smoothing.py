@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, weighted_mean
+from longtail.losses.base import LOSSES, Loss, Prediction, weighted_mean
+from longtail.precision import in_float32
 
 
 class LabelSmoothing(Loss):

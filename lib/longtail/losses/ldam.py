@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, is_target
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, is_target
 from longtail.losses.class_weights import class_balanced_weights
+from longtail.precision import in_float32
 
 BETA = 0.9999  # of the class-balanced weights of deferred re-weighting, as released
 

@@ -22,7 +22,8 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Loss, Prediction, in_float32, log_prior
+from longtail.losses.base import LOSSES, Loss, Prediction, log_prior
+from longtail.precision import in_float32
 
 EPSILON = 1e-9  # inside the logarithm of the distilled probabilities, as released
 HARD_FRACTION = 0.3  # fraction of hard classes in the paper's experiments

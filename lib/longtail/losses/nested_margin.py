@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Prediction, in_float32
+from longtail.losses.base import LOSSES, Prediction
 from longtail.losses.difficulty_margin import class_margins, cosine_scale, with_margin
 from longtail.losses.nested import HardClassSettings, NestedLoss
+from longtail.precision import in_float32
 
 
 class NestedMarginLoss(NestedLoss):

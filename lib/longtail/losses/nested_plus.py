@@ -29,7 +29,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
-from longtail.losses.base import LOSSES, Prediction, in_float32
+from longtail.losses.base import LOSSES, Prediction
 from longtail.losses.nested import (
     HardClassLoss,
     HardClassSettings,
@@ -38,6 +38,7 @@ from longtail.losses.nested import (
     hard_log_softmax,
     own_distillation,
 )
+from longtail.precision import in_float32
 
 
 class NestedPlusLoss(HardClassLoss):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from yacs.config import CfgNode
 
-from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, in_float32, log_prior
+from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, log_prior
+from longtail.precision import in_float32
 
 
 class LogitAdjustment(Loss):

@@ -1,6 +1,5 @@
 """Heads: features (B, D) to logits (B, C)."""
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
+from longtail.precision import in_float32, without_autocast
 from longtail.registry import Registry
 
 HEADS: Registry[Callable[[CfgNode, int, int], nn.Module]] = Registry("head")
@@ -25,12 +25,6 @@ def l2_normalize(vectors: Tensor, eps: float = 1e-6) -> Tensor:
     return torch.where(length > eps, vectors / length.clamp_min(eps), 0.0)
 
 
-def without_autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Within the block, compute in the dtype of the tensors; a device without mixed precision (meta) does so anyway."""
-    available = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if available else contextlib.nullcontext()
-
-
 def logits_of(head: nn.Module, features: Tensor) -> Tensor:
     """Return the logits (B, C) of features (B, D), float32 or wider also under autocast.
 
@@ -38,7 +32,7 @@ def logits_of(head: nn.Module, features: Tensor) -> Tensor:
     which is too coarse for the losses. A head is a tiny part of the computation.
     """
     with without_autocast(features.device):
-        return head(features if features.dtype == torch.float64 else features.float())
+        return head(in_float32(features))
 
 
 def cosines(features: Tensor, weight: Tensor) -> Tensor:

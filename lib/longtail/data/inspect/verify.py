@@ -11,7 +11,7 @@ from longtail.data.convert.own import own_splits
 from longtail.data.convert.split import annotations_of
 from longtail.data.inspect.inspection import Inspection, inspect_all
 from longtail.errors import UserError
-from longtail.user_files import is_folder, is_image_list, read_json
+from longtail.user_files import is_folder, is_own_images, read_json
 
 # Kinds of errors and their titles, in the order of the report.
 KINDS = {
@@ -221,8 +221,10 @@ class _Listed(NamedTuple):
 
 def _listed(source: str, root: str) -> list[_Listed]:
     """Return the images of an annotation file, or of every split of own images."""
-    if not (is_folder(source) or is_image_list(source)):
+    if not is_own_images(source):
         return [_Listed(source, Path(root) if root else Path(source).parent, *_read_json(source))]
+    if root:
+        raise UserError(f"--root {root} is for annotation files; {source} is a folder or list of images")
     folder = Path(source) if is_folder(source) else Path(source).parent
     contents = {name: annotations_of(split, folder / name) for name, split in own_splits(source, None).items()}
     return [
