@@ -25,7 +25,17 @@ FUNCTION_LINES = 63  # the longest function, which draws the curves of a trainin
 FUNCTION_ARGUMENTS = 11  # of a loss whose arguments a contract fixes; next come 10
 FILE_LINES = 400
 
-BASE = {"errors", "files", "user_files", "registry", "processors", "cpu_load", "standard_output", "host_copies"}
+BASE = {
+    "errors",
+    "files",
+    "user_files",
+    "registry",
+    "processors",
+    "cpu_load",
+    "standard_output",
+    "host_copies",
+    "precision",
+}
 KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, in addition to `BASE`
     "errors": set(),
     "files": set(),
@@ -36,6 +46,7 @@ KNOWS: dict[str, set[str]] = {  # room -> rooms and modules that it may import, 
     "standard_output": set(),
     "threads": set(),
     "host_copies": set(),
+    "precision": set(),
     "checkpoint_file": set(),
     "clustering": set(),
     "config": set(),
