@@ -5,7 +5,8 @@
     python tools/record.py cifar10_im100_json,crt output/cifar10_im100_json_crt --images "JPEG, quality 75"
 
 CONFIG is the composition that was trained. RUN is a run directory, or the folder of a recipe: every stage that trains
-is recorded. A run that is not finished is recorded with the epoch that it reached. Run `make docs` afterwards.
+or evaluates is recorded. A run that is not finished is recorded with the epoch that it reached. Run `make docs`
+afterwards.
 
 Exit code: 0 done, 2 invalid command or run.
 """
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from longtail.cli.program import Parser, run_program
-from longtail.user_files import is_file
 
 if TYPE_CHECKING:
     from tools.results_page import Record
@@ -38,13 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse(arguments)
 
     def program() -> None:
-        from longtail.runs.directory import RunDirectory
-        from tools.results_page import make_record
+        from tools.results_page import records_of
 
         options.folder.mkdir(parents=True, exist_ok=True)
         for path in options.runs:
-            for stage, run in stages_of(path):
-                record = make_record(RunDirectory(run), options.config, stage=stage, images=options.images)
+            for record in records_of(path, options.config, images=options.images):
                 file = file_of(record, options.folder)
                 file.write_text(record.to_json(), encoding="utf-8")
                 state = "finished" if record.finished else f"epoch {record.reached} of {record.epochs}"
@@ -59,14 +57,6 @@ def file_of(record: "Record", folder: Path) -> Path:
     if not file.is_file() or json.loads(file.read_text(encoding="utf-8")).get("began") == record.began:
         return file
     return file.with_stem(f"{file.stem}-{record.began}")
-
-
-def stages_of(path: Path) -> list[tuple[str, Path]]:
-    """Return (stage, newest run) of a recipe's folder, or the run itself without a stage."""
-    if is_file(path / "config.yaml"):
-        return [("", path)]
-    newest = {run.parent.parent.name: run.parent for run in sorted(path.glob("*/*/config.yaml"))}
-    return [(stage, run) for stage, run in newest.items() if (run / "metrics.jsonl").is_file()]
 
 
 if __name__ == "__main__":

@@ -130,6 +130,8 @@ def test_finished_recipe_does_nothing(start: Start, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(recipe, "train", None)
     monkeypatch.setattr(recipe, "validate", None)
     assert start() == first
+    other = CRT.replace("name: crt", "name: other")
+    assert start("NAME", "crt", text=other) == first  # recipes of one NAME share stages
     assert files == {path: path.stat().st_mtime_ns for path in files}
 
 

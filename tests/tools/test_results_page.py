@@ -10,8 +10,10 @@ import pytest
 from longtail.config import load_config, to_yaml
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
+from longtail.runs.results import evaluation_outcome
+from longtail.stages.recipe_file import load_recipe
 from tools.record import main
-from tools.results_page import Record, make_record, read_published, read_records, results_page, top_table
+from tools.results_page import Record, make_record, read_published, read_records, records_of, results_page, top_table
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = "cifar10_im100,ce,every_epoch"
@@ -148,6 +150,50 @@ def test_record_of_a_recipe_has_the_stages_that_train(tmp_path: Path) -> None:
     assert main(["cifar10_im100,crt", str(tmp_path / "crt"), "--folder", str(tmp_path / "records")]) == 0
     (record,) = read_records(tmp_path / "records")
     assert (record.stage, record.last["top1"], record.differs) == ("baseline", 0.6, {})
+
+
+def write_evaluation(folder: Path, stage: str, *, top1: float) -> Path:
+    """Write the files of a finished stage tau_norm that evaluates the last checkpoint of the run in `folder`."""
+    run = folder / "tau_norm" / stage
+    run.mkdir(parents=True)
+    recipe = load_recipe("cifar10_im100,tau_norm")
+    (run / "config.yaml").write_text(to_yaml(recipe.load(recipe.stages[1], {})))
+    head = {"config": "cifar10_im100,ce", "seed": 42}
+    checkpoint = "/elsewhere/tau_norm/baseline/2026-01-01-00-00-00/models/last.pth"  # where it was trained
+    evaluation = {"ensemble": {"top1": top1}, "experts": []}
+    outcome = evaluation_outcome({**head, "checkpoint": checkpoint}, epoch=200, evaluation=evaluation, seconds=36)
+    (run / "results.json").write_text(json.dumps(outcome))
+    return run
+
+
+def test_record_of_a_stage_that_evaluates_has_its_accuracy_and_the_training_of_its_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "tau_norm"
+    write_run(folder / "baseline" / "2026-01-01-00-00-00", "TRAIN.BATCH_SIZE", 64)
+    write_run(folder / "baseline" / "2026-01-03-00-00-00")  # newer than the one that was evaluated
+    write_evaluation(folder, "2026-01-02-00-00-00", top1=0.75)
+    records = {record.stage: record for record in records_of(folder, "cifar10_im100,tau_norm", images="lossless")}
+    assert set(records) == {"baseline", "tau_norm"} and records["baseline"].differs == {}
+    found = records["tau_norm"]
+    assert found.finished and found.last == {"top1": 0.75} and found.differs == {"TRAIN.BATCH_SIZE": 64}
+    assert (found.epochs, found.hours, found.train_images, found.images) == (0, 0.01, 12406, "lossless")
+    assert found.environment["processor"] == "P"
+
+
+@pytest.mark.slow
+def test_results_page_shows_a_stage_that_evaluates_with_the_epochs_of_its_training(tmp_path: Path) -> None:
+    folder = tmp_path / "tau_norm"
+    write_run(folder / "baseline" / "2026-01-01-00-00-00")
+    write_evaluation(folder, "2026-01-02-00-00-00", top1=0.75)
+    table = top_table(read_published(ROOT / "docs" / "results.yaml"), [*records_of(folder, "cifar10_im100,tau_norm")])
+    assert "| tau-normalization | CIFAR-10-LT 100 | 27.30 / 29.34 | 25.00 (1) | 200 | 2.0 |" in table
+
+
+def test_record_of_an_evaluation_without_its_training_is_refused(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "tau_norm", "2026-01-02-00-00-00", top1=0.75)
+    with pytest.raises(
+        UserError, match=r"baseline/2026-01-01-00-00-00 is missing, the training that a stage evaluates"
+    ):
+        list(records_of(tmp_path / "tau_norm", "cifar10_im100,tau_norm"))
 
 
 def test_read_records_refuses_other_files(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from tools.results_page.page import results_page, top_table
 from tools.results_page.published import Published, read_published
 from tools.results_page.records import Record, make_record, read_records
+from tools.results_page.run_records import records_of
 
 __all__ = [
     "Published",
@@ -10,6 +11,7 @@ __all__ = [
     "make_record",
     "read_published",
     "read_records",
+    "records_of",
     "results_page",
     "top_table",
 ]

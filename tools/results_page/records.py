@@ -1,10 +1,12 @@
 """Records of runs: small JSON files under docs/records, one per training or stage."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from yacs.config import CfgNode
 
 from longtail.config import KEYS, flatten, is_recipe, load_config
 from longtail.errors import UserError
@@ -99,13 +101,13 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
         seed=cfg.RAND_SEED,
         epochs=results.get("epochs", cfg.TRAIN.MAX_EPOCH),
         reached=reached,
-        last=_rounded(last.get("ensemble", {})) if last.get("epoch", 0) >= reached else {},
+        last=rounded(last.get("ensemble", {})) if last.get("epoch", 0) >= reached else {},
         best={"epoch": best["epoch"], "top1": round(best["ensemble"]["top1"], 6)} if best else {},
         train_images=results.get("images", 0),
         images=images,
         precision=environment.get("precision") or results.get("precision", cfg.TRAIN.AMP),
         hours=round(_seconds(results, history) / 3600, 3),
-        differs=_differences(cfg, _asked(config, stage)),
+        differs=differences(cfg, config, stage),
         environment=_environment(environment),
         began=run.path.name,
     )
@@ -120,7 +122,7 @@ def read_records(folder: Path) -> list[Record]:
     return read_folder(folder, Record)
 
 
-def _asked(config: str, stage: str) -> Any:
+def _asked(config: str, stage: str) -> CfgNode:
     """Return the config of a composition or of a stage of a recipe."""
     if not is_recipe(config):
         return load_config(config)
@@ -131,9 +133,18 @@ def _asked(config: str, stage: str) -> Any:
     return recipe.load(stages[stage], dict.fromkeys(stages[stage].takes, "taken"))
 
 
-def _differences(cfg: Any, asked: Any) -> dict[str, Any]:
-    """Return the keys in which a run differs from its config, among those that change what is computed."""
-    wanted = dict(flatten(asked))
+def differences(cfg: CfgNode, config: str, stage: str) -> dict[str, Any]:
+    """Return the keys in which a run differs from its composition or stage, among those that change what is computed.
+
+    Args:
+        cfg: Config of the run.
+        config: Composition.
+        stage: Stage, if it is a recipe.
+
+    Raises:
+        UserError: The composition or the stage does not exist.
+    """
+    wanted = dict(flatten(_asked(config, stage)))
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in flatten(cfg)
@@ -166,7 +177,8 @@ def _seconds(results: dict[str, Any], history: list[dict[str, Any]]) -> float:
     return float(max(results.get("seconds", 0.0), sum(record.get("seconds", 0.0) for record in history)))
 
 
-def _rounded(accuracies: dict[str, float]) -> dict[str, float]:
+def rounded(accuracies: Mapping[str, float]) -> dict[str, float]:
+    """Return accuracies with six decimals."""
     return {name: round(value, 6) for name, value in accuracies.items()}
 
 
