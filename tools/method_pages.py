@@ -8,7 +8,7 @@ from pathlib import Path
 
 from longtail.cli.list_configs import describe
 from longtail.config import find_config, is_recipe, read_yaml
-from tools.results_page.page import cell_of, runs_of
+from tools.results_page.page import cell_of, finished_runs
 from tools.results_page.published import Group, Published, Row
 from tools.results_page.records import Record
 from tools.small_runs.records import SmallRecord
@@ -133,7 +133,7 @@ def _measured(row: Row, group: Group, measured: Measured) -> Iterator[str]:
     yield from ("## Measured here", "")
     found = False
     for data, config in zip(group.sets, row.configs, strict=True):
-        runs = runs_of(measured.records, row, data=data, config=config) if config else []
+        runs = finished_runs(measured.records, row, data=data, config=config) if config else []
         for images in sorted({run.images for run in runs}):
             same = [run for run in runs if run.images == images]
             kind = f", {images}" if images else ""

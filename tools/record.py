@@ -38,17 +38,32 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse(arguments)
 
     def program() -> None:
-        from tools.results_page import records_of
-
-        options.folder.mkdir(parents=True, exist_ok=True)
         for path in options.runs:
-            for record in records_of(path, options.config, images=options.images):
-                file = file_of(record, options.folder)
-                file.write_text(record.to_json(), encoding="utf-8")
-                state = "finished" if record.finished else f"epoch {record.reached} of {record.epochs}"
-                print(f"{file}: {state}")
+            write_records(path, options.config, images=options.images, folder=options.folder)
 
     return run_program(program)
+
+
+def write_records(path: Path, config: str, *, images: str, folder: Path = FOLDER) -> None:
+    """Write the records of a run directory, or of the folder of a recipe, and print their files.
+
+    Args:
+        path: Run directory or folder.
+        config: Composition that was trained.
+        images: How the images differ from the data set.
+        folder: Where to write.
+
+    Raises:
+        UserError: A run cannot be recorded.
+    """
+    from tools.results_page import records_of
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for record in records_of(path, config, images=images):
+        file = file_of(record, folder)
+        file.write_text(record.to_json(), encoding="utf-8")
+        state = "finished" if record.finished else f"epoch {record.reached} of {record.epochs}"
+        print(f"{file}: {state}", flush=True)
 
 
 def file_of(record: "Record", folder: Path) -> Path:

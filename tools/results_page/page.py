@@ -15,7 +15,11 @@ HEAD = """\
 # Results
 
 Top-1 errors in percent: published numbers, and ours from the records in `docs/records`. `longtail train DATA,CONFIG`
-trains a row.
+trains a row. This trains and records all rows of a data set that have no number yet, six at once:
+
+```
+python tools/gallery.py cifar10_im100 --seeds 42 43 44 --at-once 6
+```
 
 **Here** is the error after the *last* epoch: mean over the seeds, ± standard deviation, and the number of seeds in
 parentheses. Only finished runs of the full schedule count. Unfinished runs are listed under [Runs](#runs) with the
@@ -57,7 +61,7 @@ def top_table(published: Published, records: Sequence[Record]) -> str:
     columns = ("method", "data", "published (best epoch)", "here (last epoch)", "epochs", "hours")
     lines = [_line(*columns), "|---" * len(columns) + "|"]
     for row, data, config in published.entries():
-        runs = runs_of(records, row, data=data, config=config)
+        runs = finished_runs(records, row, data=data, config=config)
         if runs:
             column = next(group.sets.index(data) for group in published.groups if row in group.rows)
             numbers = [f"{numbers[column]:.2f}" for numbers in row.published.values() if numbers[column] is not None]
@@ -87,14 +91,14 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
             yield _line(name, f"published, {source}", *(f"{n:.2f}" if n is not None else "" for n in numbers))
             name = ""
         pairs = list(zip(group.sets, row.configs, strict=True))
-        found = [runs_of(records, row, data=data, config=config) if config else [] for data, config in pairs]
+        found = [finished_runs(records, row, data=data, config=config) if config else [] for data, config in pairs]
         for images in sorted({run.images for runs in found for run in runs}) or [""]:
             cells = [cell_of([run for run in runs if run.images == images]) for runs in found]
             yield _line(name, f"here, {images}" if images else "here", *cells)
             name = ""
 
 
-def runs_of(records: Sequence[Record], row: Row, *, data: DataSet, config: str) -> list[Record]:
+def finished_runs(records: Sequence[Record], row: Row, *, data: DataSet, config: str) -> list[Record]:
     """Return the finished runs of a row on a data set, the newest of each seed.
 
     Of a recipe, the last stage counts, or the one that the row names, with the epochs and hours of the stages before

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Train the rows of docs/results.md that have no record yet, several at once, and record them.
+
+    python tools/gallery.py cifar10_im100 --list
+    python tools/gallery.py cifar10_im100 --seeds 42 43 44 --at-once 6
+    python tools/gallery.py cifar10_im100_json --rows csce focal,drw --images "JPEG, quality 75" --minutes 60
+
+DATA is the data set of a column. Each row is trained by `longtail train DATA,ROW`, all rows with the first seed before
+the next seed; all configs are checked before the first training. The same command resumes: after an interruption, or
+after --minutes, when all trainings save and stop. KEY VALUE applies to all trainings; a record with other settings does
+not count for its row. Run `make docs` afterwards.
+
+Exit code: 0 done, 1 a training failed, 2 invalid command, 128 + n stopped by signal n.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from longtail.cli.program import Parser, run_program
+from longtail.errors import ProcessLost, UserError
+from tools.record import FOLDER, write_records
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.yaml"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and train what is missing."""
+    parser = Parser(__doc__ or "")
+    parser.add_argument(
+        "data", metavar="DATA", help="short name of the data set, as cifar10_im100 or cifar10_im100_json"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY VALUE", help="keys of the config to set, for all trainings"
+    )
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="configs of the rows; default: all of the data set")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42], help="train each row once per seed")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="trainings at the same time")
+    parser.add_argument("--minutes", type=float, help="stop all trainings after this time")
+    parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
+    parser.add_argument("--images", default="", help="how the images differ from the data set; see tools/record.py")
+    parser.add_argument("--list", action="store_true", help="print the trainings that are missing, and train nothing")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output/gallery"), help="folder of run directories and logs"
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the records; default: docs/records")
+    return run_program(lambda: fill(parser.parse(arguments)))
+
+
+def fill(options: argparse.Namespace) -> None:
+    """Train what is missing, and record each training when it ends."""
+    from tools.results_page import missing_trainings, read_published, read_records
+    from tools.side_by_side import run_side_by_side
+
+    if options.at_once < 1:
+        raise UserError(f"--at-once {options.at_once}: at least 1")
+    records = read_records(options.folder) if options.folder.is_dir() else []
+    chosen = {"rows": options.rows or (), "seeds": options.seeds, "images": options.images}
+    trainings = list(missing_trainings(read_published(RESULTS), records, data=options.data, **chosen))
+    for each in trainings:
+        each.check(options.output, options.overrides)
+    for each in trainings:
+        print("longtail", shlex.join(each.command(options.output, options.overrides)), flush=True)
+    if options.list:
+        return
+    gpus = ["--gpus", options.gpus] if options.gpus else []
+    logs = {options.output / f"{each.name}.log": each for each in trainings}
+    commands = {
+        log: [sys.executable, "-m", "longtail", *each.command(options.output, options.overrides), *gpus]
+        for log, each in logs.items()
+    }
+    seconds = options.minutes * 60 if options.minutes else None
+    failed, finished = [], 0
+    for log, code in run_side_by_side(commands, at_once=options.at_once, seconds=seconds):
+        if code:
+            failed.append(str(log))
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print(f"{log}: exit code {code}: {lines[-1] if lines else ''}", flush=True)
+            continue
+        finished += 1
+        run = logs[log].folder(options.output, options.overrides)
+        write_records(run, logs[log].config, images=options.images, folder=options.folder)
+    print(f"{finished} of {len(logs)} trainings are finished")
+    if failed:
+        raise ProcessLost(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
