@@ -58,12 +58,17 @@ def write_records(path: Path, config: str, *, images: str, folder: Path = FOLDER
     """
     from tools.results_page import records_of
 
-    folder.mkdir(parents=True, exist_ok=True)
     for record in records_of(path, config, images=images):
-        file = file_of(record, folder)
-        file.write_text(record.to_json(), encoding="utf-8")
-        state = "finished" if record.finished else f"epoch {record.reached} of {record.epochs}"
-        print(f"{file}: {state}", flush=True)
+        write_record(record, folder)
+
+
+def write_record(record: "Record", folder: Path) -> None:
+    """Write a record into a folder, and print its file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = file_of(record, folder)
+    file.write_text(record.to_json(), encoding="utf-8")
+    state = "finished" if record.finished else f"epoch {record.reached} of {record.epochs}"
+    print(f"{file}: {state}", flush=True)
 
 
 def file_of(record: "Record", folder: Path) -> Path:

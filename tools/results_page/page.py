@@ -34,6 +34,9 @@ Hours are those of the run as it was: the runs on one H200 shared it with up to 
 from November 2026 computed logits in bf16, too; today they are float32
 ([why](differences.md#accuracy-of-the-fast-path)).
 
+**Released code**: the authors' own code, trained on the same images as "here" with `tools/released_code.py`. It shows
+what the images change.
+
 A training on other images (JPEG files instead of lossless ones) or with other settings is marked in the list of runs.
 [Differences](differences.md#configs) lists errors of the released configs that are corrected here.
 """
@@ -90,19 +93,32 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
         for source, numbers in row.published.items():
             yield _line(name, f"published, {source}", *(f"{n:.2f}" if n is not None else "" for n in numbers))
             name = ""
-        pairs = list(zip(group.sets, row.configs, strict=True))
-        found = [finished_runs(records, row, data=data, config=config) if config else [] for data, config in pairs]
-        for images in sorted({run.images for runs in found for run in runs}) or [""]:
-            cells = [cell_of([run for run in runs if run.images == images]) for runs in found]
-            yield _line(name, f"here, {images}" if images else "here", *cells)
-            name = ""
+        for released in (True, False):
+            found = [
+                finished_runs(records, row, data=data, config=config, released=released) if config else []
+                for data, config in zip(group.sets, row.configs, strict=True)
+            ]
+            for images in sorted({run.images for runs in found for run in runs}) or [""] * (not released):
+                cells = [cell_of([run for run in runs if run.images == images]) for runs in found]
+                source = "released code" if released else "here"
+                yield _line(name, f"{source}, {images}" if images else source, *cells)
+                name = ""
 
 
-def finished_runs(records: Sequence[Record], row: Row, *, data: DataSet, config: str) -> list[Record]:
+def finished_runs(
+    records: Sequence[Record], row: Row, *, data: DataSet, config: str, released: bool = False
+) -> list[Record]:
     """Return the finished runs of a row on a data set, the newest of each seed.
 
     Of a recipe, the last stage counts, or the one that the row names, with the epochs and hours of the stages before
     it.
+
+    Args:
+        records: Records.
+        row: Row.
+        data: Data set.
+        config: Config of the row on it.
+        released: Whether to return those of the released code instead.
     """
     wanted = {_normal(f"{data.data},{config}"), _normal(f"{data.data}_json,{config}")}
     stage = row.stage or _last_stage(config)
@@ -112,6 +128,7 @@ def finished_runs(records: Sequence[Record], row: Row, *, data: DataSet, config:
             _normal(record.config) in wanted
             and record.stage == stage
             and record.finished
+            and bool(record.code) == released
             and not record.differs
             and record.train_images == data.images
         ):
@@ -178,7 +195,7 @@ def _run(record: Record) -> str:
     environment = record.environment
     threads = f"{environment.get('threads', '?')} thread(s)"
     return _line(
-        f"`{record.config}`" + (f", {record.stage}" if record.stage else ""),
+        ", ".join(filter(None, (f"`{record.config}`", record.stage, record.code))),
         str(record.seed),
         epochs,
         *(groups[name] for name in ("top1", "many", "medium", "few")),

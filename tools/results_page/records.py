@@ -41,6 +41,7 @@ class Record:
         differs: Keys that differ from the config.
         environment: Hardware, versions, commit.
         began: Date and time.
+        code: Released code that was trained with and its commit; empty: longtail.
     """
 
     config: str
@@ -57,6 +58,7 @@ class Record:
     differs: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     began: str = ""
+    code: str = ""
 
     @property
     def finished(self) -> bool:
@@ -67,7 +69,7 @@ class Record:
     def file(self) -> str:
         """Name of its file."""
         name = self.config.replace(",", "_") + (f"-{self.stage}" if self.stage else "")
-        return f"{name}-seed{self.seed}.json"
+        return f"{name}{'-released' if self.code else ''}-seed{self.seed}.json"
 
     def to_json(self) -> str:
         """Return its JSON text."""
@@ -108,7 +110,7 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
         precision=environment.get("precision") or results.get("precision", cfg.TRAIN.AMP),
         hours=round(_seconds(results, history) / 3600, 3),
         differs=differences(cfg, config, stage),
-        environment=_environment(environment),
+        environment=kept_environment(environment),
         began=run.path.name,
     )
 
@@ -182,7 +184,7 @@ def rounded(accuracies: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in accuracies.items()}
 
 
-def _environment(content: dict[str, Any]) -> dict[str, Any]:
+def kept_environment(content: dict[str, Any]) -> dict[str, Any]:
     """Return the entries of environment.json to keep."""
     names = ("processor", "cores", "threads", "devices", "commit", "data", "precision", "resumed")
     kept: dict[str, Any] = {name: content[name] for name in names if name in content}
