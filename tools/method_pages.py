@@ -8,7 +8,7 @@ from pathlib import Path
 
 from longtail.cli.list_configs import describe
 from longtail.config import find_config, is_recipe, read_yaml
-from tools.results_page.page import cell_of, finished_runs
+from tools.results_page.page import by_images, cell_of, finished_runs, name_of
 from tools.results_page.published import Group, Published, Row
 from tools.results_page.records import Record
 from tools.small_runs.records import SmallRecord
@@ -133,12 +133,12 @@ def _measured(row: Row, group: Group, measured: Measured) -> Iterator[str]:
     yield from ("## Measured here", "")
     found = False
     for data, config in zip(group.sets, row.configs, strict=True):
-        runs = finished_runs(measured.records, row, data=data, config=config) if config else []
-        for images in sorted({run.images for run in runs}):
-            same = [run for run in runs if run.images == images]
-            kind = f", {images}" if images else ""
-            found = True
-            yield f"- {data.name}{kind}: top-1 error {cell_of(same)} % after the last epoch (seeds in parentheses)."
+        for released in (False, True):
+            runs = finished_runs(measured.records, row, data=data, config=config, released=released)
+            for images, same in by_images(runs):
+                error = f"{cell_of(same)} % after the last epoch (seeds in parentheses)"
+                found = True
+                yield f"- {name_of(data, images)}: top-1 error {'of the released code ' if released else ''}{error}."
     small = [line for config in dict.fromkeys(row.configs) if config for line in _small(config, measured)]
     yield from small
     if not (found or small):

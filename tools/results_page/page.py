@@ -60,21 +60,35 @@ def results_page(published: Published, records: Sequence[Record]) -> str:
 
 
 def top_table(published: Published, records: Sequence[Record]) -> str:
-    """Return the table of the README: rows with finished runs, published and ours."""
+    """Return the table of the README, rows with finished runs, published and ours; below it those of released code."""
     columns = ("method", "data", "published (best epoch)", "here (last epoch)", "epochs", "hours")
     lines = [_line(*columns), "|---" * len(columns) + "|"]
+    released = []
     for row, data, config in published.entries():
-        runs = finished_runs(records, row, data=data, config=config)
-        if runs:
-            column = next(group.sets.index(data) for group in published.groups if row in group.rows)
-            numbers = [f"{numbers[column]:.2f}" for numbers in row.published.values() if numbers[column] is not None]
-            for images in sorted({run.images for run in runs}):
-                same = [run for run in runs if run.images == images]
-                took = [run.hours for run in same]
-                hours = " to ".join(dict.fromkeys(map(_hours, (min(took), max(took)))))
-                name = f"{data.name}, {images}" if images else data.name
-                lines.append(_line(row.name, name, " / ".join(numbers), cell_of(same), str(same[0].epochs), hours))
+        column = next(group.sets.index(data) for group in published.groups if row in group.rows)
+        numbers = [f"{numbers[column]:.2f}" for numbers in row.published.values() if numbers[column] is not None]
+        for images, runs in by_images(finished_runs(records, row, data=data, config=config)):
+            took = [run.hours for run in runs]
+            hours = " to ".join(dict.fromkeys(map(_hours, (min(took), max(took)))))
+            lines.append(
+                _line(row.name, name_of(data, images), " / ".join(numbers), cell_of(runs), str(runs[0].epochs), hours)
+            )
+        for images, runs in by_images(finished_runs(records, row, data=data, config=config, released=True)):
+            released.append(f"{row.name} on {name_of(data, images)}: {cell_of(runs)}")
+    if released:
+        lines += ["", f"The released code, trained on the same images, after its last epoch: {'; '.join(released)}."]
     return "\n".join(lines)
+
+
+def by_images(runs: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
+    """Yield (images, their runs)."""
+    for images in sorted({run.images for run in runs}):
+        yield images, [run for run in runs if run.images == images]
+
+
+def name_of(data: DataSet, images: str) -> str:
+    """Return the name of a data set, with how the images differ from it."""
+    return f"{data.name}, {images}" if images else data.name
 
 
 def _about(row: Row, group: Group) -> str:
@@ -95,7 +109,7 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
             name = ""
         for released in (True, False):
             found = [
-                finished_runs(records, row, data=data, config=config, released=released) if config else []
+                finished_runs(records, row, data=data, config=config, released=released)
                 for data, config in zip(group.sets, row.configs, strict=True)
             ]
             for images in sorted({run.images for runs in found for run in runs}) or [""] * (not released):
@@ -106,7 +120,7 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
 
 
 def finished_runs(
-    records: Sequence[Record], row: Row, *, data: DataSet, config: str, released: bool = False
+    records: Sequence[Record], row: Row, *, data: DataSet, config: str | None, released: bool = False
 ) -> list[Record]:
     """Return the finished runs of a row on a data set, the newest of each seed.
 
@@ -117,9 +131,11 @@ def finished_runs(
         records: Records.
         row: Row.
         data: Data set.
-        config: Config of the row on it.
+        config: Config of the row on it; None: there is none, and no run.
         released: Whether to return those of the released code instead.
     """
+    if config is None:
+        return []
     wanted = {_normal(f"{data.data},{config}"), _normal(f"{data.data}_json,{config}")}
     stage = row.stage or _last_stage(config)
     found: dict[int, Record] = {}
