@@ -14,6 +14,7 @@ Exit code: 0 done, 1 a training failed, 2 invalid command, 128 + n stopped by si
 """
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from longtail.cli.program import Parser, run_program
 from longtail.errors import ProcessLost, UserError
+from longtail.processors import available_cores
 from tools.record import FOLDER, write_records
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.yaml"
@@ -72,20 +74,36 @@ def fill(options: argparse.Namespace) -> None:
         log: [sys.executable, "-m", "longtail", *each.command(options.output, options.overrides), *gpus]
         for log, each in logs.items()
     }
-    seconds = options.minutes * 60 if options.minutes else None
     failed, finished = [], 0
-    for log, code in run_side_by_side(commands, at_once=options.at_once, seconds=seconds):
+    side_by_side = run_side_by_side(
+        commands,
+        at_once=options.at_once,
+        seconds=options.minutes * 60 if options.minutes else None,
+        environment=with_threads(options.at_once),
+    )
+    for log, code in side_by_side:
         if code:
             failed.append(str(log))
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            print(f"{log}: exit code {code}: {lines[-1] if lines else ''}", flush=True)
-            continue
-        finished += 1
-        run = logs[log].folder(options.output, options.overrides)
-        write_records(run, logs[log].config, images=options.images, folder=options.folder)
+            print(f"{log}: exit code {code}: {last_line(log)}", flush=True)
+        else:
+            finished += 1
+            run = logs[log].folder(options.output, options.overrides)
+            write_records(run, logs[log].config, images=options.images, folder=options.folder)
     print(f"{finished} of {len(logs)} trainings are finished")
     if failed:
         raise ProcessLost(f"failed: {', '.join(failed)}")
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log, which tells why a program has failed."""
+    return (log.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]
+
+
+def with_threads(at_once: int) -> dict[str, str]:
+    """Return the environment of a training: each uses its share of the cores, unless OMP_NUM_THREADS is lower."""
+    share = max(1, available_cores() // at_once)
+    number = os.environ.get("OMP_NUM_THREADS", "")  # `run_program` has set it
+    return {**os.environ, "OMP_NUM_THREADS": str(min(share, int(number)) if number.isdecimal() else share)}
 
 
 if __name__ == "__main__":

@@ -122,6 +122,15 @@ def test_gallery_checks_all_configs_before_it_trains(
     assert not (tmp_path / "output").exists()
 
 
+@pytest.mark.parametrize(
+    ("at_once", "before", "threads"), [(1, "", "4"), (3, "4", "1"), (2, "4", "2"), (9, "8", "1"), (1, "2", "2")]
+)
+def test_trainings_share_the_cores(monkeypatch: pytest.MonkeyPatch, at_once: int, before: str, threads: str) -> None:
+    monkeypatch.setattr(gallery, "available_cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", before)
+    assert gallery.with_threads(at_once)["OMP_NUM_THREADS"] == threads
+
+
 def test_gallery_refuses_to_train_nothing_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert gallery.main(["cifar10_im100", "--at-once", "0"]) == 2
     assert "--at-once 0: at least 1" in capsys.readouterr().err
