@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> None:
     if not 1 <= options.quality <= 100:
         raise UserError(f"--quality is {options.quality}; allowed: 1 to 100")
 
-    from longtail.data.pack import Settings, describe, pack
+    from longtail.data.images.packed_folder import packed_keys
+    from longtail.data.pack import Settings, pack
     from longtail.data.pack.settings import FORMATS
     from longtail.runs.console import log_to_terminal
 
@@ -56,5 +57,5 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--format is {options.format!r}; allowed: {', '.join(FORMATS)}")
     log_to_terminal()
     files = pack(cfg, options.folder, Settings(options.side, options.quality, options.format))
-    command = shlex.join(["longtail", "train", source, *overrides, *describe(files)])
+    command = shlex.join(["longtail", "train", source, *overrides, *packed_keys(files)])
     sys.stdout.write(f"to train on the copies: {command}\n")

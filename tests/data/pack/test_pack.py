@@ -126,9 +126,13 @@ def own_config(root: Path) -> CfgNode:
 def test_packed_images_are_not_taken_for_class_folders(tmp_path: Path) -> None:
     folder = tmp_path / "packed"
     pack(own_config(class_folders(tmp_path / "photos")), folder, Settings(side=64))
-    with pytest.raises(
-        UserError, match=rf"packed images; .* own,balanced_softmax .* DATASET.TRAIN_JSON {folder}/train"
-    ):
+    with pytest.raises(UserError, match=r"holds packed images; to train on them: longtail train ") as refused:
+        build_splits(own_config(folder))
+    config, *overrides = shlex.split(str(refused.value).partition("longtail train ")[2])
+    assert f"{folder}/valid.json" in overrides and f"{folder}/test.json" not in overrides
+    assert build_splits(load_config(config, overrides)).train.num_classes == 2
+    (folder / "train.json").unlink()
+    with pytest.raises(UserError, match="packed images, but not all: run the same longtail pack command again"):
         build_splits(own_config(folder))
 
 

@@ -13,7 +13,8 @@ from longtail.cli.main import main
 from longtail.data import build_loaders, build_splits
 from longtail.data.cam.annotations import append_generated
 from longtail.data.images.packed import PackedFiles
-from longtail.data.pack import Settings, describe, pack
+from longtail.data.images.packed_folder import packed_keys
+from longtail.data.pack import Settings, pack
 from longtail.data.pack.work import copy_of
 from longtail.errors import UserError
 from tests.helpers.photographs import listed_config, write_photographs
@@ -139,6 +140,6 @@ def test_pack_command_writes_pixels(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = ["pack", "digits_lt,ce", "--folder", str(tmp_path / "packed"), "--side", "64", "--format"]
     data = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", annotations, "DATASET.VALID_JSON", annotations]
     assert main([*words, "uint8", *data]) == 0
-    assert " ".join(describe({"train": tmp_path / "packed" / "train.json"})[:2]) in capsys.readouterr().out
+    assert " ".join(packed_keys({"train": tmp_path / "packed" / "train.json"})[:2]) in capsys.readouterr().out
     assert main([*words, "png", *data]) == 2
     assert "--format is 'png'; allowed: jpeg, uint8" in capsys.readouterr().err

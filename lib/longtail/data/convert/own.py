@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from longtail.data.convert.groups import FOLDER, parent_folders
 from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.own_lists import GROUP, read_own_lists
 from longtail.data.convert.split import Split
-from longtail.data.images.packed import PACKED
+from longtail.data.images.packed_folder import PACKED, packed_files, packed_keys
 from longtail.errors import UserError
 from longtail.user_files import is_file, is_image_list
 
@@ -36,11 +37,7 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
     if is_image_list(root):
         splits = read_own_lists({"train": root}, image_path=Path(root).parent, group=group)
     elif is_file(Path(root) / PACKED):
-        files = f"DATASET.TRAIN_JSON {Path(root) / 'train.json'} DATASET.VALID_JSON {Path(root) / 'valid.json'}"
-        raise UserError(
-            f"{root} holds packed images; to train on them: longtail train own,balanced_softmax DATASET.DATASET "
-            f"annotations {files}"
-        )
+        raise _packed(Path(root))
     elif folders := split_folders(root):
         train = read_class_folders(folders.pop("train"))
         splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
@@ -56,6 +53,15 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
         return splits
     parts = divide(splits["train"], hold_out)
     return splits | {"train": parts.train, "valid": parts.valid} | ({"test": parts.test} if parts.test else {})
+
+
+def _packed(folder: Path) -> UserError:
+    """Return the error for a folder of packed images, with the command that trains on them."""
+    files = packed_files(folder)
+    if "train" not in files:
+        return UserError(f"{folder} holds packed images, but not all: run the same longtail pack command again")
+    command = shlex.join(["longtail", "train", "own,balanced_softmax", *packed_keys(files)])
+    return UserError(f"{folder} holds packed images; to train on them: {command}")
 
 
 def configured_splits(cfg: CfgNode) -> dict[str, Split]:

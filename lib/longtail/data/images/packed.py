@@ -15,7 +15,6 @@ from longtail.data.images.files import ImageFiles, file_size
 from longtail.errors import UserError
 
 CHANNELS = 3
-PACKED = "pack.json"  # in a folder of packed images: how they were packed
 
 
 class PackedPixels(NamedTuple):

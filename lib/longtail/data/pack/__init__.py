@@ -13,7 +13,7 @@ exist only if all their images do. Every image is read back and checked. If pack
 continues with the images that are missing or damaged.
 """
 
-from longtail.data.pack.pack import describe, pack
+from longtail.data.pack.pack import pack
 from longtail.data.pack.settings import Settings
 
-__all__ = ["Settings", "describe", "pack"]
+__all__ = ["Settings", "pack"]

@@ -12,15 +12,13 @@ from yacs.config import CfgNode
 from longtail.data.annotations import image_paths, load_annotations
 from longtail.data.convert.own import configured_splits
 from longtail.data.convert.split import annotations_of, write_annotations
-from longtail.data.images.packed import PACKED
+from longtail.data.images.packed_folder import PACKED, SPLITS
 from longtail.data.pack.jpeg import pack_jpeg
 from longtail.data.pack.pixels import pack_pixels
 from longtail.data.pack.settings import Settings
 from longtail.errors import UserError
 from longtail.files import atomic_write, sha256
 from longtail.user_files import read_json, translating
-
-SPLITS = {"train": "TRAIN_JSON", "valid": "VALID_JSON", "test": "TEST_JSON"}
 
 
 class _Listed(NamedTuple):
@@ -106,9 +104,3 @@ def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None
         raise UserError(
             f"{folder} holds images packed with other values of {', '.join(different)} ({record}); use another folder"
         )
-
-
-def describe(files: dict[str, Path]) -> list[str]:
-    """Return the overrides, KEY, VALUE, ..., that train on the copies."""
-    pairs = [word for split, path in files.items() for word in (f"DATASET.{SPLITS[split]}", str(path))]
-    return ["DATASET.DATASET", "annotations", *pairs, "DATASET.ROOT", ""]
