@@ -3,10 +3,12 @@
 
     python tools/make_cifar_lt.py --dataset cifar10 --imbalance_factor 100
     python tools/make_cifar_lt.py --dataset cifar100 --imbalance_factor 20 --kind step --seed 1
+    python tools/make_cifar_lt.py --dataset cifar10 --imbalance_factor 100 --jpeg 75
 
 Downloads the official archive to dataset/cifar if needed, and writes dataset/cifar10_lt/cifar10/ (PNG),
-cifar10_im100_train.json and cifar10_valid.json, where the configs expect them. The annotation files are written last:
-if they are missing, run the command again.
+cifar10_im100_train.json and cifar10_valid.json, where the configs expect them. With --jpeg 75 the names are
+cifar10_q75/ (JPEG), cifar10_im100_q75_train.json and cifar10_q75_valid.json. The annotation files are written last: if
+they are missing, run the command again.
 """
 
 import sys
@@ -21,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--imbalance_factor", metavar="F", type=float, required=True, help="largest / smallest class")
     parser.add_argument("--kind", choices=("exp", "step"), default="exp", help="shape of the tail; default: exp")
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of images; default: 0, as published")
+    parser.add_argument("--jpeg", metavar="QUALITY", type=int, help="JPEG of this quality instead of lossless PNG")
     parser.add_argument("--input_path", default="dataset/cifar", help="folder of the archive; default: dataset/cifar")
     parser.add_argument("--output_path", help="default: dataset/cifar10_lt or dataset/cifar100_lt")
     parser.add_argument("--no-download", action="store_true", help="do not download a missing archive")
@@ -39,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             imbalance_factor=options.imbalance_factor,
             kind=options.kind,
             seed=options.seed,
+            jpeg=options.jpeg,
             download=not options.no_download,
             force=options.force,
         )

@@ -38,6 +38,15 @@ from November 2026 computed logits in bf16, too; today they are float32
 what the images change.
 
 A training on other images (JPEG files instead of lossless ones) or with other settings is marked in the list of runs.
+"JPEG, quality 75" are copies by Pillow of all test images and of the first images of each class, in an order that is not
+the archive's. These commands make such copies of Cao's selection, so expect small differences:
+
+```
+python tools/make_cifar_lt.py --dataset cifar10 --imbalance_factor 100 --jpeg 75
+longtail train cifar10_im100_json,ce DATASET.TRAIN_JSON dataset/cifar10_lt/cifar10_im100_q75_train.json \\
+    DATASET.VALID_JSON dataset/cifar10_lt/cifar10_q75_valid.json
+```
+
 [Differences](differences.md#configs) lists errors of the released configs that are corrected here.
 """
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from longtail.config import load_config
 from longtail.data import build_splits
@@ -47,6 +49,32 @@ def test_make_cifar_lt_equals_archive_source(run: Any, cifar: Any, tmp_path: Pat
     assert (
         "WARNING: the numbers differ from those published. CIFAR-10-LT 10 train: 78 images instead of 20,431" in output
     )
+
+
+def test_make_cifar_lt_writes_jpeg_of_a_quality_beside_png(run: Any, cifar: Any, tmp_path: Path) -> None:
+    cifar("CIFAR10", 20)
+    run("make_cifar_lt", *arguments(tmp_path))
+    for quality in (75, 20):
+        run("make_cifar_lt", *arguments(tmp_path, "--jpeg", quality))
+    lossless = read_annotations(tmp_path / "out/cifar10_im10_train.json")
+    jpeg = read_annotations(tmp_path / "out/cifar10_im10_q75_train.json")
+    assert jpeg.labels == lossless.labels
+    assert len(read_annotations(tmp_path / "out/cifar10_q75_valid.json").labels) == 20
+    for name, source in zip(jpeg.paths, lossless.paths, strict=True):
+        expected = BytesIO()
+        Image.open(source).save(expected, "JPEG", quality=75)
+        assert Path(name).read_bytes() == expected.getvalue()
+    file, image = tmp_path / "out/cifar10_im10_q75_train.json", Path(jpeg.paths[0])
+    file.unlink()
+    image.write_bytes(image.read_bytes()[:-50])  # damaged: an interrupted run is completed
+    assert "1 files had other content and were replaced" in run("make_cifar_lt", *arguments(tmp_path, "--jpeg", 75))
+    assert read_annotations(file).paths == jpeg.paths
+
+
+@pytest.mark.parametrize("quality", [0, 101])
+def test_make_cifar_lt_refuses_other_qualities(refused: Any, tmp_path: Path, quality: int) -> None:
+    error = refused("make_cifar_lt", *arguments(tmp_path, "--jpeg", quality))
+    assert error == f"the JPEG quality is {quality}; it must be 1 to 100"
 
 
 def test_make_cifar_lt_factors_share_files(run: Any, refused: Any, cifar: Any, tmp_path: Path) -> None:

@@ -31,10 +31,11 @@ def make_cifar_lt(
     imbalance_factor: float,
     kind: str = "exp",
     seed: int = 0,
+    jpeg: int | None = None,
     download: bool = True,
     force: bool = False,
 ) -> None:
-    """Write <dataset>_im<factor>_train.json, <dataset>_valid.json and the PNG images that they list.
+    """Write <dataset>_im<factor>_train.json, <dataset>_valid.json and the images that they list.
 
     Images are named by their index in the archive, so that several imbalance factors share them. The annotation files
     are written last: if they are missing, the conversion was interrupted, and the same command completes it.
@@ -46,18 +47,23 @@ def make_cifar_lt(
         imbalance_factor: Largest / smallest class, at least 1.
         kind: Shape of the tail, "exp" or "step".
         seed: Seed of the choice of images that are kept; 0 as published.
+        jpeg: Quality of JPEG files, 1 to 100, which the names of files and folders end with; None: lossless PNG.
         download: Download an archive that does not exist.
         force: Replace existing files.
 
     Raises:
-        UserError: The archive does not exist, the factor is out of range, or a file would be overwritten.
+        UserError: The archive does not exist, the factor or the quality is out of range, or a file would be
+            overwritten.
     """
     check_factor(imbalance_factor)
+    if jpeg is not None and not 1 <= jpeg <= 100:
+        raise UserError(f"the JPEG quality is {jpeg}; it must be 1 to 100")
     check_seed(seed)
     num_classes, output = CLASSES[dataset], Path(output_path)
     shape = "" if (kind, seed) == ("exp", 0) else f"_{kind}" + (f"_seed{seed}" if seed else "")
-    train_json = output / f"{dataset}_im{imbalance_factor:g}{shape}_train.json"
-    valid_json = output / f"{dataset}_valid.json"
+    suffix = "" if jpeg is None else f"_q{jpeg}"
+    train_json = output / f"{dataset}_im{imbalance_factor:g}{shape}{suffix}_train.json"
+    valid_json = output / f"{dataset}{suffix}_valid.json"
     check_writable(train_json, force=force)
 
     train, valid = (read_archive(dataset, input_path, train=train, download=download) for train in (True, False))
@@ -66,13 +72,13 @@ def make_cifar_lt(
     if min(counts) == 0:
         raise UserError(f"the imbalance factor {imbalance_factor:g} leaves {counts.count(0)} classes without images")
     kept = select_indices(labels, counts, seed)
-    images = output / dataset
-    train_split = _split(train, kept, folder=images / "train")
-    valid_split = _split(valid, range(len(valid.targets)), folder=images / "valid")
+    images, ending = output / f"{dataset}{suffix}", "png" if jpeg is None else "jpg"
+    train_split = _split(train, kept, folder=images / "train", ending=ending)
+    valid_split = _split(valid, range(len(valid.targets)), folder=images / "valid", ending=ending)
     if not force and valid_json.exists() and load_annotations(valid_json) != annotations_of(valid_split, valid_json):
         check_writable(valid_json, force=force)  # equal files are not an error: all factors share this file
-    write_images(train.data[kept], train_split.paths)
-    write_images(valid.data, valid_split.paths)
+    write_images(train.data[kept], train_split.paths, quality=jpeg)
+    write_images(valid.data, valid_split.paths, quality=jpeg)
     write_split(valid_json, valid_split)
     write_split(train_json, train_split)
     name = f"CIFAR-{num_classes}"
@@ -80,10 +86,10 @@ def make_cifar_lt(
     log_summary(train_json, train_split, f"{name}-LT {imbalance_factor:g} train" if kind == "exp" else "")
 
 
-def _split(archive: Any, indices: Sequence[int], *, folder: Path) -> Split:
+def _split(archive: Any, indices: Sequence[int], *, folder: Path, ending: str) -> Split:
     """Return images of an archive as a split of image files, which are not written yet."""
     return Split(
-        [str(folder / f"{index:05d}.png") for index in indices],
+        [str(folder / f"{index:05d}.{ending}") for index in indices],
         [archive.targets[index] for index in indices],
         num_classes=len(archive.classes),
         sizes=[archive.data.shape[1:3]] * len(indices),
@@ -91,8 +97,13 @@ def _split(archive: Any, indices: Sequence[int], *, folder: Path) -> Split:
     )
 
 
-def write_images(images: np.ndarray, paths: Sequence[str]) -> None:
-    """Write images (N, 32, 32, 3) uint8 as PNG files; files that hold the same pixels already are kept.
+def write_images(images: np.ndarray, paths: Sequence[str], *, quality: int | None = None) -> None:
+    """Write images (N, 32, 32, 3) uint8; files that hold the same already are kept.
+
+    Args:
+        images: Pixels.
+        paths: Files.
+        quality: See `write_image`.
 
     Raises:
         UserError: A file cannot be written.
@@ -102,7 +113,7 @@ def write_images(images: np.ndarray, paths: Sequence[str]) -> None:
     with translating(folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)
         for image, path in zip(images, tqdm(paths, desc=str(folder), disable=None, leave=False), strict=True):
-            replaced += write_image(image, path)
+            replaced += write_image(image, path, quality=quality)
         os.sync()  # the images are on the disk before the annotation file that lists them
     if replaced:
         logger.warning("  WARNING: %s: %d files had other content and were replaced", folder, replaced)

@@ -1,6 +1,8 @@
 """Writing the images of a converted data set."""
 
 import os
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -9,12 +11,13 @@ from longtail.data.images.reading import read_pixels
 from longtail.errors import UserError
 
 
-def write_image(image: np.ndarray, path: str | os.PathLike[str]) -> bool:
-    """Write an image as PNG atomically, unless the file already holds the same pixels.
+def write_image(image: np.ndarray, path: str | os.PathLike[str], *, quality: int | None = None) -> bool:
+    """Write an image atomically, unless the file already holds the same pixels.
 
     Args:
         image: Pixels, (H, W, 3) uint8.
         path: File.
+        quality: Write JPEG of this quality, with Pillow's other defaults; None: PNG.
 
     Returns:
         Whether a file with another content was replaced.
@@ -22,18 +25,25 @@ def write_image(image: np.ndarray, path: str | os.PathLike[str]) -> bool:
     Raises:
         OSError: It cannot be written.
     """
+    buffer = BytesIO()
+    if quality is None:
+        Image.fromarray(image).save(buffer, "PNG")
+    else:
+        Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     existed = os.path.lexists(path)
-    if existed and _holds(path, image):
+    if existed and _holds(Path(path), image if quality is None else buffer.getvalue()):
         return False
-    temporary = f"{os.fspath(path)}.tmp"
-    Image.fromarray(image).save(temporary, "PNG")
+    temporary = Path(f"{os.fspath(path)}.tmp")
+    temporary.write_bytes(buffer.getvalue())
     os.replace(temporary, path)
     return existed
 
 
-def _holds(path: str | os.PathLike[str], image: np.ndarray) -> bool:
-    """Return whether a file holds these pixels."""
+def _holds(path: Path, content: np.ndarray | bytes) -> bool:
+    """Return whether a file holds these pixels or bytes."""
     try:
-        return np.array_equal(read_pixels(os.fspath(path)), image)
+        if isinstance(content, bytes):
+            return path.is_file() and path.read_bytes() == content
+        return np.array_equal(read_pixels(str(path)), content)
     except UserError:
         return False
