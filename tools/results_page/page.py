@@ -38,8 +38,9 @@ from November 2026 computed logits in bf16, too; today they are float32
 what the images change.
 
 A training on other images (JPEG files instead of lossless ones) or with other settings is marked in the list of runs.
-"JPEG, quality 75" are copies by Pillow of all test images and of the first images of each class, in an order that is not
-the archive's. These commands make such copies of Cao's selection, so expect small differences:
+"JPEG, quality 75": copies with Pillow's settings of all test images and, of each class, the first training images of a
+copy of CIFAR-10 whose order may not be the archive's. These commands make such copies of Cao's selection, so expect
+small differences:
 
 ```
 python tools/make_cifar_lt.py --dataset cifar10 --imbalance_factor 100 --jpeg 75
