@@ -65,14 +65,15 @@ def train_and_record(options: argparse.Namespace) -> None:
             *("OUTPUT_DIR", str(options.output.resolve()), "NAME", name),
         ],
     )
+    precision = "bf16" if options.bf16 else "off"
     logs = sorted((options.output / name / "logs").glob("*.log"))
     facts = {
         "config": options.same,
         "seed": options.seed,
         "train_images": count_images(Path(cfg.DATASET.TRAIN_JSON)),
         "images": options.images,
-        "precision": "bf16" if options.bf16 else "off",
-        "environment": kept_environment(describe(find_place(None), {})),
+        "precision": precision,
+        "environment": kept_environment(describe(find_place(None), {}) | {"precision": precision}),
         "began": logs[0].stem[-16:],
         "code": f"{options.code.resolve().name} {commit(options.code)}".strip(),
     }

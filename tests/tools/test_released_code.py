@@ -124,6 +124,7 @@ def test_release_trains_without_a_gpu_and_is_recorded(release: Path, options: li
     assert (record.seed, record.train_images, record.last) == (7, 3, {"top1": 0.395})
     assert (record.began, record.code) == ("2026-01-31-12-00", "release")
     assert record.environment["versions"]["torch"]
+    assert record.precision == record.environment["precision"] == {"float32": "off", "bfloat16": "bf16"}[dtype]
 
 
 def test_other_checkouts_are_refused(release: Path, tmp_path: Path) -> None:
