@@ -122,7 +122,8 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
                 finished_runs(records, row, data=data, config=config, released=released)
                 for data, config in zip(group.sets, row.configs, strict=True)
             ]
-            for images in sorted({run.images for runs in found for run in runs}) or [""] * (not released):
+            kinds = sorted({run.images for runs in found for run in runs})
+            for images in kinds or ([] if released else [""]):  # an empty line shows what has not been run here
                 cells = [cell_of([run for run in runs if run.images == images]) for runs in found]
                 source = "released code" if released else "here"
                 yield _line(name, f"{source}, {images}" if images else source, *cells)
@@ -174,7 +175,8 @@ def _with_earlier_stages(record: Record, records: Sequence[Record]) -> Record:
     """Return the record of a stage with the epochs and hours of the whole recipe up to it."""
     same = {record.stage: record}
     for other in sorted(records, key=lambda each: each.began):  # the newest run of each earlier stage
-        of_this = (other.config, other.seed, other.images) == (record.config, record.seed, record.images)
+        same_run = ("config", "seed", "images", "code")
+        of_this = all(getattr(other, name) == getattr(record, name) for name in same_run)
         if of_this and other.stage != record.stage and other.began <= record.began:
             same[other.stage] = other
     epochs, hours = sum(each.epochs for each in same.values()), sum(each.hours for each in same.values())
