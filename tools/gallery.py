@@ -78,7 +78,7 @@ def fill(options: argparse.Namespace) -> None:
     side_by_side = run_side_by_side(
         commands,
         at_once=options.at_once,
-        seconds=options.minutes * 60 if options.minutes else None,
+        seconds=None if options.minutes is None else options.minutes * 60,
         environment=with_threads(options.at_once),
     )
     for log, code in side_by_side:
@@ -89,7 +89,10 @@ def fill(options: argparse.Namespace) -> None:
             finished += 1
             run = logs[log].folder(options.output, options.overrides)
             write_records(run, logs[log].config, images=options.images, folder=options.folder)
-    print(f"{finished} of {len(logs)} trainings are finished")
+    stopped = finished + len(failed) < len(logs)
+    print(
+        f"{finished} of {len(logs)} trainings are finished{'; the same command resumes the others' if stopped else ''}"
+    )
     if failed:
         raise ProcessLost(f"failed: {', '.join(failed)}")
 

@@ -84,6 +84,8 @@ def test_gallery_trains_and_records_what_is_missing(
     assert listed == [f"longtail train digits_lt,{name} {settings}" for name in ("ce", "tau_norm")]
     assert not output.exists()
 
+    assert gallery.main([*command, "--minutes", "0"]) == 0
+    assert capsys.readouterr().out.endswith("0 of 2 trainings are finished; the same command resumes the others\n")
     assert gallery.main(command) == 0
     assert capsys.readouterr().out.endswith("2 of 2 trainings are finished\n")
     records = {(record.config, record.stage): record for record in read_records(folder)}
