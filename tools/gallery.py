@@ -54,26 +54,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 def fill(options: argparse.Namespace) -> None:
     """Train what is missing, and record each training when it ends."""
-    from tools.results_page import missing_trainings, read_published, read_records
+    from tools.results_page import Training, missing_trainings, read_published, read_records
     from tools.side_by_side import run_side_by_side
 
     if options.at_once < 1:
         raise UserError(f"--at-once {options.at_once}: at least 1")
     records = read_records(options.folder) if options.folder.is_dir() else []
     chosen = {"rows": options.rows or (), "seeds": options.seeds, "images": options.images}
-    trainings = list(missing_trainings(read_published(RESULTS), records, data=options.data, **chosen))
+    missing = missing_trainings(read_published(RESULTS), records, data=options.data, **chosen)
+    trainings = [Training(*pair, options.output, tuple(options.overrides)) for pair in missing]
     for each in trainings:
-        each.check(options.output, options.overrides)
+        each.check()
     for each in trainings:
-        print("longtail", shlex.join(each.command(options.output, options.overrides)), flush=True)
+        print("longtail", shlex.join(each.command), flush=True)
     if options.list:
         return
     gpus = ["--gpus", options.gpus] if options.gpus else []
-    logs = {options.output / f"{each.name}.log": each for each in trainings}
-    commands = {
-        log: [sys.executable, "-m", "longtail", *each.command(options.output, options.overrides), *gpus]
-        for log, each in logs.items()
-    }
+    logs = {each.log: each for each in trainings}
+    commands = {log: [sys.executable, "-m", "longtail", *each.command, *gpus] for log, each in logs.items()}
     failed, finished = [], 0
     side_by_side = run_side_by_side(
         commands,
@@ -87,8 +85,7 @@ def fill(options: argparse.Namespace) -> None:
             print(f"{log}: exit code {code}: {last_line(log)}", flush=True)
         else:
             finished += 1
-            run = logs[log].folder(options.output, options.overrides)
-            write_records(run, logs[log].config, images=options.images, folder=options.folder)
+            write_records(logs[log].folder(), logs[log].config, images=options.images, folder=options.folder)
     stopped = finished + len(failed) < len(logs)
     print(
         f"{finished} of {len(logs)} trainings are finished{'; the same command resumes the others' if stopped else ''}"

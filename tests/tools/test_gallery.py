@@ -21,8 +21,10 @@ SHORT = ["TRAIN.MAX_EPOCH", "1", "TRAIN.BATCH_SIZE", "64"]
 
 
 @pytest.fixture
-def published(tmp_path: Path) -> Published:
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
+    """Return a small page, which is also the one of the tool."""
     (tmp_path / "results.yaml").write_text(yaml.safe_dump(PAGE))
+    monkeypatch.setattr(gallery, "RESULTS", tmp_path / "results.yaml")
     return read_published(tmp_path / "results.yaml")
 
 
@@ -36,7 +38,7 @@ def record() -> Record:
 
 def wanted(published: Published, *records: Record, seeds: tuple[int, ...] = (1,), images: str = "") -> list[str]:
     found = missing_trainings(published, records, data="digits_lt", seeds=seeds, images=images)
-    return [f"{training.config} {training.seed}" for training in found]
+    return [f"{config} {seed}" for config, seed in found]
 
 
 def test_missing_trainings_are_those_without_a_record_seed_by_seed(published: Published, record: Record) -> None:
@@ -71,10 +73,7 @@ def test_unknown_names_are_refused(published: Published) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("published")
-def test_gallery_trains_and_records_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(gallery, "RESULTS", tmp_path / "results.yaml")
+def test_gallery_trains_and_records_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, output = tmp_path / "records", tmp_path / "output"
     command = ["digits_lt", "--gpus", "cpu", "--seeds", "7", "--at-once", "2", "--images", "as shipped"]
     command += ["--output", str(output), "--folder", str(folder), *SHORT]
@@ -100,10 +99,7 @@ def test_gallery_trains_and_records_what_is_missing(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("published")
-def test_gallery_reports_trainings_that_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(gallery, "RESULTS", tmp_path / "results.yaml")
+def test_gallery_reports_trainings_that_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "seed42").touch()  # where the folder of the run belongs
     command = ["digits_lt", "--rows", "ce", "--output", str(tmp_path), "--folder", str(tmp_path / "records")]
     assert gallery.main(command) == 1
@@ -114,10 +110,7 @@ def test_gallery_reports_trainings_that_fail(
 
 
 @pytest.mark.usefixtures("published")
-def test_gallery_checks_all_configs_before_it_trains(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(gallery, "RESULTS", tmp_path / "results.yaml")
+def test_gallery_checks_all_configs_before_it_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["digits_lt", "--output", str(tmp_path / "output"), "baseline:TRAIN.MAX_EPOCH", "1"]
     assert gallery.main(command) == 2  # a setting of a stage, but not all rows are recipes
     assert "baseline:TRAIN.MAX_EPOCH" in capsys.readouterr().err

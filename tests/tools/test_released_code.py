@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from longtail.errors import UserError
-from tools.released_code import changed_source
+from tools.released_training import changed_source
 from tools.results_page import Record, read_published, read_records, released_record, results_page, top_table
 
 ROOT = Path(__file__).parent.parent.parent

@@ -34,8 +34,11 @@ Hours are those of the run as it was: the runs on one H200 shared it with up to 
 from November 2026 computed logits in bf16, too; today they are float32
 ([why](differences.md#accuracy-of-the-fast-path)).
 
-**Released code**: the authors' own code, trained on the same images as "here" with `tools/released_code.py`. It shows
-what the images change.
+**Released code**: the authors' own code, trained on the same images as "here". It shows what the images change.
+
+```
+python tools/released_code.py BagofTricks-LT configs/cao_cifar/baseline/cifar10_im100.yaml cifar10_im100_json,ce --bf16
+```
 
 A training on other images (JPEG files instead of lossless ones) or with other settings is marked in the list of runs.
 "JPEG, quality 75": copies with Pillow's settings of all test images and, of each class, the first training images of a

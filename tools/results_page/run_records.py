@@ -34,10 +34,10 @@ def records_of(path: Path, config: str, *, images: str = "") -> Iterator[Record]
         elif is_finished(results := read_json(run.results)) and "checkpoint" in results:
             trained = _trained_run(path, Path(results["checkpoint"]))
             source = make_record(trained, config, stage=trained.path.parent.name, images=images)
-            yield make_evaluation_record(run, source, stage=stage)
+            yield _evaluation_record(run, source, stage=stage)
 
 
-def make_evaluation_record(run: RunDirectory, trained: Record, *, stage: str) -> Record:
+def _evaluation_record(run: RunDirectory, trained: Record, *, stage: str) -> Record:
     """Return the record of a stage that evaluates a checkpoint of an earlier one, as tau-normalization does.
 
     Args:

@@ -22,36 +22,42 @@ class Training:
     Attributes:
         config: Composition of data and method or recipe.
         seed: RAND_SEED.
+        output: Folder of run directories and logs.
+        overrides: Further KEY, VALUE, ...
     """
 
     config: str
     seed: int
+    output: Path
+    overrides: tuple[str, ...] = ()
 
     @property
-    def name(self) -> str:
-        """Name of its log."""
-        return f"{self.config.replace(',', '_')}-seed{self.seed}"
+    def log(self) -> Path:
+        """Its log."""
+        return self.output / f"{self.config.replace(',', '_')}-seed{self.seed}.log"
 
-    def command(self, output: Path, overrides: Sequence[str]) -> list[str]:
-        """Return the arguments of `longtail` for another folder and further KEY, VALUE, ..."""
-        return ["train", self.config, *self._settings(output), *overrides]
+    @property
+    def command(self) -> list[str]:
+        """Arguments of `longtail`."""
+        return ["train", self.config, *self._settings]
 
-    def folder(self, output: Path, overrides: Sequence[str]) -> Path:
-        """Return its newest run directory, or the folder of the recipe, which exist once it was trained."""
-        checked = self.check(output, overrides)
-        return checked.folder if isinstance(checked, Recipe) else next(runs_of(checked)).path
-
-    def check(self, output: Path, overrides: Sequence[str]) -> Recipe | CfgNode:
+    def check(self) -> Recipe | CfgNode:
         """Return its recipe or config.
 
         Raises:
-            UserError: It is invalid with these settings.
+            UserError: It is invalid with these overrides.
         """
-        settings = [*self._settings(output), *overrides]
-        return load_recipe(self.config, settings) if is_recipe(self.config) else load_config(self.config, settings)
+        load = load_recipe if is_recipe(self.config) else load_config
+        return load(self.config, self._settings)
 
-    def _settings(self, output: Path) -> list[str]:
-        return ["OUTPUT_DIR", str(output / f"seed{self.seed}"), "RAND_SEED", str(self.seed)]
+    def folder(self) -> Path:
+        """Return its newest run directory, or the folder of the recipe, which exist once it was trained."""
+        checked = self.check()
+        return checked.folder if isinstance(checked, Recipe) else next(runs_of(checked)).path
+
+    @property
+    def _settings(self) -> list[str]:
+        return ["OUTPUT_DIR", str(self.output / f"seed{self.seed}"), "RAND_SEED", str(self.seed), *self.overrides]
 
 
 def missing_trainings(
@@ -62,15 +68,15 @@ def missing_trainings(
     seeds: Sequence[int],
     rows: Sequence[str] = (),
     images: str = "",
-) -> Iterator[Training]:
-    """Yield the trainings of a data set without a finished record, seed by seed in the order of the page.
+) -> Iterator[tuple[str, int]]:
+    """Yield (composition, seed) of the rows of a data set without a finished record, seed by seed.
 
     Args:
         published: Rows of the page.
         records: Records.
         data: Short name of the data set; of the column, or with `_json`.
         seeds: Seeds.
-        rows: Configs of rows; empty: all that the data set has.
+        rows: Configs of rows; empty: all that the data set has, in the order of the page.
         images: How the images differ from the data set, see `Record`.
 
     Raises:
@@ -80,16 +86,14 @@ def missing_trainings(
     if not entries:
         known = dict.fromkeys(column.data for _, column, _ in published.entries())
         raise UserError(f"docs/results.md has no column of {data}; available: {', '.join(known)}")
-    listed = dict.fromkeys(config for _, _, config in entries)
-    unknown = [row for row in rows if row not in listed]
+    done: dict[str, list[set[int]]] = {}  # config -> seeds with a record, for each of its rows
+    for row, column, config in entries:
+        runs = finished_runs(records, row, data=column, config=config)
+        done.setdefault(config, []).append({run.seed for run in runs if run.images == images})
+    unknown = [row for row in rows if row not in done]
     if unknown:
-        raise UserError(f"docs/results.md has no row {unknown[0]} of {data}; available: {' '.join(listed)}")
+        raise UserError(f"docs/results.md has no row {unknown[0]} of {data}; available: {' '.join(done)}")
     for seed in seeds:
-        for wanted in rows or listed:
-            found = (
-                finished_runs(records, row, data=column, config=wanted)
-                for row, column, config in entries
-                if config == wanted
-            )
-            if not all(any((run.seed, run.images) == (seed, images) for run in runs) for runs in found):
-                yield Training(f"{data},{wanted}", seed)
+        for config in rows or done:
+            if any(seed not in recorded for recorded in done[config]):
+                yield f"{data},{config}", seed

@@ -27,7 +27,7 @@ def describe(place: Place, fingerprints: dict[str, str]) -> dict[str, Any]:
     """
     return {
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__).parent),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
         "platform": platform.platform(),
@@ -66,9 +66,8 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _commit() -> str | None:
-    """Return the commit of the checkout, with `+` if files were changed; None outside a repository."""
-    folder = Path(__file__).parent
+def commit_of(folder: Path) -> str | None:
+    """Return the commit of the checkout of a folder, with `+` if files were changed; None outside a repository."""
     try:
         commit, status = (
             subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout

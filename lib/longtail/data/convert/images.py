@@ -25,18 +25,23 @@ def write_image(image: np.ndarray, path: str | os.PathLike[str], *, quality: int
     Raises:
         OSError: It cannot be written.
     """
-    buffer = BytesIO()
-    if quality is None:
-        Image.fromarray(image).save(buffer, "PNG")
-    else:
-        Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     existed = os.path.lexists(path)
-    if existed and _holds(Path(path), image if quality is None else buffer.getvalue()):
+    if existed and _holds(Path(path), image if quality is None else _jpeg(image, quality)):
         return False
     temporary = Path(f"{os.fspath(path)}.tmp")
-    temporary.write_bytes(buffer.getvalue())
+    if quality is None:
+        Image.fromarray(image).save(temporary, "PNG")
+    else:
+        temporary.write_bytes(_jpeg(image, quality))
     os.replace(temporary, path)
     return existed
+
+
+def _jpeg(image: np.ndarray, quality: int) -> bytes:
+    """Return an image as JPEG."""
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
 
 
 def _holds(path: Path, content: np.ndarray | bytes) -> bool:
