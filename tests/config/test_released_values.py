@@ -121,6 +121,20 @@ def test_ncl_methods_have_the_values_of_ncl(source: str, name: str) -> None:
     assert learning_rates(theirs) == learning_rates(own)
 
 
+UNLIKE_RELEASED = {"TRAIN.OPTIMIZER.CLIP_NORM": (1.0, 0.0), "NETWORK.MOCO_RELEASED": (False, True)}
+
+
+@pytest.mark.parametrize("method", ["ncl", "ncl_contrastive", "ncl_plus"])
+def test_what_the_modifier_released_changes(method: str) -> None:
+    """docs/differences.md and the file name these keys."""
+    small, large = (
+        differences(load_config(f"{data},{method}"), load_config(f"{data},{method},released"), ("NAME",))
+        for data in ("cifar100_im100", "imagenet_lt")
+    )
+    assert small == UNLIKE_RELEASED
+    assert large == {"NETWORK.MOCO_RELEASED": (False, True), "DATASET.LOADER": ("fast", "pillow")}
+
+
 def test_ncl_methods_cover_every_published_file() -> None:
     assert set(NCL.values()) == dict(ncl_files()).keys()
 
@@ -174,7 +188,7 @@ def test_recipe_stages_have_the_values_of_bag_of_tricks(data: str, recipe: str, 
 @pytest.mark.parametrize("stage", ["first", "second", "third"])
 def test_bag_of_tricks_of_imagenet_has_the_released_values(stage: str) -> None:
     own = stage_config("imagenet_bag_of_tricks", stage)
-    files = ("DATASET.TRAIN_JSON", "DATASET.VALID_JSON", "DATASET.CAM_NUMBER_THRES")
+    files = ("DATASET.TRAIN_JSON", "DATASET.VALID_JSON", "DATASET.CAM_NUMBER_THRES", "TRAIN.SYNCBN")
     assert tuple(own.TRANSFORMS.TRAIN_TRANSFORMS)[-1] == "color_jitter"
     assert unlike_released(own, f"ImageNet_LT/combinations/{stage}_stage", (*PATHS, *files)) == {}
 
@@ -184,8 +198,13 @@ def test_bag_of_tricks_of_imagenet_has_the_released_values(stage: str) -> None:
     [("imagenet_lt,ce_r10", "ImageNet_LT/imagenetlt_baseline"), ("inat18,ce_r50", "iNat18/iNat18_baseline")],
 )
 def test_baselines_on_large_images_have_the_released_values(source: str, name: str) -> None:
-    free = ("DATASET.TRAIN_JSON", "DATASET.VALID_JSON", "VALID_STEP", "TRAIN.DISTRIBUTED")
+    free = ("DATASET.TRAIN_JSON", "DATASET.VALID_JSON", "VALID_STEP", "TRAIN.DISTRIBUTED", "TRAIN.SYNCBN")
     assert unlike_released(load_config(source), name, free) == {}
+
+
+@pytest.mark.parametrize("source", ["imagenet_lt,ce_r10", "inat18,ce_r50", "places_lt,ce_r152", "imagenet_lt,ncl"])
+def test_baselines_and_ncl_synchronize_batch_norm_on_large_images(source: str) -> None:
+    assert load_config(source).TRAIN.SYNCBN  # the releases ignore the key and always do, when distributed
 
 
 @pytest.mark.parametrize(("recipe", "threshold"), [("imagenet_bag_of_tricks", 100), ("inat18_bag_of_tricks", 50)])

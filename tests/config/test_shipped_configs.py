@@ -196,6 +196,14 @@ def test_classifier_recipes_train_as_released(head: str) -> None:
     assert sampler.WEIGHTED_SAMPLER.TYPE == "balance"
 
 
+def test_r32_single_drops_its_rate_after_epochs_320_and_360() -> None:
+    whole, first, second = (
+        learning_rates(load_config(f"cifar10_im100,{name}")) for name in ("r32_single", "r32_global", "r32_local")
+    )
+    assert [whole[epoch - 1] for epoch in (320, 321, 360, 361)] == pytest.approx([0.1, 0.001, 0.001, 1e-5])
+    assert [first[-1], *(second[epoch - 1] for epoch in (1, 40, 41))] == pytest.approx([0.1, 0.001, 0.001, 1e-5])
+
+
 # Parts
 
 

@@ -32,6 +32,20 @@ def test_normalize_equals_torchvision(images: Any, name: Any, channels_last: Any
     assert torch.equal(images, before)
 
 
+# Mean and standard deviation of each channel: NCL's and Bag of Tricks' constants, and those of scikit-learn's digits.
+CONSTANTS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "cifar": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "inaturalist": ((0.466, 0.471, 0.380), (0.195, 0.194, 0.192)),
+    "digits": ((0.305,) * 3, (0.352,) * 3),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_normalization_constants(name: str) -> None:
+    assert NORMALIZATIONS.get(name) == CONSTANTS[name]
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_normalize_memory_format(images: Any, channels_last: Any) -> None:
     result = Normalize((0.5,) * 3, (0.5,) * 3, channels_last=channels_last)(images)

@@ -63,6 +63,13 @@ def test_calibration_error_puts_a_boundary_into_the_lower_bin() -> None:
     assert calibration_error(probabilities, torch.tensor([0, 1]), bins=2) == pytest.approx(abs(1 - 0.9) / 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_calibration_error_rounds_boundaries_like_its_input(dtype: torch.dtype) -> None:
+    # 0.6, which float32 rounds up, is in the bin (0.4, 0.6] with 0.58.
+    probabilities = torch.tensor([[0.6, 0.4], [0.58, 0.42]], dtype=dtype)
+    assert calibration_error(probabilities, torch.tensor([0, 1]), bins=5) == pytest.approx(0.09, abs=1e-6)
+
+
 @pytest.mark.parametrize(("shape", "labels", "bins"), [((0, 3), 0, 15), ((2, 3), 3, 15), ((6,), 6, 15), ((2, 3), 2, 0)])
 def test_calibration_error_refuses_what_it_cannot_use(shape: tuple[int, ...], labels: int, bins: int) -> None:
     with pytest.raises(ValueError, match=r"must be|at least one bin"):

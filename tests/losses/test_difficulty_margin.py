@@ -56,6 +56,12 @@ def test_class_margins_are_largest_for_the_smallest_class() -> None:
     assert torch.equal(margins.argsort(), torch.arange(C))
 
 
+def test_with_margin_gradients_are_those_of_its_values() -> None:
+    cosines = (0.9 * COSINES.double()).requires_grad_()  # away from the poles, where finite differences fail
+    margins = class_margins(COUNTS, K, TAU)
+    assert torch.autograd.gradcheck(lambda given: with_margin(given, TARGETS, margins), cosines)
+
+
 @pytest.mark.parametrize("edge", [1.0, -1.0])
 def test_with_margin_gradients_are_finite_at_the_poles(edge: float) -> None:
     cosines = torch.full((2, 3), edge).requires_grad_()

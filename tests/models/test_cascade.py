@@ -221,3 +221,8 @@ def test_channels_last_gives_the_same_outputs(images: Tensor) -> None:
     model.to(memory_format=torch.channels_last)
     other = model(images.to(memory_format=torch.channels_last)).logits
     torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutional_branches_drop_half_of_their_features() -> None:
+    assert [branch.dropout.p for branch in build().branches] == [0.5, 0.5]
+    assert [branch.dropout.p for branch in build(*VIT).branches] == [0.0, 0.0]

@@ -98,6 +98,12 @@ def test_norm_head_initial_columns_have_length_1() -> None:
     torch.testing.assert_close(weight.norm(dim=0), torch.ones(D))
 
 
+def test_normed_linear_is_a_norm_head_whose_initial_class_weights_have_length_1() -> None:
+    head = build("NormedLinear")
+    assert isinstance(head, NormHead) and head.weight.shape == (C, D)
+    torch.testing.assert_close(head.weight.norm(dim=1), torch.ones(C))
+
+
 def test_norm_head_golden_cases_are_complete() -> None:
     assert len(CASES) == 2
 

@@ -132,3 +132,21 @@ def test_post_hoc_classifier_without_corrections_gives_the_logits_of_the_network
 )
 def test_uses_post_hoc(overrides: list[Any], expected: bool) -> None:
     assert uses_post_hoc(load_config(None, overrides)) is expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        ([STRENGTH, 1.0], STRENGTH),
+        (["TEST.PRIOR", "train"], "TEST.PRIOR train"),
+        (["TEST.PRIOR", "reversed"], "reversed"),
+    ],
+)
+def test_corrections_by_class_frequency_refuse_classes_without_images(overrides: list[Any], key: str) -> None:
+    with pytest.raises(UserError, match=f"{key} needs training images of every class; class 1 has none"):
+        adjusted(*overrides, counts=[100, 0, 20, 10, 5])
+
+
+def test_corrections_without_class_frequencies_allow_classes_without_images(features: Tensor) -> None:
+    heads = adjusted("TEST.TEMPERATURE", 2.0, counts=[100, 0, 20, 10, 5])
+    assert torch.isfinite(heads(features)).all()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from longtail.evaluation.confusion import Integers
+from longtail.precision import in_float32
 
 BINS = 15
 UNIT = 2**40  # confidences are summed as integers in this unit, so that no sum depends on the order of the samples
@@ -29,14 +30,14 @@ def calibration_error(probabilities: Tensor | np.ndarray[Any, Any], labels: Inte
     Raises:
         ValueError: A shape does not fit, there are no samples, or `bins` is not positive.
     """
-    given = torch.as_tensor(probabilities).detach().double()
+    given = in_float32(torch.as_tensor(probabilities).detach())
     true = torch.as_tensor(labels).detach().to(given.device)
     if given.dim() != 2 or true.shape != given.shape[:1] or not len(given):
         raise ValueError(f"probabilities {tuple(given.shape)} and labels {tuple(true.shape)} must be (N, C) and (N,)")
     if bins < 1:
         raise ValueError(f"a calibration error needs at least one bin, not {bins}")
     confidence, prediction = given.max(dim=1)
-    cells = bin_of(confidence, bins)
+    cells, confidence = bin_of(confidence, bins), confidence.double()
     sums = torch.zeros(3, bins, dtype=torch.float64, device=given.device)
     for row, amounts in zip(
         sums, (torch.ones_like(confidence), (prediction == true).double(), confidence), strict=True
@@ -46,9 +47,12 @@ def calibration_error(probabilities: Tensor | np.ndarray[Any, Any], labels: Inte
 
 
 def bin_of(confidence: Tensor, bins: int) -> Tensor:
-    """Return the bin 0..bins-1 of each confidence (...); a confidence on a boundary belongs to the lower bin."""
+    """Return the bin 0..bins-1 of each confidence (...); a confidence on a boundary belongs to the lower bin.
+
+    The boundaries are rounded to the type of the confidences, so that 0.2 in float32 is on one of five bins.
+    """
     inner = torch.arange(1, bins, dtype=torch.float64, device=confidence.device) / bins
-    return torch.bucketize(confidence.double(), inner)
+    return torch.bucketize(confidence, inner.to(confidence.dtype))
 
 
 def error_of_bins(samples: Tensor, correct: Tensor, confidence: Tensor) -> float:

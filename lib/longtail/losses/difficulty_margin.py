@@ -30,7 +30,8 @@ def class_margins(class_counts: Sequence[int], largest: float, power: float) -> 
 def with_margin(cosines: Tensor, targets: Tensor, margins: Tensor) -> Tensor:
     """Return the cosines (B, C) with the target's angle increased by its margins (eq. 6 to 8).
 
-    The class margin m_C(y) is added for every sample, m_C(y) (1 - cos theta_y) / 2 for misclassified ones.
+    The class margin m_C(y) is added for every sample, m_C(y) (1 - cos theta_y) / 2 for misclassified ones. Gradients
+    flow through both, as released.
 
     Args:
         cosines: (B, C).
@@ -41,7 +42,7 @@ def with_margin(cosines: Tensor, targets: Tensor, margins: Tensor) -> Tensor:
     target = cosines.gather(1, rows).clamp(-CLAMP, CLAMP)
     margin = margins.to(cosines.dtype)[rows]
     wrong = cosines.argmax(1, keepdim=True) != rows
-    margin = margin + margin * (1 - target.detach()) / 2 * wrong
+    margin = margin + margin * (1 - target) / 2 * wrong
     return cosines.scatter(1, rows, (target.arccos() + margin).cos())
 
 

@@ -25,7 +25,9 @@ def margins(class_counts: Sequence[int], largest: float) -> Tensor:
 
 
 class LDAM(Loss):
-    """Cross-entropy of s (z_c - m_c [c = y]) (Cao et al., arXiv 1906.07413); z are cosines (the FCNorm head).
+    """Cross-entropy of s (z_c - m_c [c = y]) (Cao et al., arXiv 1906.07413).
+
+    z are cosines, as those of the heads FCNorm and NormedLinear.
 
     Args:
         class_counts: Training images per class, (C,).

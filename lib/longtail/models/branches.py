@@ -7,7 +7,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from longtail.models.backbones import Backbone
+from longtail.models.backbones import Backbone, initialize_by_fan_out
 from longtail.models.heads import logits_of
 
 GROUPS = 32  # groups of the second convolution
@@ -117,12 +117,6 @@ class TransformerBody(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return features (B, D) of all tokens (B, L, D), the class token first."""
         return cast(Tensor, self.blocks(tokens)[:, self.prefix :].mean(1))
-
-
-def initialize_by_fan_out(module: nn.Module) -> None:
-    """Draw the weight of a convolution from N(0, sqrt(2 / (k^2 out))); other modules are not changed."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def is_transformer(backbone: nn.Module) -> bool:

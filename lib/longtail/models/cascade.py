@@ -25,7 +25,7 @@ here. Its ResNets take images of 193 to 224 pixels only.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,8 @@ from yacs.config import CfgNode
 from longtail.config import expert_backbones
 from longtail.errors import UserError
 from longtail.models.adapters import adapt
-from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, check_taps
-from longtail.models.branches import Branch, ConvBody, TransformerBody, initialize_by_fan_out, is_transformer
+from longtail.models.backbones import Backbone, build_backbone, check_taps
+from longtail.models.branches import Branch, ConvBody, TransformerBody, is_transformer
 from longtail.models.experts import backbone_options
 from longtail.models.heads import HEADS, CosNormHead, SecondStageHead, logits_of
 from longtail.models.networks import NETWORKS
@@ -186,14 +186,16 @@ def build_cascade(cfg: CfgNode, num_classes: int) -> Cascade:
     if cfg.NETWORK.MOCO:
         raise UserError("NETWORK.TYPE cascade has no projection heads; NETWORK.MOCO must be False")
     options = backbone_options(cfg)
-    trunk = BACKBONES.get(names[0])(BackboneOptions(options.image_size, options.drop_path, mean_tokens=True))
+    fan_out = options.fan_out or DESIGNS.get(names[0], ConvDesign()).trunk_by_fan_out
+    trunk = build_backbone(names[0], replace(options, mean_tokens=True, fan_out=fan_out))
     make_head = HEADS.get(cfg.CLASSIFIER.TYPE)
     branches = []
     for tap in _taps(cfg, trunk, names[0]) if cfg.NETWORK.BRANCHES else []:
         body, dropout = _body(cfg, trunk, tap=tap, name=names[0])
         branches.append((tap, Branch(body, make_head(cfg, body.out_features, num_classes), dropout=dropout)))
     head = make_head(cfg, trunk.out_features, num_classes)
-    _initialize(cfg, trunk, head, name=names[0])
+    if cfg.BACKBONE.PRETRAINED_MODEL and is_transformer(trunk) and isinstance(head, CosNormHead):
+        nn.init.trunc_normal_(head.weight, std=TINY_STD)
     kind, dropout = cfg.CLASSIFIER.TYPE, 0.5 if cfg.DROPOUT else 0.0
     network = Cascade(trunk, branches, head, name=names[0], head_kind=kind, dropout=dropout)
     network.lr_scales = {"trunk.": cfg.BACKBONE.LR_SCALE}
@@ -235,11 +237,3 @@ def _body(cfg: CfgNode, trunk: Backbone, *, tap: str, name: str) -> tuple[ConvBo
     width = keys.WIDTH or design.width or trunk.out_features
     body = ConvBody(trunk.taps[tap], width, last_kernel=design.last_kernel, default_init=design.default_init)
     return body, CONV_DROPOUT
-
-
-def _initialize(cfg: CfgNode, trunk: Backbone, head: nn.Module, *, name: str) -> None:
-    """Apply the release's initialization where it differs from that of trunk and head."""
-    if DESIGNS.get(name, ConvDesign()).trunk_by_fan_out:
-        trunk.apply(initialize_by_fan_out)
-    if cfg.BACKBONE.PRETRAINED_MODEL and is_transformer(trunk) and isinstance(head, CosNormHead):
-        nn.init.trunc_normal_(head.weight, std=TINY_STD)

@@ -46,5 +46,5 @@ def check_class_means(cfg: CfgNode) -> None:
     if not isinstance(head, COSINES):
         raise UserError(
             f"CLASSIFIER.START is 'class_means', which needs a cosine head; CLASSIFIER.TYPE is "
-            f"{cfg.CLASSIFIER.TYPE}, it must be cos, FCNorm or cosnorm"
+            f"{cfg.CLASSIFIER.TYPE}, it must be cos, FCNorm, NormedLinear or cosnorm"
         )

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from longtail.config import expert_backbones
 from longtail.errors import UserError
 from longtail.models.adapters import adapt
-from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, split
+from longtail.models.backbones import Backbone, BackboneOptions, build_backbone, split
 from longtail.models.heads import HEADS, SecondStageHead, logits_of
 from longtail.models.networks import NETWORKS
 from longtail.models.output import Output
@@ -199,7 +199,7 @@ def build_experts(cfg: CfgNode, num_classes: int) -> Network:
     options, shared = backbone_options(cfg), cfg.NETWORK.SHARED_TO
     names, experts, widths, trunks = expert_backbones(cfg), [], [], []
     for name in names:
-        backbone = BACKBONES.get(name)(options)
+        backbone = build_backbone(name, options)
         if shared:
             trunk, backbone = split(backbone, shared)
             trunks.append(trunk)
@@ -230,9 +230,13 @@ def backbone_options(cfg: CfgNode) -> BackboneOptions:
     """Return the options of a config for every backbone.
 
     Raises:
-        UserError: The config asks for stochastic depth, and a backbone does not have it.
+        UserError: The config asks for stochastic depth or an initialization that a backbone does not have.
     """
     plain = [name for name in expert_backbones(cfg) if "/" not in name]
+    timm = [name for name in expert_backbones(cfg) if "/" in name]
     if cfg.BACKBONE.DROP_PATH and plain:
         raise UserError(f"BACKBONE.DROP_PATH is {cfg.BACKBONE.DROP_PATH}; {plain[0]} has no stochastic depth")
-    return BackboneOptions((cfg.INPUT_SIZE[0], cfg.INPUT_SIZE[1]), cfg.BACKBONE.DROP_PATH)
+    fan_out = cfg.BACKBONE.INITIALIZATION == "fan_out"
+    if fan_out and timm:
+        raise UserError(f"BACKBONE.INITIALIZATION is fan_out; {timm[0]} has its own: set it to default")
+    return BackboneOptions((cfg.INPUT_SIZE[0], cfg.INPUT_SIZE[1]), cfg.BACKBONE.DROP_PATH, fan_out=fan_out)

@@ -41,20 +41,22 @@ def cosines(features: Tensor, weight: Tensor) -> Tensor:
 
 
 class NormHead(nn.Module):
-    """Cosines without scale or bias, the head of LDAM (`FCNorm`).
+    """Cosines without scale or bias, the head of LDAM (`FCNorm` and `NormedLinear`).
 
-    The initial weight is uniform in (-1, 1), with each column (one feature, all classes) scaled to unit length, as
-    released.
+    The initial weight is uniform in (-1, 1) and then scaled. The cosines do not depend on the length of w_c, but the
+    steps of training do: their size relative to w_c is proportional to 1 / |w_c|^2.
 
     Args:
         in_features: D.
         num_classes: C.
+        unit_classes: Scale the weight of each class to unit length, as LDAM's code and SBCL do; False: scale that of
+            each feature, over all classes, as Bag of Tricks does.
     """
 
-    def __init__(self, in_features: int, num_classes: int) -> None:
+    def __init__(self, in_features: int, num_classes: int, *, unit_classes: bool = False) -> None:
         super().__init__()
         weight = torch.empty(num_classes, in_features).uniform_(-1, 1)
-        self.weight = nn.Parameter(F.normalize(weight, dim=0))
+        self.weight = nn.Parameter(F.normalize(weight, dim=1 if unit_classes else 0))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (B, C) in [-1, 1] of features (B, D)."""
@@ -160,8 +162,14 @@ def linear(cfg: CfgNode, in_features: int, num_classes: int) -> nn.Linear:
 
 @HEADS.register("FCNorm")
 def norm(cfg: CfgNode, in_features: int, num_classes: int) -> NormHead:
-    """Build a head of plain cosines."""
+    """Build Bag of Tricks' head of plain cosines."""
     return NormHead(in_features, num_classes)
+
+
+@HEADS.register("NormedLinear")
+def normed_linear(cfg: CfgNode, in_features: int, num_classes: int) -> NormHead:
+    """Build the head of plain cosines of LDAM's code and SBCL."""
+    return NormHead(in_features, num_classes, unit_classes=True)
 
 
 @HEADS.register("cos")

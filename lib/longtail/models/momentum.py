@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.config import expert_backbones
-from longtail.models.backbones import BACKBONES
+from longtail.models.backbones import build_backbone
 from longtail.models.experts import Expert, Network, backbone_options
 from longtail.models.heads import l2_normalize
 from longtail.models.projections import PROJECTIONS
@@ -91,7 +91,7 @@ def independent_experts(cfg: CfgNode, network: Network) -> list[Expert]:
     experts = []
     for number, (name, query) in enumerate(zip(expert_backbones(cfg), network.experts, strict=True)):
         assert isinstance(query, Expert)
-        backbone = BACKBONES.get(name)(backbone_options(cfg))
+        backbone = build_backbone(name, backbone_options(cfg))
         if weights:
             load_backbone_weights(backbone, weights, expert=number)
         projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)(cfg, backbone.out_features, cfg.NETWORK.MOCO_DIM)

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from longtail.errors import UserError
 from longtail.models.heads import logits_of
 from longtail.models.output import Output
-from longtail.models.priors import prior_offset
+from longtail.models.priors import check_populated, prior_offset
 
 
 class AdjustedHeads(nn.Module):
@@ -92,15 +92,18 @@ def build_adjusted_heads(cfg: CfgNode, heads: Sequence[nn.Module], *, class_coun
         class_counts: Training images per class, (C,).
 
     Raises:
-        UserError: The heads have no weight matrix to normalize, there is no such prior, or CLASS_OFFSETS does not have
-            C values.
+        UserError: The heads have no weight matrix to normalize, there is no such prior, CLASS_OFFSETS does not have C
+            values, or a class has no training images and its frequency is needed.
     """
     test, norm = cfg.TEST, cfg.TEST.TAU_NORM
     adjusted = list(heads)
     if norm.USE_TAU_NORM:
         adjusted = [tau_normalized(head, norm.TAU, keep_bias=norm.KEEP_BIAS) for head in heads]
     counts = torch.tensor(class_counts, dtype=torch.float32, device=next(heads[0].parameters()).device)
-    offset = test.LOGIT_ADJUSTMENT * (counts / counts.sum()).log() - _class_offsets(test.CLASS_OFFSETS, counts)
+    offset = -_class_offsets(test.CLASS_OFFSETS, counts)
+    if test.LOGIT_ADJUSTMENT:
+        check_populated(class_counts, "TEST.LOGIT_ADJUSTMENT")
+        offset += test.LOGIT_ADJUSTMENT * (counts / counts.sum()).log()
     prior = prior_offset(test.PRIOR, class_counts).to(offset.device)
     return AdjustedHeads(adjusted, offset / test.TEMPERATURE - prior, temperature=test.TEMPERATURE)
 

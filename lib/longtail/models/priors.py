@@ -34,6 +34,8 @@ def prior_offset(prior: str, class_counts: Sequence[int]) -> Tensor:
     counts = [float(count) for count in class_counts]
     if prior == "uniform":
         return torch.zeros(len(counts))
+    if prior in PRIORS:
+        check_populated(class_counts, f"TEST.PRIOR {prior}")
     if prior == "reversed":
         order = sorted(range(len(counts)), key=lambda label: -counts[label])
         opposite = dict(zip(order, reversed(order), strict=True))
@@ -42,6 +44,21 @@ def prior_offset(prior: str, class_counts: Sequence[int]) -> Tensor:
         counts = read_prior(prior, len(counts))
     frequencies = torch.tensor(counts, dtype=torch.float64)
     return (frequencies / frequencies.sum() * len(counts)).log().float()
+
+
+def check_populated(class_counts: Sequence[int], key: str) -> None:
+    """Refuse classes without training images, whose log frequency is infinite.
+
+    Args:
+        class_counts: Training images per class, (C,).
+        key: Key that needs the frequencies, for the message.
+
+    Raises:
+        UserError: A class has no images.
+    """
+    if 0 in class_counts:
+        empty = list(class_counts).index(0)
+        raise UserError(f"{key} needs training images of every class; class {empty} has none in DATASET.TRAIN_JSON")
 
 
 def read_prior(path: str, num_classes: int) -> list[float]:

@@ -8,6 +8,8 @@ from pillow_reference import assert_equal
 from yacs.config import CfgNode
 
 from longtail.data.augment import POLICIES, Cutout, RandomCrop, RandomFlip, build_policy
+from longtail.data.augment.simclr import ColorJitter, RandomBlur, RandomGrayscale, RandomResizedCrop
+from longtail.data.augment.transforms import RandomResizedCropTo
 from longtail.errors import UserError
 
 
@@ -154,3 +156,60 @@ def test_cutout_areas(generator: Any) -> None:
 def test_random_crop_too_large(generator: Any) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         RandomCrop(1, (40, 40))(noise(2), generator)
+
+
+# The steps of each policy, from the released code. `regular`, `randaugment` and `simclr_imagenet` are NCL's for large
+# images, `moco_v2` and `supcon` are SBCL's; "hue" is the jitter with hue, which is applied with probability 0.8.
+CROP, LARGE, MILD = (4, None), ((32, 32), (0.08, 1.0)), ((32, 32), (0.2, 1.0))
+FLIP, GRAY, BLUR = ("flip", 0.5), ("gray", 0.2), ("blur", 0.5, (0.1, 2.0))
+BOUNDS = [(0.6, 1.4)] * 3
+JITTER, HUE = ("jitter", 1.0, BOUNDS), ("jitter", 0.8, [*BOUNDS, (-0.1, 0.1)])
+STEPS = {
+    "none": [],
+    "crop": [("crop", *CROP)],
+    "crop_flip": [("crop", *CROP), FLIP],
+    "autoaugment": [("crop", *CROP), FLIP, ("AutoAugment",), ("cutout", 16)],
+    "simclr": [("box", (0.2, 1.0)), FLIP, HUE, GRAY, BLUR],
+    "supcon": [("box", (0.2, 1.0)), FLIP, HUE, GRAY],
+    "randaugment": [("box", *LARGE), FLIP, JITTER, ("RandAugment",)],
+    "regular": [("box", *LARGE), FLIP, JITTER],
+    "simclr_imagenet": [("box", *LARGE), JITTER, GRAY, BLUR, FLIP],
+    "moco_v2": [("box", *MILD), HUE, GRAY, BLUR, FLIP],
+    "transforms": [("box", *LARGE), FLIP, JITTER],
+}
+
+
+def described(step: Any) -> tuple[Any, ...]:
+    """Return the kind of a step and its settings."""
+    match step:
+        case RandomCrop():
+            return "crop", step.padding, step.size
+        case RandomFlip():
+            assert step.dim == -1
+            return "flip", step.p
+        case Cutout():
+            return "cutout", step.length
+        case RandomResizedCrop():
+            return "box", ratio_checked(step).scale
+        case RandomResizedCropTo():
+            return "box", step.size, ratio_checked(step).scale
+        case ColorJitter():
+            bounds = [(pytest.approx(low), pytest.approx(high)) for low, high in step._bounds]
+            return "jitter", step.p, bounds
+        case RandomGrayscale():
+            return "gray", step.p
+        case RandomBlur():
+            return "blur", step.p, step.radius
+        case _:
+            return (type(step).__name__,)
+
+
+def ratio_checked(step: Any) -> Any:
+    assert step.ratio == pytest.approx((3 / 4, 4 / 3))
+    return step
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_policies_have_the_released_steps(cfg: Any, name: str) -> None:
+    cfg.TRANSFORMS.TRAIN_TRANSFORMS = ("random_resized_crop", "random_horizontal_flip", "color_jitter")
+    assert [described(step) for step in build_policy(name, cfg).steps] == STEPS[name]  # type: ignore[attr-defined]

@@ -76,6 +76,23 @@ def test_image_resnet_initial_convolutions() -> None:
     assert default.std().item() == pytest.approx(bound / 3**0.5, rel=0.01)
 
 
+@pytest.mark.slow
+def test_initialization_by_fan_out_is_torchvisions() -> None:
+    torch.manual_seed(0)
+    model = build_model(load_config("imagenet_lt,sbcl_queue"), 1000)
+    weights = {name: value for name, value in model.state_dict().items() if "backbone" in name and value.dim() == 4}
+    for name in ("conv1", "layer1.0.conv2", "layer2.0.downsample.0", "layer4.2.conv3"):
+        weight = weights[f"experts.0.backbone.{name}.weight"]
+        fan_out = weight.shape[0] * weight.shape[2] * weight.shape[3]
+        assert weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.03)
+
+
+def test_initialization_of_timm_is_its_own() -> None:
+    cfg = load_config(None, ["BACKBONE.TYPE", "timm/resnet18", "BACKBONE.INITIALIZATION", "fan_out"])
+    with pytest.raises(UserError, match="timm/resnet18 has its own: set it to default"):
+        build_model(cfg, 5)
+
+
 def test_image_resnet_initial_batch_norms_are_identities() -> None:
     norms = [module for module in BACKBONES.get("res10")(OPTIONS).modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms and all(bool((norm.weight == 1).all() and (norm.bias == 0).all()) for norm in norms)

@@ -25,6 +25,13 @@ NETWORK: Keys = {
         allowed=("still", "moving"),
         ours=True,
     ),
+    "BACKBONE.INITIALIZATION": Key(
+        "default",
+        "Initial weights of convolutions: default (those of the backbone's release) | fan_out (Kaiming's normal ones "
+        "by fan-out, as in torchvision's ResNets). Backbones of timm have their own.",
+        allowed=("default", "fan_out"),
+        ours=True,
+    ),
     "BACKBONE.DROP_PATH": Key(
         0.0,
         "Stochastic depth of models of timm that have it: probability of dropping a residual branch of the last block; "
@@ -75,9 +82,10 @@ NETWORK: Keys = {
     ),
     "CLASSIFIER.TYPE": Key(
         "FC",
-        "Head: FC | FCNorm (cosine) | cos (scaled cosine plus bias) | cosnorm (scaled cosine, features squashed to "
-        "x / (1 + |x|)). Heads of a second stage, which start from NETWORK.PRETRAINED_MODEL: cRT (FC trained from "
-        "scratch) | LWS (FC of which only a scale per class is trained).",
+        "Head: FC | FCNorm (cosine) | NormedLinear (FCNorm whose initial class weights have length 1) | cos (scaled "
+        "cosine plus bias) | cosnorm (scaled cosine, features squashed to x / (1 + |x|)). Heads of a second stage, "
+        "which start from NETWORK.PRETRAINED_MODEL: cRT (FC trained from scratch) | LWS (FC of which only a scale per "
+        "class is trained).",
     ),
     "CLASSIFIER.BIAS": Key(
         True,

@@ -1,7 +1,15 @@
 """Backbones: the project's own, and those of timm."""
 
 from longtail.models.backbones import resnet_cifar, resnet_imagenet, timm_models  # noqa: F401  (register backbones)
-from longtail.models.backbones.base import BACKBONES, Backbone, BackboneOptions, StagedBackbone, check_taps
+from longtail.models.backbones.base import (
+    BACKBONES,
+    Backbone,
+    BackboneOptions,
+    StagedBackbone,
+    build_backbone,
+    check_taps,
+    initialize_by_fan_out,
+)
 from longtail.models.backbones.splitting import check_shared, split
 from longtail.models.backbones.timm_models import downloaded_weights
 
@@ -10,8 +18,10 @@ __all__ = [
     "Backbone",
     "BackboneOptions",
     "StagedBackbone",
+    "build_backbone",
     "check_shared",
     "check_taps",
     "downloaded_weights",
+    "initialize_by_fan_out",
     "split",
 ]

@@ -19,11 +19,13 @@ class BackboneOptions:
             it.
         mean_tokens: Vision transformers of timm: average the patch tokens and normalize the average, instead of taking
             the class token.
+        fan_out: Draw the initial weights of convolutions as torchvision's ResNets do, see `initialize_by_fan_out`.
     """
 
     image_size: tuple[int, int] = (224, 224)
     drop_path: float = 0.0
     mean_tokens: bool = False
+    fan_out: bool = False
 
 
 class Backbone(nn.Module):
@@ -119,6 +121,22 @@ class BackboneRegistry(Registry[BackboneBuilder]):
 
 
 BACKBONES = BackboneRegistry()
+
+
+def build_backbone(name: str, options: BackboneOptions) -> Backbone:
+    """Build the backbone called `name`.
+
+    Raises:
+        UserError: There is no such backbone.
+    """
+    backbone = BACKBONES.get(name)(options)
+    return backbone.apply(initialize_by_fan_out) if options.fan_out else backbone
+
+
+def initialize_by_fan_out(module: nn.Module) -> None:
+    """Draw the weight of a convolution from N(0, sqrt(2 / (k^2 out))); other modules are not changed."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def check_taps(backbone: Backbone, names: Sequence[str], *, key: str) -> None:
