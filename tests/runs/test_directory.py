@@ -72,7 +72,9 @@ def test_run_to_resume_is_free_and_has_a_checkpoint(cfg: CfgNode) -> None:
     assert done is not None and done.path == run.path and done.finished()
 
 
-def test_run_to_resume_is_a_finished_one_only_if_it_is_the_newest_that_saved_something(cfg: CfgNode) -> None:
+def test_run_to_resume_is_a_finished_one_only_if_it_is_the_newest_that_saved_something(
+    cfg: CfgNode, caplog: pytest.LogCaptureFixture
+) -> None:
     older, newer = create_run(cfg), create_run(cfg)
     for run in (older, newer):
         run.unlock()
@@ -83,7 +85,8 @@ def test_run_to_resume_is_a_finished_one_only_if_it_is_the_newest_that_saved_som
     newer.last.touch()
     unfinished = run_to_resume(cfg)
     assert unfinished is not None and unfinished.path == newer.path
-    assert run_to_resume(cfg) is None  # another process trains it
+    assert run_to_resume(cfg) is None
+    assert caplog.messages == [f"{newer.path} is being trained by another process"]
 
 
 def test_runs_of_are_the_newest_first_and_of_the_same_config(cfg: CfgNode, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,28 @@ def test_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     first.unlock()
     assert second.lock()
     second.unlock()
+
+
+def test_lock_is_not_held_by_forked_processes(tmp_path: Path) -> None:
+    folder = LockedFolder(tmp_path)
+    assert folder.lock()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:  # a worker that outlives its parent
+        os.write(writing, b".")
+        signal.pause()
+    try:
+        assert os.read(reading, 1) == b"."
+        assert not LockedFolder(tmp_path).lock()  # the child has not released it
+        folder.unlock()
+        other = LockedFolder(tmp_path)
+        assert other.lock()
+        other.unlock()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(reading)
+        os.close(writing)
 
 
 def test_lock_of_a_missing_folder_is_refused(tmp_path: Path) -> None:

@@ -195,8 +195,10 @@ def run_to_resume(cfg: CfgNode) -> RunDirectory | None:
         if not run.checkpoints():
             continue
         newest = newest or run
-        if not run.finished() and run.lock():
-            return run
+        if not run.finished():
+            if run.lock():
+                return run
+            logger.warning("%s is being trained by another process", run.path)
     return newest if newest and newest.finished() else None
 
 

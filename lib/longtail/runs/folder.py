@@ -3,6 +3,8 @@
 import fcntl
 import json
 import math
+import os
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +17,8 @@ from longtail.user_files import translating
 
 class LockedFolder:
     """A folder with a lock that is released when the process ends, even if it is killed.
+
+    Processes that are forked, as those of a loader, do not hold it: they outlive a killed process by seconds.
 
     Args:
         path: Folder; it must exist before `lock`.
@@ -36,6 +40,7 @@ class LockedFolder:
         except OSError:  # a file system without locks: continue without one
             pass
         self._lock = file
+        _HELD.add(self)
         return True
 
     def unlock(self) -> None:
@@ -64,6 +69,18 @@ class LockedFolder:
         path = self.path / name
         with translating(path, "file"), atomic_write(path, "w") as file:
             file.write(content)
+
+
+_HELD: weakref.WeakSet[LockedFolder] = weakref.WeakSet()  # locked by this process
+
+
+def _close_in_child() -> None:
+    """Close the inherited lock files, which leaves the locks with the parent."""
+    for folder in _HELD:
+        folder.unlock()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 def finite(content: Any) -> Any:
