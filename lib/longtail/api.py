@@ -32,9 +32,7 @@ def train(cfg: CfgNode, *, gpus: str | int | None = None, resume: str | Path = "
     """
     if not isinstance(cfg, CfgNode):
         raise UserError(f"a config is {cfg!r}; it must come from load_config")
-    run = train_config(cfg, cfg.NAME, place=_place(gpus), resume=str(resume))
-    assert run is not None  # None in processes of torchrun that do not write
-    return run.path
+    return train_config(cfg, cfg.NAME, place=_place(gpus), resume=str(resume)).path
 
 
 def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str | int | None = None) -> dict[str, Any]:

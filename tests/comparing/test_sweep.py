@@ -64,6 +64,17 @@ def test_sweep_checks_all_configs_before_the_first_training(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+def test_sweep_checks_each_precision_before_the_first_training(tmp_path: Path) -> None:
+    wrong = sweep_configs(
+        "digits_lt,ce",
+        [*TINY, "OUTPUT_DIR", str(tmp_path), "TRAIN.OPTIMIZER.SAM_RHO", 0.1],
+        settings=[("TRAIN.AMP", ["off", "fp16"])],
+    )
+    with pytest.raises(UserError, match="gradient scaler of fp16"):
+        sweep(wrong, "x.yaml", place=CPU)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_sweep_resumes_and_keeps_finished_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = configs(tmp_path, seeds=[0, 1], settings=[("LOSS.LOSS_TYPE", ["CrossEntropy", "BalancedSoftmaxCE"])])

@@ -67,7 +67,7 @@ def recipe_of(source: str) -> Recipe:
 
 
 def stage_configs(recipe: Recipe) -> list[CfgNode]:
-    return [recipe.load(stage, dict.fromkeys(stage.takes, str(recipe.path))) for stage in recipe.stages]
+    return [recipe.placeholder(stage) for stage in recipe.stages]
 
 
 COMMANDS = {name: command_of(path) for name, path in [*DATA.items(), *METHODS.items(), *RECIPES.items()]}

@@ -197,7 +197,40 @@ def test_connected_reports_lost_processes_in_one_line(
     with pytest.raises(ProcessLost) as lost, Place(World(1, 1, 2)).connected(timeout=30):
         raise error
     assert str(lost.value).startswith(f"process 1 of 2 stopped: another process of the run {message}, see its message")
+    assert str(lost.value).endswith(f"({str(error).splitlines()[0]})")
     assert "\n" not in str(lost.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (
+            torch.distributed.DistNetworkError("The server socket has failed to listen: EADDRINUSE\nmore"),
+            UserError,
+            "process 1 of 2 cannot connect to the others (MASTER_ADDR 127.0.0.1, MASTER_PORT 1): The server socket has "
+            "failed to listen: EADDRINUSE",
+        ),
+        (RuntimeError("Unable to find interface nope0"), UserError, "MASTER_PORT 1): Unable to find interface nope0"),
+        (
+            torch.distributed.DistStoreError("Timed out after 600 seconds waiting for clients. 1/2 clients joined."),
+            ProcessLost,
+            "did not respond within 0.5 minutes",
+        ),
+    ],
+)
+def test_connected_reports_that_a_process_cannot_connect(
+    error: Exception, kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", fail)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    with pytest.raises(kind) as refused, Place(World(1, 1, 2)).connected(timeout=30):
+        pass
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_connected_passes_other_errors_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,3 +170,25 @@ def test_create_run_removes_temporary_files_of_killed_processes(cfg: CfgNode, na
         path.touch()
     create_run(cfg)
     assert [path.exists() for path in left] == [False, True]  # the other run is locked
+
+
+def test_runs_that_cannot_be_locked_are_left_alone(
+    cfg: CfgNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As another user's run in a shared folder."""
+    other = create_run(cfg)
+    other.unlock()
+    other.last.touch()
+    (other.path / ".results.json.0123456789ab.tmp").touch()
+    lock = RunDirectory.lock
+
+    def refuse(run: RunDirectory) -> bool:
+        if run.path == other.path:
+            raise UserError(".lock cannot be written: Permission denied")
+        return lock(run)
+
+    monkeypatch.setattr(RunDirectory, "lock", refuse)
+    assert run_to_resume(cfg) is None
+    assert caplog.messages == [f"{other.path} is not resumed: .lock cannot be written: Permission denied"]
+    create_run(cfg).unlock()
+    assert (other.path / ".results.json.0123456789ab.tmp").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from longtail.distributed import Place
 from longtail.errors import UserError
 from longtail.stages.calibration_spec import Calibration
 from longtail.stages.recipe import run_recipe
@@ -127,6 +128,10 @@ TAU = "over: TEST.TAU_NORM.TAU"
             "stage a: override: unknown key TRAIN.EPOCHS",
         ),
         (stage("- {name: a, config: first.yaml, set: {LOSS.LOSS_TYPE: CE}}"), "stage a: unknown loss 'CE'"),
+        (
+            stage(FIRST + "- {name: a, config: first.yaml, set: {TRAIN.OPTIMIZER.SAM_RHO: 0.1, TRAIN.AMP: fp16}}"),
+            "stage a: TRAIN.OPTIMIZER.SAM_RHO is 0.1: it does not support the gradient scaler of fp16",
+        ),
         (
             stage(FIRST + "- {name: b, config: second.yaml, take: {NETWORK.PRETRAINED_MODEL: last of frist}}"),
             "stage 2: last of frist: there is no earlier stage frist; earlier stages: first; did you mean first?",
@@ -251,6 +256,21 @@ def test_error_is_one_line_and_nothing_is_written(write: Write, tmp_path: Path, 
 def test_invalid_command_is_refused(write: Write, overrides: list[str], resume: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         run_recipe(str(write(GOOD)), place=CPU, resume=resume, overrides=overrides)
+
+
+def test_processes_wait_as_long_as_the_most_patient_stage_allows(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds: list[float] = []
+
+    def connect(place: Place, timeout: float) -> None:
+        seconds.append(timeout)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Place, "connected", connect)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(str(write(GOOD)), place=CPU, overrides=["second:TRAIN.PEER_TIMEOUT", "25"])
+    assert seconds == [25 * 60]
 
 
 def test_missing_recipe_is_refused(tmp_path: Path) -> None:

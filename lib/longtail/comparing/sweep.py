@@ -69,7 +69,5 @@ def sweep(configs: Sequence[CfgNode], source: str, *, place: Place) -> list[Path
     runs = []
     for number, cfg in enumerate(configs, start=1):
         logger.info("run %d of %d", number, len(configs))
-        run = train(cfg, source, place=place)
-        if run is not None:
-            runs.append(run.path)
+        runs.append(train(cfg, source, place=place).path)
     return runs

@@ -1,6 +1,7 @@
 """The processes of a run: a single one, or those started by torchrun."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -9,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from longtail.errors import ProcessLost
+from longtail.errors import ProcessLost, UserError
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class World(NamedTuple):
 
 SINGLE_PROCESS = World()
 PEER_TIMEOUT = 600.0  # seconds
+RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # environment variables
 
 
 @contextlib.contextmanager
@@ -53,14 +55,13 @@ def reporting_lost_processes(world: World, *, timeout: float) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        text = str(error).lower()
-        late = "timed out" in text or "timeout" in text
-        if world.size == 1 or not (late or isinstance(error, dist.DistError) or "peer" in text or "connect" in text):
+        if world.size == 1 or not (isinstance(error, dist.DistError) or _is_of_peer(error)):
             raise
-        what = f"did not respond within {timeout / 60:g} minutes (TRAIN.PEER_TIMEOUT)" if late else "has exited"
+        late = f"did not respond within {timeout / 60:g} minutes (TRAIN.PEER_TIMEOUT)"
         raise ProcessLost(
-            f"process {world.rank} of {world.size} stopped: another process of the run {what}, see its message; the "
-            "newest checkpoint is intact, and the same command resumes from it"
+            f"process {world.rank} of {world.size} stopped: another process of the run "
+            f"{late if _is_late(error) else 'has exited'}, see its message; the newest checkpoint is intact, and the "
+            f"same command resumes from it ({_first_line(error)})"
         ) from None
 
 
@@ -72,16 +73,44 @@ def connected(world: World, device: torch.device, *, timeout: float) -> Iterator
         world: Processes of the run.
         device: Device of this process.
         timeout: Seconds after which an exchange with a process that does not respond fails.
+
+    Raises:
+        UserError: This process cannot connect: the port is in use, or there is no such network interface.
     """
     if dist.is_initialized() or world.size == 1:
         yield
         return
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    try:
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    except RuntimeError as error:
+        if _is_of_peer(error):
+            raise
+        where = ", ".join(f"{name} {os.environ[name]}" for name in RENDEZVOUS if name in os.environ)
+        raise UserError(
+            f"process {world.rank} of {world.size} cannot connect to the others ({where}): {_first_line(error)}"
+        ) from None
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _is_late(error: RuntimeError) -> bool:
+    """Return whether an error of torch says that a process did not respond in time."""
+    text = str(error).lower()
+    return "timed out" in text or "timeout" in text
+
+
+def _is_of_peer(error: RuntimeError) -> bool:
+    """Return whether an error of torch is due to another process."""
+    text = str(error).lower()
+    return _is_late(error) or "peer" in text or "connect" in text
+
+
+def _first_line(error: RuntimeError) -> str:
+    """Return the first line of an error of torch, at most 200 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def sum_over_processes(tensors: Sequence[torch.Tensor]) -> None:

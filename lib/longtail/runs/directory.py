@@ -1,5 +1,6 @@
 """The run directory: all files that one training writes."""
 
+import contextlib
 import logging
 import os
 import re
@@ -145,10 +146,13 @@ def _remove_leftovers(new: RunDirectory) -> None:
     for path in new.path.parent.iterdir():
         run = RunDirectory(path)
         folders = (path, run.models)
-        if path != new.path and any(any(folder.glob(".*.tmp")) for folder in folders) and run.lock():
-            for folder in folders:
-                remove_temporary_files(folder)
-            run.unlock()
+        if path == new.path or not any(any(folder.glob(".*.tmp")) for folder in folders):
+            continue
+        with contextlib.suppress(UserError):  # another user's run, which cannot be locked
+            if run.lock():
+                for folder in folders:
+                    remove_temporary_files(folder)
+                run.unlock()
 
 
 def _unreadable_runs(folder: Path) -> list[Path]:
@@ -195,10 +199,14 @@ def run_to_resume(cfg: CfgNode) -> RunDirectory | None:
         if not run.checkpoints():
             continue
         newest = newest or run
-        if not run.finished():
+        if run.finished():
+            continue
+        try:
             if run.lock():
                 return run
             logger.warning("%s is being trained by another process", run.path)
+        except UserError as error:  # another user's run
+            logger.warning("%s is not resumed: %s", run.path, error)
     return newest if newest and newest.finished() else None
 
 

@@ -121,6 +121,16 @@ def check_training(cfg: CfgNode, place: Place) -> None:
     check_start(cfg)
     check_input_files(cfg)
     check_writable(cfg)
+    check_abilities(cfg, place)
+
+
+def check_abilities(cfg: CfgNode, place: Place) -> None:
+    """Check that packages, processes and devices can do what a training asks for.
+
+    Raises:
+        UserError: They cannot; the message names the key and what is allowed.
+    """
+    place = place.with_precision(cfg.TRAIN.AMP)
     check_loggers(cfg)
     if cfg.TRAIN.SYNCBN and place.world.size > 1 and place.device.type == "cpu":
         raise UserError(

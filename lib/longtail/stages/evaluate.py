@@ -95,7 +95,7 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
     check_network_and_data(cfg)
     run = RunDirectory(folder if is_folder(folder / "models") else parent_of_runs(cfg))
     checkpoint = find_checkpoint(cfg, run)
-    with place.connected():
+    with place.connected(60 * cfg.TRAIN.PEER_TIMEOUT):
         splits, normalize = build_splits(cfg, generated=False), build_normalize(cfg)
         content = read_checkpoint(checkpoint)
         check_same_names(content.get("class_names") or (), splits.class_names(), str(checkpoint), splits.valid.name)

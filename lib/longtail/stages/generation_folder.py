@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from longtail.errors import UserError
-from longtail.files import atomic_write, sha256
+from longtail.files import TEMPORARY, atomic_write, sha256
 from longtail.runs.folder import LockedFolder, read_json
+from longtail.user_files import translating
 
 INPUTS = "generation.json"
 CHECKSUMS = "checksums.txt"
@@ -81,7 +82,8 @@ class GenerationFolder(LockedFolder):
 
     def _is_own(self, name: str) -> bool:
         """Return whether a generation from these inputs writes a file of this name."""
-        return name in (".lock", "config.yaml", INPUTS, CHECKSUMS) or name.lstrip(".").startswith(f"{self.digest}_")
+        image = name.lstrip(".").startswith(f"{self.digest}_")
+        return image or name in (".lock", "config.yaml", INPUTS, CHECKSUMS) or bool(TEMPORARY.fullmatch(name))
 
     def present(self) -> set[str]:
         """Return the names of the images that exist unchanged."""
@@ -114,6 +116,9 @@ class GenerationFolder(LockedFolder):
             labels: Class of each image.
             sizes: Height and width of each image.
             num_classes: C.
+
+        Raises:
+            UserError: It cannot be written.
         """
         annotations = [
             {
@@ -128,7 +133,7 @@ class GenerationFolder(LockedFolder):
         os.sync()  # the images are on the disk before the list that marks them as complete
         lines = ",\n".join(map(json.dumps, annotations))
         rest = json.dumps({"num_classes": num_classes, "generation": self.inputs})
-        with atomic_write(self.target, "w") as file:
+        with translating(self.target, "annotation file"), atomic_write(self.target, "w") as file:
             file.write(f'{{"annotations": [\n{lines}\n],\n{rest[1:]}\n')
 
     def _compare(self, path: Path, found: dict[str, Any] | None) -> None:

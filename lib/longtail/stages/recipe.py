@@ -85,9 +85,10 @@ def run_recipe(source: str, *, place: Place, resume: str = "auto", overrides: Se
     """
     if resume not in ("auto", "never"):
         raise UserError(f"recipes resume automatically: --resume must be auto or never, not {resume}")
-    recipe = load_recipe(source, overrides)
+    recipe = load_recipe(source, overrides, place=place)
     execution = Execution(recipe, place, resume)
-    with place.connected(), _locked(recipe, place):
+    minutes = max(recipe.placeholder(stage).TRAIN.PEER_TIMEOUT for stage in recipe.stages)
+    with place.connected(60 * minutes), _locked(recipe, place):
         for number, stage in enumerate(recipe.stages, start=1):
             logger.info("stage %d of %d: %s", number, len(recipe.stages), stage.name)
             execution.runs[stage.name] = _action(execution, stage)(execution, stage)
@@ -129,13 +130,12 @@ def _action(execution: Execution, stage: Stage) -> Callable[[Execution, Stage], 
 def _train(execution: Execution, stage: Stage) -> Path:
     """Train, unless a finished run exists; return the run directory in every process."""
     cfg = execution.load(stage)
-    finished = from_main(_finished(execution, cfg))
+    finished = main_only(lambda: _finished(execution, cfg))  # hashes files
     if finished:
         logger.info("finished in %s", finished)
         return Path(finished)
     resume = "never" if finished is not None else execution.resume
-    run = train(cfg, stage.source, place=execution.place, resume=resume)
-    return Path(str(from_main(str(run.path) if run else None)))
+    return train(cfg, stage.source, place=execution.place, resume=resume).path
 
 
 def _finished(execution: Execution, cfg: CfgNode) -> str | None:
@@ -143,7 +143,7 @@ def _finished(execution: Execution, cfg: CfgNode) -> str | None:
 
     That is the case if files of a finished run are lost or have changed, or files that an unfinished one needs.
     """
-    if not execution.place.main or execution.resume == "never":
+    if execution.resume == "never":
         return None
     run = next((run for run in runs_of(cfg) if run.checkpoints() or run.finished()), None)
     if run is None:
@@ -161,13 +161,9 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
     assert stage.evaluates
     checkpoint = execution.file(stage.evaluates)
     cfg = execution.load(stage, "TEST.MODEL_FILE", str(checkpoint.absolute()))
-    claimed = None
-    if execution.place.main:
-        run = _claim(cfg, execution.resume, {"TEST.MODEL_FILE": record(checkpoint)})
-        claimed = str(run.path), run.finished()
-    path, finished = from_main(claimed) or ("", False)
+    path = main_only(lambda: str(_claim(cfg, execution.resume, {"TEST.MODEL_FILE": record(checkpoint)}).path))
     run = RunDirectory(Path(path))
-    if finished:
+    if from_main(run.finished()):
         logger.info("finished in %s", run.path)
         return run.path
     started = time.monotonic()

@@ -44,11 +44,12 @@ from typing import Any
 from yacs.config import CfgNode
 
 from longtail.config import find_config, read_yaml, split_paths
+from longtail.distributed import Place
 from longtail.errors import UserError
 from longtail.registry import nearest
 from longtail.runs.directory import check_writable
 from longtail.runs.inputs import condition_of, input_files, is_used, kind_of
-from longtail.stages.checks import check_names, check_start
+from longtail.stages.checks import check_abilities, check_names, check_start
 from longtail.stages.recipe_stage import (
     Artifact,
     Stage,
@@ -86,13 +87,18 @@ class Recipe:
         """Return the config of one of its stages, see `Stage.load`."""
         return stage.load(taken, "OUTPUT_DIR", self.output, "NAME", f"{self.name}/{stage.name}")
 
+    def placeholder(self, stage: Stage) -> CfgNode:
+        """Return the config of one of its stages with the recipe's own file, which exists, for each that it takes."""
+        return self.load(stage, dict.fromkeys(stage.takes, str(self.path)))
 
-def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+
+def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, place: Place | None = None) -> Recipe:
     """Read a recipe and check all of its stages before anything runs.
 
     Args:
         source: YAML file or short name of the recipe, optionally after configs of the data, joined by commas.
         overrides: KEY, VALUE, ... for all stages, or STAGE:KEY, VALUE, ... for one; NAME renames the recipe.
+        place: Processes and devices that will run it; None: what they can do is not checked.
 
     Raises:
         UserError: A file is missing, a key or name is unknown, a stage takes what does not exist, or a config is
@@ -122,7 +128,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for stage in stages.values():
         with _errors_name(path, f"stage {stage.name}"):
             output = output or stage.load(dict.fromkeys(stage.takes, "")).OUTPUT_DIR
-            configs[stage.name] = _check(Recipe(path, name, str(output), (stage,)), configs)
+            configs[stage.name] = _check(Recipe(path, name, str(output), (stage,)), configs, place=place)
     return Recipe(path, name, str(output), tuple(stages.values()))
 
 
@@ -150,10 +156,10 @@ def _split(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str
     return shared, own
 
 
-def _check(recipe: Recipe, earlier: Mapping[str, CfgNode]) -> CfgNode:
+def _check(recipe: Recipe, earlier: Mapping[str, CfgNode], *, place: Place | None) -> CfgNode:
     """Check and return the config of a recipe's only stage; `earlier` are the configs of the stages before it."""
     (stage,) = recipe.stages
-    cfg = recipe.load(stage, dict.fromkeys(stage.takes, str(recipe.path)))  # an existing file, as a placeholder
+    cfg = recipe.placeholder(stage)
     check_names(generating_into(recipe.folder, cfg))
     check_writable(cfg)
     if stage.evaluates:
@@ -162,6 +168,8 @@ def _check(recipe: Recipe, earlier: Mapping[str, CfgNode]) -> CfgNode:
             stage.calibration.check(cfg)
         return cfg
     check_start(cfg)
+    if place and not cfg.DATASET.GENERATE_CAM_BASED_DATASET:
+        check_abilities(cfg, place)
     for key, artifact in stage.takes.items():
         if not is_used(cfg, key):
             raise UserError(f"{key} is taken but not used; it needs {condition_of(key)}")

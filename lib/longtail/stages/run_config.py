@@ -9,13 +9,12 @@ from longtail.stages.generate import generate
 from longtail.stages.train import train
 
 
-def run_config(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> Path | None:
+def run_config(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> Path:
     """Generate images if DATASET.GENERATE_CAM_BASED_DATASET is True, else train; see `generate` and `train`.
 
     Returns:
-        The run directory, or the annotation file of the images; None in processes that do not write.
+        The run directory, or the annotation file of the images.
     """
     if cfg.DATASET.GENERATE_CAM_BASED_DATASET:
         return generate(cfg, place=place)
-    run = train(cfg, source, place=place, resume=resume)
-    return run.path if run else None
+    return train(cfg, source, place=place, resume=resume).path

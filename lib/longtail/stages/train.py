@@ -2,13 +2,14 @@
 
 import contextlib
 import logging
+from pathlib import Path
 from typing import Any
 
 import torch
 from yacs.config import CfgNode
 
 from longtail.data import Splits, build_splits
-from longtail.distributed import Place
+from longtail.distributed import Place, main_only
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import Training
 from longtail.errors import UserError
@@ -30,7 +31,7 @@ from longtail.threads import describe_threads, use_threads
 logger = logging.getLogger(__name__)
 
 
-def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> RunDirectory | None:
+def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> RunDirectory:
     """Train, evaluate and draw the figures of a config.
 
     Args:
@@ -40,7 +41,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
         resume: "auto", "never", or the path of a run directory or checkpoint.
 
     Returns:
-        The run directory; None in processes that do not write.
+        The run directory.
 
     Raises:
         UserError: The config, the data or the checkpoint is invalid; nothing has been written.
@@ -56,13 +57,13 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
                 "already finished in %s (--resume never trains it again)",
                 run.directory.path if run.directory else "",
             )
-            return run.directory
-        splits = build_splits(cfg)
-        check_selection(cfg, splits)
-        training = build_training(cfg, splits, place=place, source=source)
-        with contextlib.closing(training.loaders):
-            _train(run, splits, training)
-        return run.directory
+        else:
+            splits = build_splits(cfg)
+            check_selection(cfg, splits)
+            training = build_training(cfg, splits, place=place, source=source)
+            with contextlib.closing(training.loaders):
+                _train(run, splits, training)
+        return RunDirectory(Path(main_only(lambda: str(run.directory.path if run.directory else ""))))
 
 
 def _train(run: Run, splits: Splits, training: Training) -> None:
