@@ -117,7 +117,7 @@ class Trainer:
             {
                 "epoch": epoch,
                 "split": "train",
-                **self.meter.means(),
+                **self.meter.over_processes().means(),
                 "lr": t.schedule(epoch),
                 "images_per_second": round(progress.rate(), 1),
                 "seconds": round(progress.seconds(), 2),
@@ -289,7 +289,7 @@ class Trainer:
         t = self.training
         check_state(t, self._recent)
         randoms = gather_to_all(random_state())
-        bad_files = self._bad_files()
+        bad_files, meter = self._bad_files(), self.meter.state_dict()
         self.requests.saved()
         if not t.place.main:
             return
@@ -299,7 +299,7 @@ class Trainer:
             "batch": self.batch,
             "samples": self.batch * t.loaders.train.batch_size * t.place.world.size,
             **training_state(t),
-            "meter": self.meter.state_dict(),
+            "meter": meter,
             "results": self.results.state_dict(),
             "random": randoms,
             "seconds": self.seconds(),
@@ -326,7 +326,7 @@ class Trainer:
         """
         t = self.training
         restore_training(t, content)
-        self.meter.load_state_dict(content["meter"], t.place.device)
+        self.meter.load_state_dict(content["meter"], t.place.device, main=t.place.main)
         self.results.load_state_dict(content["results"])
         per_step = t.loaders.train.batch_size * t.place.world.size
         self.epoch, self.batch = content["epoch"], resumed_batch(content, per_step)
