@@ -258,9 +258,7 @@ def test_invalid_command_is_refused(write: Write, overrides: list[str], resume: 
         run_recipe(str(write(GOOD)), place=CPU, resume=resume, overrides=overrides)
 
 
-def test_processes_wait_as_long_as_the_most_patient_stage_allows(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_wait_as_long_as_the_most_patient_stage_allows(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds: list[float] = []
 
     def connect(place: Place, timeout: float) -> None:

@@ -172,15 +172,13 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
     else:
         folder = validate(cfg, run.path, place=execution.place)
     if execution.place.main:
-        source = read_json(RunDirectory(execution.runs[stage.evaluates.stage]).results)
         evaluation = read_json(folder / "results.json")
+        head = {"config": stage.source, "seed": cfg.RAND_SEED, "checkpoint": str(checkpoint)}
         if stage.calibration:
             run.write_text(CALIBRATED, (folder / CALIBRATED).read_text(encoding="utf-8"))
-        head = {"config": stage.source, "seed": cfg.RAND_SEED, "checkpoint": str(checkpoint)}
-        extra = {"calibration": evaluation["calibration"]} if stage.calibration else {}
-        epoch = stage.evaluates.epoch or (source.get(stage.evaluates.what) or {}).get("epoch") or source["epochs"]
-        seconds = time.monotonic() - started
-        outcome = evaluation_outcome({**head, **extra}, epoch=epoch, evaluation=evaluation, seconds=seconds)
+            head["calibration"] = evaluation["calibration"]
+        epoch = stage.evaluates.epoch_in(read_json(RunDirectory(execution.runs[stage.evaluates.stage]).results))
+        outcome = evaluation_outcome(head, epoch=epoch, evaluation=evaluation, seconds=time.monotonic() - started)
         run.write_json("results.json", outcome)
     return run.path
 

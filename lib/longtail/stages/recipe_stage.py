@@ -40,6 +40,11 @@ class Artifact:
         match = re.fullmatch(r"epoch_([1-9]\d*)", self.what)
         return int(match[1]) if match else None
 
+    def epoch_in(self, results: Mapping[str, Any]) -> int:
+        """Return the epoch of the checkpoint, given results.json of the stage."""
+        selected = results.get(self.what) or {}  # of best and best_single
+        return int(self.epoch or selected.get("epoch") or results["epochs"])
+
     @property
     def file(self) -> str:
         """Name of the checkpoint in the run's models/."""
