@@ -89,7 +89,13 @@ def test_page_orders_rows_by_their_means() -> None:
     assert "| 1 | `ncl` | 85.0 ± 7.1 | 70.0 ± 14.1 | 32 | 42 | 2 |" in lines
     assert "| 2 | `ce` | 70.0 | 50.0 | 32 | 41 | 1 |" in lines
     assert "Not run yet: `ldam`." in lines and "- `x`: why" in lines
-    assert "Measured on P, torch 2; commit abc." in lines
+    assert "Measured on P, torch 2, commit abc." in lines
+
+
+def test_page_names_the_rows_of_other_hardware() -> None:
+    gpu = {"devices": ["G"], "torch": "2", "commit": "def"}
+    records = [record("ce", 1, 0.7), record("ncl", 1, 0.8), replace(record("ldam", 1, 0.9), environment=gpu)]
+    assert "Measured on P, torch 2, commit abc; `ldam` on G, torch 2, commit def." in page_of(*records)
 
 
 def test_page_leaves_records_of_other_settings_out() -> None:

@@ -53,14 +53,20 @@ def _table(rows: Sequence[Row], found: dict[str, list[SmallRecord]]) -> Iterator
         seconds = f"{statistics.fmean(run.seconds for run in runs):.0f}"
         yield _line(str(rank), f"`{row.name}`", *cells, str(runs[0].epochs), seconds, str(len(runs)))
     yield ""
-    hardware = sorted({_hardware(run.environment) for run in used})
-    commits = sorted({str(run.environment.get("commit"))[:10] for run in used})
-    yield f"Measured on {'; '.join(hardware)}; commit {', '.join(commits)}."
+    origins: dict[str, list[str]] = {}  # hardware and commit -> rows
+    for row in rows:
+        for origin in dict.fromkeys(_origin(run.environment) for run in found[row.name]):
+            origins.setdefault(origin, []).append(f"`{row.name}`")
+    usual, *others = sorted(origins, key=lambda origin: -len(origins[origin]))
+    exceptions = (f"; {', '.join(origins[origin])} on {origin}" for origin in others)
+    yield f"Measured on {usual}{''.join(exceptions)}."
 
 
-def _hardware(environment: dict[str, Any]) -> str:
+def _origin(environment: dict[str, Any]) -> str:
+    """Return hardware, version and commit in words."""
     devices = [device for device in environment.get("devices") or () if device != "cpu"]
-    return f"{', '.join(devices) or environment.get('processor')}, torch {environment.get('torch')}"
+    hardware = ", ".join(devices) or environment.get("processor")
+    return f"{hardware}, torch {environment.get('torch')}, commit {str(environment.get('commit'))[:10]}"
 
 
 def _mean(runs: Sequence[SmallRecord], name: str) -> float:
