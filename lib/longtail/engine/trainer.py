@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from longtail.data import Batch
-from longtail.distributed import gather_to_all, share_buffers
+from longtail.distributed import gather_to_all, maximum, share_buffers
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
 from longtail.engine.epoch_report import class_recall, log_epoch
@@ -79,6 +79,9 @@ class Trainer:
                 self.train_epoch()
             if self.evaluator is None:  # resumed after the last epoch: figures and results must still be written
                 self._evaluate()
+        signum = maximum(self.requests.stop_signal(), self.training.place.device)
+        if signum:  # it came after the last batch, for example during the last save
+            self._raise_interrupted(signum)
         self.run.write_json("results.json", self.outcome())
 
     def train_epoch(self) -> None:
@@ -212,7 +215,10 @@ class Trainer:
             self._raise_interrupted(request)
 
     def _raise_interrupted(self, signum: int) -> None:
-        done = f"epoch {self.epoch}, batch {self.batch} of {len(self.training.loaders.train)} is saved"
+        epochs, batches = self.training.plan.epochs, len(self.training.loaders.train)
+        if self.epoch > epochs:
+            raise Interrupted(signum, f"all {epochs} epochs are saved; the same command finishes the run")
+        done = f"epoch {self.epoch}, batch {self.batch} of {batches} is saved"
         raise Interrupted(signum, f"{done}; the same command resumes from there")
 
     # ------------------------------------------------------------------ the end of an epoch
