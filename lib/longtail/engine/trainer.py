@@ -24,6 +24,7 @@ from longtail.engine.training_state import check_state, restore_training, traini
 from longtail.errors import UserError
 from longtail.evaluation import Evaluator
 from longtail.methods import Step
+from longtail.runs.best import BEST, BEST_SINGLE
 from longtail.runs.progress import Progress
 from longtail.runs.random_state import random_state, restore_random_states
 from longtail.runs.results import Results, outcome
@@ -77,8 +78,9 @@ class Trainer:
         with self.requests.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self.train_epoch()
-            if self.evaluator is None:  # resumed after the last epoch: figures and results must still be written
-                self._evaluate()
+            if self.evaluator is None:  # resumed after the last epoch, possibly in a new directory
+                self._save_best(self.epoch - 1, self._evaluate())
+                self.save()
         signum = maximum(self.requests.stop_signal(), self.training.place.device)
         if signum:  # it came after the last batch, for example during the last save
             self._raise_interrupted(signum)
@@ -271,9 +273,9 @@ class Trainer:
         weights = {"model": t.evaluated().state_dict(), **({"trained": t.network.state_dict()} if t.average else {})}
         content = {**t.facts.to_json(), "epoch": epoch, "results": self.results.last, **weights}
         if better:
-            self.run.save("best_ensemble.pth", content)
+            self.run.save(BEST, content)
         if better_single:
-            self.run.save("best_single.pth", content)
+            self.run.save(BEST_SINGLE, content)
 
     # ------------------------------------------------------------------ state
 
