@@ -341,4 +341,4 @@ class Trainer:
         self._seconds_before = content["seconds"]
         if t.loaders.bad_images is not None:
             t.loaders.bad_images.merge(content.get("bad_files", []))
-        restore_random_states(content["random"], t.place.world)
+        restore_random_states(content["random"], t.place.world, seed=t.facts.seed, epoch=self.epoch)
