@@ -230,17 +230,24 @@ class Trainer:
         epoch, plan = self.epoch, self.training.plan
         evaluation = self._evaluate() if plan.evaluates(epoch) else None
         self.epoch, self.batch, self.meter = epoch + 1, 0, Meter()
-        self.run.log(record)
         if evaluation:
-            recall = class_recall(self.evaluator, self.training.facts)
-            self.run.log({"epoch": epoch, "split": "valid", **evaluation, **recall})
             self._save_best(epoch, evaluation)
-        log_epoch(record, evaluation, epochs=plan.epochs, seconds=self.seconds())
-        self.save(also=f"epoch_{epoch}.pth" if plan.keeps(epoch) else None)
+        try:
+            log_epoch(record, evaluation, epochs=plan.epochs, seconds=self.seconds())
+            self.run.log(record, *self._valid_records(epoch, evaluation))
+        finally:  # a logger that fails must not cost the epoch
+            self.save(also=f"epoch_{epoch}.pth" if plan.keeps(epoch) else None)
         if self.training.loaders.bad_images is not None:
             self.training.loaders.bad_images.check()
         if evaluation:
             self.run.write_json("results.json", self.outcome())
+
+    def _valid_records(self, epoch: int, evaluation: dict[str, Any] | None) -> list[dict[str, Any]]:
+        """Return the record of an evaluation; none if there was no evaluation."""
+        if not evaluation:
+            return []
+        recall = class_recall(self.evaluator, self.training.facts)
+        return [{"epoch": epoch, "split": "valid", **evaluation, **recall}]
 
     def _evaluate(self) -> dict[str, Any]:
         t = self.training
