@@ -119,6 +119,26 @@ def test_training_with_the_guard_of_a_gpu(
     assert train(tiny_cfg("TRAIN.MAX_EPOCH", 1, *keys)).finished()
 
 
+@pytest.mark.slow
+def test_bad_step_that_was_not_read_yet_is_not_saved_as_done(
+    tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where the weights are finite after it."""
+
+    def poison(trainer: Trainer) -> None:
+        trainer.guard.immediate = False
+        trainer.guard.note(Where(1, 1, torch.arange(3)), torch.tensor(False), parts={})
+        with pytest.raises(NotFinite, match="epoch 1, batch 1"):
+            trainer.save()
+        raise KeyboardInterrupt
+
+    cfg = tiny_cfg()
+    patch_step(monkeypatch, poison)
+    with pytest.raises(KeyboardInterrupt):
+        train(cfg)
+    assert not list(parent_of_runs(cfg).glob("*/models/*"))
+
+
 def test_check_finds_a_gradient_that_is_not_finite_under_a_finite_loss() -> None:
     weight = nn.Parameter(torch.ones(2))
     optimizer = torch.optim.SGD([weight], lr=0.1, fused=True)

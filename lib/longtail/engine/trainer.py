@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from longtail.engine.inference import Stopped, evaluate
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.meter import Meter
 from longtail.engine.optim import GradientClipping, set_rate
-from longtail.engine.requests import NOTHING, SAVE, Requests
+from longtail.engine.requests import SAVE, Requests
 from longtail.engine.stop_evaluation import StopEvaluation
 from longtail.engine.training import Training
 from longtail.engine.training_state import check_state, restore_training, training_state
@@ -59,6 +59,7 @@ class Trainer:
         self.requests = Requests(training.plan, training.place.world.size)
         self._seconds_before = 0.0
         self._started = time.monotonic()
+        self._passing: StopEvaluation  # of the newest pass over images that may be stopped
         self._recent: Tensor | None = None  # images of the latest batch, to try the network before it is saved
 
     # ------------------------------------------------------------------ the loop
@@ -73,8 +74,7 @@ class Trainer:
         """
         self._started = time.monotonic()
         self.requests.saved()
-        for loader in (self.training.loaders.train, self.training.loaders.valid):
-            loader.on_wait(self._stop_waiting)
+        self.training.loaders.on_wait(self._stop_waiting)
         with self.requests.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self.train_epoch()
@@ -83,7 +83,7 @@ class Trainer:
                 self.save()
         signum = maximum(self.requests.stop_signal(), self.training.place.device)
         if signum:  # it came after the last batch, for example during the last save
-            self._raise_interrupted(signum)
+            raise self._interrupted(signum)
         self.run.write_json("results.json", self.outcome())
 
     def train_epoch(self) -> None:
@@ -175,53 +175,65 @@ class Trainer:
         t.method.set_epoch(self.epoch)
         t.data.epoch = self.epoch
         if self.batch == 0:
-            with uncompiled():
+            with uncompiled(), self._saving_before_the_end(), t.data.stoppable(self._stop_pass):
                 t.method.on_epoch_start(self.epoch, t.data)
         if self.graph:
             self.graph.begin_epoch(t.method)
 
     def _batches(self) -> Iterator[Batch]:
-        """Yield the rest of the epoch; a damaged image stops the run after everything before it is saved."""
-        with self._saving_before_errors():
+        """Yield the rest of the epoch."""
+        with self._saving_before_the_end():
             yield from self.training.loaders.train.epoch(self.epoch, self.batch)
 
+    # ------------------------------------------------------------------ stopping
+
     @contextlib.contextmanager
-    def _saving_before_errors(self) -> Iterator[None]:
-        """Within the block, save before an error of the data is reported."""
-        alone, interrupts = self.requests.alone, self.requests.interrupts
+    def _saving_before_the_end(self) -> Iterator[None]:
+        """Within the block, which loads images, save before a signal or an error of the data ends the training."""
         try:
             yield
+        except Stopped:
+            self._save_and_stop(self._passing.signum)
         except NotFinite:
             raise
         except UserError:
-            if alone:  # all processes must take part in saving, and the others do not know of this error
+            if self.requests.alone:  # all processes must take part in saving, and the others do not know of this error
+                self._stop_waiting()  # the error is due to a signal, which has ended the workers
                 self.save()
-            if alone and interrupts.received:  # the error is due to the signal, which has ended the workers
-                self._raise_interrupted(interrupts.received)
             raise
+
+    def _stop_pass(self, batches: int) -> StopEvaluation:
+        """Return what says before every batch of a pass over images whether to stop.
+
+        Args:
+            batches: Batches of this process.
+        """
+        self._passing = StopEvaluation(self.requests, batches=batches, device=self.training.place.device)
+        return self._passing
 
     def _stop_waiting(self) -> None:
         """Handle a signal while waiting for a batch; with several processes none can stop alone."""
         signum = self.requests.interrupts.received
         if signum and self.requests.alone:
-            self.save()
-            self._raise_interrupted(signum)
+            self._save_and_stop(signum)
 
     def _answer(self, request: int) -> None:
         """Save, or save and stop, if any process requests it."""
-        if request == NOTHING:
-            return
-        self.guard.report()
-        self.save()
         if request > SAVE:
-            self._raise_interrupted(request)
+            self._save_and_stop(request)
+        elif request == SAVE:
+            self.save()
 
-    def _raise_interrupted(self, signum: int) -> None:
+    def _save_and_stop(self, signum: int) -> NoReturn:
+        self.save()
+        raise self._interrupted(signum)
+
+    def _interrupted(self, signum: int) -> Interrupted:
         epochs, batches = self.training.plan.epochs, len(self.training.loaders.train)
         if self.epoch > epochs:
-            raise Interrupted(signum, f"all {epochs} epochs are saved; the same command finishes the run")
+            return Interrupted(signum, f"all {epochs} epochs are saved; the same command finishes the run")
         done = f"epoch {self.epoch}, batch {self.batch} of {batches} is saved"
-        raise Interrupted(signum, f"{done}; the same command resumes from there")
+        return Interrupted(signum, f"{done}; the same command resumes from there")
 
     # ------------------------------------------------------------------ the end of an epoch
 
@@ -254,20 +266,15 @@ class Trainer:
         evaluator = t.new_evaluator()
         for network in dict.fromkeys((t.network, t.evaluated())):  # an average has its own buffers
             share_buffers(network)
-        stop = StopEvaluation(self.requests, batches=len(t.loaders.valid), device=t.place.device)
-        try:
-            with uncompiled(), self._saving_before_errors():
-                evaluate(
-                    t.evaluated(),
-                    t.loaders.valid,
-                    evaluator,
-                    normalize=t.loaders.normalize,
-                    place=t.place,
-                    should_stop=stop,
-                )
-        except Stopped:
-            self.save()
-            self._raise_interrupted(stop.signum)
+        with uncompiled(), self._saving_before_the_end():
+            evaluate(
+                t.evaluated(),
+                t.loaders.valid,
+                evaluator,
+                normalize=t.loaders.normalize,
+                place=t.place,
+                should_stop=self._stop_pass(len(t.loaders.valid)),
+            )
         self.evaluator = evaluator
         return evaluator.results()
 
@@ -299,9 +306,10 @@ class Trainer:
         """Write last.pth, after a copy under another name if `also` is given; every process must call it.
 
         Raises:
-            NotFinite: See `check_state`; nothing is written.
+            NotFinite: A step was bad, or the state is, see `check_state`; nothing is written.
         """
         t = self.training
+        self.guard.report()  # a bad step would count as done
         check_state(t, self._recent)
         randoms = gather_to_all(random_state())
         bad_files = self._bad_files()
