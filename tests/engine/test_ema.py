@@ -8,15 +8,18 @@ import torch
 from torch import nn
 
 from longtail.checkpoint_file import read_checkpoint
+from longtail.data import build_splits
 from longtail.engine.ema import WeightAverage
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
-from longtail.stages import evaluate
+from longtail.stages import build, evaluate
+from longtail.stages.build import build_training
 from tests.helpers.training import (
     BATCHES,
     CONTRASTIVE,
     CPU,
+    NCL,
     FinishedRun,
     TinyConfig,
     assert_same,
@@ -53,6 +56,17 @@ def assert_close(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found.keys() == expected.keys()
     for name, value in found.items():
         torch.testing.assert_close(value, expected[name], msg=name)
+
+
+@pytest.mark.slow
+def test_average_of_experts_that_run_in_streams(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream cannot be copied."""
+    streams = [torch.Stream(stream_id=number, device_index=0, device_type=1) for number in (3, 4, 5)]
+    monkeypatch.setattr(build, "expert_streams", lambda mode, place, number: streams)
+    cfg = tiny_cfg(*EMA, method=NCL)
+    training: Any = build_training(cfg, build_splits(cfg), place=CPU, source="x.yaml")
+    assert training.network.streams == streams
+    assert training.average.network.streams == []
 
 
 def test_average_is_in_evaluation_mode_and_not_trained() -> None:

@@ -1,12 +1,16 @@
 """A step that is not finite never changes the weights, and its cause is named."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from longtail.checkpoint_file import read_checkpoint
+from longtail.config import load_config
+from longtail.engine import trainer as trainer_module
 from longtail.engine.finite_guard import FiniteGuard, NotFinite, Where, stop_on
-from longtail.engine.optim import GradientClipping
+from longtail.engine.optim import GradientClipping, build_optimizer
 from longtail.engine.trainer import Trainer
 from longtail.methods import Step
 from longtail.runs.directory import parent_of_runs
@@ -14,6 +18,10 @@ from tests.helpers.training import CONTRASTIVE, TinyConfig, patch_step, train
 
 NOTHING = torch.empty(0)
 STATISTICS = ("running_mean", "running_var")
+KINDS = [  # name, fp16
+    *[(name, half) for name in ("SGD", "ADAM", "ADAMW") for half in (False, True)],
+    *[(f"timm/{name}", False) for name in ("sgd", "adamw", "rmsprop", "lamb", "lion", "nadamw", "muon", "adan")],
+]
 
 
 def norm_of(optimizer: torch.optim.Optimizer) -> Tensor | None:
@@ -68,6 +76,67 @@ def test_stop_on_is_read_by_fused_optimizers(kind: type[torch.optim.SGD], bad: f
     stop_on(optimizer, torch.tensor(bad))
     optimizer.step()
     assert torch.equal(weight.detach(), torch.ones(2)) == bool(bad)
+
+
+def step_as_on_a_gpu(name: str, *, half: bool, factor: float) -> tuple[FiniteGuard, bool]:
+    """Take a step with a loss times a factor; return the guard, and whether the weights have changed."""
+    model = nn.Linear(3, 2)
+    cfg = load_config(None, ["TRAIN.OPTIMIZER.TYPE", name, "TRAIN.OPTIMIZER.BASE_LR", 0.1])
+    optimizer = build_optimizer(cfg, {"network": model}, fused=not half)
+    scaler = torch.amp.GradScaler("cpu", enabled=half)
+    guard, before = FiniteGuard(optimizer, immediate=False), model.weight.detach().clone()
+    loss = model(torch.ones(5, 3)).square().mean() * factor
+    scaler.scale(loss).backward()
+    norm = GradientClipping(optimizer, scaler).clip()
+    try:
+        guard.check(Step(loss, NOTHING, NOTHING, {"ce": loss.detach()}), norm, where=Where(1, 1, NOTHING))
+        scaler.step(optimizer)
+        guard.report()
+    except NotFinite:
+        assert factor == torch.inf
+    else:
+        assert factor == 1
+    return guard, not torch.equal(model.weight, before)
+
+
+@pytest.mark.parametrize(("name", "half"), KINDS)
+def test_guard_of_a_gpu_works_with_every_kind_of_optimizer(name: str, half: bool) -> None:
+    guard, changed = step_as_on_a_gpu(name, half=half, factor=1)
+    assert changed
+    assert guard.immediate == (half or name.startswith("timm/"))  # only fused optimizers read the result themselves
+    assert not step_as_on_a_gpu(name, half=half, factor=torch.inf)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [["TRAIN.AMP", "fp16"], ["TRAIN.OPTIMIZER.TYPE", "timm/sgd"]], ids=["fp16", "timm"])
+def test_training_with_the_guard_of_a_gpu(
+    tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch, keys: list[Any]
+) -> None:
+    def as_on_a_gpu(optimizer: torch.optim.Optimizer, *, immediate: bool) -> FiniteGuard:
+        return FiniteGuard(optimizer, immediate=False)
+
+    monkeypatch.setattr(trainer_module, "FiniteGuard", as_on_a_gpu)
+    assert train(tiny_cfg("TRAIN.MAX_EPOCH", 1, *keys)).finished()
+
+
+@pytest.mark.slow
+def test_bad_step_that_was_not_read_yet_is_not_saved_as_done(
+    tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where the weights are finite after it."""
+
+    def poison(trainer: Trainer) -> None:
+        trainer.guard.immediate = False
+        trainer.guard.note(Where(1, 1, torch.arange(3)), torch.tensor(False), parts={})
+        with pytest.raises(NotFinite, match="epoch 1, batch 1"):
+            trainer.save()
+        raise KeyboardInterrupt
+
+    cfg = tiny_cfg()
+    patch_step(monkeypatch, poison)
+    with pytest.raises(KeyboardInterrupt):
+        train(cfg)
+    assert not list(parent_of_runs(cfg).glob("*/models/*"))
 
 
 def test_check_finds_a_gradient_that_is_not_finite_under_a_finite_loss() -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 import torch
 
 from longtail.checkpoint_file import read_checkpoint
+from longtail.data.loaders import MemoryLoader
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.trainer import Trainer
+from longtail.methods.subclasses import Subclasses
 from longtail.runs.directory import RunDirectory
 from longtail.stages.recipe import run_recipe
 from tests.helpers.training import (
@@ -55,6 +58,30 @@ def test_a_run_trains_and_evaluates_the_probe(finished_run: FinishedRun, kind: s
     if kind == "queue":
         assert state["contrast.queue.samples"].min() >= 0 and state["contrast.queue.samples"].max() < 276
         assert int(state["contrast.queue.pointer"]) == 4 * BATCHES * 64 % 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("waiting", [False, True], ids=["between batches", "while waiting"])
+def test_signal_during_a_clustering_pass_stops_it(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, waiting: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        original = MemoryLoader.epoch
+
+        def epoch(loader: Any, number: int, start: int = 0) -> Any:
+            if number == 2 and not loader.settings.drop_last and len(loader.labels) == 276:  # all training images
+                signal.raise_signal(signal.SIGTERM)
+                if waiting:
+                    loader.waiting()
+            return original(loader, number, start)
+
+        patch.setattr(MemoryLoader, "epoch", epoch)
+        patch.setattr(MemoryLoader, "on_wait", lambda loader, callback: setattr(loader, "waiting", callback))
+        patch.setattr(Subclasses, "cluster", lambda *args: pytest.fail("the pass was not stopped"))
+        with pytest.raises(Interrupted, match="SIGTERM; epoch 2, batch 0 of 4 is saved"):
+            train(tiny_cfg(*LONGER, method=SUBCLASS_BATCH))
+    resumed = train(tiny_cfg(*LONGER, method=SUBCLASS_BATCH))
+    assert_same(values(finished_run(*LONGER, method=SUBCLASS_BATCH)), values(resumed))
 
 
 @pytest.mark.slow

@@ -262,6 +262,25 @@ def test_signal_before_an_evaluation_is_obeyed_at_its_first_batch(
 
 
 @pytest.mark.slow
+def test_signal_during_the_last_save_stops_before_anything_follows(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        original = Trainer.save
+
+        def save(trainer: Trainer, also: str | None = None) -> None:
+            if trainer.epoch == 4:
+                signal.raise_signal(signal.SIGTERM)
+            original(trainer, also)
+
+        patch.setattr(Trainer, "save", save)
+        message = "^stopped by SIGTERM; all 3 epochs are saved; the same command finishes the run$"
+        with pytest.raises(Interrupted, match=message):
+            train(tiny_cfg())
+    assert_same(values(finished_run()), values(train(tiny_cfg())))
+
+
+@pytest.mark.slow
 def test_signal_while_a_batch_is_awaited(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     with pytest.MonkeyPatch.context() as patch:
         original = MemoryLoader.epoch

@@ -281,6 +281,30 @@ def test_checkpoint_of_an_epoch_continues_in_a_new_folder(tiny_cfg: TinyConfig, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("TRAIN.OPTIMIZER.WEIGHT_DECAY", 0.5), ("TRAIN.OPTIMIZER.MOMENTUM", 0.5), ("TRAIN.OPTIMIZER.NESTEROV", False)],
+)
+def test_changed_key_of_the_optimizer_is_used(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, key: str, value: Any
+) -> None:
+    resumed = train(tiny_cfg("TRAIN.MAX_EPOCH", 4, key, value), str(finished_run().path))
+    (group,) = read_checkpoint(resumed.last)["optimizer"]["param_groups"]
+    assert group[key.split(".")[-1].lower()] == value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precisions", [("off", "fp16"), ("fp16", "off")])
+def test_precision_may_change(tiny_cfg: TinyConfig, finished_run: FinishedRun, precisions: tuple[str, str]) -> None:
+    first, second = precisions
+    run = finished_run("TRAIN.AMP", first)
+    resumed = train(tiny_cfg("TRAIN.MAX_EPOCH", 4, "TRAIN.AMP", second), str(run.path))
+    state = read_checkpoint(resumed.last)
+    assert bool(state["scaler"]) == (second == "fp16")
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+@pytest.mark.slow
 def test_key_resume_model_continues_a_run(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     checkpoint = finished_run("SAVE_STEP", 1).models / "epoch_2.pth"
     resumed = train(tiny_cfg("RESUME_MODEL", str(checkpoint)))

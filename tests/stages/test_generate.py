@@ -204,18 +204,23 @@ def test_first_of_several_processes_generates(cam_cfg: Any) -> None:
     assert not generate(cam_cfg(), place_in(1, 2)).exists()
 
 
-def test_signal_stops_a_generation_which_resumes(cam_cfg: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [0, TOTAL // 100 * 100], ids=["first chunk", "last chunk"])
+def test_signal_stops_a_generation_which_resumes(
+    cam_cfg: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: int
+) -> None:
     with monkeypatch.context() as patch:
         original = generate_stage._Generator._chunk
 
-        def chunk(self: Any, *args: Any, **options: Any) -> None:
-            signal.raise_signal(signal.SIGTERM)
-            original(self, *args, **options)
+        def chunk(self: Any, numbers: range, *args: Any, **options: Any) -> None:
+            if numbers.start == first:
+                signal.raise_signal(signal.SIGTERM)
+            original(self, numbers, *args, **options)
 
         patch.setattr(generate_stage._Generator, "_chunk", chunk)
         with pytest.raises(Interrupted, match="stopped by SIGTERM; the same command resumes"):
             generate(cam_cfg())
-    assert len(list((tmp_path / "made").glob("*.png"))) == 100
+    assert len(list((tmp_path / "made").glob("*.png"))) == min(first + 100, TOTAL)
+    assert not (tmp_path / "made.json").exists()
     assert len(files(generate(cam_cfg()))) == TOTAL
 
 

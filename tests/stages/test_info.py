@@ -1,5 +1,6 @@
 """The facts of a config before training."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from longtail.config import changed
+from longtail.data import Loaders
 from longtail.engine import timing
 from longtail.errors import UserError
 from longtail.stages.info import count_multiply_adds, info
@@ -42,6 +44,16 @@ def test_info_time_is_the_sum_of_steps_and_evaluations(tiny_cfg: TinyConfig, mon
     text = "\n".join(info(tiny_cfg(), "x.yaml", place=CPU))
     assert "3 epochs of 4 steps of 64 images, 3 evaluations of 4 batches" in text
     assert "(0:03:00) in total, 33% of it evaluation" in text
+
+
+def test_info_closes_loaders_and_run(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[type] = []
+    monkeypatch.setattr(Loaders, "close", lambda self: closed.append(Loaders))
+    monkeypatch.setattr("longtail.stages.info.time_steps", lambda trainer: timing.StepTimes(1.0, 1.0, 8))
+    before = list(logging.getLogger("longtail").handlers)
+    info(tiny_cfg(), "x.yaml", place=CPU)
+    assert closed == [Loaders]
+    assert logging.getLogger("longtail").handlers == before
 
 
 def test_info_refuses_what_a_training_refuses(tiny_cfg: TinyConfig) -> None:

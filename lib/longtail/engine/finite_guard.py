@@ -38,16 +38,17 @@ class FiniteGuard:
 
     On a CPU the check is immediate. On a GPU the host would have to wait in every step; instead, the result is passed
     to the fused optimizer, which does not change the weights from the first bad step on, and the host reads it from
-    time to time (`report`).
+    time to time (`report`). Other optimizers do not look at it: they refuse it or step anyway. So their steps, such as
+    those of timm's optimizers and of fp16 (whose scaler makes the host wait in any case), are checked at once.
 
     Args:
-        optimizer: Optimizer; a fused one if `immediate` is False.
-        immediate: Read each result at once.
+        optimizer: Optimizer.
+        immediate: Read each result at once, also for a fused optimizer.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, immediate: bool) -> None:
         self.optimizer = optimizer
-        self.immediate = immediate
+        self.immediate = immediate or not _is_fused(optimizer)
         self._bad: Tensor | None = None
         self._noted: list[_Noted] = []
 
@@ -111,6 +112,11 @@ class FiniteGuard:
             f"loss or gradient is not finite: epoch {first.where.epoch}, batch {first.where.number} ({parts}), samples "
             f"{samples}; the weights were not changed; a lower TRAIN.OPTIMIZER.BASE_LR or TRAIN.AMP off may help"
         )
+
+
+def _is_fused(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether an optimizer steps in one kernel per group, which reads what `stop_on` sets."""
+    return all(group.get("fused") for group in optimizer.param_groups)
 
 
 def stop_on(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:

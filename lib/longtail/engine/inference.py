@@ -1,6 +1,7 @@
 """Outputs of a network for all images of a loader: for evaluation, sweeps, class activation maps and clustering."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from longtail.models import Output
 
 
 class Stopped(Exception):
-    """The evaluation was asked to stop."""
+    """A pass over images was asked to stop."""
 
 
 def never() -> bool:
@@ -116,9 +117,23 @@ class TrainingSet:
         self.class_counts = class_counts
         self.labels = labels
         self.epoch = 1
+        self._should_stop: Callable[[int], Callable[[], bool]] = lambda batches: never
         self._ordered_loader = ordered_loader
         self._normalize = normalize
         self._place = place
+
+    @contextmanager
+    def stoppable(self, should_stop: Callable[[int], Callable[[], bool]]) -> Iterator[None]:
+        """Within the block, `outputs` stops on request.
+
+        Args:
+            should_stop: Number of batches of this process -> function that is called before every batch.
+        """
+        before, self._should_stop = self._should_stop, should_stop
+        try:
+            yield
+        finally:
+            self._should_stop = before
 
     def outputs(self, network: nn.Module, view: str = "clean") -> Output:
         """Return the outputs of a network for all N training images, in their order, on every process, in main memory.
@@ -128,17 +143,21 @@ class TrainingSet:
         Args:
             network: Images to `Output`; the unwrapped network, whose training mode is restored.
             view: "clean" (as in evaluation) or "train" (augmented, with random numbers of the current epoch).
+
+        Raises:
+            Stopped: See `stoppable`.
         """
-        training = network.training
+        training, loader = network.training, self._ordered_loader(view)
         share_buffers(network)
         pairs = [
             (batch.indices.cpu(), _to_host(output))
             for batch, output in outputs(
                 network,
-                self._ordered_loader(view),
+                loader,
                 normalize=self._normalize,
                 place=self._place,
                 epoch=self.epoch,
+                should_stop=self._should_stop(len(loader)),
             )
         ]
         network.train(training)

@@ -1,4 +1,4 @@
-"""Stopping an evaluation on request: at the same batch in every process."""
+"""Stopping a pass over images, such as an evaluation, on request: at the same batch in every process."""
 
 import torch
 
@@ -7,7 +7,7 @@ from longtail.engine.requests import Requests
 
 
 class StopEvaluation:
-    """Whether an evaluation must stop: one process after a signal, several processes once all have been informed.
+    """Whether a pass over images must stop: one process after a signal, several processes once all have been informed.
 
     Args:
         requests: Requests of the processes.

@@ -3,12 +3,12 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import Tensor
 
 from longtail.data import Batch
-from longtail.distributed import gather_to_all, share_buffers
+from longtail.distributed import gather_to_all, maximum, share_buffers
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
 from longtail.engine.epoch_report import class_recall, log_epoch
@@ -17,13 +17,14 @@ from longtail.engine.inference import Stopped, evaluate
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.meter import Meter
 from longtail.engine.optim import GradientClipping, set_rate
-from longtail.engine.requests import NOTHING, SAVE, Requests
+from longtail.engine.requests import SAVE, Requests
 from longtail.engine.stop_evaluation import StopEvaluation
 from longtail.engine.training import Training
 from longtail.engine.training_state import check_state, restore_training, training_state
 from longtail.errors import UserError
 from longtail.evaluation import Evaluator
 from longtail.methods import Step
+from longtail.runs.best import BEST, BEST_SINGLE
 from longtail.runs.progress import Progress
 from longtail.runs.random_state import random_state, restore_random_states
 from longtail.runs.results import Results, outcome
@@ -58,6 +59,7 @@ class Trainer:
         self.requests = Requests(training.plan, training.place.world.size)
         self._seconds_before = 0.0
         self._started = time.monotonic()
+        self._passing: StopEvaluation  # of the newest pass over images that may be stopped
         self._recent: Tensor | None = None  # images of the latest batch, to try the network before it is saved
 
     # ------------------------------------------------------------------ the loop
@@ -72,13 +74,16 @@ class Trainer:
         """
         self._started = time.monotonic()
         self.requests.saved()
-        for loader in (self.training.loaders.train, self.training.loaders.valid):
-            loader.on_wait(self._stop_waiting)
+        self.training.loaders.on_wait(self._stop_waiting)
         with self.requests.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self.train_epoch()
-            if self.evaluator is None:  # resumed after the last epoch: figures and results must still be written
-                self._evaluate()
+            if self.evaluator is None:  # resumed after the last epoch, possibly in a new directory
+                self._save_best(self.epoch - 1, self._evaluate())
+                self.save()
+        signum = maximum(self.requests.stop_signal(), self.training.place.device)
+        if signum:  # it came after the last batch, for example during the last save
+            raise self._interrupted(signum)
         self.run.write_json("results.json", self.outcome())
 
     def train_epoch(self) -> None:
@@ -170,50 +175,65 @@ class Trainer:
         t.method.set_epoch(self.epoch)
         t.data.epoch = self.epoch
         if self.batch == 0:
-            with uncompiled():
+            with uncompiled(), self._saving_before_the_end(), t.data.stoppable(self._stop_pass):
                 t.method.on_epoch_start(self.epoch, t.data)
         if self.graph:
             self.graph.begin_epoch(t.method)
 
     def _batches(self) -> Iterator[Batch]:
-        """Yield the rest of the epoch; a damaged image stops the run after everything before it is saved."""
-        with self._saving_before_errors():
+        """Yield the rest of the epoch."""
+        with self._saving_before_the_end():
             yield from self.training.loaders.train.epoch(self.epoch, self.batch)
 
+    # ------------------------------------------------------------------ stopping
+
     @contextlib.contextmanager
-    def _saving_before_errors(self) -> Iterator[None]:
-        """Within the block, save before an error of the data is reported."""
-        alone, interrupts = self.requests.alone, self.requests.interrupts
+    def _saving_before_the_end(self) -> Iterator[None]:
+        """Within the block, which loads images, save before a signal or an error of the data ends the training."""
         try:
             yield
+        except Stopped:
+            self._save_and_stop(self._passing.signum)
         except NotFinite:
             raise
         except UserError:
-            if alone:  # all processes must take part in saving, and the others do not know of this error
+            if self.requests.alone:  # all processes must take part in saving, and the others do not know of this error
+                self._stop_waiting()  # the error is due to a signal, which has ended the workers
                 self.save()
-            if alone and interrupts.received:  # the error is due to the signal, which has ended the workers
-                self._raise_interrupted(interrupts.received)
             raise
+
+    def _stop_pass(self, batches: int) -> StopEvaluation:
+        """Return what says before every batch of a pass over images whether to stop.
+
+        Args:
+            batches: Batches of this process.
+        """
+        self._passing = StopEvaluation(self.requests, batches=batches, device=self.training.place.device)
+        return self._passing
 
     def _stop_waiting(self) -> None:
         """Handle a signal while waiting for a batch; with several processes none can stop alone."""
         signum = self.requests.interrupts.received
         if signum and self.requests.alone:
-            self.save()
-            self._raise_interrupted(signum)
+            self._save_and_stop(signum)
 
     def _answer(self, request: int) -> None:
         """Save, or save and stop, if any process requests it."""
-        if request == NOTHING:
-            return
-        self.guard.report()
-        self.save()
         if request > SAVE:
-            self._raise_interrupted(request)
+            self._save_and_stop(request)
+        elif request == SAVE:
+            self.save()
 
-    def _raise_interrupted(self, signum: int) -> None:
-        done = f"epoch {self.epoch}, batch {self.batch} of {len(self.training.loaders.train)} is saved"
-        raise Interrupted(signum, f"{done}; the same command resumes from there")
+    def _save_and_stop(self, signum: int) -> NoReturn:
+        self.save()
+        raise self._interrupted(signum)
+
+    def _interrupted(self, signum: int) -> Interrupted:
+        epochs, batches = self.training.plan.epochs, len(self.training.loaders.train)
+        if self.epoch > epochs:
+            return Interrupted(signum, f"all {epochs} epochs are saved; the same command finishes the run")
+        done = f"epoch {self.epoch}, batch {self.batch} of {batches} is saved"
+        return Interrupted(signum, f"{done}; the same command resumes from there")
 
     # ------------------------------------------------------------------ the end of an epoch
 
@@ -222,37 +242,39 @@ class Trainer:
         epoch, plan = self.epoch, self.training.plan
         evaluation = self._evaluate() if plan.evaluates(epoch) else None
         self.epoch, self.batch, self.meter = epoch + 1, 0, Meter()
-        self.run.log(record)
         if evaluation:
-            recall = class_recall(self.evaluator, self.training.facts)
-            self.run.log({"epoch": epoch, "split": "valid", **evaluation, **recall})
             self._save_best(epoch, evaluation)
-        log_epoch(record, evaluation, epochs=plan.epochs, seconds=self.seconds())
-        self.save(also=f"epoch_{epoch}.pth" if plan.keeps(epoch) else None)
+        try:
+            log_epoch(record, evaluation, epochs=plan.epochs, seconds=self.seconds())
+            self.run.log(record, *self._valid_records(epoch, evaluation))
+        finally:  # a logger that fails must not cost the epoch
+            self.save(also=f"epoch_{epoch}.pth" if plan.keeps(epoch) else None)
         if self.training.loaders.bad_images is not None:
             self.training.loaders.bad_images.check()
         if evaluation:
             self.run.write_json("results.json", self.outcome())
+
+    def _valid_records(self, epoch: int, evaluation: dict[str, Any] | None) -> list[dict[str, Any]]:
+        """Return the record of an evaluation; none if there was no evaluation."""
+        if not evaluation:
+            return []
+        recall = class_recall(self.evaluator, self.training.facts)
+        return [{"epoch": epoch, "split": "valid", **evaluation, **recall}]
 
     def _evaluate(self) -> dict[str, Any]:
         t = self.training
         evaluator = t.new_evaluator()
         for network in dict.fromkeys((t.network, t.evaluated())):  # an average has its own buffers
             share_buffers(network)
-        stop = StopEvaluation(self.requests, batches=len(t.loaders.valid), device=t.place.device)
-        try:
-            with uncompiled(), self._saving_before_errors():
-                evaluate(
-                    t.evaluated(),
-                    t.loaders.valid,
-                    evaluator,
-                    normalize=t.loaders.normalize,
-                    place=t.place,
-                    should_stop=stop,
-                )
-        except Stopped:
-            self.save()
-            self._raise_interrupted(stop.signum)
+        with uncompiled(), self._saving_before_the_end():
+            evaluate(
+                t.evaluated(),
+                t.loaders.valid,
+                evaluator,
+                normalize=t.loaders.normalize,
+                place=t.place,
+                should_stop=self._stop_pass(len(t.loaders.valid)),
+            )
         self.evaluator = evaluator
         return evaluator.results()
 
@@ -265,9 +287,9 @@ class Trainer:
         weights = {"model": t.evaluated().state_dict(), **({"trained": t.network.state_dict()} if t.average else {})}
         content = {**t.facts.to_json(), "epoch": epoch, "results": self.results.last, **weights}
         if better:
-            self.run.save("best_ensemble.pth", content)
+            self.run.save(BEST, content)
         if better_single:
-            self.run.save("best_single.pth", content)
+            self.run.save(BEST_SINGLE, content)
 
     # ------------------------------------------------------------------ state
 
@@ -284,9 +306,10 @@ class Trainer:
         """Write last.pth, after a copy under another name if `also` is given; every process must call it.
 
         Raises:
-            NotFinite: See `check_state`; nothing is written.
+            NotFinite: A step was bad, or the state is, see `check_state`; nothing is written.
         """
         t = self.training
+        self.guard.report()  # a bad step would count as done
         check_state(t, self._recent)
         randoms = gather_to_all(random_state())
         bad_files, meter = self._bad_files(), self.meter.state_dict()
@@ -333,4 +356,4 @@ class Trainer:
         self._seconds_before = content["seconds"]
         if t.loaders.bad_images is not None:
             t.loaders.bad_images.merge(content.get("bad_files", []))
-        restore_random_states(content["random"], t.place.world)
+        restore_random_states(content["random"], t.place.world, seed=t.facts.seed, epoch=self.epoch)

@@ -8,7 +8,7 @@ from longtail.distributed import maximum
 from longtail.engine.compiling import uncompiled
 from longtail.engine.diagnose import find_non_finite, non_finite_state
 from longtail.engine.finite_guard import NotFinite
-from longtail.engine.optim import match_layouts
+from longtail.engine.optim import load_state
 from longtail.engine.training import Training
 from longtail.errors import UserError
 
@@ -55,15 +55,15 @@ def restore_training(training: Training, content: dict[str, Any]) -> None:
     try:
         training.network.load_state_dict(content["model"])
         training.method.load_state_dict(content["method"])
-        training.optimizer.load_state_dict(content["optimizer"])
-        match_layouts(training.optimizer)
+        load_state(training.optimizer, content["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]  # torch puts the reason after the first line
         raise UserError(
             "the checkpoint was written by another network, training method or optimizer and cannot be resumed: "
             f"{reason}; to start from its weights set NETWORK.PRETRAINED True"
         ) from None
-    training.scaler.load_state_dict(content["scaler"])
+    if content["scaler"]:  # it is empty without fp16
+        training.scaler.load_state_dict(content["scaler"])
     if not training.average:
         return
     if "average" not in content:

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,9 @@ class Run:
         self.directory = point.run
         self.finished: bool = from_main(point.run is not None and point.run.finished())
         self._loggers: list[Logger] = []
-        self._stack = contextlib.ExitStack()
-        self._early = self._stack.enter_context(remembering_messages())  # until there is a log
+        self._early = contextlib.ExitStack()
+        self._messages = self._early.enter_context(remembering_messages())  # until there is a log
+        self._log = contextlib.ExitStack()
 
     def read_checkpoint(self, facts: RunFacts) -> dict[str, Any] | None:
         """Return the content of the checkpoint to resume from; None: start from scratch.
@@ -70,13 +71,16 @@ class Run:
             remove_temporary_files(self.directory.models)
             for file in self.point.damaged:  # otherwise the next save would replace an intact previous.pth by it
                 file.unlink(missing_ok=True)
-            self._stack.enter_context(log_to_file(self.directory.log, self._early))
+            self._log.enter_context(log_to_file(self.directory.log, self._messages))
+        self._early.close()
+        if self.directory:
             self._loggers = build_loggers(logger_names(self.cfg), self.directory, epoch=epoch)
 
-    def log(self, record: Record) -> None:
-        """Write the record of an epoch and split."""
-        for destination in self._loggers:
-            destination.write(record)
+    def log(self, *records: Record) -> None:
+        """Write the records of an epoch; the error of one logger does not keep them from the others."""
+        with contextlib.ExitStack() as stack:
+            for destination in reversed(self._loggers):
+                stack.callback(_write, destination, records)
 
     def save(self, name: str, content: dict[str, Any]) -> None:
         """Write a checkpoint to models/; an existing last.pth is kept as previous.pth."""
@@ -90,13 +94,33 @@ class Run:
         if self.directory:
             self.directory.write_json(name, content)
 
-    def close(self) -> None:
-        """Close loggers and log, and release the lock."""
-        for destination in self._loggers:
-            destination.close()
-        self._stack.close()
-        if self.directory:
-            self.directory.unlock()
+    def close(self, *, failed: bool = False) -> None:
+        """Close loggers and log, and release the lock, also after an error.
+
+        Args:
+            failed: An error is being reported; those of loggers are only logged.
+        """
+        with contextlib.ExitStack() as stack:
+            if self.directory:
+                stack.callback(self.directory.unlock)
+            stack.callback(self._log.close)
+            stack.callback(self._early.close)
+            for destination in reversed(self._loggers):
+                stack.callback(_close, destination, failed)
+
+
+def _write(destination: Logger, records: Iterable[Record]) -> None:
+    for record in records:
+        destination.write(record)
+
+
+def _close(destination: Logger, failed: bool) -> None:
+    try:
+        destination.close()
+    except Exception as error:
+        if not failed:
+            raise
+        logger.error("%s", error)
 
 
 @contextlib.contextmanager
@@ -117,5 +141,7 @@ def open_run(cfg: CfgNode, place: Place, resume: str) -> Iterator[Run]:
     run = Run(cfg, place, point)
     try:
         yield run
-    finally:
-        run.close()
+    except BaseException:
+        run.close(failed=True)
+        raise
+    run.close()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from longtail.data import Loaders, Shard, Splits, build_loaders
@@ -53,16 +54,13 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     method = build_method(cfg, network, loss, data).to(place.device)
     if cfg.METHOD.STATE:
         load_method_state(method, cfg.METHOD.STATE)
-    if cfg.TRAIN.SYNCBN:
-        synchronize_batch_norm(network, place)
-        synchronize_batch_norm(method, place)
-    if cfg.TRAIN.COMPILE:
-        compile_experts(network)
+    _prepare_modules(cfg, network, method, place=place)
     half, rho = place.precision == "fp16", cfg.TRAIN.OPTIMIZER.SAM_RHO
     optimizer = build_optimizer(cfg, method.trainable(), fused=not half)
-    method.wrap(lambda module: wrap(module, place))
+    method.wrap(lambda module: wrap(module, place))  # after the optimizer, which groups parameters by their own names
+    average = WeightAverage(network, cfg.TRAIN.EMA.DECAY) if cfg.TRAIN.EMA.DECAY else None
     mode = graph_mode(cfg, method, place)
-    network.streams = expert_streams(mode, place, len(network.heads))
+    network.streams = expert_streams(mode, place, len(network.heads))  # after the average: streams cannot be copied
     return Training(
         facts=replace(
             _facts(cfg, splits, network, place=place, source=source),
@@ -80,9 +78,18 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         plan=build_plan(cfg),
         place=place,
         sharpness=SharpnessAware(optimizer, method.trainable().values(), rho=rho) if rho else None,
-        average=WeightAverage(network, cfg.TRAIN.EMA.DECAY) if cfg.TRAIN.EMA.DECAY else None,
+        average=average,
         recorder=build_recorder(mode, place),
     )
+
+
+def _prepare_modules(cfg: CfgNode, network: nn.Module, method: nn.Module, *, place: Place) -> None:
+    """Change the modules of network and method in place; before anything refers to their parameters."""
+    if cfg.TRAIN.SYNCBN:
+        synchronize_batch_norm(network, place)
+        synchronize_batch_norm(method, place)
+    if cfg.TRAIN.COMPILE:  # after the modules have been replaced
+        compile_experts(network)
 
 
 def _training_set(splits: Splits, loaders: Loaders, place: Place) -> TrainingSet:

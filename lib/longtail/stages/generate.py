@@ -134,7 +134,7 @@ class _Generator:
             try:
                 for number, chunk in enumerate(todo):
                     if interrupts.received is not None:
-                        raise Interrupted(interrupts.received, "the same command resumes the generation")
+                        break
                     missing = [k for k in chunk if self.folder.file(k).name not in existing]
                     self._chunk(chunk, missing, pixels=pixels, pool=pool)
                     progress.advance(len(missing))
@@ -143,6 +143,8 @@ class _Generator:
                         logger.info("  %.0f images/s, ETA %s", progress.rate(), clock(left))
             finally:
                 progress.close()
+        if interrupts.received is not None:
+            raise Interrupted(interrupts.received, "the same command resumes the generation")
 
     def _chunk(self, chunk: Sequence[int], missing: list[int], *, pixels: Any, pool: ThreadPoolExecutor) -> None:
         """Generate the missing images of a chunk; maps are computed for the whole chunk, so that batches are fixed."""

@@ -1,5 +1,6 @@
 """Information about a config before it is trained: settings, size of the network, and training time."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,11 +40,11 @@ def info(cfg: CfgNode, source: str, *, place: Place) -> list[str]:
     lines = ["differs from the defaults:", *_differences(cfg)]
     splits = build_splits(cfg)
     training = build_training(cfg, splits, place=place, source=source)
-    dry_run(cfg, training)
-    lines += ["data:", f"  {describe_data(cfg, splits)}"]
-    lines += ["network:", *_network(training)]
-    trainer = Trainer(training, Run(cfg, place, ResumePoint()))
-    times = time_steps(trainer)
+    with contextlib.closing(training.loaders), contextlib.closing(Run(cfg, place, ResumePoint())) as run:
+        dry_run(cfg, training)
+        lines += ["data:", f"  {describe_data(cfg, splits)}"]
+        lines += ["network:", *_network(training)]
+        times = time_steps(Trainer(training, run))
     return [*lines, "training:", *_time(training, times), *_memory(place)]
 
 

@@ -14,6 +14,7 @@ from longtail.engine.trainer import Trainer
 from longtail.engine.training import Training
 from longtail.errors import UserError
 from longtail.evaluation import Classes, plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
+from longtail.runs.best import restore_best
 from longtail.runs.directory import RunDirectory
 from longtail.runs.environment import describe, resumed
 from longtail.runs.folder import read_json
@@ -80,6 +81,7 @@ def _train(run: Run, splits: Splits, training: Training) -> None:
         if place.world.size > 1:
             torch.manual_seed(cfg.RAND_SEED + place.world.rank)  # dropout must differ between processes
     run.begin(trainer.epoch)
+    restore_best(run, trainer.results)
     _announce(run, splits, training, epoch=trainer.epoch)
     trainer.fit()
     _report(run, trainer)

@@ -35,6 +35,9 @@ class Squares(Dataset[Any]):
         if key == -4:
             signal.signal(signal.SIGBUS, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGBUS)
+        if key == -5:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
         if key == -3:
             raise RuntimeError("a bug")
         return key * key, os.getpid()
@@ -81,6 +84,32 @@ def test_batches_that_are_not_taken_end_the_workers() -> None:
 def test_killed_worker_is_reported() -> None:
     with pytest.raises(UserError, match=r"^a worker process was killed, most often for lack of memory: lower TRAIN"):
         list(make_pool(1).batches(keys([1], [-1])))
+
+
+@pytest.mark.slow
+def test_worker_survives_a_signal_to_all_processes_of_a_job() -> None:
+    batches = make_pool(1).batches(keys(*([number] for number in range(20))))
+    _, process = next(batches)
+    os.kill(process, signal.SIGTERM)
+    assert [batch for batch, _ in batches] == [[number * number] for number in range(1, 20)]
+
+
+@pytest.mark.slow
+def test_second_signal_ends_a_worker_and_is_reported() -> None:
+    batches = make_pool(1).batches(keys(*([number] for number in range(1, 20)), [-5]))
+    next(batches)
+    with pytest.raises(UserError, match=r"^a worker process was ended by SIGTERM; the same command resumes$"):
+        list(batches)
+
+
+@pytest.mark.slow
+def test_worker_that_does_not_end_is_killed() -> None:
+    pool = make_pool(1)
+    batches = pool.batches(keys([1], [-2]))
+    _, process = next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    with pytest.raises(OSError):
+        os.kill(process, 0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.config import load_config
-from longtail.engine.optim import build_optimizer, check_optimizer, match_layouts, set_rate
+from longtail.engine.optim import build_optimizer, check_optimizer, load_state, set_rate
 from longtail.errors import UserError
 
 DECAY, TYPE = "TRAIN.OPTIMIZER.WEIGHT_DECAY", "TRAIN.OPTIMIZER.TYPE"
@@ -163,8 +163,7 @@ def test_loaded_momentum_takes_the_layout_of_its_weights(kind: Any) -> None:
         for layer, optimizer, gradient in zip(layers, optimizers, gradients, strict=True):
             if layer is layers[1]:
                 layer.load_state_dict(layers[0].state_dict())
-                optimizer.load_state_dict(optimizers[0].state_dict())
-                match_layouts(optimizer)
+                load_state(optimizer, optimizers[0].state_dict())
             layer.weight.grad = torch.empty_like(layer.weight).copy_(gradient)
             optimizer.step()
         return layers[1].weight.detach().contiguous()
@@ -173,6 +172,51 @@ def test_loaded_momentum_takes_the_layout_of_its_weights(kind: Any) -> None:
     expected = trained(plain, plain)
     for layouts in ((nhwc, plain), (plain, nhwc), (nhwc, nhwc)):
         torch.testing.assert_close(trained(*layouts), expected)
+
+
+def trained_state(kind: str, *overrides: Any) -> dict[str, Any]:
+    """Return the state of an optimizer after a step."""
+    model = network()
+    optimizer = build(model, TYPE, kind, *overrides)
+    step(model, optimizer)
+    return optimizer.state_dict()
+
+
+def test_loaded_state_leaves_the_options_of_the_optimizer() -> None:
+    saved = trained_state("SGD", DECAY, 0.1, "TRAIN.OPTIMIZER.MOMENTUM", 0.9)
+    optimizer = build(network(), DECAY, 0.5, "TRAIN.OPTIMIZER.MOMENTUM", 0.0)
+    options = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    load_state(optimizer, saved)
+    assert [
+        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+    ] == options
+    assert all("momentum_buffer" in state for state in optimizer.state.values())
+
+
+def test_loaded_adam_may_be_fused() -> None:
+    """Fused implementations keep the number of steps on the device of the weights."""
+    saved = trained_state("ADAM")
+    saved["param_groups"][0]["fused"] = None
+    model = network()
+    optimizer = build_optimizer(load_config(None, [TYPE, "ADAM"]), {"network": model}, fused=True)
+    load_state(optimizer, saved)
+    assert optimizer.param_groups[0]["fused"] is True
+    step(model, optimizer)
+
+
+@pytest.mark.parametrize("kind", ["timm/lamb", "timm/adan"])
+def test_loaded_state_includes_the_steps_that_a_group_counts(kind: str) -> None:
+    optimizer = build(network(), TYPE, kind, DECAY, 0.5)
+    load_state(optimizer, trained_state(kind))
+    assert [
+        (float(group["step"]), group["weight_decay"]) for group in optimizer.param_groups if group["weight_decay"]
+    ] == [(1.0, 0.5)]
+
+
+def test_loaded_state_of_other_groups_is_refused() -> None:
+    optimizer = build(network(), DECAY, 0.5, "TRAIN.OPTIMIZER.DECAY_1D", False)
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        load_state(optimizer, trained_state("SGD"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it can be used on a GPU")

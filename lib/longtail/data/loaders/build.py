@@ -1,6 +1,6 @@
 """Builders of the loaders of a run, from the config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
@@ -61,6 +61,11 @@ class Loaders(NamedTuple):
         if view not in self.ordered:
             raise ValueError(f"view is {view!r}; allowed: {', '.join(map(repr, self.ordered))}")
         return self.ordered[view]
+
+    def on_wait(self, callback: Callable[[], None]) -> None:
+        """Set the function that is called while any loader waits for a batch, see `Loader.on_wait`."""
+        for loader in (self.train, self.valid, *self.ordered.values()):
+            loader.on_wait(callback)
 
     def close(self) -> None:
         """End the worker processes of all loaders."""

@@ -1,12 +1,13 @@
 """Batches with a partner batch that another sampler draws."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from longtail.data.batch import Batch
 from longtail.data.loaders.base import Loader
+from longtail.data.loaders.wrapper import LoaderWrapper
 
 
-class PairedLoader(Loader):
+class PairedLoader(LoaderWrapper):
     """Loads the batches of one loader, each with a partner batch from another.
 
     Args:
@@ -15,7 +16,7 @@ class PairedLoader(Loader):
     """
 
     def __init__(self, first: Loader, second: Loader) -> None:
-        super().__init__(first.settings)
+        super().__init__(first, second)
         self.first = first
         self.second = second
 
@@ -27,18 +28,3 @@ class PairedLoader(Loader):
     def peek(self, number: int) -> Batch:
         """See `Loader.peek`."""
         return self.first.peek(number)._replace(partner=self.second.peek(number))
-
-    def check_memory(self, batch: Batch) -> None:
-        """See `Loader.check_memory`."""
-        self.first.check_memory(batch)
-        self.second.check_memory(batch)
-
-    def on_wait(self, callback: Callable[[], None]) -> None:
-        """See `Loader.on_wait`."""
-        self.first.on_wait(callback)
-        self.second.on_wait(callback)
-
-    def close(self) -> None:
-        """See `Loader.close`."""
-        self.first.close()
-        self.second.close()

@@ -1,15 +1,16 @@
 """Batches whose images have weights in the loss."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from torch import Tensor
 
 from longtail.data.batch import Batch
 from longtail.data.loaders.base import Loader
+from longtail.data.loaders.wrapper import LoaderWrapper
 from longtail.errors import UserError
 
 
-class WeightedLoader(Loader):
+class WeightedLoader(LoaderWrapper):
     """Loads the batches of another loader with the weights of their images.
 
     Args:
@@ -18,7 +19,7 @@ class WeightedLoader(Loader):
     """
 
     def __init__(self, loader: Loader, weights: Tensor) -> None:
-        super().__init__(loader.settings)
+        super().__init__(loader)
         self.loader = loader
         self.weights = weights
 
@@ -30,18 +31,6 @@ class WeightedLoader(Loader):
     def peek(self, number: int) -> Batch:
         """See `Loader.peek`."""
         return self._with_weights(self.loader.peek(number))
-
-    def check_memory(self, batch: Batch) -> None:
-        """See `Loader.check_memory`."""
-        self.loader.check_memory(batch)
-
-    def on_wait(self, callback: Callable[[], None]) -> None:
-        """See `Loader.on_wait`."""
-        self.loader.on_wait(callback)
-
-    def close(self) -> None:
-        """See `Loader.close`."""
-        self.loader.close()
 
     def _with_weights(self, batch: Batch) -> Batch:
         partner = self._with_weights(batch.partner) if batch.partner else None

@@ -12,6 +12,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -113,6 +114,8 @@ class WorkerPool(Generic[T]):
             # torch calls this to wait for a batch, and for workers when an epoch starts. Weak references, so that
             # neither object is kept alive.
             iterator._get_data = partial(WorkerPool._wait, weakref.proxy(self), weakref.proxy(iterator))
+            for worker in iterator._workers:  # ended when torch or the interpreter exits: they ignore the first SIGTERM
+                worker._popen.terminate = worker._popen.kill
         yield from iterator
 
     def _wait(self, iterator: Any) -> Any:
@@ -230,6 +233,8 @@ def _lost_worker(error: RuntimeError, workers: Sequence[Any]) -> UserError:
         return UserError(f"{len(workers)} worker processes cannot be read: too many open files; {HANDLES}")
     if "exited unexpectedly" in str(error) or "killed by signal" in str(error):
         full = any(worker.exitcode == -signal.SIGBUS for worker in workers)
+        if any(worker.exitcode == -signal.SIGTERM for worker in workers):
+            return UserError("a worker process was ended by SIGTERM; the same command resumes")
         memory = ", which has no shared memory left (/dev/shm)" if full else ""
         return UserError(
             f"a worker process was killed{memory}, most often for lack of memory: lower TRAIN.NUM_WORKERS or "
@@ -239,9 +244,16 @@ def _lost_worker(error: RuntimeError, workers: Sequence[Any]) -> UserError:
 
 
 def _init_worker(worker: int) -> None:
-    """Ignore the signals that the main process handles, which saves before it stops; SIGTERM ends a worker at once."""
+    """Leave signals to the main process, which may need batches before it stops; a second SIGTERM ends a worker.
+
+    Schedulers send a signal to all processes of a job, so also to the workers.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _ignore_once)
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)  # the workers themselves are the parallelism
+
+
+def _ignore_once(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signum, signal.SIG_DFL)

@@ -2,7 +2,7 @@
 
 from longtail.engine.optim.clipping import GradientClipping
 from longtail.engine.optim.groups import parameter_groups
-from longtail.engine.optim.optimizers import OPTIMIZERS, build_optimizer, check_optimizer, match_layouts, set_rate
+from longtail.engine.optim.optimizers import OPTIMIZERS, build_optimizer, check_optimizer, load_state, set_rate
 from longtail.engine.optim.sam import SharpnessAware, check_sharpness
 from longtail.engine.optim.schedules import SCHEDULES, Schedule, build_schedule, learning_rates, step_rate
 
@@ -17,7 +17,7 @@ __all__ = [
     "check_optimizer",
     "check_sharpness",
     "learning_rates",
-    "match_layouts",
+    "load_state",
     "parameter_groups",
     "set_rate",
     "step_rate",

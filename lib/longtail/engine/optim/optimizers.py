@@ -59,7 +59,23 @@ def check_optimizer(cfg: CfgNode) -> None:
         OPTIMIZERS.get(name)
 
 
-def match_layouts(optimizer: torch.optim.Optimizer) -> None:
+def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Restore the saved state of an optimizer, such as momentum; its options remain those that it was built with.
+
+    What only a saved group has is state, too: some optimizers of timm count their steps there.
+
+    Raises:
+        ValueError: The groups have other numbers of parameters.
+    """
+    saved, own = state["param_groups"], optimizer.param_groups
+    if len(saved) == len(own):  # otherwise torch refuses the state
+        pairs = zip(saved, own, strict=True)
+        state = {**state, "param_groups": [{**old, **new, "params": old["params"]} for old, new in pairs]}
+    optimizer.load_state_dict(state)
+    _match_layouts(optimizer)
+
+
+def _match_layouts(optimizer: torch.optim.Optimizer) -> None:
     """Give loaded state, such as momentum, the memory layout of its parameter.
 
     TRAIN.CHANNELS_LAST may have changed. Fused optimizers on a GPU refuse another layout; those on a CPU would update
