@@ -144,6 +144,75 @@ def test_own_folder_of_classes_holds_out_whole_folders(tmp_path: Path) -> None:
     assert len(valid) == 2 and not train & valid and {name[0] for name in valid} == {"a", "b"}
 
 
+def test_own_folder_of_classes_with_the_same_groups(tmp_path: Path) -> None:
+    for name in "ab":
+        folders(tmp_path / "photos" / name, dict.fromkeys(("east", "north", "south", "west"), 3))
+    with pytest.raises(
+        UserError, match=r"same subfolders, as splits have: a, b with east, north, south; .*GROUP folder"
+    ):
+        splits(tmp_path / "photos")
+    assert splits(tmp_path / "photos", "DATASET.HOLD_OUT.GROUP", "folder").train.class_counts() == [9, 9]
+
+
+def write_output(folder: Path, *marks: str) -> None:
+    """Write what marks an output of this project, and a figure."""
+    folders(folder, {"figures": 2})
+    for mark in marks:
+        (folder / mark).touch()
+
+
+OUTPUTS = [
+    ("output/photos/2026-01-31-12-00-00", ("config.yaml", "inputs.json")),
+    ("results/ncl/stage/2026-01-31-12-00-00", ("config.yaml", "inputs.json")),
+    ("output/photos/evaluation/2026-01-31-12-00-00", ("results.json", "samples.npz")),
+    ("generated", ("generation.json",)),
+    ("small", ("pack.json",)),
+]
+
+
+@pytest.mark.parametrize(("name", "marks"), OUTPUTS)
+def test_own_folder_of_classes_without_outputs_in_it(
+    tmp_path: Path, name: str, marks: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, "b": 3})
+    before = splits(root)
+    write_output(root / name, *marks)
+    with caplog.at_level("INFO"):
+        after = splits(root)
+    assert after.train.paths == before.train.paths and after.valid.paths == before.valid.paths
+    assert after.class_names() == ["a", "b"] and after.train.fingerprint() == before.train.fingerprint()
+    assert f"skipped: 1 x folder of outputs ({name.split('/')[0]})" in caplog.text
+
+
+def test_own_folder_of_splits_without_outputs_in_it(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        folders(tmp_path / "photos" / name, {"a": 3, "b": 2})
+    write_output(tmp_path / "photos" / "output" / "photos" / "2026", "config.yaml", "inputs.json")
+    read = splits(tmp_path / "photos")
+    assert [len(read.train), len(read.valid)] == [5, 5]
+
+
+def test_own_folder_of_outputs_through_a_link(tmp_path: Path) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, "b": 3})
+    write_output(tmp_path / "disk" / "photos" / "2026", "config.yaml", "inputs.json")
+    (tmp_path / "disk" / "photos" / "here").symlink_to(tmp_path / "disk")
+    (root / "output").symlink_to(tmp_path / "disk")
+    assert splits(root).class_names() == ["a", "b"]
+
+
+def test_own_folder_with_images_and_outputs_is_refused(tmp_path: Path) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, "b": 3})
+    write_output(root / "b" / "run", "config.yaml", "inputs.json")
+    with pytest.raises(UserError, match=r"photos/b holds images and an output of longtail, .*photos/b/run; move one"):
+        splits(root)
+
+
+def test_own_class_with_a_config_is_no_output(tmp_path: Path) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, "output": 3})
+    (root / "output" / "config.yaml").touch()
+    assert splits(root).class_names() == ["a", "output"]
+
+
 def test_own_folds_partition_a_folder_of_classes(tmp_path: Path) -> None:
     root = folders(tmp_path / "photos", {"a": 10, "b": 6})
     read = [splits(root, "DATASET.HOLD_OUT.FOLDS", 4, "DATASET.HOLD_OUT.FOLD", fold) for fold in (1, 2, 3, 4)]

@@ -143,6 +143,24 @@ def test_pack_refuses_a_folder_of_another_size(tmp_path: Path) -> None:
         pack(cfg, tmp_path / "packed", Settings(side=65))
 
 
+@pytest.mark.parametrize("name", ["", "packed"])
+def test_pack_refuses_a_folder_among_its_images(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    root = class_folders(tmp_path / "photos")
+    assert main(["pack", str(root), "--folder", str(root / name)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --folder {root / name} is inside the folder of the images, {root}; use one outside of it\n"
+    )
+    assert sorted(path.name for path in root.iterdir()) == ["ant", "bee"]
+
+
+def test_pack_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
+    listed = write_photographs(tmp_path)
+    before = listed.rename(tmp_path / "train.json").read_bytes()
+    with pytest.raises(UserError, match=r"--folder .* holds other files; use an empty folder"):
+        pack(listed_config(tmp_path / "train.json"), tmp_path, Settings(side=64))
+    assert (tmp_path / "train.json").read_bytes() == before
+
+
 def test_pack_refuses_data_without_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'digits_lt' has no image files"):
         pack(load_config("digits_lt,ce"), tmp_path, Settings())

@@ -15,8 +15,9 @@ from longtail.data.convert.groups import FOLDER, parent_folders
 from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.own_lists import GROUP, read_own_lists
 from longtail.data.convert.split import Split
-from longtail.data.images.packed_folder import PACKED, packed_files, packed_keys
+from longtail.data.images.packed_folder import packed_files, packed_keys
 from longtail.errors import UserError
+from longtail.output_folders import PACKED
 from longtail.user_files import is_file, is_image_list
 
 FEWEST_STEPS = 8  # per epoch
@@ -42,7 +43,7 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
         train = read_class_folders(folders.pop("train"))
         splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
     else:
-        splits = {"train": read_class_folders(root)}
+        splits = {"train": read_class_folders(root, grouped=group == FOLDER)}
         if group not in ("", GROUP, FOLDER):
             raise UserError(f"DATASET.HOLD_OUT.GROUP is {group!r}, but {root} is a folder; allowed: '{FOLDER}'")
         if group == FOLDER:
