@@ -16,7 +16,7 @@ from longtail.data import Normalize, build_normalize, build_splits, build_test_p
 from longtail.data.augment.steps import Policy
 from longtail.data.images.decoding import rgb_pixels
 from longtail.data.images.reading import read_image
-from longtail.data.loaders.files import RESIZE
+from longtail.data.loaders.sizes import resize_hint
 from longtail.data.seeding import generator
 from longtail.distributed import Place
 from longtail.engine.finite_guard import NotFinite
@@ -160,7 +160,9 @@ class Trained(nn.Module):
             except (RuntimeError, AssertionError) as error:
                 height, width = images.shape[2:]
                 reason = " ".join(str(error).split())[:200]
-                raise UserError(f"the network cannot take images of {height}x{width}: {reason}; {RESIZE}") from None
+                raise UserError(
+                    f"the network cannot take images of {height}x{width}: {reason}; {resize_hint(self.cfg)}"
+                ) from None
         logits = logits.float()
         if not bool(torch.isfinite(logits).all()):
             raise NotFinite(f"{self.checkpoint} returns logits that are not finite")
