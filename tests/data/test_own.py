@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from longtail.config import load_config
-from longtail.data import build_splits
+from longtail.data import build_loaders, build_splits
 from longtail.data.convert.own import configured_splits, fitting_settings
+from longtail.data.loaders import Shard
 from longtail.errors import UserError
 
 OWN = ["DATASET.DATASET", "own", "DATASET.ROOT"]
@@ -93,6 +94,21 @@ def test_fitting_settings_keep_eight_steps(tmp_path: Path, caplog: pytest.LogCap
         assert caplog.messages == []  # the training reads the images again, and then logs this
         configured_splits(cfg)
     assert caplog.messages == [f"{root}: skipped: 1 x .txt"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_too_few_images_for_a_step_name_the_keys_that_fit(tmp_path: Path, processes: int) -> None:
+    root = folders(tmp_path / "photos", {"a": 12, "b": 12})
+    shard = Shard(0, processes)
+    own = ["DATASET.ROOT", str(root), "TRAIN.NUM_WORKERS", 0]
+    with pytest.raises(
+        UserError, match=r"train has 20 images, fewer than one step .* processes\); these keys fit: "
+    ) as few:
+        build_loaders(load_config("own,ce", own), shard=shard)
+    keys = str(few.value).partition("fit: ")[2].split()
+    assert keys == ["TRAIN.BATCH_SIZE", "2", "TRAIN.OPTIMIZER.BASE_LR", "0.003125"]
+    batches = list(build_loaders(load_config("own,ce", [*own, *keys]), shard=shard).train.epoch(1))
+    assert len(batches) == 10 // processes and len(batches[0].labels) == 2
 
 
 def list_of(tmp_path: Path, header: str, *lines: str) -> Path:

@@ -8,6 +8,7 @@ from longtail.errors import UserError
 from longtail.registry import nearest
 from longtail.user_files import check_path, is_file, is_folder, read_text
 
+OWN_IMAGES = "own,balanced_softmax"  # config for images that are given instead of a config
 FOLDERS = ("data", "methods", "recipes", "released")  # of configs/, searched in this order
 
 

@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from longtail.cli.main import main
 from longtail.config import load_config
-from longtail.data import build_splits
+from longtail.data import build_loaders, build_splits
 from longtail.data.images.reading import read_pixels
 from longtail.data.pack import Settings, pack
 from longtail.errors import UserError
@@ -130,7 +130,8 @@ def test_packed_images_are_not_taken_for_class_folders(tmp_path: Path) -> None:
         build_splits(own_config(folder))
     config, *overrides = shlex.split(str(refused.value).partition("longtail train ")[2])
     assert f"{folder}/valid.json" in overrides and f"{folder}/test.json" not in overrides
-    assert build_splits(load_config(config, overrides)).train.num_classes == 2
+    loaders = build_loaders(load_config(config, [*overrides, "TRAIN.NUM_WORKERS", "0"]))
+    assert loaders.train.batch_size == 2 and len(loaders.train.labels) == 8
     (folder / "train.json").unlink()
     with pytest.raises(UserError, match="packed images, but not all: run the same longtail pack command again"):
         build_splits(own_config(folder))

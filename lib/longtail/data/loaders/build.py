@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from longtail.data.augment import build_policy, evaluation_transforms, fast_policy
 from longtail.data.augment.steps import Policy
+from longtail.data.batch_size import smaller_batch
 from longtail.data.dataset import ImageSet
 from longtail.data.images.bad_images import BadImages
 from longtail.data.images.files import ImageFiles
@@ -88,9 +89,11 @@ def build_loaders(
     policies = [build_policy(name, cfg) for name in cfg.DATASET.VIEWS]
     needed = cfg.TRAIN.BATCH_SIZE * shard.world
     if splits.train.num_original < needed:
+        fitting = " ".join(map(str, smaller_batch(cfg, splits.train.num_original, processes=shard.world)))
         raise UserError(
             f"{splits.train.name} has {splits.train.num_original} images, fewer than one step needs "
             f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} x {shard.world} processes)"
+            + (f"; these keys fit: {fitting}" if fitting else "")
         )
     source = _open(cfg, splits.train, device=device)
     check_view_sizes(cfg, policies, build_evaluation_policy(cfg), images=source.pixels)
