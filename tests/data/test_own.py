@@ -59,6 +59,14 @@ def test_own_list(tmp_path: Path) -> None:
     assert read.train.load().shape == (2, 3, 8, 8)
 
 
+def test_own_list_of_numbers_names_its_classes(tmp_path: Path) -> None:
+    folders(tmp_path / "photos", {"a": 3})
+    lines = [f"photos/a/{number}.png {label}" for number, label in enumerate((9, 3, 10))]
+    (tmp_path / "images.txt").write_text("\n".join(lines))
+    cfg = load_config(None, [*OWN, str(tmp_path / "images.txt"), "DATASET.HOLD_OUT.VALID", 0])
+    assert configured_splits(cfg)["train"].classes == ["3", "9", "10"]
+
+
 def test_own_folder_and_validation_images_of_a_file(tmp_path: Path) -> None:
     root = folders(tmp_path / "photos", {"a": 10, "b": 4})
     (tmp_path / "v.json").write_text(
