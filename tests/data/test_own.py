@@ -178,6 +178,14 @@ def test_own_folder_of_classes_with_the_same_groups(tmp_path: Path) -> None:
     assert splits(tmp_path / "photos", "DATASET.HOLD_OUT.GROUP", "folder").train.class_counts() == [9, 9]
 
 
+def test_own_folder_of_splits_whose_classes_have_the_same_subfolders(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for name in "ab":
+            folders(tmp_path / "photos" / split / name, {"north": 2, "south": 2})
+    read = splits(tmp_path / "photos")
+    assert (read.class_names(), read.valid.class_counts()) == (["a", "b"], [4, 4])
+
+
 def write_output(folder: Path, *marks: str) -> None:
     """Write what marks an output of this project, and a figure."""
     folders(folder, {"figures": 2})
@@ -224,10 +232,12 @@ def test_own_folder_of_outputs_through_a_link(tmp_path: Path) -> None:
     assert splits(root).class_names() == ["a", "b"]
 
 
-def test_own_folder_with_images_and_outputs_is_refused(tmp_path: Path) -> None:
-    root = folders(tmp_path / "photos", {"a": 10, "b": 3})
-    write_output(root / "b" / "run", "config.yaml", "inputs.json")
-    with pytest.raises(UserError, match=r"photos/b holds images and an output of longtail, .*photos/b/run; move one"):
+@pytest.mark.parametrize("name", ["b", "cafe\u0301"])
+def test_own_folder_with_images_and_outputs_is_refused(tmp_path: Path, name: str) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, name: 3})
+    write_output(root / name / "run", "config.yaml", "inputs.json")
+    message = rf"photos/{name} holds images and an output of longtail, .*photos/{name}/run; move one"
+    with pytest.raises(UserError, match=message):
         splits(root)
 
 

@@ -21,7 +21,7 @@ SPLIT_NAMES = {
 }
 
 
-def read_class_folders(root: str | Path, classes: Sequence[str] | None = None, *, grouped: bool = False) -> Split:
+def read_class_folders(root: str | Path, classes: Sequence[str] | None = None, *, sure: bool = False) -> Split:
     """List the images below each class folder; classes are numbered in alphabetical order of their names.
 
     Hidden folders, those of file servers, and folders of outputs such as OUTPUT_DIR are skipped. A symbolic link is
@@ -31,8 +31,7 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None, *
     Args:
         root: Folder with one folder per class.
         classes: Names of the classes, if they are known; their folders may be missing, but no others are allowed.
-        grouped: Whether the subfolders of a class are known to be groups of its images, so that the classes may have
-            the same ones.
+        sure: Whether the folders are known to be classes and not splits, so that they may have the same subfolders.
 
     Raises:
         UserError: The folder does not exist or has no class folders, a class has no images or is not among `classes`,
@@ -50,11 +49,9 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None, *
     names = list(classes or folders)
     images = [found.images(folders[name]) if name in folders else [] for name in names]
     if found.outputs:
-        name, output = next(iter(found.outputs.items()))
-        raise UserError(
-            f"folder {root / folders[name]} holds images and an output of longtail, {output}; move one of them"
-        )
-    if classes is None and not grouped:
+        folder, output = next(iter(found.outputs.items()))
+        raise UserError(f"folder {root / folder} holds images and an output of longtail, {output}; move one of them")
+    if classes is None and not sure:
         _check_not_splits(root, {folders[name]: paths for name, paths in zip(names, images, strict=True)})
     found.count_loose()
     found.log_left_out()

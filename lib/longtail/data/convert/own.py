@@ -41,10 +41,10 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
     elif is_file(Path(root) / PACKED):
         raise _packed(Path(root))
     elif folders := split_folders(root):
-        train = read_class_folders(folders.pop("train"))
+        train = read_class_folders(folders.pop("train"), sure=True)
         splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
     else:
-        splits = {"train": read_class_folders(root, grouped=group == FOLDER)}
+        splits = {"train": read_class_folders(root, sure=group == FOLDER)}
         if group not in ("", GROUP, FOLDER):
             raise UserError(f"DATASET.HOLD_OUT.GROUP is {group!r}, but {root} is a folder; allowed: '{FOLDER}'")
         if group == FOLDER:

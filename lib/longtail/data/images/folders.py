@@ -70,8 +70,7 @@ class ImageWalk:
     """Lists the images below folders and counts the files that it skips.
 
     Hidden folders, those of file servers, and outputs of this project (run directories, packed and generated images)
-    are skipped. A symbolic link is followed unless it leads to a folder that
-    contains it or that was already visited.
+    are skipped. A symbolic link is followed unless it leads to a folder that contains it or that was already visited.
 
     Args:
         root: Folder.
@@ -81,7 +80,7 @@ class ImageWalk:
         self.root = root
         self.left_out: Counter[str] = Counter()
         self.class_of: dict[str, str] = {}  # real path of a visited folder -> class
-        self.outputs: dict[str, str] = {}  # class -> an output of this project in its folder
+        self.outputs: dict[str, str] = {}  # folder of a class -> an output of this project in its folder
 
     def images(self, folder: str = "") -> list[str]:
         """Return the image files of a class, or of the whole root, in alphabetical order."""
