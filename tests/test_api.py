@@ -73,7 +73,9 @@ def test_train_in_another_thread_is_that_of_the_main_one(tmp_path: Path, monkeyp
         (lambda cfg: UNTYPED.train("digits_lt,ce", gpus="cpu"), "a config is 'digits_lt,ce'; it must come from"),
         (lambda cfg: UNTYPED.train(cfg, gpus=["cpu"]), r"GPUs \"\['cpu'\]\": expected cpu, or different numbers"),
         (lambda cfg: UNTYPED.train(cfg, gpus="cpu", resume=None), "cannot resume from None: expected auto, never,"),
-        (lambda cfg: UNTYPED.load_config(3), "config '3' is neither a YAML file nor a name under configs/"),
+        (lambda cfg: UNTYPED.load(3), "a run is 3; it must be the path of a run directory"),
+        (lambda cfg: UNTYPED.evaluate(None), "a run is None; it must be the path of a run directory"),
+        (lambda cfg: UNTYPED.load_config(3), "config '3' is neither a YAML file, nor a name under configs/"),
     ],
 )
 def test_arguments_of_other_types_are_refused(tmp_path: Path, call: Any, message: str) -> None:

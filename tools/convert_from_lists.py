@@ -7,8 +7,8 @@
 
 A list is text with one "path label" per line, or a .csv file whose first line names the columns path,label and, if the
 file lists several splits, split (train, valid, test). Images with the same value in a column group are held out
-together; a column weight is copied. Labels are numbers or names; they are sorted and numbered from 0 to C - 1, and
-<split>_labels.csv lists the numbers.
+together; a column weight is copied. Labels are numbers or names; they name the classes, are sorted and numbered from 0
+to C - 1, and <split>_labels.csv lists the numbers.
 """
 
 import sys

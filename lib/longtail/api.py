@@ -1,5 +1,6 @@
 """The Python interface: train, evaluate and load in a few lines; see `longtail` for an example."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def _place(gpus: str | int | None) -> Place:
 
 
 def _config(run: str | Path) -> Path:
+    if not isinstance(run, (str, os.PathLike)):
+        raise UserError(f"a run is {run!r}; it must be the path of a run directory")
     path = Path(find_run(run)[1])
     if not is_folder(run) or not is_file(path):
         raise UserError(f"{run} is not a run directory: it has no config.yaml")

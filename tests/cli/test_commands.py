@@ -86,7 +86,7 @@ def test_valid_sweeps_what_follows_the_option(finished_run: FinishedRun, name: s
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["absent"], "config 'absent' is neither a YAML file nor a name under configs/"),
+        (["absent"], "config 'absent' is neither a YAML file, nor a name under configs/"),
         (["digits_lt,ce"], "checkpoint best_ensemble.pth is neither in "),
         (["digits_lt,ce", "--tau-sweep", "0", "0.5", "TEST.MODEL_FILE", "no.pth"], "checkpoint no.pth is neither in"),
         (["digits_lt,ce", "--tau-sweep", "-1"], "TEST.TAU_NORM.TAU is -1.0; it must be"),

@@ -114,6 +114,20 @@ def test_predict_refuses_invalid_commands(photos: Photos, capsys: Capture, words
     assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("separator", [" ", "\t"])
+def test_predict_refuses_a_list_with_labels(photos: Photos, tmp_path: Path, capsys: Capture, separator: str) -> None:
+    path = photos.valid_paths()[0]
+    (tmp_path / "list.txt").write_text(f"{path}\n{path}{separator}2\n")
+    assert main(["predict", str(photos.run.path), str(tmp_path / "list.txt"), "--gpus", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert "has one path per line, without labels" in error and error.count("\n") == 1
+
+
+def test_predict_refuses_a_table(photos: Photos, tmp_path: Path, capsys: Capture) -> None:
+    assert main(["predict", str(photos.run.path), str(tmp_path / "list.csv"), "--gpus", "cpu"]) == 2
+    assert "list.csv is a table; a list of images to predict is a .txt file" in capsys.readouterr().err
+
+
 def test_predict_split_words_interprets_file_names_as_images(tmp_path: Path) -> None:
     assert split_words(["IMG.JPG", "A", "b c.png"]) == (["IMG.JPG", "A", "b c.png"], [])
     assert split_words(["a.png", "TEST.PRIOR", "train"]) == (["a.png"], ["TEST.PRIOR", "train"])

@@ -1,6 +1,8 @@
 """Where configs are found; several of them in one source; the settings of a data config for methods."""
 
+import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,9 +59,50 @@ def test_find_config_by_short_name_or_path(configs: Write) -> None:
 
 def test_find_config_unknown_name_lists_the_nearest(configs: Write) -> None:
     configs("data/cifar.yaml")
-    message = r"^config 'cifra' is neither a YAML file nor a name under configs/; did you mean cifar\?$"
+    message = r"^config 'cifra' is neither a YAML file, nor a name under configs/, .* of images; did you mean cifar\?$"
     with pytest.raises(UserError, match=message):
         find_config("cifra")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("simpel", "simple"), ("simpel/", "simple"), ("photso.csv", "photos.csv"), ("x/ab", "x/abc")]
+)
+def test_find_config_unknown_name_names_a_folder_or_list_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("simple", "x/abc"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "photos.csv").touch()
+    with pytest.raises(UserError, match=rf"nor a folder or list \(.csv, .txt\) of images; did you mean {nearest}\?$"):
+        find_config(name)
+
+
+def test_find_config_of_an_annotation_file_names_the_command(tmp_path: Path) -> None:
+    train, valid = tmp_path / "train set.json", tmp_path / "val set.json"
+    for file in (train, valid):
+        file.write_text(json.dumps({"annotations": [{"fpath": "a.png", "category_id": 0}], "num_classes": 1}))
+    with pytest.raises(UserError, match=r"train set\.json is an annotation file; to train on it: ") as refused:
+        find_config(str(train))
+    *command, source = shlex.split(str(refused.value).partition("on it: ")[2])[:3]
+    assert command == ["longtail", "train"]
+    cfg = load_config(source, shlex.split(str(refused.value))[-6:])
+    read = (cfg.DATASET.DATASET, cfg.DATASET.TRAIN_JSON, cfg.DATASET.VALID_JSON)
+    assert read == ("annotations", str(train), str(valid))
+    valid.unlink()
+    with pytest.raises(UserError, match=r"DATASET\.VALID_JSON VALID\.json$"):
+        load_config(str(train))
+
+
+def test_find_config_of_a_coco_file_names_the_converter(tmp_path: Path) -> None:
+    (tmp_path / "instances.json").write_text(json.dumps({"images": [{"id": 1}], "annotations": [], "categories": []}))
+    with pytest.raises(UserError, match=r"format of COCO; tools/convert_from_iNat\.py converts it"):
+        find_config(str(tmp_path / "instances.json"))
+
+
+def test_find_config_in_json(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"NAME": "mine"}')
+    assert load_config(str(tmp_path / "mine.json")).NAME == "mine"
 
 
 def test_find_config_refuses_a_folder_of_images(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -80,6 +81,36 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("NAME", "[a, b]", "[a, b]"),
     ("DATASET.ROOT", "", ""),
 ]
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "expected"),
+    [
+        ("TRAIN.OPTIMIZER.BASE_LR", np.float64(0.1), 0.1),
+        ("TRAIN.OPTIMIZER.BASE_LR", np.float32(0.5), 0.5),
+        ("TRAIN.OPTIMIZER.BASE_LR", np.int32(1), 1.0),
+        ("TRAIN.MAX_EPOCH", np.int64(3), 3),
+        ("INPUT_SIZE", (np.int64(32), np.int64(32)), (32, 32)),
+        ("TRAIN.LR_SCHEDULER.LR_STEP", [np.int64(2)], [2]),
+        ("OUTPUT_DIR", Path("a/b"), "a/b"),
+        ("NAME", np.str_("mine"), "mine"),
+        ("NAME", np.int64(7), "7"),
+    ],
+)
+def test_load_config_stores_numbers_and_paths_of_libraries_as_plain_values(
+    write: Write, key: str, given: Any, expected: Any
+) -> None:
+    cfg = load_config(None, [key, given])
+    assert value_of(cfg, key) == expected and type(value_of(cfg, key)) is type(expected)
+    if isinstance(expected, (list, tuple)):
+        assert [type(item) for item in value_of(cfg, key)] == [type(item) for item in expected]
+    assert load_config(write(to_yaml(cfg))) == cfg
+
+
+@pytest.mark.parametrize("given", [np.float64(3), 3.5])
+def test_load_config_refuses_a_fraction_for_a_whole_number(given: Any) -> None:
+    with pytest.raises(UserError, match=r"TRAIN\.MAX_EPOCH must be a whole number, not"):
+        load_config(None, ["TRAIN.MAX_EPOCH", given])
 
 
 @pytest.mark.parametrize(("key", "written", "expected"), VALUES)

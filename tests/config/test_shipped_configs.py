@@ -20,7 +20,9 @@ from longtail.config import (
     short_names,
 )
 from longtail.data import Splits, build_loaders
+from longtail.data.augment import build_policy
 from longtail.data.dataset import ImageSet
+from longtail.data.loaders.sizes import keeps_size
 from longtail.data.long_tail import class_counts
 from longtail.distributed import Place
 from longtail.engine.inference import evaluate
@@ -149,6 +151,23 @@ def test_every_data_config_can_be_combined_with_every_kind_of_method(data: str, 
     if method.startswith("ncl") and data != "own":  # a third where the release has a third
         fraction = 122 / 365 if data == "places_lt" else 0.3
         assert pytest.approx(fraction, abs=1e-3) == cfg.LOSS.HCM_N / Facts(data).classes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", [name for name in DATA if not name.startswith(SMALL)])
+def test_every_method_resizes_large_images_in_every_view(data: str) -> None:
+    configs = [load_config(f"{data},{method}", ["INPUT_SIZE", (16, 16)]) for method in METHODS]
+    resizes = {}
+    for cfg in configs:
+        assert cfg.DATASET.TEST_VIEW == "transforms"
+        steps = tuple(cfg.TRANSFORMS.TRAIN_TRANSFORMS)
+        for view in cfg.DATASET.VIEWS:
+            if (view, steps) not in resizes:
+                resizes[view, steps] = not keeps_size(build_policy(view, cfg), (16, 16))
+            assert resizes[view, steps], (cfg.NAME, view)
+    views = {cfg.NAME.removeprefix(f"{data}_"): len(cfg.DATASET.VIEWS) for cfg in configs}
+    two = {"ncl_contrastive", "ncl_plus", "ncl_tuned", "sbcl_contrast", "sbcl_queue"}
+    assert {name for name, number in views.items() if number == 2} == two
 
 
 @pytest.mark.parametrize("data", [name for name in DATA if name.startswith("cifar")])

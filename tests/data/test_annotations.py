@@ -72,6 +72,7 @@ def test_read_annotations_absolute_paths(write: Any) -> None:
         ({"annotations": {"0": GOOD}, "num_classes": 3}, 'must hold {"annotations": [...], "num_classes": C}'),
         ({"annotations": [], "num_classes": 3}, "lists no images"),
         ({"annotations": [GOOD]}, "num_classes is None; it must be a whole number from 1"),
+        ({"annotations": [], "images": [], "categories": []}, "is in the format of COCO; tools/convert_from_iNat.py"),
         ({"annotations": [GOOD], "num_classes": "3"}, "num_classes is '3'"),
         ({"annotations": [GOOD], "num_classes": 3.0}, "num_classes is 3.0"),
         ({"annotations": [GOOD], "num_classes": True}, "num_classes is True"),

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from longtail.config import load_config
-from longtail.data import build_splits
+from longtail.data import build_loaders, build_splits
 from longtail.data.convert.own import configured_splits, fitting_settings
+from longtail.data.loaders import Shard
 from longtail.errors import UserError
 
 OWN = ["DATASET.DATASET", "own", "DATASET.ROOT"]
@@ -58,6 +59,14 @@ def test_own_list(tmp_path: Path) -> None:
     assert read.train.load().shape == (2, 3, 8, 8)
 
 
+def test_own_list_of_numbers_names_its_classes(tmp_path: Path) -> None:
+    folders(tmp_path / "photos", {"a": 3})
+    lines = [f"photos/a/{number}.png {label}" for number, label in enumerate((9, 3, 10))]
+    (tmp_path / "images.txt").write_text("\n".join(lines))
+    cfg = load_config(None, [*OWN, str(tmp_path / "images.txt"), "DATASET.HOLD_OUT.VALID", 0])
+    assert configured_splits(cfg)["train"].classes == ["3", "9", "10"]
+
+
 def test_own_folder_and_validation_images_of_a_file(tmp_path: Path) -> None:
     root = folders(tmp_path / "photos", {"a": 10, "b": 4})
     (tmp_path / "v.json").write_text(
@@ -93,6 +102,21 @@ def test_fitting_settings_keep_eight_steps(tmp_path: Path, caplog: pytest.LogCap
         assert caplog.messages == []  # the training reads the images again, and then logs this
         configured_splits(cfg)
     assert caplog.messages == [f"{root}: skipped: 1 x .txt"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_too_few_images_for_a_step_name_the_keys_that_fit(tmp_path: Path, processes: int) -> None:
+    root = folders(tmp_path / "photos", {"a": 12, "b": 12})
+    shard = Shard(0, processes)
+    own = ["DATASET.ROOT", str(root), "TRAIN.NUM_WORKERS", 0]
+    with pytest.raises(
+        UserError, match=r"train has 20 images, fewer than one step .* processes\); these keys fit: "
+    ) as few:
+        build_loaders(load_config("own,ce", own), shard=shard)
+    keys = str(few.value).partition("fit: ")[2].split()
+    assert keys == ["TRAIN.BATCH_SIZE", "2", "TRAIN.OPTIMIZER.BASE_LR", "0.003125"]
+    batches = list(build_loaders(load_config("own,ce", [*own, *keys]), shard=shard).train.epoch(1))
+    assert len(batches) == 10 // processes and len(batches[0].labels) == 2
 
 
 def list_of(tmp_path: Path, header: str, *lines: str) -> Path:
@@ -142,6 +166,85 @@ def test_own_folder_of_classes_holds_out_whole_folders(tmp_path: Path) -> None:
         folders(tmp_path / "photos" / name, {f"{name}{number}": 3 for number in range(5)})
     train, valid = patients(splits(tmp_path / "photos", "DATASET.HOLD_OUT.GROUP", "folder"))
     assert len(valid) == 2 and not train & valid and {name[0] for name in valid} == {"a", "b"}
+
+
+def test_own_folder_of_classes_with_the_same_groups(tmp_path: Path) -> None:
+    for name in "ab":
+        folders(tmp_path / "photos" / name, dict.fromkeys(("east", "north", "south", "west"), 3))
+    with pytest.raises(
+        UserError, match=r"same subfolders, as splits have: a, b with east, north, south; .*GROUP folder"
+    ):
+        splits(tmp_path / "photos")
+    assert splits(tmp_path / "photos", "DATASET.HOLD_OUT.GROUP", "folder").train.class_counts() == [9, 9]
+
+
+def test_own_folder_of_splits_whose_classes_have_the_same_subfolders(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for name in "ab":
+            folders(tmp_path / "photos" / split / name, {"north": 2, "south": 2})
+    read = splits(tmp_path / "photos")
+    assert (read.class_names(), read.valid.class_counts()) == (["a", "b"], [4, 4])
+
+
+def write_output(folder: Path, *marks: str) -> None:
+    """Write what marks an output of this project, and a figure."""
+    folders(folder, {"figures": 2})
+    for mark in marks:
+        (folder / mark).touch()
+
+
+OUTPUTS = [
+    ("output/photos/2026-01-31-12-00-00", ("config.yaml", "inputs.json")),
+    ("results/ncl/stage/2026-01-31-12-00-00", ("config.yaml", "inputs.json")),
+    ("output/photos/evaluation/2026-01-31-12-00-00", ("results.json", "samples.npz")),
+    ("generated", ("generation.json",)),
+    ("small", ("pack.json",)),
+]
+
+
+@pytest.mark.parametrize(("name", "marks"), OUTPUTS)
+def test_own_folder_of_classes_without_outputs_in_it(
+    tmp_path: Path, name: str, marks: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, "b": 3})
+    before = splits(root)
+    write_output(root / name, *marks)
+    with caplog.at_level("INFO"):
+        after = splits(root)
+    assert after.train.paths == before.train.paths and after.valid.paths == before.valid.paths
+    assert after.class_names() == ["a", "b"] and after.train.fingerprint() == before.train.fingerprint()
+    assert f"skipped: 1 x folder of outputs ({name.split('/')[0]})" in caplog.text
+
+
+def test_own_folder_of_splits_without_outputs_in_it(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        folders(tmp_path / "photos" / name, {"a": 3, "b": 2})
+    write_output(tmp_path / "photos" / "output" / "photos" / "2026", "config.yaml", "inputs.json")
+    read = splits(tmp_path / "photos")
+    assert [len(read.train), len(read.valid)] == [5, 5]
+
+
+def test_own_folder_of_outputs_through_a_link(tmp_path: Path) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, "b": 3})
+    write_output(tmp_path / "disk" / "photos" / "2026", "config.yaml", "inputs.json")
+    (tmp_path / "disk" / "photos" / "here").symlink_to(tmp_path / "disk")
+    (root / "output").symlink_to(tmp_path / "disk")
+    assert splits(root).class_names() == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["b", "cafe\u0301"])
+def test_own_folder_with_images_and_outputs_is_refused(tmp_path: Path, name: str) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, name: 3})
+    write_output(root / name / "run", "config.yaml", "inputs.json")
+    message = rf"photos/{name} holds images and an output of longtail, .*photos/{name}/run; move one"
+    with pytest.raises(UserError, match=message):
+        splits(root)
+
+
+def test_own_class_with_a_config_is_no_output(tmp_path: Path) -> None:
+    root = folders(tmp_path / "photos", {"a": 10, "output": 3})
+    (root / "output" / "config.yaml").touch()
+    assert splits(root).class_names() == ["a", "output"]
 
 
 def test_own_folds_partition_a_folder_of_classes(tmp_path: Path) -> None:

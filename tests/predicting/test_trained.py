@@ -89,6 +89,12 @@ def test_predict_top_is_sorted_and_at_most_all_classes(photos: Photos) -> None:
     assert sum(values) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("top", [0, -1, "2", 1.0, True, None])
+def test_predict_refuses_a_top_that_is_no_positive_number(photos: Photos, top: Any) -> None:
+    with pytest.raises(UserError, match=f"top is {top!r}; it must be a whole number, at least 1"):
+        loaded(photos).predict(photos.valid_paths()[0], top=top)
+
+
 def test_predict_keeps_the_order_of_images_of_several_sizes(photos: Photos) -> None:
     small = [np.array(Image.open(path)) for path in photos.valid_paths()[:5]]
     large = [np.tile(pixels, (2, 2, 1)) for pixels in small]

@@ -64,7 +64,7 @@ def test_images_that_the_network_refuses_are_reported(
     monkeypatch.setattr(training, "network", Picky())
     message = (
         rf"^the network \(1 x tiny with FC heads\) cannot take the {split} images of 32x32: expected square images; "
-        r"INPUT_SIZE is \[\d+, \d+\], and DATASET.VIEWS .* resize images to it$"
+        r"these keys resize them, .*: DATASET.VIEWS '\[regular\]' .* INPUT_SIZE '\(\d+, \d+\)'$"
     )
     with pytest.raises(UserError, match=message):
         dry_run(cfg, training)
@@ -80,7 +80,7 @@ def test_backbone_of_another_image_size_is_refused_before_a_run_exists(
     cfg = files_config(
         image_folder, output, sizes, "BACKBONE.TYPE", "timm/vit_tiny_patch16_224", "INPUT_SIZE", [32, 32]
     )
-    with pytest.raises(UserError, match=r"cannot take the training images of 66x66: .*INPUT_SIZE is \[32, 32\]"):
+    with pytest.raises(UserError, match=r"cannot take the training images of 66x66: .*INPUT_SIZE '\(32, 32\)'"):
         train(cfg)
     assert not output.exists()
 

@@ -85,6 +85,24 @@ def test_verify_dataset_finds_leaks_between_folders_of_splits(command: Any, tmp_
     assert "images also listed in another split: 4" in out
 
 
+def test_verify_dataset_refuses_folders_that_look_like_splits(command: Any, tmp_path: Path) -> None:
+    for split in ("train", "dev"):
+        write_class_folders(tmp_path / "photos" / split)
+    code, out, err = command(tmp_path / "photos")
+    assert (code, out) == (2, "")
+    assert "same subfolders, as splits have: dev, train with ant, bee; splits are named train, val and test" in err
+
+
+def test_verify_dataset_skips_run_directories(command: Any, tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "photos")
+    run = tmp_path / "photos" / "output" / "photos" / "2026-01-31-12-00-00"
+    write_class_folders(run)
+    for name in ("config.yaml", "inputs.json"):
+        (run / name).touch()
+    code, out, _ = command(tmp_path / "photos")
+    assert code == 0 and "4 images in 2 classes" in out
+
+
 def test_verify_dataset_of_a_list(command: Any, tmp_path: Path) -> None:
     write_class_folders(tmp_path / "photos")
     (tmp_path / "images.csv").write_text("path,label,split\nphotos/ant/0.png,a,train\nphotos/bee/0.png,b,valid\n")

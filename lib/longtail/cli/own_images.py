@@ -6,8 +6,6 @@ from pathlib import Path
 from longtail.runs.named import find_run
 from longtail.user_files import is_file, is_folder, is_own_images
 
-OWN_IMAGES = "own,balanced_softmax"  # config for images that are given instead of a config
-
 
 def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
     """Return config and overrides for a folder or list of images, or a run directory; another source unchanged."""
@@ -15,7 +13,7 @@ def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[st
         return str(find_run(source)[1]), list(overrides)
     if not is_own_images(source):
         return source, list(overrides)
-    from longtail.config import load_config
+    from longtail.config import OWN_IMAGES, load_config
 
     own = ["DATASET.ROOT", source, "NAME", Path(source).resolve().stem, *overrides]
     cfg = load_config(OWN_IMAGES, own)  # a mistyped key is reported before torch is loaded

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail pack") ->
     parser.add_argument(
         "config", metavar="CONFIG", help="YAML file or short names, joined by commas; or a folder of images"
     )
-    parser.add_argument("--folder", required=True, metavar="FOLDER", help="folder of the copies")
+    parser.add_argument("--folder", required=True, metavar="FOLDER", help="new or empty folder for the copies")
     parser.add_argument("--side", type=int, default=256, metavar="PIXELS", help="shorter side; default: 256")
     parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of the JPEG files; default: 95")
     parser.add_argument("--format", default="jpeg", metavar="NAME", help="jpeg or uint8; default: jpeg")

@@ -2,7 +2,7 @@
 
 from longtail.config.declared import flatten, value_of
 from longtail.config.description import FROM_BACKBONE, describe_backbone, timm_name
-from longtail.config.files import configs_folder, find_config, is_recipe, short_names
+from longtail.config.files import OWN_IMAGES, configs_folder, find_config, is_recipe, short_names
 from longtail.config.keys import KEYS
 from longtail.config.loading import changed, load_config, split_paths
 from longtail.config.names import RELEASED_DATASETS, RELEASED_METHODS, expert_backbones
@@ -11,6 +11,7 @@ from longtail.config.yaml_files import read_yaml, to_yaml
 __all__ = [
     "FROM_BACKBONE",
     "KEYS",
+    "OWN_IMAGES",
     "RELEASED_DATASETS",
     "RELEASED_METHODS",
     "changed",

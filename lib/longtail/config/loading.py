@@ -6,6 +6,7 @@ import os
 import re
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def _typed(value: Any, key: Key, *, name: str, source: str) -> Any:
     Raises:
         UserError: It has another type.
     """
-    wanted = type(key.default)
+    value, wanted = _plain(value), type(key.default)
     parsed = _parse(value) if isinstance(value, str) and wanted is not str else value
     if wanted is str and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
         parsed = str(parsed)  # a NAME or a path that looks like a number
@@ -188,6 +189,20 @@ def _typed(value: Any, key: Key, *, name: str, source: str) -> Any:
         shown = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:97]}..."
         raise UserError(f"{source}: {name} must be {_KINDS[wanted]}, not {shown} (default {key.default!r})")
     return _expanded(parsed, name=name, source=source) if key.file and wanted is str else parsed
+
+
+def _plain(value: Any) -> Any:
+    """Return the number, string or path of another library, as of NumPy, as a plain value of Python."""
+    if isinstance(value, (list, tuple)):
+        plain = [_plain(item) for item in value]
+        return plain if isinstance(value, list) else tuple(plain)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return str(value) if isinstance(value, str) else value
 
 
 def _as_float(number: int) -> float:

@@ -80,6 +80,11 @@ def load_annotations(path: str | Path) -> dict[str, Any]:
     version = content.get("version", VERSION)
     if type(version) is not int or version != VERSION:
         raise UserError(f"annotation file {path}: version is {version!r}; this software reads version {VERSION}")
+    if "num_classes" not in content and {"images", "categories"} <= set(content):
+        raise UserError(
+            f"annotation file {path} is in the format of COCO; tools/convert_from_iNat.py converts it, if each image "
+            "has one category"
+        )
     num_classes = content.get("num_classes")
     if type(num_classes) is not int or not 1 <= num_classes <= MOST_CLASSES:
         raise UserError(

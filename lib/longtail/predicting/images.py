@@ -1,6 +1,7 @@
 """The images to predict: files, folders and lists of files, decoded in order."""
 
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from longtail.data.annotations import read_annotations
 from longtail.data.images.folders import ImageWalk
 from longtail.data.images.reading import read_image
 from longtail.errors import UserError
-from longtail.user_files import is_folder, read_text
+from longtail.user_files import is_file, is_folder, read_text
 
 LISTS = (".txt", ".json")
 FEW_FILES = 64  # for at most this number of files, starting worker processes takes longer than decoding
@@ -40,7 +41,7 @@ def list_images(names: Sequence[str]) -> list[str]:
             with one path per line, or an annotation file (.json). Paths in a list are relative to its folder.
 
     Raises:
-        UserError: A folder has no images or cannot be read, or a list is empty or cannot be read.
+        UserError: A folder has no images or cannot be read; or a list is empty, has labels, or cannot be read.
     """
     paths: list[str] = []
     for name in names:
@@ -49,6 +50,8 @@ def list_images(names: Sequence[str]) -> list[str]:
             found = ImageWalk(path).images()
         elif path.suffix.lower() in LISTS:
             found = _read_list(path)
+        elif path.suffix.lower() == ".csv":
+            raise UserError(f"{name} is a table; a list of images to predict is a .txt file with one path per line")
         else:
             found = [name]
         if not found:
@@ -61,7 +64,19 @@ def _read_list(path: Path) -> list[str]:
     if path.suffix.lower() == ".json":
         return read_annotations(path).paths
     lines = io.StringIO(read_text(path, "list"), newline=None)
-    return [str(path.parent / line) for line in map(str.strip, lines) if line]
+    paths = [str(path.parent / line) for line in map(str.strip, lines) if line]
+    labeled = next((name for name in paths if not is_file(name) and is_file(_without_label(name))), None)
+    if labeled is not None:
+        raise UserError(
+            f"list {path} has lines with more than a path, as {os.path.relpath(labeled, path.parent)!r}; a list of "
+            "images to predict has one path per line, without labels"
+        )
+    return paths
+
+
+def _without_label(line: str) -> str:
+    """Return the path in a line "path label" of a list to train on."""
+    return line.rpartition("\t" if "\t" in line else " ")[0].rstrip()
 
 
 def decode(paths: Sequence[str], view: Callable[[Tensor], Tensor], *, workers: int = 0) -> Iterator[Decoded]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from longtail.data import Normalize, build_normalize, build_splits, build_test_p
 from longtail.data.augment.steps import Policy
 from longtail.data.images.decoding import rgb_pixels
 from longtail.data.images.reading import read_image
-from longtail.data.loaders.files import RESIZE
+from longtail.data.loaders.sizes import resize_hint
 from longtail.data.seeding import generator
 from longtail.distributed import Place
 from longtail.engine.finite_guard import NotFinite
@@ -133,11 +134,14 @@ class Trained(nn.Module):
             top: Number of classes in `Prediction.top`.
 
         Raises:
-            UserError: A file cannot be read, an array is not an image, or the network cannot take images of that size.
+            UserError: `top` is not a positive whole number, a file cannot be read, an array is not an image, or the
+                network cannot take images of that size.
         """
+        if not isinstance(top, Integral) or isinstance(top, bool) or top < 1:
+            raise UserError(f"top is {top!r}; it must be a whole number, at least 1")
         several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
         pixels = map(_pixels, images if several else [images])
-        return list(self.predictions(map(self.view, pixels), top=top))
+        return list(self.predictions(map(self.view, pixels), top=int(top)))
 
     @torch.no_grad()
     def predictions(self, views: Iterable[Tensor], *, top: int = 1) -> Iterator[Prediction]:
@@ -160,7 +164,9 @@ class Trained(nn.Module):
             except (RuntimeError, AssertionError) as error:
                 height, width = images.shape[2:]
                 reason = " ".join(str(error).split())[:200]
-                raise UserError(f"the network cannot take images of {height}x{width}: {reason}; {RESIZE}") from None
+                raise UserError(
+                    f"the network cannot take images of {height}x{width}: {reason}; {resize_hint(self.cfg)}"
+                ) from None
         logits = logits.float()
         if not bool(torch.isfinite(logits).all()):
             raise NotFinite(f"{self.checkpoint} returns logits that are not finite")

@@ -13,9 +13,9 @@ from yacs.config import CfgNode
 from longtail.config import KEYS, flatten, load_config, to_yaml, value_of
 from longtail.errors import UserError
 from longtail.files import remove_temporary_files
+from longtail.output_folders import CONFIG, INPUTS, RESULTS
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_inputs, input_keys, input_records
-from longtail.runs.named import CONFIG
 from longtail.runs.results import is_finished
 from longtail.user_files import check_path, os_error, translating
 
@@ -68,12 +68,12 @@ class RunDirectory(LockedFolder):
     @property
     def inputs(self) -> Path:
         """Files that the run started from, each with its SHA-256."""
-        return self.path / "inputs.json"
+        return self.path / INPUTS
 
     @property
     def results(self) -> Path:
         """The outcome, as JSON."""
-        return self.path / "results.json"
+        return self.path / RESULTS
 
     @property
     def previous(self) -> Path:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from longtail.output_folders import CONFIG
 from longtail.user_files import is_file, is_folder
 
-CONFIG = "config.yaml"  # the complete config of a run
 CALIBRATED = "calibrated.yaml"  # the config with the values chosen by a calibration
 
 

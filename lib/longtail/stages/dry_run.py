@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
+from longtail.data.loaders.sizes import resize_hint
 from longtail.engine.compiling import uncompiled
 from longtail.engine.training import Training
 from longtail.errors import UserError
@@ -41,8 +42,7 @@ def _forward(cfg: CfgNode, training: Training, images: Tensor, *, split: str) ->
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"the network ({training.facts.architecture}) cannot take the {split} images of {height}x{width}: "
-            f"{reason}; INPUT_SIZE is {list(cfg.INPUT_SIZE)}, and DATASET.VIEWS '[transforms]' DATASET.TEST_VIEW "
-            "transforms resize images to it"
+            f"{reason}; {resize_hint(cfg)}"
         ) from None
     finally:
         network.train(mode)

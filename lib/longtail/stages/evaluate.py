@@ -40,6 +40,7 @@ from longtail.evaluation import (
     write_samples,
 )
 from longtail.models import Views
+from longtail.output_folders import RESULTS, SAMPLES
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.folder import LockedFolder
 from longtail.stages.build import evaluator_maker
@@ -184,8 +185,8 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, sample
     head |= applied_corrections(cfg)
     bad = valid.bad_images.summary() if valid.bad_images else {}
     _write_details(cfg, output, evaluator, class_counts=setup.class_counts(), names=names or None)
-    write_samples(output / "samples.npz", samples)
-    LockedFolder(output).write_json("results.json", {**head, **results, **bad})  # last: the folder is complete
+    write_samples(output / SAMPLES, samples)
+    LockedFolder(output).write_json(RESULTS, {**head, **results, **bad})  # last: the folder is complete
     logger.info("tables and figures in %s", output)
 
 

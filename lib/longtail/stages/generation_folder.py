@@ -14,10 +14,10 @@ from typing import Any
 
 from longtail.errors import UserError
 from longtail.files import TEMPORARY, atomic_write, sha256
+from longtail.output_folders import CONFIG, GENERATION
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.user_files import translating
 
-INPUTS = "generation.json"
 CHECKSUMS = "checksums.txt"
 
 
@@ -63,7 +63,7 @@ class GenerationFolder(LockedFolder):
         Raises:
             UserError: It holds other files, another process writes to it, or it cannot be written.
         """
-        head = self.path / INPUTS
+        head = self.path / GENERATION
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,15 +75,15 @@ class GenerationFolder(LockedFolder):
             if not self.lock():
                 raise UserError(f"another process is writing to DATASET.CAM_DATA_SAVE_PATH {self.path}")
             if found is None:
-                (self.path / "config.yaml").write_text(config, encoding="utf-8")
-                self.write_json(INPUTS, {"generation": self.inputs})
+                (self.path / CONFIG).write_text(config, encoding="utf-8")
+                self.write_json(GENERATION, {"generation": self.inputs})
         except OSError as error:
             raise UserError(f"{error.filename or self.path} cannot be written: {error.strerror}") from None
 
     def _is_own(self, name: str) -> bool:
         """Return whether a generation from these inputs writes a file of this name."""
         image = name.lstrip(".").startswith(f"{self.digest}_")
-        return image or name in (".lock", "config.yaml", INPUTS, CHECKSUMS) or bool(TEMPORARY.fullmatch(name))
+        return image or name in (".lock", CONFIG, GENERATION, CHECKSUMS) or bool(TEMPORARY.fullmatch(name))
 
     def present(self) -> set[str]:
         """Return the names of the images that exist unchanged."""

@@ -279,6 +279,24 @@ def test_convert_folder_of_training_images_alone(run: Any, class_folders: Any, t
             "{photos}/val/a instead",
         ),
         (
+            ("train/a", "train/b", "dev/a", "dev/b"),
+            "{photos} holds folders with the same subfolders, as splits have: dev, train with a, b; splits are named "
+            "train, val and test; to use one folder only, name it: {photos}/train; if the folders are classes, list "
+            "their images in a .csv file, or train with DATASET.HOLD_OUT.GROUP folder",
+        ),
+        (
+            ("training_set/a", "training_set/b", "test_set/a"),
+            "{photos} holds folders with the same subfolders, as splits have: test_set, training_set with a; splits "
+            "are named train, val and test; to use one folder only, name it: {photos}/training_set; if the folders are "
+            "classes, list their images in a .csv file, or train with DATASET.HOLD_OUT.GROUP folder",
+        ),
+        (
+            ("fold1/a", "fold1/b", "fold2/a", "fold2/b"),
+            "{photos} holds folders with the same subfolders, as splits have: fold1, fold2 with a, b; splits are named "
+            "train, val and test; to use one folder only, name it: {photos}/fold1; if the folders are classes, list "
+            "their images in a .csv file, or train with DATASET.HOLD_OUT.GROUP folder",
+        ),
+        (
             ("caf\u00e9", "cafe\u0301"),
             "{photos} holds two folders 'caf\u00e9', which differ in their Unicode form only",
         ),
@@ -290,6 +308,23 @@ def test_convert_folder_refuses_what_is_not_one_folder_per_class(
     root = class_folders("photos", dict.fromkeys(folders, 3))
     error = refused("convert_from_folder", *arguments(root, tmp_path))
     assert error == message.format(photos=root)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train", "boat"),
+        ("train/steam", "train/diesel", "boat/sail", "boat/motor"),
+        ("train/new", "boat/new"),
+        ("train", "train/new", "boat/new", "boat/old"),
+        ("ant/old", "ant/new", "bee/old"),
+    ],
+)
+def test_convert_folder_of_classes_with_subfolders(run: Any, class_folders: Any, tmp_path: Path, folders: Any) -> None:
+    root = class_folders("photos", dict.fromkeys(folders, 3))
+    run("convert_from_folder", *arguments(root, tmp_path))
+    classes = tuple(sorted({folder.split("/")[0] for folder in folders}))
+    assert read_annotations(tmp_path / "out/train.json").class_names == classes
 
 
 def test_convert_folder_knows_classes_by_what_they_look_like(run: Any, class_folders: Any, tmp_path: Path) -> None:

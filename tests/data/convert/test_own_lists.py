@@ -29,11 +29,13 @@ def test_own_lists_number_labels_from_0(run: Any, tmp_path: Path, separator: str
     written = read_annotations(tmp_path / "out/train.json")
     assert written.labels == [1, 0, 1, 2]
     assert written.paths[0] == str(tmp_path / "out" / tmp_path / "a b.png")
-    assert table(tmp_path) == ["0,1,,1", "1,7,,2", "2,10,,1"]
+    assert written.class_names == ("1", "7", "10")
+    assert table(tmp_path) == ["0,1,1,1", "1,7,7,2", "2,10,10,1"]
 
 
 def test_own_lists_with_labels_from_0_need_no_table(run: Any, tmp_path: Path) -> None:
     run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "train.txt", "a.png 0", "b.png 1")))
+    assert read_annotations(tmp_path / "out/train.json").class_names == ()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["train.json"]
 
 
@@ -59,6 +61,18 @@ def test_own_lists_csv_with_splits(run: Any, tmp_path: Path) -> None:
     splits = {name: read_annotations(tmp_path / f"out/{name}.json") for name in ("train", "valid", "test")}
     assert {name: split.labels for name, split in splits.items()} == {"train": [1, 0, 1], "valid": [1], "test": [0]}
     assert os.path.basename(splits["train"].paths[0]) == "a, b.png"
+
+
+def test_own_lists_keep_quoted_commas_and_ignore_empty_fields(run: Any, tmp_path: Path) -> None:
+    lines = ["path,label", 'a.png,"shirt, red"', 'b.png, "shirt, red"', "c.png,hat,,", "", "d.png,hat"]
+    run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "train.csv", *lines)))
+    written = read_annotations(tmp_path / "out/train.json")
+    assert (written.class_names, written.labels) == (("hat", "shirt, red"), [1, 1, 0, 0])
+
+
+def test_own_lists_labels_after_a_tab_may_hold_spaces(run: Any, tmp_path: Path) -> None:
+    run("convert_from_lists", *arguments(tmp_path, write(tmp_path / "a.txt", "a b.png\tred shirt", "c.png\t\that")))
+    assert read_annotations(tmp_path / "out/train.json").class_names == ("hat", "red shirt")
 
 
 def test_own_lists_hold_out(run: Any, tmp_path: Path) -> None:
@@ -89,7 +103,10 @@ def test_own_lists_hold_out_groups_and_keep_weights(run: Any, content: Any, tmp_
     ("lines", "message"),
     [
         ([], "lists no images"),
-        (["a.png"], "line 1 is 'a.png'; expected: path label"),
+        (["a.png"], "line 1 is 'a.png'; expected: path label, without commas"),
+        (["a.png, owl"], "line 1 is 'a.png, owl'; expected: path label, without commas"),
+        (["a.png,shirt, red"], "line 1 is 'a.png,shirt, red'; expected: path label, without commas"),
+        (["a.png\towl\ttrain"], r"line 1 is 'a.png\towl\ttrain'; expected: path label"),
         (["a.png 1", "b.png 2", "a.png 2"], "line 3: a.png is listed in line 1 too, there with label 1"),
         (["a.png " + "1" * 5000], "line 1 has the label 11111111111111111111..., which is too long"),
     ],
@@ -103,6 +120,12 @@ def test_own_lists_refuse_invalid_lines(refused: Any, tmp_path: Path, lines: lis
     ("lines", "message"),
     [
         (["file,class", "a,b"], "the first line is 'file,class'; it must name the columns path,label"),
+        (["path;label", "a.png;b"], "the first line is 'path;label'; it must name the columns path,label, with commas"),
+        (["path\tlabel", "a.png\tb"], r"the first line is 'path\tlabel'; it must name the columns path,label"),
+        (
+            ["path,label", "a.png,hat", "b.png,shirt, red"],
+            'train.csv: line 3 has 3 fields, the first line 2; quote a field with commas: "shirt, red"',
+        ),
         (["path,label", "a.png,"], "line 2 has no path or no label"),
         (["path,label,split", "a.png,1,dev"], "line 2 has split 'dev'; allowed: train, valid, test"),
         (["path,label,split", "a.png,1,val"], "the lists name no training images"),

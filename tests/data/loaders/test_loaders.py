@@ -199,7 +199,7 @@ def test_valid_images_unchanged_and_in_order(build: Any) -> None:
 
 
 def test_valid_test_view_transforms(build: Any) -> None:
-    loader = build("DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)).valid
+    loader = build("DATASET.VIEWS", ["regular"], "DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)).valid
     assert next(loader.epoch(1)).images.shape == (1, 4, 3, 6, 6)
 
 
@@ -237,7 +237,8 @@ def test_train_in_order_clean_view_is_evaluation_view(build: Any) -> None:
     batches = list(loader.epoch(1))
     assert torch.equal(torch.cat([batch.images[0] for batch in batches]), pixels(N))
     assert same(batches, list(loader.epoch(2)))
-    resized = build("DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)).train_in_order("clean")
+    resizing = ["DATASET.VIEWS", ["regular"], "DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (6, 6)]
+    resized = build(*resizing).train_in_order("clean")
     assert next(resized.epoch(1)).images.shape == (1, 4, 3, 6, 6)
 
 

@@ -21,6 +21,7 @@ def test_v2_batches_of_files_do_not_depend_on_workers() -> None:
         images = ImageSet("set", torch.arange(24) % 2, num_classes=2, load=lambda: FakeFiles(pixels))
         settings = ["TRAIN.BATCH_SIZE", 4, "TRAIN.NUM_WORKERS", workers, "RAND_SEED", seed]
         views = ["DATASET.VIEWS", ["transforms"], "TRANSFORMS.TRAIN_TRANSFORMS", STEPS, "INPUT_SIZE", (8, 8)]
+        views += ["DATASET.TEST_VIEW", "transforms"]
         return list(build_loaders(load_config(None, [*settings, *views]), Splits(images, images)).train.epoch(2))
 
     alone = batches(0)

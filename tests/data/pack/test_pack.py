@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from longtail.cli.main import main
 from longtail.config import load_config
-from longtail.data import build_splits
+from longtail.data import build_loaders, build_splits
 from longtail.data.images.reading import read_pixels
 from longtail.data.pack import Settings, pack
 from longtail.errors import UserError
@@ -130,7 +130,8 @@ def test_packed_images_are_not_taken_for_class_folders(tmp_path: Path) -> None:
         build_splits(own_config(folder))
     config, *overrides = shlex.split(str(refused.value).partition("longtail train ")[2])
     assert f"{folder}/valid.json" in overrides and f"{folder}/test.json" not in overrides
-    assert build_splits(load_config(config, overrides)).train.num_classes == 2
+    loaders = build_loaders(load_config(config, [*overrides, "TRAIN.NUM_WORKERS", "0"]))
+    assert loaders.train.batch_size == 2 and len(loaders.train.labels) == 8
     (folder / "train.json").unlink()
     with pytest.raises(UserError, match="packed images, but not all: run the same longtail pack command again"):
         build_splits(own_config(folder))
@@ -141,6 +142,24 @@ def test_pack_refuses_a_folder_of_another_size(tmp_path: Path) -> None:
     pack(cfg, tmp_path / "packed", Settings(side=64))
     with pytest.raises(UserError, match="packed with other values of side"):
         pack(cfg, tmp_path / "packed", Settings(side=65))
+
+
+@pytest.mark.parametrize("name", ["", "packed"])
+def test_pack_refuses_a_folder_among_its_images(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    root = class_folders(tmp_path / "photos")
+    assert main(["pack", str(root), "--folder", str(root / name)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --folder {root / name} is inside the folder of the images, {root}; use one outside of it\n"
+    )
+    assert sorted(path.name for path in root.iterdir()) == ["ant", "bee"]
+
+
+def test_pack_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
+    listed = write_photographs(tmp_path)
+    before = listed.rename(tmp_path / "train.json").read_bytes()
+    with pytest.raises(UserError, match=r"--folder .* holds other files; use an empty folder"):
+        pack(listed_config(tmp_path / "train.json"), tmp_path, Settings(side=64))
+    assert (tmp_path / "train.json").read_bytes() == before
 
 
 def test_pack_refuses_data_without_files(tmp_path: Path) -> None:

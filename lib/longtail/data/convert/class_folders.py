@@ -1,6 +1,8 @@
 """Finding the images of a folder with one folder per class."""
 
 import logging
+import os
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,19 +21,22 @@ SPLIT_NAMES = {
 }
 
 
-def read_class_folders(root: str | Path, classes: Sequence[str] | None = None) -> Split:
+def read_class_folders(root: str | Path, classes: Sequence[str] | None = None, *, sure: bool = False) -> Split:
     """List the images below each class folder; classes are numbered in alphabetical order of their names.
 
-    Hidden folders and those of file servers are skipped. A symbolic link is followed, but never to a folder that holds
-    it or that was already visited. Files that are not images are skipped and counted by suffix in the log.
+    Hidden folders, those of file servers, and folders of outputs such as OUTPUT_DIR are skipped. A symbolic link is
+    followed, but never to a folder that holds it or that was already visited. Files that are not images are skipped and
+    counted by suffix in the log.
 
     Args:
         root: Folder with one folder per class.
         classes: Names of the classes, if they are known; their folders may be missing, but no others are allowed.
+        sure: Whether the folders are known to be classes and not splits, so that they may have the same subfolders.
 
     Raises:
         UserError: The folder does not exist or has no class folders, a class has no images or is not among `classes`,
-            or a folder cannot be read or belongs to two classes.
+            the folders look like splits, or a folder holds both images and outputs such as run directories, cannot be
+            read, or belongs to two classes.
     """
     root = Path(root)
     folders = _class_folders(root)
@@ -43,6 +48,11 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None) -
     found = ImageWalk(root)
     names = list(classes or folders)
     images = [found.images(folders[name]) if name in folders else [] for name in names]
+    if found.outputs:
+        folder, output = next(iter(found.outputs.items()))
+        raise UserError(f"folder {root / folder} holds images and an output of longtail, {output}; move one of them")
+    if classes is None and not sure:
+        _check_not_splits(root, {folders[name]: paths for name, paths in zip(names, images, strict=True)})
     found.count_loose()
     found.log_left_out()
     empty = [name for name, paths in zip(names, images, strict=True) if not paths]
@@ -121,3 +131,45 @@ def _check_classes(root: Path, folders: Mapping[str, str]) -> None:
             f"the class folders of {root} hold splits ({splits}), which would be mixed; name folders as "
             f"{root / first / next(iter(folders.values()))} instead"
         )
+
+
+def _check_not_splits(root: Path, images: Mapping[str, Sequence[str]]) -> None:
+    """Refuse folders that look like splits: one has the name of a split, or all hold the same classes.
+
+    Args:
+        root: Folder.
+        images: Images of each folder in it.
+
+    Raises:
+        UserError: They look like splits.
+    """
+    inner = {folder: _inner(root / folder, paths) for folder, paths in images.items()}
+    first, *others = inner.values()
+    alike = list(inner) if len(first) > 1 and all(names == first for names in others) else []
+    pairs = ([split, other] for split in inner if _is_like_split(split) for other in inner if other != split)
+    alike = alike or next((pair for pair in pairs if _same_classes(*(inner[folder] for folder in pair))), [])
+    if alike:
+        shared = sorted(set.intersection(*(inner[folder] for folder in alike)))
+        only = root / next((folder for folder in alike if "train" in folder.lower()), alike[0])
+        raise UserError(
+            f"{root} holds folders with the same subfolders, as splits have: {', '.join(sorted(alike)[:3])} with "
+            f"{', '.join(shared[:3])}; splits are named train, val and test; to use one folder only, name it: {only}; "
+            "if the folders are classes, list their images in a .csv file, or train with DATASET.HOLD_OUT.GROUP folder"
+        )
+
+
+def _inner(folder: Path, paths: Sequence[str]) -> set[str]:
+    """Return the names of the subfolders of a folder that hold images; none if it holds images itself."""
+    start = len(os.path.join(folder, ""))
+    parts = [path[start:].partition(os.sep) for path in paths]
+    return {name for name, _, _ in parts} if all(rest for _, _, rest in parts) else set()
+
+
+def _is_like_split(name: str) -> bool:
+    """Return whether a word in a name is that of a split, as in training_set or val2017."""
+    return any(word in (*SPLIT_NAMES, "dev", "eval") for word in re.split(r"[^a-z]+", name.lower()))
+
+
+def _same_classes(split: set[str], other: set[str]) -> bool:
+    """Return whether two folders hold the same classes; in one of them some may be missing."""
+    return bool(split and other) and len(split | other) > 1 and (split <= other or other <= split)

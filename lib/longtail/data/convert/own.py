@@ -10,16 +10,18 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from longtail.config import OWN_IMAGES, load_config
+from longtail.data.annotations import load_annotations
+from longtail.data.batch_size import smaller_batch
 from longtail.data.convert.class_folders import read_class_folders, split_folders
 from longtail.data.convert.groups import FOLDER, parent_folders
 from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.own_lists import GROUP, read_own_lists
 from longtail.data.convert.split import Split
-from longtail.data.images.packed_folder import PACKED, packed_files, packed_keys
+from longtail.data.images.packed_folder import packed_files, packed_keys
 from longtail.errors import UserError
+from longtail.output_folders import PACKED
 from longtail.user_files import is_file, is_image_list
-
-FEWEST_STEPS = 8  # per epoch
 
 
 def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP) -> dict[str, Split]:
@@ -39,10 +41,10 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
     elif is_file(Path(root) / PACKED):
         raise _packed(Path(root))
     elif folders := split_folders(root):
-        train = read_class_folders(folders.pop("train"))
+        train = read_class_folders(folders.pop("train"), sure=True)
         splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
     else:
-        splits = {"train": read_class_folders(root)}
+        splits = {"train": read_class_folders(root, sure=group == FOLDER)}
         if group not in ("", GROUP, FOLDER):
             raise UserError(f"DATASET.HOLD_OUT.GROUP is {group!r}, but {root} is a folder; allowed: '{FOLDER}'")
         if group == FOLDER:
@@ -60,7 +62,9 @@ def _packed(folder: Path) -> UserError:
     files = packed_files(folder)
     if "train" not in files:
         return UserError(f"{folder} holds packed images, but not all: run the same longtail pack command again")
-    command = shlex.join(["longtail", "train", "own,balanced_softmax", *packed_keys(files)])
+    images = len(load_annotations(files["train"])["annotations"])
+    fitting = map(str, smaller_batch(load_config(OWN_IMAGES), images))
+    command = shlex.join(["longtail", "train", OWN_IMAGES, *fitting, *packed_keys(files)])
     return UserError(f"{folder} holds packed images; to train on them: {command}")
 
 
@@ -82,9 +86,7 @@ def configured_splits(cfg: CfgNode) -> dict[str, Split]:
 
 
 def fitting_settings(cfg: CfgNode) -> list[Any]:
-    """Return overrides that reduce the batch size for a small data set, so that an epoch has at least eight steps.
-
-    The learning rate is scaled in proportion to the batch size.
+    """Return overrides that reduce the batch size if there are few images, see `smaller_batch`.
 
     Args:
         cfg: Config of own images.
@@ -94,10 +96,7 @@ def fitting_settings(cfg: CfgNode) -> list[Any]:
     """
     with _without_log():
         images = len(configured_splits(cfg)["train"].labels)
-    largest = cfg.TRAIN.BATCH_SIZE
-    fitting = min(largest, max(images // FEWEST_STEPS, 2))
-    rate = cfg.TRAIN.OPTIMIZER.BASE_LR * fitting / largest
-    return [] if fitting == largest else ["TRAIN.BATCH_SIZE", fitting, "TRAIN.OPTIMIZER.BASE_LR", rate]
+    return smaller_batch(cfg, images)
 
 
 @contextlib.contextmanager

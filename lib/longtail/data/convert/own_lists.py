@@ -6,7 +6,7 @@ import io
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -92,6 +92,8 @@ def convert_own_lists(
 def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, group: str = GROUP) -> dict[str, Split]:
     """Return the splits of own lists by name, see `convert_own_lists`.
 
+    The labels are the names of the classes, unless they are 0 to C - 1.
+
     Args:
         lists: See `convert_own_lists`.
         image_path: See `convert_own_lists`.
@@ -111,15 +113,14 @@ def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, g
         if unknown:
             raise UserError(f"{name} images have labels that no training image has: {', '.join(unknown[:10])}")
     _warn_of_shared_groups(rows)
-    numbers = all(label.isdecimal() for label in labels)
-    own = labels == [str(index) for index in range(len(labels))]
+    numbered = labels == [str(index) for index in range(len(labels))]
     return {
         name: Split(
             [os.path.join(image_path, row.path) for row in rows[name]],
             [number[row.label] for row in rows[name]],
             num_classes=len(labels),
-            classes=None if numbers else labels,
-            source_labels=None if own else labels,
+            classes=None if numbered else labels,
+            source_labels=None if numbered else labels,
             groups=[row.group for row in rows[name]] if any(row.group for row in rows[name]) else None,
             weights=_weights(rows[name]),
         )
@@ -197,20 +198,23 @@ def sorted_labels(labels: set[str]) -> Sequence[str]:
 
 
 def _text_rows(text: str) -> Iterator[tuple[int, Row | str]]:
-    """Yield (line number, image or error) of "path label" lines; a path may hold spaces."""
+    """Yield (line number, image or error) of "path label" lines; a path may hold spaces, after a tab a label too."""
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
-        parts = line.strip().rsplit(maxsplit=1)
+        text = line.strip()
+        parts = [part.strip() for part in text.split("\t") if part] if "\t" in text else text.rsplit(maxsplit=1)
         if parts:
-            yield number, _row(*parts) if len(parts) == 2 else f"is {line.strip()[:80]!r}; expected: path label"
+            valid = len(parts) == 2 and not parts[0].endswith((",", ";"))
+            yield number, _row(*parts) if valid else f"is {text[:80]!r}; expected: path label, without commas"
 
 
 def _csv_rows(text: str, path: str | Path, group: str) -> Iterator[tuple[int, Row | str]]:
     """Yield (line number, image or error) of a CSV file with a header."""
-    reader = csv.DictReader(io.StringIO(text, newline=None), strict=True)
-    with _csv_errors(path, reader):
-        names = [(name or "").strip().lower() for name in reader.fieldnames or []]
+    reader = csv.reader(io.StringIO(text, newline=None), strict=True, skipinitialspace=True)
+    with _csv_errors(path, lambda: reader.line_num):
+        names = [name.strip().lower() for name in next(reader, [])]
     if not {"path", "label"} <= set(names):
-        raise UserError(f"list {path}: the first line is {','.join(names)[:80]!r}; it must name the columns path,label")
+        shown = ",".join(names)[:80]
+        raise UserError(f"list {path}: the first line is {shown!r}; it must name the columns path,label, with commas")
     if group.lower() not in ("", GROUP, FOLDER, *names):
         raise UserError(
             f"list {path} has no column {group!r}, which DATASET.HOLD_OUT.GROUP names{nearest(group.lower(), names)}"
@@ -219,19 +223,25 @@ def _csv_rows(text: str, path: str | Path, group: str) -> Iterator[tuple[int, Ro
     twice = [name for name in columns if name and names.count(name) > 1]
     if twice:
         raise UserError(f"list {path} has two columns {twice[0]!r}; one is needed")
-    reader.fieldnames = names
-    with _csv_errors(path, reader):
-        for record in reader:
-            yield reader.line_num, _csv_row(*((record.get(name) or "").strip() for name in columns))
+    with _csv_errors(path, lambda: reader.line_num):
+        for fields in filter(None, reader):
+            record = dict(zip(names, map(str.strip, fields), strict=False))
+            if any(field.strip() for field in fields[len(names) :]):
+                error = (
+                    f'has {len(fields)} fields, the first line {len(names)}; quote a field with commas: "shirt, red"'
+                )
+                yield reader.line_num, error
+            else:
+                yield reader.line_num, _csv_row(*(record.get(name, "") for name in columns))
 
 
 @contextlib.contextmanager
-def _csv_errors(path: str | Path, reader: "csv.DictReader[str]") -> Iterator[None]:
+def _csv_errors(path: str | Path, line: Callable[[], int]) -> Iterator[None]:
     """Within the block, report what is no CSV in one line, as a quote that is never closed."""
     try:
         yield
     except csv.Error as error:
-        raise UserError(f"list {path} line {reader.reader.line_num}: {error}") from None
+        raise UserError(f"list {path} line {line()}: {error}") from None
 
 
 def _csv_row(path: str, label: str, split: str, weight: str, group: str) -> Row | str:

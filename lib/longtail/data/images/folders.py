@@ -8,6 +8,7 @@ from pathlib import Path
 
 from longtail.data.images.formats import is_image
 from longtail.errors import UserError
+from longtail.output_folders import is_output
 from longtail.user_files import check_path, is_folder, translating
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,9 @@ SERVICE_FOLDERS = frozenset(
 
 
 def subfolders(root: Path) -> list[str]:
-    """Return the names of the folders in a folder in alphabetical order, without hidden ones and `SERVICE_FOLDERS`.
+    """Return the names of the folders in a folder in alphabetical order, without those that hold no data.
+
+    These are hidden ones, `SERVICE_FOLDERS`, and those that hold outputs of this project and no other images.
 
     Raises:
         UserError: The folder does not exist or cannot be read.
@@ -31,7 +34,8 @@ def subfolders(root: Path) -> list[str]:
     if not is_folder(root):
         raise UserError(f"folder {root} does not exist")
     with translating(root, "folder", verb="read"):
-        return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not is_service(entry.name))
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not is_service(entry.name))
+    return [name for name in names if not _holds_outputs_only(str(root / name))]
 
 
 def is_service(name: str) -> bool:
@@ -39,11 +43,34 @@ def is_service(name: str) -> bool:
     return name.startswith(".") or name in SERVICE_FOLDERS
 
 
+def _holds_outputs_only(folder: str) -> bool:
+    """Return whether a folder is an output, or holds outputs and no images outside of them, as OUTPUT_DIR does."""
+    found, visited, folders = False, set(), [folder]
+    while folders:
+        path = folders.pop()
+        real = os.path.realpath(path)
+        if real in visited:
+            continue
+        visited.add(real)
+        if is_output(path):
+            found = True
+            continue
+        try:
+            for entry in os.scandir(path):
+                if entry.is_dir() and not is_service(entry.name):
+                    folders.append(entry.path)
+                elif entry.is_file() and not is_service(entry.name) and is_image(entry.path):
+                    return False  # at the first image of a class
+        except OSError:  # reported when the images are listed
+            return False
+    return found
+
+
 class ImageWalk:
     """Lists the images below folders and counts the files that it skips.
 
-    Hidden folders and those of file servers are skipped. A symbolic link is followed unless it leads to a folder that
-    contains it or that was already visited.
+    Hidden folders, those of file servers, and outputs of this project (run directories, packed and generated images)
+    are skipped. A symbolic link is followed unless it leads to a folder that contains it or that was already visited.
 
     Args:
         root: Folder.
@@ -53,17 +80,20 @@ class ImageWalk:
         self.root = root
         self.left_out: Counter[str] = Counter()
         self.class_of: dict[str, str] = {}  # real path of a visited folder -> class
+        self.outputs: dict[str, str] = {}  # folder of a class -> an output of this project in its folder
 
     def images(self, folder: str = "") -> list[str]:
         """Return the image files of a class, or of the whole root, in alphabetical order."""
         return sorted(self._files(os.path.join(self.root, folder) if folder else str(self.root), folder))
 
     def count_loose(self) -> None:
-        """Count the images outside the class folders, which belong to no class."""
+        """Count what is outside the class folders and belongs to no class: images, and folders of outputs."""
         with translating(self.root, "folder", verb="read"):
-            loose = sum(entry.is_file() and is_image(entry.path) for entry in os.scandir(self.root))
-        if loose:
-            self.left_out["image outside the class folders"] += loose
+            for entry in os.scandir(self.root):
+                if entry.is_file() and is_image(entry.path):
+                    self.left_out["image outside the class folders"] += 1
+                elif entry.is_dir() and not is_service(entry.name) and _holds_outputs_only(entry.path):
+                    self.left_out[f"folder of outputs ({entry.name})"] += 1
 
     def log_left_out(self) -> None:
         """Log what the folders hold besides images."""
@@ -84,7 +114,10 @@ class ImageWalk:
         with translating(folder, "folder", verb="read"):
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             for entry in entries:
-                if entry.is_dir() and not is_service(entry.name):
+                if entry.is_dir() and not is_service(entry.name) and is_output(entry.path):
+                    self.outputs.setdefault(name, entry.path)
+                    self.left_out["run directory or other output"] += 1
+                elif entry.is_dir() and not is_service(entry.name):
                     yield from self._files(entry.path, name)
                 elif entry.is_dir() or is_service(entry.name):
                     self.left_out["hidden or service folder" if entry.is_dir() else "hidden file"] += 1

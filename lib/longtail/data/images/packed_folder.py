@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-PACKED = "pack.json"  # how the images were packed
 SPLITS = {"train": "TRAIN_JSON", "valid": "VALID_JSON", "test": "TEST_JSON"}  # annotation file <split>.json -> key
 
 

@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from longtail.data.augment import build_policy, evaluation_transforms, fast_policy
 from longtail.data.augment.steps import Policy
+from longtail.data.batch_size import smaller_batch
 from longtail.data.dataset import ImageSet
 from longtail.data.images.bad_images import BadImages
 from longtail.data.images.files import ImageFiles
@@ -18,6 +19,7 @@ from longtail.data.loaders.base import SINGLE, Loader, LoaderSettings, Shard
 from longtail.data.loaders.files import FileLoader
 from longtail.data.loaders.memory import MemoryLoader
 from longtail.data.loaders.paired import PairedLoader
+from longtail.data.loaders.sizes import check_view_sizes, resize_hint
 from longtail.data.loaders.weighted import WeightedLoader, normalized_weights
 from longtail.data.normalization import Normalize, channel_statistics
 from longtail.data.samplers import InstanceBalanced, build_sampler
@@ -85,17 +87,21 @@ def build_loaders(
         device: Device of images in memory and of their augmentation.
 
     Raises:
-        UserError: An image is missing or damaged, a policy is unknown, or there are fewer images than one step needs.
+        UserError: An image is missing or damaged, a policy is unknown, some views resize the images and others do
+            not, or there are fewer images than one step needs.
     """
     splits = splits or build_splits(cfg)
     policies = [build_policy(name, cfg) for name in cfg.DATASET.VIEWS]
     needed = cfg.TRAIN.BATCH_SIZE * shard.world
     if splits.train.num_original < needed:
+        fitting = " ".join(map(str, smaller_batch(cfg, splits.train.num_original, processes=shard.world)))
         raise UserError(
             f"{splits.train.name} has {splits.train.num_original} images, fewer than one step needs "
             f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} x {shard.world} processes)"
+            + (f"; these keys fit: {fitting}" if fitting else "")
         )
     source = _open(cfg, splits.train, device=device)
+    check_view_sizes(cfg, policies, build_evaluation_policy(cfg), images=source.pixels)
     train = _train_loader(cfg, splits.train, source=source, policies=policies, shard=shard)
     if splits.train.weights is not None:
         train = WeightedLoader(train, normalized_weights(splits.train.weights, splits.train.name))
@@ -145,6 +151,7 @@ class _Source(NamedTuple):
     bad_images: BadImages | None
     pin_memory: bool
     timeout: float
+    hint: str
 
     def loader(self, policies: Sequence[Policy], settings: LoaderSettings, *, workers: int) -> Loader:
         """Build a loader of these images."""
@@ -159,6 +166,7 @@ class _Source(NamedTuple):
             pin_memory=self.pin_memory,
             bad_images=self.bad_images,
             timeout=self.timeout,
+            hint=self.hint,
         )
 
 
@@ -168,7 +176,7 @@ def _open(cfg: CfgNode, images: ImageSet, *, device: torch.device) -> _Source:
     if isinstance(pixels, Tensor):
         pixels = pixels.to(device)
     pin_memory = cfg.PIN_MEMORY and torch.cuda.is_available()
-    return _Source(pixels, images.bad_images, pin_memory, timeout=60 * cfg.TRAIN.LOADER_TIMEOUT)
+    return _Source(pixels, images.bad_images, pin_memory, timeout=60 * cfg.TRAIN.LOADER_TIMEOUT, hint=resize_hint(cfg))
 
 
 def build_evaluation_policy(cfg: CfgNode) -> Policy:

@@ -22,11 +22,6 @@ from longtail.processors import available_processors
 
 logger = logging.getLogger(__name__)
 
-RESIZE = (
-    "these keys resize them, for training and evaluation: "
-    "DATASET.VIEWS '[transforms]' DATASET.TEST_VIEW transforms INPUT_SIZE '(224, 224)'"
-)
-
 
 class FileLoader(Loader):
     """Loads batches of image files that worker processes decode and augment one by one.
@@ -42,6 +37,7 @@ class FileLoader(Loader):
         pin_memory: Yield batches in page-locked memory.
         bad_images: Collects the files that the workers skipped; None if bad images are not skipped.
         timeout: Seconds to wait for a batch before the run stops with an error.
+        hint: What helps if the images of a batch differ in size, for the message.
     """
 
     def __init__(
@@ -54,14 +50,16 @@ class FileLoader(Loader):
         pin_memory: bool = False,
         bad_images: BadImages | None = None,
         timeout: float = 300.0,
+        hint: str = "resize them",
     ) -> None:
         super().__init__(settings)
         self.samples = _Samples(files, policies, settings=settings)
         self.bad_images = bad_images
+        self.collate = partial(_collate, hint=hint)
         self.refused: set[str] = set()
         self.pool: WorkerPool[_Loaded | UserError] = WorkerPool(
             self.samples,
-            _collate,
+            self.collate,
             workers=min(workers, available_processors()),
             pin_memory=pin_memory,
             timeout=timeout,
@@ -84,7 +82,7 @@ class FileLoader(Loader):
     def peek(self, number: int) -> Batch:
         """See `Loader.peek`; decodes in this process."""
         indices = self.sampler.indices(1)[:number]
-        return self._checked(_collate([self.samples[key] for key in _keys(1, indices, torch.zeros_like(indices))]))
+        return self._checked(self.collate([self.samples[key] for key in _keys(1, indices, torch.zeros_like(indices))]))
 
     def check_memory(self, batch: Batch) -> None:
         """See `Loader.check_memory`."""
@@ -176,7 +174,7 @@ class _Samples(Dataset["_Sample | UserError"]):
         return _Sample(together, self.labels[index], index, skipped, self.files.take_refused())
 
 
-def _collate(samples: list[_Sample | UserError]) -> _Loaded | UserError:
+def _collate(samples: list[_Sample | UserError], *, hint: str) -> _Loaded | UserError:
     """Stack samples to a batch; return the first error, if any."""
     loaded = []
     for sample in samples:
@@ -186,7 +184,7 @@ def _collate(samples: list[_Sample | UserError]) -> _Loaded | UserError:
     sizes = {tuple(sample.views.shape[2:]) for sample in loaded}
     if len(sizes) > 1:
         shown = " and ".join(f"{height}x{width}" for height, width in sorted(sizes)[:2])
-        return UserError(f"images of one batch differ in size ({shown}); {RESIZE}")
+        return UserError(f"images of one batch differ in size ({shown}); {hint}")
     batch = Batch(
         torch.stack([sample.views for sample in loaded], dim=1),
         torch.stack([sample.label for sample in loaded]),

@@ -12,13 +12,15 @@ from yacs.config import CfgNode
 from longtail.data.annotations import image_paths, load_annotations
 from longtail.data.convert.own import configured_splits
 from longtail.data.convert.split import annotations_of, write_annotations
-from longtail.data.images.packed_folder import PACKED, SPLITS
+from longtail.data.images.folders import is_service
+from longtail.data.images.packed_folder import SPLITS
 from longtail.data.pack.jpeg import pack_jpeg
 from longtail.data.pack.pixels import pack_pixels
 from longtail.data.pack.settings import Settings
 from longtail.errors import UserError
 from longtail.files import atomic_write, sha256
-from longtail.user_files import read_json, translating
+from longtail.output_folders import PACKED
+from longtail.user_files import is_folder, read_json, translating
 
 
 class _Listed(NamedTuple):
@@ -47,9 +49,12 @@ def pack(cfg: CfgNode, folder: str | Path, settings: Settings) -> dict[str, Path
         The annotation file of each split.
 
     Raises:
-        UserError: The data set has no image files, an image cannot be read, or the folder holds other copies.
+        UserError: The data set has no image files, an image cannot be read, or the folder is among the images, or
+            holds other files or copies.
     """
     folder = Path(folder)
+    if cfg.DATASET.DATASET == "own" and is_folder(cfg.DATASET.ROOT):
+        _check_apart(folder, cfg.DATASET.ROOT)
     splits = _listed(cfg, folder)  # all of them first, so that a mistake is found before anything is written
     _claim(folder, settings, sources={split: images.digest for split, images in splits.items()})
     write = pack_jpeg if settings.format == "jpeg" else pack_pixels
@@ -57,6 +62,13 @@ def pack(cfg: CfgNode, folder: str | Path, settings: Settings) -> dict[str, Path
     for split, (content, paths, _) in splits.items():
         write_annotations(files[split], write(content, paths, folder=folder, split=split, settings=settings))
     return files
+
+
+def _check_apart(folder: Path, source: str) -> None:
+    """Refuse a folder of copies among the images, where it would be read as more of them."""
+    inner, outer = (os.path.join(os.path.realpath(path), "") for path in (folder, source))
+    if inner.startswith(outer):
+        raise UserError(f"--folder {folder} is inside the folder of the images, {source}; use one outside of it")
 
 
 def _listed(cfg: CfgNode, folder: Path) -> dict[str, _Listed]:
@@ -87,13 +99,15 @@ def _claim(folder: Path, settings: Settings, *, sources: dict[str, str]) -> None
     """Write the record of what the folder holds, or check that an existing record is the same.
 
     Raises:
-        UserError: The folder holds copies of other images, or of another size.
+        UserError: The folder holds copies of other images, or of another size, or other files.
     """
     wanted = {**settings.record(), "sources": sources}
     record = folder / PACKED
     with translating(folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)
         if not record.exists():
+            if any(not is_service(entry.name) for entry in os.scandir(folder)):
+                raise UserError(f"--folder {folder} holds other files; use an empty folder")
             with atomic_write(record, "w") as file:
                 file.write(json.dumps(wanted, indent=1) + "\n")
             return
