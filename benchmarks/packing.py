@@ -99,8 +99,7 @@ def compare(folder: Path, sides: Iterable[int], *, rounds: int) -> None:
 
 def packed(photographs: Sequence[str], folder: Path, settings: Settings) -> tuple[Set, str]:
     """Pack the photographs; return the copies and a description of the time of packing."""
-    folder.mkdir()
-    listed = folder / "photographs.json"
+    listed = folder.with_suffix(".json")
     entries = [{"fpath": path, "category_id": number % 2} for number, path in enumerate(photographs)]
     listed.write_text(json.dumps({"annotations": entries, "num_classes": 2}))
     words = ["DATASET.DATASET", "annotations", "DATASET.LOADER", "fast", "DATASET.VALID_JSON", str(listed)]

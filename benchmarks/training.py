@@ -28,7 +28,7 @@ NCL = [
 class NoFiles:
     """Replacement of a run that writes nothing."""
 
-    def log(self, record: dict[str, Any]) -> None:
+    def log(self, *records: dict[str, Any]) -> None:
         """Do nothing."""
 
     def save(self, name: str, content: dict[str, Any]) -> None:
