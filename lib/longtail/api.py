@@ -9,6 +9,7 @@ from yacs.config import CfgNode
 from longtail.config import load_config
 from longtail.distributed import Place, find_place
 from longtail.errors import UserError
+from longtail.output_folders import RESULTS
 from longtail.predicting.trained import Trained, load_trained
 from longtail.runs.folder import read_json
 from longtail.runs.named import find_run
@@ -52,7 +53,7 @@ def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str |
     """
     cfg = load_config(_config(run), overrides or [])
     folder = validate(cfg, Path(run), place=_place(gpus))
-    results: dict[str, Any] = read_json(folder / "results.json")
+    results: dict[str, Any] = read_json(folder / RESULTS)
     return results
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from longtail.config import KEYS, flatten, load_config
 from longtail.errors import UserError
+from longtail.output_folders import RESULTS
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.results import is_finished
@@ -95,7 +96,7 @@ def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
             raise UserError(f"{path} does not contain a run directory: there is no config.yaml in it")
         for config in configs:
             folder = config.parent.resolve()
-            results = read_json(config.parent / "results.json")
+            results = read_json(config.parent / RESULTS)
             if not is_finished(results) or not results.get("last"):
                 unfinished.append(config.parent)
             elif folder not in runs:

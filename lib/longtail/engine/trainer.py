@@ -1,30 +1,27 @@
 """The training loop, the same for every method."""
 
-import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from torch import Tensor
 
 from longtail.data import Batch
-from longtail.distributed import gather_to_all, maximum, share_buffers
+from longtail.distributed import gather_to_all, share_buffers
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
 from longtail.engine.epoch_report import class_recall, log_epoch
-from longtail.engine.finite_guard import FiniteGuard, NotFinite, Where
-from longtail.engine.inference import Stopped, evaluate
-from longtail.engine.interrupts import Interrupted
+from longtail.engine.finite_guard import FiniteGuard, Where
+from longtail.engine.inference import evaluate
 from longtail.engine.meter import Meter
 from longtail.engine.optim import GradientClipping, set_rate
-from longtail.engine.requests import SAVE, Requests
-from longtail.engine.stop_evaluation import StopEvaluation
+from longtail.engine.stopping import Stopping
 from longtail.engine.training import Training
 from longtail.engine.training_state import check_state, restore_training, training_state
-from longtail.errors import UserError
 from longtail.evaluation import Evaluator
 from longtail.methods import Step
-from longtail.runs.best import BEST, BEST_SINGLE
+from longtail.output_folders import RESULTS
+from longtail.runs.named import BEST, BEST_SINGLE
 from longtail.runs.progress import Progress
 from longtail.runs.random_state import random_state, restore_random_states
 from longtail.runs.results import Results, outcome
@@ -56,10 +53,9 @@ class Trainer:
             if training.recorder
             else None
         )
-        self.requests = Requests(training.plan, training.place.world.size)
+        self.stopping = Stopping(training, save=self.save, position=lambda: (self.epoch, self.batch))
         self._seconds_before = 0.0
         self._started = time.monotonic()
-        self._passing: StopEvaluation  # of the newest pass over images that may be stopped
         self._recent: Tensor | None = None  # images of the latest batch, to try the network before it is saved
 
     # ------------------------------------------------------------------ the loop
@@ -73,18 +69,17 @@ class Trainer:
             UserError: An image is damaged, or the disk is full; the state before the error is saved if possible.
         """
         self._started = time.monotonic()
-        self.requests.saved()
-        self.training.loaders.on_wait(self._stop_waiting)
-        with self.requests.interrupts:
+        requests = self.stopping.requests
+        requests.saved()
+        self.training.loaders.on_wait(self.stopping.while_waiting)
+        with requests.interrupts:
             while self.epoch <= self.training.plan.epochs:
                 self.train_epoch()
             if self.evaluator is None:  # resumed after the last epoch, possibly in a new directory
                 self._save_best(self.epoch - 1, self._evaluate())
                 self.save()
-        signum = maximum(self.requests.stop_signal(), self.training.place.device)
-        if signum:  # it came after the last batch, for example during the last save
-            raise self._interrupted(signum)
-        self.run.write_json("results.json", self.outcome())
+        self.stopping.after_training()
+        self.run.write_json(RESULTS, self.outcome())
 
     def train_epoch(self) -> None:
         """Train the rest of the epoch, then evaluate, log and save."""
@@ -113,9 +108,9 @@ class Trainer:
                 if every or progress.due():
                     self.guard.report()
                     progress.show(self.meter.means())
-                self._answer(self.requests.exchange())
+                self.stopping.after_batch()
             self.guard.report()
-            self._answer(self.requests.settle())
+            self.stopping.after_batches()
         finally:
             progress.close()
         self._end_epoch(
@@ -175,65 +170,15 @@ class Trainer:
         t.method.set_epoch(self.epoch)
         t.data.epoch = self.epoch
         if self.batch == 0:
-            with uncompiled(), self._saving_before_the_end(), t.data.stoppable(self._stop_pass):
+            with uncompiled(), self.stopping.saving_before_the_end(), t.data.stoppable(self.stopping.pass_over):
                 t.method.on_epoch_start(self.epoch, t.data)
         if self.graph:
             self.graph.begin_epoch(t.method)
 
     def _batches(self) -> Iterator[Batch]:
         """Yield the rest of the epoch."""
-        with self._saving_before_the_end():
+        with self.stopping.saving_before_the_end():
             yield from self.training.loaders.train.epoch(self.epoch, self.batch)
-
-    # ------------------------------------------------------------------ stopping
-
-    @contextlib.contextmanager
-    def _saving_before_the_end(self) -> Iterator[None]:
-        """Within the block, which loads images, save before a signal or an error of the data ends the training."""
-        try:
-            yield
-        except Stopped:
-            self._save_and_stop(self._passing.signum)
-        except NotFinite:
-            raise
-        except UserError:
-            if self.requests.alone:  # all processes must take part in saving, and the others do not know of this error
-                self._stop_waiting()  # the error is due to a signal, which has ended the workers
-                self.save()
-            raise
-
-    def _stop_pass(self, batches: int) -> StopEvaluation:
-        """Return what says before every batch of a pass over images whether to stop.
-
-        Args:
-            batches: Batches of this process.
-        """
-        self._passing = StopEvaluation(self.requests, batches=batches, device=self.training.place.device)
-        return self._passing
-
-    def _stop_waiting(self) -> None:
-        """Handle a signal while waiting for a batch; with several processes none can stop alone."""
-        signum = self.requests.interrupts.received
-        if signum and self.requests.alone:
-            self._save_and_stop(signum)
-
-    def _answer(self, request: int) -> None:
-        """Save, or save and stop, if any process requests it."""
-        if request > SAVE:
-            self._save_and_stop(request)
-        elif request == SAVE:
-            self.save()
-
-    def _save_and_stop(self, signum: int) -> NoReturn:
-        self.save()
-        raise self._interrupted(signum)
-
-    def _interrupted(self, signum: int) -> Interrupted:
-        epochs, batches = self.training.plan.epochs, len(self.training.loaders.train)
-        if self.epoch > epochs:
-            return Interrupted(signum, f"all {epochs} epochs are saved; the same command finishes the run")
-        done = f"epoch {self.epoch}, batch {self.batch} of {batches} is saved"
-        return Interrupted(signum, f"{done}; the same command resumes from there")
 
     # ------------------------------------------------------------------ the end of an epoch
 
@@ -252,7 +197,7 @@ class Trainer:
         if self.training.loaders.bad_images is not None:
             self.training.loaders.bad_images.check()
         if evaluation:
-            self.run.write_json("results.json", self.outcome())
+            self.run.write_json(RESULTS, self.outcome())
 
     def _valid_records(self, epoch: int, evaluation: dict[str, Any] | None) -> list[dict[str, Any]]:
         """Return the record of an evaluation; none if there was no evaluation."""
@@ -266,14 +211,14 @@ class Trainer:
         evaluator = t.new_evaluator()
         for network in dict.fromkeys((t.network, t.evaluated())):  # an average has its own buffers
             share_buffers(network)
-        with uncompiled(), self._saving_before_the_end():
+        with uncompiled(), self.stopping.saving_before_the_end():
             evaluate(
                 t.evaluated(),
                 t.loaders.valid,
                 evaluator,
                 normalize=t.loaders.normalize,
                 place=t.place,
-                should_stop=self._stop_pass(len(t.loaders.valid)),
+                should_stop=self.stopping.pass_over(len(t.loaders.valid)),
             )
         self.evaluator = evaluator
         return evaluator.results()
@@ -313,7 +258,7 @@ class Trainer:
         check_state(t, self._recent)
         randoms = gather_to_all(random_state())
         bad_files, meter = self._bad_files(), self.meter.state_dict()
-        self.requests.saved()
+        self.stopping.requests.saved()
         if not t.place.main:
             return
         content = {

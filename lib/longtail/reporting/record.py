@@ -13,6 +13,7 @@ import numpy as np
 from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.evaluation import Samples, read_samples
+from longtail.output_folders import RESULTS
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.loggers import read_history
@@ -73,7 +74,7 @@ def read_run(path: str | Path) -> RunRecord:
         environment=_mapping(run.path / "environment.json"),
         cfg=_config(run),
         evaluation=evaluation,
-        metrics=_mapping(evaluation / "results.json") if evaluation else None,
+        metrics=_mapping(evaluation / RESULTS) if evaluation else None,
         classes=_table(evaluation / "per_class_ensemble.csv") if evaluation else None,
         confusion=_confusion(evaluation / "confusion_ensemble.npz") if evaluation else None,
         samples=read_samples(evaluation / "samples.npz") if evaluation else None,
@@ -86,7 +87,7 @@ def newest_evaluation(run: RunDirectory) -> Path | None:
     complete = [
         path
         for path in (folder.iterdir() if is_folder(folder) else ())
-        if (path / "results.json").is_file() and (path / "per_class_ensemble.csv").is_file()
+        if (path / RESULTS).is_file() and (path / "per_class_ensemble.csv").is_file()
     ]
     return max(complete, key=lambda path: path.name, default=None)
 

@@ -9,13 +9,12 @@ from longtail.checkpoint_file import read_checkpoint
 from longtail.distributed import from_main
 from longtail.errors import UserError
 from longtail.files import atomic_write
+from longtail.runs.named import BEST, BEST_SINGLE
 from longtail.runs.results import Results
 from longtail.runs.run import Run
 from longtail.user_files import translating
 
 logger = logging.getLogger(__name__)
-
-BEST, BEST_SINGLE = "best_ensemble.pth", "best_single.pth"
 
 
 def restore_best(run: Run, results: Results) -> None:

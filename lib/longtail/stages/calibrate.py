@@ -14,6 +14,7 @@ from longtail.config import changed, to_yaml
 from longtail.distributed import Place
 from longtail.errors import UserError
 from longtail.evaluation import GROUPS, plot_sweep, results_table, sweep_rows, write_sweep
+from longtail.output_folders import RESULTS
 from longtail.runs.directory import absolute_paths
 from longtail.runs.folder import LockedFolder
 from longtail.runs.named import CALIBRATED
@@ -149,7 +150,7 @@ def _write(
         plot_sweep(output / f"{name}_sweep.png", f"{choice['key']} on {choice['fit_on']}", choice["values"], swept)
     reported = results[choice["report_on"]]["with"]
     head = {"checkpoint": str(setup.checkpoint), "split": choice["report_on"]}
-    LockedFolder(output).write_json("results.json", {**head, "calibration": choice, **reported})
+    LockedFolder(output).write_json(RESULTS, {**head, "calibration": choice, **reported})
     same = "; chosen on the reported split, which overstates the result" if choice["same_split"] else ""
     logger.info("%s %s chosen on %s%s:", choice["key"], _shown(choice["value"]), choice["fit_on"], same)
     for line in results_table(rows).splitlines():

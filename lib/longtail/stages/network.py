@@ -29,6 +29,7 @@ from longtail.models import (
     weights_in,
 )
 from longtail.runs.directory import RunDirectory
+from longtail.runs.named import BEST
 from longtail.user_files import is_file
 
 logger = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ def find_checkpoint(cfg: CfgNode, run: RunDirectory) -> Path:
     Raises:
         UserError: There is no such file.
     """
-    name = cfg.TEST.MODEL_FILE or "best_ensemble.pth"
+    name = cfg.TEST.MODEL_FILE or BEST
     for path in (run.models / name, Path(name)):
         if is_file(path):
             return path

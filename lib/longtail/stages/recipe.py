@@ -19,6 +19,7 @@ from longtail.distributed import Place, from_main, main_only
 from longtail.errors import UserError
 from longtail.evaluation import GROUPS, results_table
 from longtail.files import sha256
+from longtail.output_folders import RESULTS
 from longtail.runs.directory import RunDirectory, create_run, runs_of
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_files, input_records, record
@@ -172,14 +173,14 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
     else:
         folder = validate(cfg, run.path, place=execution.place)
     if execution.place.main:
-        evaluation = read_json(folder / "results.json")
+        evaluation = read_json(folder / RESULTS)
         head = {"config": stage.source, "seed": cfg.RAND_SEED, "checkpoint": str(checkpoint)}
         if stage.calibration:
             run.write_text(CALIBRATED, (folder / CALIBRATED).read_text(encoding="utf-8"))
             head["calibration"] = evaluation["calibration"]
         epoch = stage.evaluates.epoch_in(read_json(RunDirectory(execution.runs[stage.evaluates.stage]).results))
         outcome = evaluation_outcome(head, epoch=epoch, evaluation=evaluation, seconds=time.monotonic() - started)
-        run.write_json("results.json", outcome)
+        run.write_json(RESULTS, outcome)
     return run.path
 
 
@@ -197,7 +198,7 @@ def _generate(execution: Execution, stage: Stage) -> Path:
             head = {"config": stage.source, "seed": cfg.RAND_SEED, "data": str(data), "epochs": 0}
             outputs = {GENERATED: sha256(data)}
             seconds = round(time.monotonic() - started, 1)
-            run.write_json("results.json", sealed({**head, "seconds": seconds, "outputs": outputs}))
+            run.write_json(RESULTS, sealed({**head, "seconds": seconds, "outputs": outputs}))
         return str(run.path)
 
     return Path(main_only(work))

@@ -12,9 +12,10 @@ from longtail.config import changed, load_config, split_paths
 from longtail.errors import UserError
 from longtail.registry import nearest
 from longtail.runs.inputs import input_keys
+from longtail.runs.named import BEST, BEST_SINGLE
 from longtail.stages.calibration_spec import CALIBRATION_KEYS, Calibration, read_calibration
 
-CHECKPOINTS = {"best": "best_ensemble.pth", "best_single": "best_single.pth", "last": "last.pth"}
+CHECKPOINTS = {"best": BEST, "best_single": BEST_SINGLE, "last": "last.pth"}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 GENERATED = "generated.json"  # in the run directory of a stage that generates images
 SUMMARY = "summary.json"  # in the folder of the recipe

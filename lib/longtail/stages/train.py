@@ -14,6 +14,7 @@ from longtail.engine.trainer import Trainer
 from longtail.engine.training import Training
 from longtail.errors import UserError
 from longtail.evaluation import Classes, plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
+from longtail.output_folders import RESULTS
 from longtail.runs.best import restore_best
 from longtail.runs.directory import RunDirectory
 from longtail.runs.environment import describe, resumed
@@ -179,4 +180,4 @@ def _report(run: Run, trainer: Trainer) -> None:
             "best ensemble top-1 %.2f %% in epoch %d%s; %s", 100 * top1, best["epoch"], by, run.directory.results
         )
     outputs = output_records(run.directory)
-    run.write_json("results.json", sealed({**trainer.outcome(), "outputs": outputs}))  # last: marks the run as finished
+    run.write_json(RESULTS, sealed({**trainer.outcome(), "outputs": outputs}))  # last: marks the run as finished

@@ -53,7 +53,7 @@ def read_class_folders(root: str | Path, classes: Sequence[str] | None = None, *
         raise UserError(f"folder {root / folder} holds images and an output of longtail, {output}; move one of them")
     if classes is None and not sure:
         _check_not_splits(root, {folders[name]: paths for name, paths in zip(names, images, strict=True)})
-    found.count_loose()
+    found.count_loose(set(folders.values()))
     found.log_left_out()
     empty = [name for name, paths in zip(names, images, strict=True) if not paths]
     if empty and classes is None:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from longtail.data.images.formats import is_image
@@ -86,13 +86,17 @@ class ImageWalk:
         """Return the image files of a class, or of the whole root, in alphabetical order."""
         return sorted(self._files(os.path.join(self.root, folder) if folder else str(self.root), folder))
 
-    def count_loose(self) -> None:
-        """Count what is outside the class folders and belongs to no class: images, and folders of outputs."""
+    def count_loose(self, classes: Collection[str]) -> None:
+        """Count what belongs to no class: images outside the class folders, and folders of outputs.
+
+        Args:
+            classes: Names of the class folders, all that `subfolders` returns.
+        """
         with translating(self.root, "folder", verb="read"):
             for entry in os.scandir(self.root):
                 if entry.is_file() and is_image(entry.path):
                     self.left_out["image outside the class folders"] += 1
-                elif entry.is_dir() and not is_service(entry.name) and _holds_outputs_only(entry.path):
+                elif entry.is_dir() and not is_service(entry.name) and entry.name not in classes:
                     self.left_out[f"folder of outputs ({entry.name})"] += 1
 
     def log_left_out(self) -> None:
