@@ -13,11 +13,16 @@ SHOTS = {"many": [0, 1], "medium": [2, 3], "few": [4, 5, 6]}
 
 
 def samples(number: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Return logits (3, N, C) and labels (N,); most predictions are right."""
+    """Return logits (3, N, C) and labels (N,): uncertain predictions are right too often, certain ones too seldom.
+
+    If all gaps had the same sign, the error would not depend on the bins.
+    """
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(C, (number,), generator=generator)
     logits = torch.randn(3, number, C, generator=generator, dtype=torch.float64)
     logits[:, torch.arange(number), labels] += 1.5
+    logits[:, ::2] *= 4
+    logits[:, 1::2] /= 2
     return logits, labels
 
 
@@ -44,7 +49,10 @@ def test_calibration_error_matches_loop(bins: int) -> None:
 
 def test_calibration_error_has_15_bins() -> None:
     logits, labels = samples()
-    assert calibration_error(logits[0].softmax(1), labels) == calibration_error(logits[0].softmax(1), labels, bins=15)
+    probabilities = logits[0].softmax(1)
+    errors = [calibration_error(probabilities, labels, bins) for bins in (1, 14, 15, 16)]
+    assert len(set(errors)) == 4
+    assert calibration_error(probabilities, labels) == errors[2]
 
 
 def test_calibration_error_of_one_bin_is_the_gap_of_accuracy_and_confidence() -> None:

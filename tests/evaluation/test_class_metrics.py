@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score
 
-from longtail.evaluation import CLASS_METRICS, ConfusionMatrix, class_metrics
+from longtail.evaluation import CLASS_METRICS, ConfusionMatrix, class_metrics, recall_by_class
 
 C = 13
 
@@ -54,6 +54,13 @@ def test_class_metrics_equal_their_formulas(absent: tuple[int, ...]) -> None:
     assert found["geometric_mean"] == pytest.approx(math.prod(recall) ** (1 / len(recall)))
 
 
+def test_class_metrics_count_classes_with_one_image_or_one_prediction() -> None:
+    found = metrics_of(np.array([0, 0, 1]), np.array([0, 2, 0]))  # class 1 is never right, class 2 has no images
+    assert found["balanced_accuracy"] == 0.25
+    assert found["macro_precision"] == pytest.approx(0.5 / 3)
+    assert found["macro_f1"] == pytest.approx(0.5 / 3)
+
+
 def test_class_metrics_of_a_class_that_is_never_right() -> None:
     found = class_metrics([5, 0], support=[5, 5], predicted=[10, 0])
     assert found["harmonic_mean"] == found["geometric_mean"] == found["worst_class"] == 0
@@ -72,3 +79,10 @@ def test_class_metrics_lowest_tenth_has_a_tenth_of_the_classes() -> None:
 
 def test_class_metrics_without_images() -> None:
     assert class_metrics([0, 0], support=[0, 0], predicted=[0, 0]) == {}
+
+
+def test_recall_by_class_names_the_classes_that_have_images() -> None:
+    cm = ConfusionMatrix(3)
+    cm.update([0, 1, 2], [0, 0, 2])
+    assert recall_by_class(cm, ["cat", "dog", "eel"]) == {"0 cat": 0.5, "2 eel": 1.0}
+    assert recall_by_class(cm, None) == {"0": 0.5, "2": 1.0}
