@@ -48,7 +48,7 @@ def train_and_record(options: argparse.Namespace) -> None:
     from longtail.config import load_config
     from longtail.data.annotations import load_annotations
     from longtail.distributed import find_place
-    from longtail.runs.environment import commit_of, describe
+    from longtail.runs.environment import commit_of, describe, short_commit
     from tools.released_training import train
     from tools.results_page import kept_environment, released_record
 
@@ -64,7 +64,7 @@ def train_and_record(options: argparse.Namespace) -> None:
             *("OUTPUT_DIR", str(options.output.resolve()), "NAME", name),
         ],
     )
-    precision, commit = "bf16" if options.bf16 else "off", commit_of(options.code) or ""
+    precision = "bf16" if options.bf16 else "off"
     logs = sorted((options.output / name / "logs").glob("*.log"))
     facts = {
         "config": options.same,
@@ -74,7 +74,7 @@ def train_and_record(options: argparse.Namespace) -> None:
         "precision": precision,
         "environment": kept_environment(describe(find_place(None), {}) | {"precision": precision}),
         "began": logs[0].stem[-16:],
-        "code": f"{options.code.resolve().name} {commit[:8]}{commit[40:]}".strip(),  # and + if files were changed
+        "code": f"{options.code.resolve().name} {short_commit(commit_of(options.code))}".strip(),
     }
     write_record(released_record("".join(log.read_text(encoding="utf-8") for log in logs), facts), options.folder)
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from longtail.distributed import Place
-from longtail.runs.environment import describe, resumed
+from longtail.runs.environment import describe, resumed, short_commit
 
 
 def test_describe_names_command_versions_and_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,10 @@ def test_describe_outside_of_a_repository_has_no_commit(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("longtail.runs.environment.subprocess.run", missing)
     assert describe(Place(), {})["commit"] is None
+
+
+@pytest.mark.parametrize(
+    ("commit", "short"), [("0123456789" * 4, "01234567"), ("0123456789" * 4 + "+", "01234567+"), (None, "")]
+)
+def test_short_commit_says_whether_files_were_changed(commit: str | None, short: str) -> None:
+    assert short_commit(commit) == short

@@ -50,6 +50,7 @@ def test_deferred_stage_trains_new_heads_on_frozen_features(
             assert not torch.equal(value, before[name]), name
         else:
             assert not value.any(), f"{name}: cosine heads without a bias"
+    assert "heads start from the class means of 276 training images" in (second.path / "train.log").read_text()
     losses = [record["loss"] for record in read_records(second, "train")]
     assert losses[-1] < losses[0]
     results = read_json(second.results)

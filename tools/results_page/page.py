@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from longtail.config import find_config, is_recipe, read_yaml
+from longtail.runs.environment import short_commit
 from tools.results_page.published import DataSet, Group, Published, Row
 from tools.results_page.records import Record
 
@@ -237,7 +238,7 @@ def _run(record: Record) -> str:
         f"{environment.get('processor', '')}, {', '.join(environment.get('devices', []))}, {threads}"
         + "".join(_moved(entry) for entry in environment.get("resumed", ())),
         str(environment.get("versions", {}).get("torch", "")),
-        str(environment.get("commit", ""))[:8],
+        short_commit(environment.get("commit")),
         ", ".join(f"`{key}={value}`" for key, value in record.differs.items()),
     )
 

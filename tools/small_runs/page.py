@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from longtail.runs.environment import short_commit
 from tools.small_runs.records import SmallRecord
 from tools.small_runs.rows import Row, Rows
 
@@ -66,7 +67,7 @@ def _origin(environment: dict[str, Any]) -> str:
     """Return hardware, version and commit in words."""
     devices = [device for device in environment.get("devices") or () if device != "cpu"]
     hardware = ", ".join(devices) or environment.get("processor")
-    return f"{hardware}, torch {environment.get('torch')}, commit {str(environment.get('commit'))[:10]}"
+    return f"{hardware}, torch {environment.get('torch')}, commit {short_commit(environment.get('commit'))}"
 
 
 def _mean(runs: Sequence[SmallRecord], name: str) -> float:

@@ -78,6 +78,11 @@ def commit_of(folder: Path) -> str | None:
     return commit.strip() + ("+" if status.strip() else "")
 
 
+def short_commit(commit: str | None) -> str:
+    """Return the first digits of what `commit_of` returns, and its `+`; empty outside a repository."""
+    return commit[:8] + "+" * commit.endswith("+") if commit else ""
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
