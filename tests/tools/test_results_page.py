@@ -179,6 +179,15 @@ def test_record_of_a_stage_that_evaluates_has_its_accuracy_and_the_training_of_i
     assert found.environment["processor"] == "P"
 
 
+def test_record_of_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "cifar10_im100_ce" / "2026-01-01-00-00-00"
+    write_run(run)
+    with pytest.raises(UserError, match=rf"neither a run directory nor .* recipe; did you mean {run}\?$"):
+        list(records_of(run.parent, "cifar10_im100,ce"))
+    with pytest.raises(UserError, match=r"recipe$"):
+        list(records_of(tmp_path / "none", "cifar10_im100,ce"))
+
+
 @pytest.mark.slow
 def test_results_page_shows_a_stage_that_evaluates_with_the_epochs_of_its_training(tmp_path: Path) -> None:
     folder = tmp_path / "tau_norm"

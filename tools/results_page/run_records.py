@@ -22,12 +22,16 @@ def records_of(path: Path, config: str, *, images: str = "") -> Iterator[Record]
         images: See `Record`.
 
     Raises:
-        UserError: A run cannot be recorded.
+        UserError: There is no run, or a run cannot be recorded.
     """
     if is_file(path / "config.yaml"):
         yield make_record(RunDirectory(path), config, images=images)
         return
     newest = {file.parent.parent.name: RunDirectory(file.parent) for file in sorted(path.glob("*/*/config.yaml"))}
+    if not newest:
+        inside = max(path.glob("*/config.yaml"), default=None)
+        hint = f"; did you mean {inside.parent}?" if inside else ""
+        raise UserError(f"{path} is neither a run directory nor the folder of a recipe{hint}")
     for stage, run in newest.items():
         if is_file(run.metrics):
             yield make_record(run, config, stage=stage, images=images)
