@@ -19,6 +19,7 @@ from torch import Tensor
 from longtail.errors import UserError
 from longtail.files import atomic_write
 from longtail.host_copies import on_host
+from longtail.output_folders import LAST, PREVIOUS
 from longtail.user_files import check_regular, os_error, shown
 
 VERSION = 2
@@ -130,7 +131,7 @@ def _read_safetensors(path: str | Path) -> dict[str, Any]:
 
 def advice(path: str | Path) -> str:
     """Return the end of an error message: which intact checkpoint of the same folder to use instead."""
-    others = [Path(path).with_name(name) for name in ("last.pth", "previous.pth")]
+    others = [Path(path).with_name(name) for name in (LAST, PREVIOUS)]
     epochs = sorted(Path(path).parent.glob("epoch_*.pth"), key=lambda file: -file.stat().st_mtime)
     for other in [*others, *epochs]:
         if other.name != Path(path).name and other.is_file() and is_intact(other):

@@ -1,9 +1,12 @@
-"""The folders that this project writes, known by files in them: runs, evaluations, generated and packed images."""
+"""Names of files that this project writes, and the folders that are known by them."""
 
 import os
 
 CONFIG = "config.yaml"  # of a run: the complete config
 INPUTS = "inputs.json"  # of a run: the files that it started from
+ENVIRONMENT = "environment.json"  # of a run: versions, hardware, command, and the images
+LAST, PREVIOUS = "last.pth", "previous.pth"  # of a run, in models/: the newest state, and the one before it
+BEST, BEST_SINGLE = "best_ensemble.pth", "best_single.pth"  # the same: of the ensemble, and of a single expert
 RESULTS = "results.json"  # of a run or an evaluation
 SAMPLES = "samples.npz"  # of an evaluation: the prediction for every image
 GENERATION = "generation.json"  # of generated images: what they depend on

@@ -7,8 +7,8 @@ import pytest
 
 from longtail.checkpoint_file import read_checkpoint, save_checkpoint
 from longtail.engine.interrupts import Interrupted
+from longtail.output_folders import BEST, BEST_SINGLE
 from longtail.runs.directory import RunDirectory, parent_of_runs
-from longtail.runs.named import BEST, BEST_SINGLE
 from tests.helpers.training import BATCHES, FinishedRun, TinyConfig, assert_same, read_json, stop_after, train, values
 
 BETTER = ["TRAIN.OPTIMIZER.BASE_LR", 1e-12]  # no later epoch is better

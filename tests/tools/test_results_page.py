@@ -182,10 +182,13 @@ def test_record_of_a_stage_that_evaluates_has_its_accuracy_and_the_training_of_i
 def test_record_of_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     run = tmp_path / "cifar10_im100_ce" / "2026-01-01-00-00-00"
     write_run(run)
-    with pytest.raises(UserError, match=rf"neither a run directory nor .* recipe; did you mean {run}\?$"):
-        list(records_of(run.parent, "cifar10_im100,ce"))
+    with pytest.raises(UserError, match=rf"has nothing to record: .* recipe; did you mean {run}\?$"):
+        records_of(run.parent, "cifar10_im100,ce")
     with pytest.raises(UserError, match=r"recipe$"):
-        list(records_of(tmp_path / "none", "cifar10_im100,ce"))
+        records_of(tmp_path / "none", "cifar10_im100,ce")
+    (run / "metrics.jsonl").unlink()  # a stage that was stopped before its first evaluation
+    with pytest.raises(UserError, match="has nothing to record"):
+        records_of(tmp_path, "cifar10_im100,crt")
 
 
 @pytest.mark.slow
@@ -193,7 +196,7 @@ def test_results_page_shows_a_stage_that_evaluates_with_the_epochs_of_its_traini
     folder = tmp_path / "tau_norm"
     write_run(folder / "baseline" / "2026-01-01-00-00-00")
     write_evaluation(folder, "2026-01-02-00-00-00", top1=0.75)
-    table = top_table(read_published(ROOT / "docs" / "results.yaml"), [*records_of(folder, "cifar10_im100,tau_norm")])
+    table = top_table(read_published(ROOT / "docs" / "results.yaml"), records_of(folder, "cifar10_im100,tau_norm"))
     assert "| tau-normalization | CIFAR-10-LT 100 | 27.30 / 29.34 | 25.00 (1) | 200 | 2.0 |" in table
 
 

@@ -96,7 +96,7 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
     history = list(_history(run.metrics))
     reached = max((record["epoch"] for record in history if record["split"] == "train"), default=0)
     last, best = results.get("last") or {}, results.get("best") or {}
-    environment = read_json(run.path / "environment.json") or {}
+    environment = read_json(run.environment) or {}
     return Record(
         config=config,
         stage=stage,

@@ -1,11 +1,11 @@
 """Records of a run, or of the stages of a recipe, from the folder on disk."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from longtail.config import load_config
 from longtail.errors import UserError
+from longtail.output_folders import CONFIG
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.results import is_finished, last_accuracies
@@ -13,8 +13,8 @@ from longtail.user_files import is_file
 from tools.results_page.records import Record, differences, make_record, rounded
 
 
-def records_of(path: Path, config: str, *, images: str = "") -> Iterator[Record]:
-    """Yield the record of a run directory, or those of the newest run of each stage in the folder of a recipe.
+def records_of(path: Path, config: str, *, images: str = "") -> list[Record]:
+    """Return the record of a run directory, or those of the newest run of each stage in the folder of a recipe.
 
     Args:
         path: Run directory, or folder of a recipe.
@@ -22,23 +22,24 @@ def records_of(path: Path, config: str, *, images: str = "") -> Iterator[Record]
         images: See `Record`.
 
     Raises:
-        UserError: There is no run, or a run cannot be recorded.
+        UserError: There is nothing to record, or a run cannot be recorded.
     """
-    if is_file(path / "config.yaml"):
-        yield make_record(RunDirectory(path), config, images=images)
-        return
-    newest = {file.parent.parent.name: RunDirectory(file.parent) for file in sorted(path.glob("*/*/config.yaml"))}
-    if not newest:
-        inside = max(path.glob("*/config.yaml"), default=None)
-        hint = f"; did you mean {inside.parent}?" if inside else ""
-        raise UserError(f"{path} is neither a run directory nor the folder of a recipe{hint}")
+    if is_file(path / CONFIG):
+        return [make_record(RunDirectory(path), config, images=images)]
+    newest = {file.parent.parent.name: RunDirectory(file.parent) for file in sorted(path.glob(f"*/*/{CONFIG}"))}
+    records = []
     for stage, run in newest.items():
         if is_file(run.metrics):
-            yield make_record(run, config, stage=stage, images=images)
+            records.append(make_record(run, config, stage=stage, images=images))
         elif is_finished(results := read_json(run.results)) and "checkpoint" in results:
             trained = _trained_run(path, Path(results["checkpoint"]))
             source = make_record(trained, config, stage=trained.path.parent.name, images=images)
-            yield _evaluation_record(run, source, stage=stage)
+            records.append(_evaluation_record(run, source, stage=stage))
+    if not records:
+        inside = max(path.glob(f"*/{CONFIG}"), default=None)
+        hint = f"; did you mean {inside.parent}?" if inside else ""
+        raise UserError(f"{path} has nothing to record: it must be a run directory or the folder of a recipe{hint}")
+    return records
 
 
 def _evaluation_record(run: RunDirectory, trained: Record, *, stage: str) -> Record:
@@ -66,6 +67,6 @@ def _evaluation_record(run: RunDirectory, trained: Record, *, stage: str) -> Rec
 def _trained_run(folder: Path, checkpoint: Path) -> RunDirectory:
     """Return the run of a checkpoint STAGE/RUN/models/FILE in the folder of a recipe, which may have been moved."""
     run = folder.joinpath(*checkpoint.parts[-4:-2])
-    if not is_file(run / "config.yaml"):
+    if not is_file(run / CONFIG):
         raise UserError(f"{folder}: {run} is missing, the training that a stage evaluates")
     return RunDirectory(run)

@@ -67,7 +67,9 @@ def _origin(environment: dict[str, Any]) -> str:
     """Return hardware, version and commit in words."""
     devices = [device for device in environment.get("devices") or () if device != "cpu"]
     hardware = ", ".join(devices) or environment.get("processor")
-    return f"{hardware}, torch {environment.get('torch')}, commit {short_commit(environment.get('commit'))}"
+    return (
+        f"{hardware}, torch {environment.get('torch')}, commit {short_commit(environment.get('commit')) or 'unknown'}"
+    )
 
 
 def _mean(runs: Sequence[SmallRecord], name: str) -> float:

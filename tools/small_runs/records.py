@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from longtail.output_folders import ENVIRONMENT, RESULTS
 from tools.json_records import read_folder
 from tools.small_runs.rows import Row
 
@@ -72,10 +73,8 @@ def train_row(row: Row, seed: int, *, output: Path, gpus: str | None = None, res
         runs = [Path(stage["run"]) for stage in stages]
     else:
         runs = [longtail.train(longtail.load_config(row.source, overrides), gpus=gpus, resume=resume)]
-    results = [read_json(run / "results.json") for run in runs]
-    found: dict[str, Any] = next(
-        (read_json(run / "environment.json") for run in runs if (run / "environment.json").is_file()), {}
-    )
+    results = [read_json(run / RESULTS) for run in runs]
+    found: dict[str, Any] = next((read_json(run / ENVIRONMENT) for run in runs if (run / ENVIRONMENT).is_file()), {})
     return SmallRecord(
         row=row.name,
         source=row.source,

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from longtail.cli.program import Parser, place_for, run_program
 from longtail.errors import UserError
+from longtail.output_folders import CONFIG
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail report") -> int:
@@ -66,4 +67,4 @@ def _evaluate(run: Path, gpus: str | None) -> None:
     from longtail.stages.evaluate import validate
 
     log_to_terminal()
-    validate(load_config(run / "config.yaml"), run, place=place_for(gpus))
+    validate(load_config(run / CONFIG), run, place=place_for(gpus))

@@ -7,7 +7,7 @@ from typing import Any
 
 from longtail.config import KEYS, flatten, load_config
 from longtail.errors import UserError
-from longtail.output_folders import RESULTS
+from longtail.output_folders import CONFIG, RESULTS
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.results import is_finished
@@ -91,7 +91,7 @@ def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
     for path in map(Path, paths):
         if not is_folder(path):
             raise UserError(f"{path} is not a folder; expected run directories or folders of runs")
-        configs = [path / "config.yaml"] if (path / "config.yaml").is_file() else sorted(path.rglob("config.yaml"))
+        configs = [path / CONFIG] if (path / CONFIG).is_file() else sorted(path.rglob(CONFIG))
         if not configs:
             raise UserError(f"{path} does not contain a run directory: there is no config.yaml in it")
         for config in configs:
@@ -109,7 +109,7 @@ def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
 def read_run(path: Path, results: Mapping[str, Any]) -> FinishedRun:
     """Return a finished run, given the content of its results.json."""
     run = RunDirectory(path)
-    environment = read_json(path / "environment.json")
+    environment = read_json(run.environment)
     data = environment.get("data") if isinstance(environment, dict) else None
     valid = data.get("valid", "") if isinstance(data, dict) else ""
     return FinishedRun(path, dict(flatten(load_config(run.config))), results, str(valid))

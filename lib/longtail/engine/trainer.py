@@ -20,8 +20,7 @@ from longtail.engine.training import Training
 from longtail.engine.training_state import check_state, restore_training, training_state
 from longtail.evaluation import Evaluator
 from longtail.methods import Step
-from longtail.output_folders import RESULTS
-from longtail.runs.named import BEST, BEST_SINGLE
+from longtail.output_folders import BEST, BEST_SINGLE, LAST, RESULTS
 from longtail.runs.progress import Progress
 from longtail.runs.random_state import random_state, restore_random_states
 from longtail.runs.results import Results, outcome
@@ -275,7 +274,7 @@ class Trainer:
         }
         if also:
             self.run.save(also, content)
-        self.run.save("last.pth", content)
+        self.run.save(LAST, content)
 
     def _bad_files(self) -> list[str]:
         """Return the image files that any process has skipped, and share them among all processes."""

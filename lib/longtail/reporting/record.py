@@ -13,7 +13,7 @@ import numpy as np
 from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.evaluation import Samples, read_samples
-from longtail.output_folders import RESULTS
+from longtail.output_folders import RESULTS, SAMPLES
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.loggers import read_history
@@ -71,13 +71,13 @@ def read_run(path: str | Path) -> RunRecord:
         run=run,
         results=_mapping(run.results),
         history=list(read_history(run.metrics)),
-        environment=_mapping(run.path / "environment.json"),
+        environment=_mapping(run.environment),
         cfg=_config(run),
         evaluation=evaluation,
         metrics=_mapping(evaluation / RESULTS) if evaluation else None,
         classes=_table(evaluation / "per_class_ensemble.csv") if evaluation else None,
         confusion=_confusion(evaluation / "confusion_ensemble.npz") if evaluation else None,
-        samples=read_samples(evaluation / "samples.npz") if evaluation else None,
+        samples=read_samples(evaluation / SAMPLES) if evaluation else None,
     )
 
 

@@ -9,7 +9,7 @@ from longtail.checkpoint_file import read_checkpoint
 from longtail.distributed import from_main
 from longtail.errors import UserError
 from longtail.files import atomic_write
-from longtail.runs.named import BEST, BEST_SINGLE
+from longtail.output_folders import BEST, BEST_SINGLE
 from longtail.runs.results import Results
 from longtail.runs.run import Run
 from longtail.user_files import translating

@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 from longtail.config import KEYS, flatten, load_config, to_yaml, value_of
 from longtail.errors import UserError
 from longtail.files import remove_temporary_files
-from longtail.output_folders import CONFIG, INPUTS, RESULTS
+from longtail.output_folders import CONFIG, ENVIRONMENT, INPUTS, LAST, PREVIOUS, RESULTS
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_inputs, input_keys, input_records
 from longtail.runs.results import is_finished
@@ -38,7 +38,7 @@ class RunDirectory(LockedFolder):
     @property
     def last(self) -> Path:
         """The newest checkpoint."""
-        return self.models / "last.pth"
+        return self.models / LAST
 
     @property
     def figures(self) -> Path:
@@ -66,6 +66,11 @@ class RunDirectory(LockedFolder):
         return self.path / "metrics.jsonl"
 
     @property
+    def environment(self) -> Path:
+        """Versions, hardware, command, and the fingerprints of the images, as JSON."""
+        return self.path / ENVIRONMENT
+
+    @property
     def inputs(self) -> Path:
         """Files that the run started from, each with its SHA-256."""
         return self.path / INPUTS
@@ -78,7 +83,7 @@ class RunDirectory(LockedFolder):
     @property
     def previous(self) -> Path:
         """The checkpoint before the newest one."""
-        return self.models / "previous.pth"
+        return self.models / PREVIOUS
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints from which a training can be resumed, the newest first."""

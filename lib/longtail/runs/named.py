@@ -5,7 +5,6 @@ from pathlib import Path
 from longtail.output_folders import CONFIG
 from longtail.user_files import is_file, is_folder
 
-BEST, BEST_SINGLE = "best_ensemble.pth", "best_single.pth"  # in models/: of the ensemble, and of a single expert
 CALIBRATED = "calibrated.yaml"  # the config with the values chosen by a calibration
 
 

@@ -79,7 +79,7 @@ def _point_at(cfg: CfgNode, resume: str) -> ResumePoint:
     """Return the resume point of a path."""
     check_path(resume, "--resume")
     path = Path(resume)
-    checkpoint = path / "models" / "last.pth" if path.is_dir() else path
+    checkpoint = RunDirectory(path).last if path.is_dir() else path
     if not checkpoint.is_file():
         what = "a run directory with models/last.pth, or a checkpoint file"
         raise UserError(f"cannot resume from {resume}: expected auto, never, {what}")

@@ -28,8 +28,8 @@ from longtail.models import (
     start_from_class_means,
     weights_in,
 )
+from longtail.output_folders import BEST
 from longtail.runs.directory import RunDirectory
-from longtail.runs.named import BEST
 from longtail.user_files import is_file
 
 logger = logging.getLogger(__name__)

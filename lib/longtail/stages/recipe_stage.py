@@ -10,12 +10,12 @@ from yacs.config import CfgNode
 
 from longtail.config import changed, load_config, split_paths
 from longtail.errors import UserError
+from longtail.output_folders import BEST, BEST_SINGLE, LAST
 from longtail.registry import nearest
 from longtail.runs.inputs import input_keys
-from longtail.runs.named import BEST, BEST_SINGLE
 from longtail.stages.calibration_spec import CALIBRATION_KEYS, Calibration, read_calibration
 
-CHECKPOINTS = {"best": BEST, "best_single": BEST_SINGLE, "last": "last.pth"}
+CHECKPOINTS = {"best": BEST, "best_single": BEST_SINGLE, "last": LAST}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 GENERATED = "generated.json"  # in the run directory of a stage that generates images
 SUMMARY = "summary.json"  # in the folder of the recipe

@@ -14,7 +14,7 @@ from longtail.engine.trainer import Trainer
 from longtail.engine.training import Training
 from longtail.errors import UserError
 from longtail.evaluation import Classes, plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
-from longtail.output_folders import RESULTS
+from longtail.output_folders import ENVIRONMENT, RESULTS
 from longtail.runs.best import restore_best
 from longtail.runs.directory import RunDirectory
 from longtail.runs.environment import describe, resumed
@@ -90,7 +90,7 @@ def _train(run: Run, splits: Splits, training: Training) -> None:
 
 def _environment_of(run: Run) -> dict[str, Any]:
     """Return environment.json of the run that is resumed; {} if none is."""
-    content = read_json(run.checkpoint.parent.parent / "environment.json") if run.checkpoint else None
+    content = read_json(RunDirectory(run.checkpoint.parent.parent).environment) if run.checkpoint else None
     return content if isinstance(content, dict) else {}
 
 
@@ -98,7 +98,7 @@ def _check_same_images(cfg: CfgNode, run: Run) -> None:
     """Refuse a finished run that was trained on other images than those that its config names now."""
     if not run.directory:
         return
-    trained = read_json(run.directory.path / "environment.json")
+    trained = read_json(run.directory.environment)
     try:
         splits = build_splits(cfg)
     except UserError:  # they are no longer there
@@ -124,7 +124,7 @@ def _announce(run: Run, splits: Splits, training: Training, *, epoch: int) -> No
         logger.info("resuming from %s%s", run.checkpoint, reason)
     environment = describe(place, {"train": facts.fingerprint, "valid": splits.valid.fingerprint()})
     before = _environment_of(run)
-    run.write_json("environment.json", resumed(before, environment, epoch) if before else environment)
+    run.write_json(ENVIRONMENT, resumed(before, environment, epoch) if before else environment)
     logger.info("%s", describe_data(cfg, splits))
     logger.info(
         "%s, %s parameters; %s with %s",
