@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from longtail.errors import UserError
 from tools import gallery
 from tools.results_page import Published, Record, missing_trainings, read_published, read_records
+from tools.run_settings import stage_settings
 
 ROWS = [
     {"name": "Cross-entropy", "config": "ce", "text": "", "published": {"A": [30.0]}},
@@ -31,9 +33,9 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
 @pytest.fixture
 def record() -> Record:
     accuracies = {"top1": 0.7}
-    return Record(
-        "digits_lt,ce", "", 1, 32, 32, accuracies, {}, train_images=276, images="", precision="off", hours=1.0
-    )
+    facts: dict[str, Any] = {"train_images": 276, "images": "", "precision": "off", "hours": 1.0}
+    settings = stage_settings("digits_lt,ce", "")
+    return Record("digits_lt,ce", "", 1, 32, 32, accuracies, {}, **facts, settings=settings)
 
 
 def wanted(published: Published, *records: Record, seeds: tuple[int, ...] = (1,), images: str = "") -> list[str]:
@@ -49,7 +51,7 @@ def test_missing_trainings_are_those_without_a_record_seed_by_seed(published: Pu
 
 
 @pytest.mark.parametrize(
-    "change", [{"reached": 31}, {"differs": {"TRAIN.MAX_EPOCH": 32}}, {"images": "JPEG"}, {"train_images": 275}]
+    "change", [{"reached": 31}, {"settings": {"TRAIN.MAX_EPOCH": 31}}, {"images": "JPEG"}, {"train_images": 275}]
 )
 def test_records_of_other_trainings_do_not_count(
     published: Published, record: Record, change: dict[str, object]
@@ -58,8 +60,10 @@ def test_records_of_other_trainings_do_not_count(
 
 
 def test_recipe_is_missing_until_each_of_its_rows_has_a_record(published: Published, record: Record) -> None:
-    first = replace(record, config="digits_lt,tau_norm", stage="baseline")
-    last = replace(first, stage="tau_norm")
+    first, last = (
+        replace(record, config=config, stage=stage, settings=stage_settings(config, stage))
+        for config, stage in (("digits_lt,tau_norm", "baseline"), ("digits_lt,tau_norm", "tau_norm"))
+    )
     assert "digits_lt,tau_norm 1" in wanted(published, first)
     assert wanted(published, record, first, last) == []
 

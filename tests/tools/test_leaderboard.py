@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from longtail.stages.checks import check_names
 from longtail.stages.recipe_file import load_recipe
 from tests.helpers.training_fixtures import no_figures
 from tools import leaderboard
+from tools.run_settings import asked_settings, digest
 from tools.small_runs import Row, Rows, SmallRecord, leaderboard_page, read_rows, read_small_records
 
 __all__ = ["no_figures"]
@@ -24,7 +24,8 @@ TINY = ["BACKBONE.TYPE", "tiny", "TRAIN.MAX_EPOCH", "2", "TRAIN.BATCH_SIZE", "64
 def record(name: str, seed: int, top1: float, **accuracies: float) -> SmallRecord:
     found = {"top1": top1, **accuracies}
     environment = {"processor": "P", "torch": "2", "commit": "abc"}
-    return SmallRecord(name, f"digits_lt,{name}", seed, {}, found, 32, 40.0 + seed, environment)
+    settings = Row(name, f"digits_lt,{name}").digest
+    return SmallRecord(name, f"digits_lt,{name}", seed, settings, found, 32, 40.0 + seed, environment)
 
 
 def test_every_method_and_recipe_is_in_a_row_or_left_out() -> None:
@@ -99,8 +100,17 @@ def test_page_names_the_rows_of_other_hardware() -> None:
 
 
 def test_page_leaves_records_of_other_settings_out() -> None:
-    other: dict[str, Any] = {"TRAIN.MAX_EPOCH": 2}
+    other = Row("ce", "digits_lt,ce", {"TRAIN.MAX_EPOCH": 2}).digest
     assert "Not run yet: `ce`." in page_of(replace(record("ce", 1, 0.7), settings=other), rows=("ce",))
+
+
+def test_digest_of_a_row_depends_on_what_is_computed_in_every_stage() -> None:
+    row = Row("crt", "digits_lt,crt")
+    same = replace(row, settings={"TRAIN.NUM_WORKERS": 1, "VALID_STEP": 3})
+    assert same.digest == row.digest
+    both = asked_settings(row.source)
+    for stage in both:
+        assert digest({**both, stage: {**both[stage], "TRAIN.OPTIMIZER.MOMENTUM": 0.8}}) != row.digest
 
 
 def test_read_small_records_refuses_other_files(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from longtail.config import load_config, to_yaml
+from longtail.config import KEYS, load_config, to_yaml
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
 from longtail.runs.results import evaluation_outcome
 from longtail.stages.recipe_file import load_recipe
 from tools.record import main
 from tools.results_page import Record, make_record, read_published, read_records, records_of, results_page, top_table
+from tools.run_settings import stage_settings
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = "cifar10_im100,ce,every_epoch"
@@ -64,6 +65,12 @@ def test_make_record_refuses_what_is_not_a_run(tmp_path: Path) -> None:
         make_record(RunDirectory(tmp_path), CONFIG)
 
 
+def stage_of(record: Record, stage: str, **facts: Any) -> Record:
+    """Return the record of a stage of cRT."""
+    config = "cifar10_im100_json,crt"
+    return replace(record, config=config, stage=stage, settings=stage_settings(config, stage), **facts)
+
+
 def here(page: str) -> str:
     """Return the line of our own numbers of the first row."""
     lines = page.splitlines()
@@ -88,7 +95,7 @@ def test_results_page_shows_mean_std_and_seeds(record: Record) -> None:
     [
         {"reached": 199},
         {"last": {}},
-        {"differs": {"TRAIN.BATCH_SIZE": 64}},
+        {"settings": {"TRAIN.BATCH_SIZE": 64}},
         {"train_images": 12000},
         {"config": "cifar10_im50,ce"},
     ],
@@ -105,14 +112,38 @@ def test_results_page_counts_only_the_full_schedule_as_configured(record: Record
 @pytest.mark.slow
 def test_results_page_shows_the_last_stage_of_a_recipe(record: Record) -> None:
     published = read_published(ROOT / "docs" / "results.yaml")
-    first = replace(record, config="cifar10_im100_json,crt", stage="baseline", hours=9.0, began="2026-01-01")
-    second = replace(
-        first, stage="classifier", epochs=30, reached=30, last={"top1": 0.75}, hours=1.0, began="2026-01-02"
-    )
+    first = stage_of(record, "baseline", hours=9.0, began="2026-01-01")
+    second = stage_of(record, "classifier", epochs=30, reached=30, last={"top1": 0.75}, hours=1.0, began="2026-01-02")
     assert "25.00 (1)" not in top_table(published, [first]) and "30.00 (1)" not in top_table(published, [first])
     assert "| cRT | CIFAR-10-LT 100, lossless | 25.01 / 26.12 | 25.00 (1) | 230 | 10.0 |" in top_table(
         published, [first, second]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", ["baseline", "classifier"])
+def test_results_page_leaves_a_recipe_out_if_the_settings_of_a_stage_have_changed(record: Record, changed: str) -> None:
+    published = read_published(ROOT / "docs" / "results.yaml")
+    stages = [
+        stage_of(record, stage, began=f"2026-01-0{day}") for day, stage in enumerate(("baseline", "classifier"), 1)
+    ]
+    assert "| cRT |" in top_table(published, stages)
+    older = [
+        replace(each, settings={**each.settings, "TRAIN.OPTIMIZER.MOMENTUM": 0.8}) if each.stage == changed else each
+        for each in stages
+    ]
+    assert "| cRT |" not in top_table(published, older)
+    assert "`TRAIN.OPTIMIZER.MOMENTUM=0.8` |" in results_page(published, older)
+
+
+def test_a_record_differs_in_keys_of_either_side(record: Record) -> None:
+    asked = record.settings
+    assert "TRAIN.BATCH_SIZE" in asked and "LOSS.FOCAL.GAMMA" not in asked
+    missing = {name: value for name, value in asked.items() if name != "TRAIN.BATCH_SIZE"}
+    default = KEYS["TRAIN.BATCH_SIZE"].default
+    assert replace(record, settings=missing).differs == {"TRAIN.BATCH_SIZE": default}  # the config has set it since
+    assert replace(record, settings={**asked, "TRAIN.REMOVED": 1}).differs == {"TRAIN.REMOVED": 1}
+    assert replace(record, settings={}, code="released").differs == {}
 
 
 def test_record_writes_files_that_are_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +162,7 @@ def test_record_of_another_run_of_the_same_seed_is_kept(tmp_path: Path) -> None:
 
 def test_results_page_counts_the_stages_of_one_run_of_a_recipe(record: Record) -> None:
     stages = [
-        replace(record, config="cifar10_im100_json,crt", stage=stage, began=f"2026-01-0{day}", epochs=epochs, hours=1.5)
+        stage_of(record, stage, began=f"2026-01-0{day}", epochs=epochs, hours=1.5)
         for day, stage, epochs in (
             (1, "baseline", 200),
             (2, "classifier", 30),

@@ -23,8 +23,9 @@ python tools/gallery.py cifar10_im100 --seeds 42 43 44 --at-once 6
 ```
 
 **Here** is the error after the *last* epoch: mean over the seeds, ± standard deviation, and the number of seeds in
-parentheses. Only finished runs of the full schedule count. Unfinished runs are listed under [Runs](#runs) with the
-epoch that they reached. Empty: not run yet.
+parentheses. Only finished runs of the full schedule count, with the settings that the config has today. Unfinished runs
+are listed under [Runs](#runs) with the epoch that they reached, runs with other settings with what differs. Empty: not
+run yet.
 
 **Published** numbers of Bag of Tricks are those of its release: according to its code, the *best* epoch on the test
 images, of one run with seed 42. Rows with the same computation differ by 0.1 to 1.2 points, so smaller differences mean
@@ -160,10 +161,12 @@ def finished_runs(
             and record.stage == stage
             and record.finished
             and bool(record.code) == released
-            and not record.differs
             and record.train_images == data.images
         ):
-            found[record.seed] = _with_earlier_stages(record, records)
+            stages = _stages_up_to(record, records)
+            if not any(each.differs for each in stages):
+                epochs, hours = sum(each.epochs for each in stages), sum(each.hours for each in stages)
+                found[record.seed] = replace(record, epochs=epochs, reached=epochs, hours=hours)
     return list(found.values())
 
 
@@ -175,16 +178,15 @@ def _last_stage(config: str) -> str:
     return name
 
 
-def _with_earlier_stages(record: Record, records: Sequence[Record]) -> Record:
-    """Return the record of a stage with the epochs and hours of the whole recipe up to it."""
-    same = {record.stage: record}
-    for other in sorted(records, key=lambda each: each.began):  # the newest run of each earlier stage
+def _stages_up_to(record: Record, records: Sequence[Record]) -> list[Record]:
+    """Return a record and, of a recipe, those of the stages before it: the newest run of each."""
+    found = {record.stage: record}
+    for other in sorted(records, key=lambda each: each.began) if record.stage else ():
         same_run = ("config", "seed", "images", "code")
         of_this = all(getattr(other, name) == getattr(record, name) for name in same_run)
         if of_this and other.stage != record.stage and other.began <= record.began:
-            same[other.stage] = other
-    epochs, hours = sum(each.epochs for each in same.values()), sum(each.hours for each in same.values())
-    return replace(record, epochs=epochs, reached=epochs, hours=hours) if record.stage else record
+            found[other.stage] = other
+    return list(found.values())
 
 
 def _hours(hours: float) -> str:

@@ -6,20 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yacs.config import CfgNode
-
-from longtail.config import KEYS, flatten, is_recipe, load_config
+from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.results import is_outcome
-from longtail.stages.recipe_file import load_recipe
 from longtail.user_files import is_file
 from tools.json_records import read_folder
-
-# May differ between runs of one config: locations, speed, the seed.
-FREE = ("NAME", "RAND_SEED", "VALID_STEP", "DATASET.DATASET", "DATASET.CACHE", "DATASET.DOWNLOAD", "TEST.BATCH_SIZE")
-FREE_FILES = ("annotations", "folder", "weights", "images")
+from tools.run_settings import differences, settings_of, stage_settings
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,7 @@ class Record:
         images: How the images differ from the data set, for example "JPEG, quality 75".
         precision: off, bf16 or fp16; of a resumed run that of its first process.
         hours: Duration.
-        differs: Keys that differ from the config.
+        settings: Keys that change what is computed and were not at their defaults.
         environment: Hardware, versions, commit.
         began: Date and time.
         code: Released code that was trained with and its commit; empty: longtail.
@@ -55,7 +49,7 @@ class Record:
     images: str
     precision: str
     hours: float
-    differs: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     began: str = ""
     code: str = ""
@@ -64,6 +58,15 @@ class Record:
     def finished(self) -> bool:
         """Whether the whole schedule was trained and evaluated."""
         return self.reached >= self.epochs and bool(self.last)
+
+    @property
+    def differs(self) -> dict[str, Any]:
+        """Settings that differ from its config as it is today; none of released code, which has its own configs.
+
+        Raises:
+            UserError: The config does not exist any more.
+        """
+        return {} if self.code else differences(self.settings, stage_settings(self.config, self.stage))
 
     @property
     def file(self) -> str:
@@ -92,6 +95,7 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
     results = content if is_outcome(content) else {}
     if not is_file(run.config) or not (results or run.metrics.is_file()):
         raise UserError(f"{run.path} is not the directory of a run that was trained")
+    stage_settings(config, stage)  # they must exist
     cfg = load_config(run.config)
     history = list(_history(run.metrics))
     reached = max((record["epoch"] for record in history if record["split"] == "train"), default=0)
@@ -109,7 +113,7 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
         images=images,
         precision=environment.get("precision") or results.get("precision", cfg.TRAIN.AMP),
         hours=round(_seconds(results, history) / 3600, 3),
-        differs=differences(cfg, config, stage),
+        settings=settings_of(cfg),
         environment=kept_environment(environment),
         began=run.path.name,
     )
@@ -122,47 +126,6 @@ def read_records(folder: Path) -> list[Record]:
         UserError: A file is not a record.
     """
     return read_folder(folder, Record)
-
-
-def _asked(config: str, stage: str) -> CfgNode:
-    """Return the config of a composition or of a stage of a recipe."""
-    if not is_recipe(config):
-        return load_config(config)
-    recipe = load_recipe(config)
-    stages = {each.name: each for each in recipe.stages}
-    if stage not in stages:
-        raise UserError(f"{config} has no stage {stage!r}; available: {', '.join(stages)}")
-    return recipe.load(stages[stage], dict.fromkeys(stages[stage].takes, "taken"))
-
-
-def differences(cfg: CfgNode, config: str, stage: str) -> dict[str, Any]:
-    """Return the keys in which a run differs from its composition or stage, among those that change what is computed.
-
-    Args:
-        cfg: Config of the run.
-        config: Composition.
-        stage: Stage, if it is a recipe.
-
-    Raises:
-        UserError: The composition or the stage does not exist.
-    """
-    wanted = dict(flatten(_asked(config, stage)))
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in flatten(cfg)
-        if value != wanted[name] and KEYS[name].result and _counts(name, cfg)
-    }
-
-
-def _counts(name: str, cfg: Any) -> bool:
-    """Return whether another value of a key makes a run another experiment."""
-    if name in FREE or KEYS[name].file in FREE_FILES:
-        return False
-    if name.startswith("DATASET.IMBALANCECIFAR.") and cfg.DATASET.DATASET == "annotations":
-        return False
-    section = name.split(".")
-    other_loss = section[0] == "LOSS" and len(section) == 3 and section[1] not in (cfg.LOSS.LOSS_TYPE,)
-    return not (other_loss and not section[1].startswith("MULTI"))
 
 
 def _history(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,8 @@ from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 from longtail.runs.results import is_finished, last_accuracies
 from longtail.user_files import is_file
-from tools.results_page.records import Record, differences, make_record, rounded
+from tools.results_page.records import Record, make_record, rounded
+from tools.run_settings import settings_of
 
 
 def records_of(path: Path, config: str, *, images: str = "") -> list[Record]:
@@ -59,7 +60,7 @@ def _evaluation_record(run: RunDirectory, trained: Record, *, stage: str) -> Rec
         last=rounded(last_accuracies(results)),
         best={},
         hours=round(results["seconds"] / 3600, 3),
-        differs=trained.differs | differences(load_config(run.config), trained.config, stage),
+        settings={**settings_of(load_config(run.config)), **trained.differs},
         began=run.path.name,
     )
 

@@ -21,7 +21,7 @@ class SmallRecord:
         row: Name of the row.
         source: Composition that was trained.
         seed: RAND_SEED.
-        settings: Overridden keys and their values.
+        settings: Digest of the settings of all stages, see `run_settings.digest`.
         accuracies: Accuracies of the ensemble after the last epoch of the last stage: top1, many, medium, few.
         epochs: Epochs of all stages.
         seconds: Duration of all stages.
@@ -31,7 +31,7 @@ class SmallRecord:
     row: str
     source: str
     seed: int
-    settings: dict[str, Any]
+    settings: str
     accuracies: dict[str, float]
     epochs: int
     seconds: float
@@ -44,7 +44,7 @@ class SmallRecord:
 
     def is_of(self, row: Row) -> bool:
         """Return whether it is a record of this row with its current settings."""
-        return (self.row, self.source, self.settings) == (row.name, row.source, dict(row.settings))
+        return (self.row, self.source) == (row.name, row.source) and self.settings == row.digest
 
 
 def train_row(row: Row, seed: int, *, output: Path, gpus: str | None = None, resume: str = "auto") -> SmallRecord:
@@ -79,7 +79,7 @@ def train_row(row: Row, seed: int, *, output: Path, gpus: str | None = None, res
         row=row.name,
         source=row.source,
         seed=seed,
-        settings=dict(row.settings),
+        settings=row.digest,
         accuracies={name: round(value, 6) for name, value in results[-1]["last"]["ensemble"].items()},
         epochs=sum(result["epochs"] for result in results),
         seconds=round(sum(result["seconds"] for result in results), 1),

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from longtail.config import read_yaml
 from longtail.errors import UserError
+from tools.run_settings import asked_settings, digest
 
 ROWS_FILE = Path(__file__).resolve().parent.parent / "leaderboard.yaml"
 
@@ -31,6 +33,15 @@ class Row:
     def overrides(self) -> list[Any]:
         """KEY, VALUE, ... of the settings."""
         return [part for pair in self.settings.items() for part in pair]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the settings that its configs ask for today.
+
+        Raises:
+            UserError: The composition is invalid.
+        """
+        return digest(asked_settings(self.source, self.overrides))
 
 
 @dataclass(frozen=True)
