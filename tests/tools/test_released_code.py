@@ -11,6 +11,7 @@ import pytest
 from longtail.errors import UserError
 from tools.released_training import changed_source
 from tools.results_page import Record, read_published, read_records, released_record, results_page, top_table
+from tools.run_settings import stage_settings
 
 ROOT = Path(__file__).parent.parent.parent
 LOG = """
@@ -96,7 +97,7 @@ def test_log_without_an_epoch_is_refused() -> None:
 def test_results_page_shows_the_released_code_in_a_line_of_its_own() -> None:
     published = read_published(ROOT / "docs" / "results.yaml")
     record = released_record(LOG, FACTS)
-    ours = replace(record, code="", last={"top1": 0.6})
+    ours = replace(record, code="", last={"top1": 0.6}, settings=stage_settings(record.config, ""))
     lines = results_page(published, [record, ours]).splitlines()
     first = lines.index(next(line for line in lines if line.startswith("| Cross-entropy |")))
     table = lines[first : first + 5]
