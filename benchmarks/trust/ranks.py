@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Stop or kill one of two processes of a training; check how the other one ends and whether the restart resumes.
+"""Stop or kill one of two processes of a training at a random time; check how the other one ends, and the restart.
 
     python benchmarks/trust/ranks.py --trials 10
     python benchmarks/trust/ranks.py --trials 2 --torchrun
 
 A stopped process (SIGSTOP) does not respond: the other one must end within TRAIN.PEER_TIMEOUT (here 0.5 minutes) plus
---limit seconds, with exit code 1 and one line. If one is killed, the other must end at once. The same command must then
-end with the results of an uninterrupted training. Without --torchrun the processes are forked, which starts faster.
+--limit seconds, with exit code 1 and one line. If one is killed, the other must end at once, or within that time while
+they connect. The same command must then end with the results of an uninterrupted training. Without --torchrun the
+processes are forked, which starts faster.
 """
 
 import argparse
@@ -46,13 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
         launch = under_torchrun if chosen.torchrun else forked
         if not chosen.torchrun:
             warm_up(words(folder, "warm"))
+        started = time.monotonic()
         launch(folder, "whole").finish()
+        duration = time.monotonic() - started
         expected = outcome(folder / "whole" / "trial")
         for number in range(chosen.trials):
             kind, what = ("STOP", "KILL")[number % 2], f"trial{number}"
             training = launch(folder, what)
-            training.wait_for_epoch(folder / what)
-            time.sleep(draw.uniform(0, 1))
+            time.sleep(draw.uniform(0, duration))  # while they connect, too
             seconds = training.lose(kind, draw.randrange(2), limit=60 * MINUTES * (kind == "STOP") + chosen.limit)
             slowest[kind] = max(slowest[kind], seconds)
             faults += [f"{what} ({kind}): {fault}" for fault in training.faults]
@@ -90,12 +92,6 @@ class Forked:
         self.log.unlink(missing_ok=True)
         self.children = start(words(folder, name), self.log, processes=2)
         self.faults: list[str] = []
-
-    def wait_for_epoch(self, output: Path) -> None:
-        """Wait until the first checkpoint is written."""
-        end = time.monotonic() + STARTING
-        while not any(output.glob("trial/*/models/last.pth")) and time.monotonic() < end:
-            time.sleep(0.01)
 
     def lose(self, kind: str, rank: int, *, limit: float) -> float:
         """Stop or kill one process; return after how many seconds the other one has ended."""

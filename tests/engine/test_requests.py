@@ -12,7 +12,7 @@ from longtail.engine.requests import NOTHING, SAVE, Requests
 
 def plan(checkpoint_seconds: float = 1e9) -> Any:
     """Return what requests need of a plan."""
-    return SimpleNamespace(peer_seconds=60.0, checkpoint_seconds=checkpoint_seconds)
+    return SimpleNamespace(checkpoint_seconds=checkpoint_seconds)
 
 
 class DelayedConsensus:

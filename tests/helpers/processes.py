@@ -1,6 +1,7 @@
 """The same function in several connected gloo processes."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,22 @@ import torch.distributed as dist
 Results = dict[int, list[Any]]  # number of processes -> result of each rank
 
 
-def run_processes(work: Callable[[int, int], Any], folder: Path, *, worlds: Sequence[int]) -> Results:
+def run_processes(
+    work: Callable[[int, int], Any], folder: Path, *, worlds: Sequence[int], timeout: float = 300.0
+) -> Results:
     """Return the results of `work(rank, number of processes)` in one set of processes per world, all at once.
 
     Args:
         work: Returns tensors and plain values.
         folder: Empty folder.
         worlds: Numbers of processes.
+        timeout: Seconds after which an exchange with a process that does not respond fails.
     """
     context = torch.multiprocessing.get_context("fork")
     started = [
-        context.Process(target=_work, args=(work, rank, world, folder)) for world in worlds for rank in range(world)
+        context.Process(target=_work, args=(work, rank, world, folder, timeout))
+        for world in worlds
+        for rank in range(world)
     ]
     for process in started:
         process.start()
@@ -31,9 +37,12 @@ def run_processes(work: Callable[[int, int], Any], folder: Path, *, worlds: Sequ
     return {world: [torch.load(folder / f"{world}-{rank}.pt") for rank in range(world)] for world in worlds}
 
 
-def _work(work: Callable[[int, int], Any], rank: int, world: int, folder: Path) -> None:
+def _work(work: Callable[[int, int], Any], rank: int, world: int, folder: Path, timeout: float) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting{world}", rank=rank, world_size=world)
+    meeting = f"file://{folder}/meeting{world}"
+    dist.init_process_group(
+        "gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(seconds=timeout)
+    )
     dist.barrier()  # a process that ends before the others are connected would make their connecting fail
     torch.save(work(rank, world), folder / f"{world}-{rank}.pt")
     if dist.is_initialized():

@@ -1,11 +1,7 @@
 """Processes and devices of a run."""
 
 from longtail.distributed.consensus import Consensus
-from longtail.distributed.launch import launched_world
-from longtail.distributed.place import Place, find_place
-from longtail.distributed.processes import (
-    SINGLE_PROCESS,
-    World,
+from longtail.distributed.exchanges import (
     from_main,
     gather_to_all,
     main_only,
@@ -13,6 +9,9 @@ from longtail.distributed.processes import (
     share_buffers,
     sum_over_processes,
 )
+from longtail.distributed.launch import launched_world
+from longtail.distributed.place import Place, find_place
+from longtail.distributed.processes import SINGLE_PROCESS, World
 
 __all__ = [
     "SINGLE_PROCESS",

@@ -2,17 +2,16 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import sys
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import nn
 
 from longtail.errors import ProcessLost, UserError
-
-T = TypeVar("T")
 
 
 class World(NamedTuple):
@@ -38,6 +37,7 @@ class World(NamedTuple):
 
 SINGLE_PROCESS = World()
 PEER_TIMEOUT = 600.0  # seconds
+GRACE = 30.0  # seconds in which torch itself reports a process that does not respond
 RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # environment variables
 
 
@@ -57,17 +57,15 @@ def reporting_lost_processes(world: World, *, timeout: float) -> Iterator[None]:
     except RuntimeError as error:
         if world.size == 1 or not (isinstance(error, dist.DistError) or _is_of_peer(error)):
             raise
-        late = f"did not respond within {timeout / 60:g} minutes (TRAIN.PEER_TIMEOUT)"
-        raise ProcessLost(
-            f"process {world.rank} of {world.size} stopped: another process of the run "
-            f"{late if _is_late(error) else 'has exited'}, see its message; the newest checkpoint is intact, and the "
-            f"same command resumes from it ({_first_line(error)})"
-        ) from None
+        what = _late(timeout) if _is_late(error) else "has exited"
+        raise ProcessLost(f"{_lost(world, what)} ({_first_line(error)})") from None
 
 
 @contextlib.contextmanager
 def connected(world: World, device: torch.device, *, timeout: float) -> Iterator[None]:
-    """Within the block, this process is in the process group: NCCL for GPUs, gloo for CPUs. Blocks may be nested.
+    """Within the block, this process is in the process group. Blocks may be nested.
+
+    Tensors on GPUs are exchanged by NCCL, and those in main memory by gloo.
 
     Args:
         world: Processes of the run.
@@ -80,9 +78,11 @@ def connected(world: World, device: torch.device, *, timeout: float) -> Iterator
     if dist.is_initialized() or world.size == 1:
         yield
         return
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        with _ends_after(timeout + GRACE, _lost(world, _late(timeout))):
+            dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+            dist.all_reduce(torch.zeros(1, device=device))  # NCCL connects at its first use
     except RuntimeError as error:
         if _is_of_peer(error):
             raise
@@ -94,6 +94,39 @@ def connected(world: World, device: torch.device, *, timeout: float) -> Iterator
         yield
     finally:
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _ends_after(seconds: float, message: str) -> Iterator[None]:
+    """End this process with a message and exit code 1 if the block takes longer.
+
+    While connecting, torch waits without a limit for a process 0 that is stopped, and nothing can interrupt it.
+    """
+
+    def end() -> None:
+        sys.stderr.write(f"error: {message}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _lost(world: World, what: str) -> str:
+    """Return the message of a process that stops because of another one."""
+    return (
+        f"process {world.rank} of {world.size} stopped: another process of the run {what}, see its message; the newest "
+        "checkpoint is intact, and the same command resumes from it"
+    )
+
+
+def _late(timeout: float) -> str:
+    return f"did not respond within {timeout / 60:g} minutes (TRAIN.PEER_TIMEOUT)"
 
 
 def _is_late(error: RuntimeError) -> bool:
@@ -111,56 +144,3 @@ def _is_of_peer(error: RuntimeError) -> bool:
 def _first_line(error: RuntimeError) -> str:
     """Return the first line of an error of torch, at most 200 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def sum_over_processes(tensors: Sequence[torch.Tensor]) -> None:
-    """Replace each tensor by its sum over all processes, in place."""
-    if dist.is_initialized():
-        for tensor in tensors:
-            dist.all_reduce(tensor)
-
-
-def share_buffers(network: nn.Module) -> None:
-    """Copy the buffers of process 0 to every process: batch-norm statistics differ, because the samples do."""
-    if dist.is_initialized():
-        for buffer in network.buffers():
-            dist.broadcast(buffer, 0)
-
-
-def maximum(value: int, device: torch.device) -> int:
-    """Return the largest value of all processes, in each of them."""
-    if not dist.is_initialized():
-        return value
-    shared = torch.tensor(value, device=device)
-    dist.all_reduce(shared, dist.ReduceOp.MAX)
-    return int(shared)
-
-
-def from_main(value: T) -> T:
-    """Return the value of process 0 in every process."""
-    if not dist.is_initialized():
-        return value
-    box = [value]
-    dist.broadcast_object_list(box)
-    return box[0]
-
-
-def main_only(work: Callable[[], T]) -> T:
-    """Call a function in process 0 while the others wait (up to 30 days); return its result in all of them."""
-    if not dist.is_initialized():
-        return work()
-    group: Any = dist.new_group(backend="gloo", timeout=timedelta(days=30))
-    box: list[Any] = [work() if dist.get_rank() == 0 else None]
-    dist.broadcast_object_list(box, group=group)
-    dist.destroy_process_group(group)
-    result: T = box[0]
-    return result
-
-
-def gather_to_all(value: T) -> list[T]:
-    """Return the values of all processes, in the order of their ranks."""
-    if not dist.is_initialized():
-        return [value]
-    box: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(box, value)
-    return box

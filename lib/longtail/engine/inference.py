@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from longtail.data import Batch, Loader, Normalize
-from longtail.distributed import Place, share_buffers, sum_over_processes
+from longtail.distributed import Place, gather_to_all, share_buffers, sum_over_processes
 from longtail.engine.diagnose import find_non_finite
 from longtail.engine.finite_guard import NotFinite
 from longtail.evaluation import Evaluator, SampleRecorder
@@ -161,7 +160,7 @@ class TrainingSet:
             )
         ]
         network.train(training)
-        return _in_order(_gathered(pairs), number=len(self.labels))
+        return _in_order([pair for part in gather_to_all(pairs) for pair in part], number=len(self.labels))
 
 
 def _to_host(output: Output) -> Output:
@@ -173,15 +172,6 @@ def _to_host(output: Output) -> Output:
         return None if field is None else field.float().cpu()
 
     return Output(*map(moved, output))
-
-
-def _gathered(pairs: list[tuple[Tensor, Output]]) -> list[tuple[Tensor, Output]]:
-    """Return the pairs of all processes, in the order of their ranks."""
-    if not dist.is_initialized():
-        return pairs
-    box: list[list[tuple[Tensor, Output]]] = [[] for _ in range(dist.get_world_size())]
-    dist.all_gather_object(box, pairs)
-    return [pair for pairs in box for pair in pairs]
 
 
 def _in_order(pairs: list[tuple[Tensor, Output]], *, number: int) -> Output:

@@ -28,7 +28,7 @@ class Requests:
 
     def __init__(self, plan: Plan, processes: int) -> None:
         self.interrupts = Interrupts()
-        self.consensus = Consensus(plan.peer_seconds)
+        self.consensus = Consensus()
         self.alone = processes == 1
         self._checkpoint_seconds = plan.checkpoint_seconds
         self._parent = os.getppid()

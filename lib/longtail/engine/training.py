@@ -27,7 +27,6 @@ class Plan:
         save_every: Keep a checkpoint every this many epochs; -1: never.
         report_every: Report progress every this many batches.
         checkpoint_seconds: Write last.pth inside an epoch if the newest one is older than this.
-        peer_seconds: A process that does not respond for this long is considered lost.
         frozen_statistics: Keep the network in evaluation mode while training.
         clip_norm: Largest norm of the gradients; 0: no clipping.
         select_by: Metric that decides which epoch is the best, see `longtail.runs.results`.
@@ -39,7 +38,6 @@ class Plan:
     save_every: int = 5
     report_every: int = 20
     checkpoint_seconds: float = 600.0
-    peer_seconds: float = 600.0
     frozen_statistics: bool = False
     clip_norm: float = 0.0
     select_by: str = "top1"

@@ -130,7 +130,6 @@ def build_plan(cfg: CfgNode) -> Plan:
         save_every=cfg.SAVE_STEP,
         report_every=cfg.SHOW_STEP,
         checkpoint_seconds=cfg.TRAIN.CHECKPOINT_MINUTES * 60,
-        peer_seconds=cfg.TRAIN.PEER_TIMEOUT * 60,
         frozen_statistics=cfg.EVAL_MODE,
         clip_norm=cfg.TRAIN.OPTIMIZER.CLIP_NORM,
         select_by=cfg.TEST.SELECT_BY,
