@@ -130,10 +130,10 @@ class UnderTorchrun(Forked):
 
     def lose(self, kind: str, rank: int, *, limit: float) -> float:
         """Stop or kill one process; return after how many seconds torchrun has ended."""
-        listed = subprocess.run(["pgrep", "-P", str(self.launcher.pid)], capture_output=True, text=True, check=False)
-        workers = [int(line) for line in listed.stdout.split()]
-        if len(workers) != 2:
-            return 0.0  # the training has ended
+        while len(workers := children_of(self.launcher.pid)) != 2:
+            if self.launcher.poll() is not None:
+                return 0.0  # the training has ended
+            time.sleep(0.05)  # they have not started yet
         sent = time.monotonic()
         os.kill(workers[rank], signal.Signals[f"SIG{kind}"])
         try:
@@ -149,6 +149,12 @@ class UnderTorchrun(Forked):
     def finish(self) -> None:
         """Wait for the end of the training."""
         self.launcher.wait(10 * STARTING)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
 
 
 def forked(folder: Path, name: str) -> Forked:
