@@ -8,7 +8,8 @@
 DATA is the data set of a column. Each row is trained by `longtail train DATA,ROW`, all rows with the first seed before
 the next seed; all configs are checked before the first training. The same command resumes: after an interruption, or
 after --minutes, when all trainings save and stop. KEY VALUE applies to all trainings; a record with other settings does
-not count for its row. Run `make docs` afterwards.
+not count for its row. --images only describes the images in the records: DATASET.TRAIN_JSON and DATASET.VALID_JSON name
+other ones. Run `make docs` afterwards.
 
 Exit code: 0 done, 1 a training failed, 2 invalid command, 128 + n stopped by signal n.
 """

@@ -37,12 +37,15 @@ def train(cfg: CfgNode, *, gpus: str | int | None = None, resume: str | Path = "
     return train_config(cfg, cfg.NAME, place=_place(gpus), resume=str(resume)).path
 
 
-def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str | int | None = None) -> dict[str, Any]:
-    """Evaluate the best checkpoint of a run on its validation images.
+def evaluate(
+    run: str | Path, overrides: list[Any] | None = None, *, split: str = "valid", gpus: str | int | None = None
+) -> dict[str, Any]:
+    """Evaluate the best checkpoint of a run on its validation or test images.
 
     Args:
         run: Run directory.
         overrides: KEY, VALUE, ... that override the config of the run.
+        split: "valid" or "test".
         gpus: As for `train`.
 
     Returns:
@@ -52,7 +55,9 @@ def evaluate(run: str | Path, overrides: list[Any] | None = None, *, gpus: str |
         UserError: The run or its data are missing.
     """
     cfg = load_config(_config(run), overrides or [])
-    folder = validate(cfg, Path(run), place=_place(gpus))
+    if split not in ("valid", "test"):
+        raise UserError(f"split is {split!r}; allowed: valid, test")
+    folder = validate(cfg, Path(run), place=_place(gpus), split=split)
     results: dict[str, Any] = read_json(folder / RESULTS)
     return results
 

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from longtail.config import changed
 from longtail.data import build_splits
 from longtail.errors import UserError
+from longtail.evaluation import read_samples
+from longtail.reporting.record import newest_evaluation
 from longtail.stages import evaluate as evaluate_stage
 from longtail.stages.evaluate import validate
 from tests.helpers.training import CONTRASTIVE, CPU, NCL, FinishedRun, TinyConfig, read_json, train
@@ -187,3 +190,26 @@ def test_other_training_images_than_those_held_out_from_are_refused(tiny_cfg: Ti
     ):
         train(cfg)
     assert train(cfg, "never").path != run.path
+
+
+# split
+
+
+@pytest.mark.slow
+@pytest.mark.figures
+def test_held_out_test_images_are_evaluated(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
+    """They are neither training nor validation images, and the report keeps to the validation images."""
+    cfg = changed(own_config(tiny_cfg, tmp_path / "photos"), "DATASET.HOLD_OUT.TEST", 3)
+    run = train(cfg)
+    valid, test = (validate(cfg, run.path, place=CPU, split=split) for split in ("valid", "test"))
+    assert [read_json(folder / "results.json")["split"] for folder in (valid, test)] == ["valid", "test"]
+    samples = [read_samples(folder / "samples.npz") for folder in (valid, test)]
+    assert [part and len(part.label) for part in samples] == [4, 6]
+    assert newest_evaluation(run) == valid
+    trained, validated, tested = (set(images.paths) for images in build_splits(cfg) if images)
+    assert not tested & (trained | validated) and len(tested) == 6
+
+
+def test_split_without_images_is_refused(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
+    with pytest.raises(UserError, match=r"digits_lt train has no test images; DATASET.TEST_JSON names a list"):
+        validate(tiny_cfg(), finished_run().path, place=CPU, split="test")

@@ -64,11 +64,23 @@ def test_calibrate_reports_the_images_that_did_not_choose(tiny_cfg: TinyConfig, 
 
 def test_hold_out_is_not_used_where_there_is_a_test_split(tiny_cfg: TinyConfig) -> None:
     cfg = tiny_cfg("DATASET.TEST_JSON", "test.json")
-    assert CHOICE.resolved(cfg) == Calibration("TEST.LOGIT_ADJUSTMENT", (0.0, 1.0, 2.0))
+    assert CHOICE.resolved(has_test=True) == Calibration("TEST.LOGIT_ADJUSTMENT", (0.0, 1.0, 2.0))
     Calibration("TEST.LOGIT_ADJUSTMENT", (0.0,)).check(cfg)
     with pytest.raises(UserError, match="set hold_out to a fraction"):
         Calibration("TEST.LOGIT_ADJUSTMENT", (0.0,)).check(tiny_cfg())
     CHOICE.check(tiny_cfg())
+
+
+def test_test_split_that_is_held_out_of_own_images_is_one(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for number in range(4):
+            (tmp_path / label / f"{number}.png").touch()  # only the names are read
+    own = ("DATASET.DATASET", "own", "DATASET.ROOT", str(tmp_path))
+    choice = Calibration("TEST.LOGIT_ADJUSTMENT", (0.0,))
+    choice.check(tiny_cfg(*own, "DATASET.HOLD_OUT.TEST", 1))
+    with pytest.raises(UserError, match=r"DATASET.HOLD_OUT.TEST for your own images"):
+        choice.check(tiny_cfg(*own))
 
 
 @pytest.mark.parametrize("value", [1, 1.5, -0.1, True, "half"])

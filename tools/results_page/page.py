@@ -16,7 +16,8 @@ HEAD = """\
 # Results
 
 Top-1 errors in percent: published numbers, and ours from the records in `docs/records`. `longtail train DATA,CONFIG`
-trains a row. This trains and records all rows of a data set that have no number yet, six at once:
+trains a row. This trains and records the rows without a record of a data set, six at once (`cifar10_im100` and
+`cifar10_im100_json` are two data sets, whose images are the same):
 
 ```
 python tools/gallery.py cifar10_im100 --seeds 42 43 44 --at-once 6

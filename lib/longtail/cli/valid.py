@@ -2,6 +2,7 @@
 
     longtail valid output/digits_lt_ncl/2026-01-31-12-00-00
     longtail valid RUN --gpus cpu TEST.MODEL_FILE best_single.pth
+    longtail valid RUN --split test
     longtail valid RUN DATASET.VALID_JSON other_images.json
     longtail valid cifar10_im100,ncl TEST.MODEL_FILE released/best_ensemble_model.pth
     longtail valid RUN TEST.TAU_NORM.USE_TAU_NORM True TEST.TAU_NORM.TAU 0.7
@@ -11,6 +12,9 @@
 RUN is a run directory (whose calibrated.yaml is used if there is one) or a config. Its best_ensemble.pth is evaluated,
 unless TEST.MODEL_FILE names another checkpoint. The results are written to RUN/evaluation/<date-time>/; for a config
 outside a run directory, to OUTPUT_DIR/NAME/evaluation/<date-time>/.
+
+--split test evaluates test images: those of DATASET.TEST_JSON, or those that the training held out of your own images
+(DATASET.HOLD_OUT.TEST, test/ or a list with a column `split`).
 
 A sweep evaluates several strengths of tau-normalization or post-hoc logit adjustment in one pass over the images, and
 writes a table (CSV) and a figure. A strength chosen on the images that are then reported overstates the result.
@@ -65,13 +69,16 @@ def run(source: str, options: argparse.Namespace) -> None:
     place = place_for(options.gpus)
     log_to_terminal(quiet=not place.main)
     if parameter:
-        sweep(cfg, folder, parameter, place=place, values=values)
+        sweep(cfg, folder, parameter, place=place, values=values, split=options.split)
     else:
-        validate(cfg, folder, place=place)
+        validate(cfg, folder, place=place, split=options.split)
 
 
 def _add_options(parser: Parser) -> None:
     parser.add_argument("--gpus", metavar="GPUS", help="cpu or 0; default: the first GPU, or the CPU")
+    parser.add_argument(
+        "--split", choices=("valid", "test"), default="valid", help="images to evaluate; default: valid"
+    )
     sweeps = parser.add_mutually_exclusive_group()
     for name in ("tau", "logit-adjustment"):
         sweeps.add_argument(f"--{name}-sweep", nargs="*", metavar="STRENGTH", help="default: a grid")

@@ -1,6 +1,7 @@
 """Data: annotation files, data sets, the long-tail rule, augmentation, samplers and loaders."""
 
 from longtail.data.batch import Batch
+from longtail.data.convert.own import has_test_images
 from longtail.data.dataset import ImageSet
 from longtail.data.images.reading import SMALL_SIDE
 from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
@@ -28,5 +29,6 @@ __all__ = [
     "build_test_policy",
     "build_valid_loader",
     "check_test_time",
+    "has_test_images",
     "takes_crops_of_resized",
 ]

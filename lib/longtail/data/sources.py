@@ -143,19 +143,20 @@ def own(cfg: CfgNode) -> Splits:
     splits = configured_splits(cfg)
     read_options = build_read_options(cfg)  # shared, so that the bad images of all splits are counted together
     sets = {
-        name: ImageSet.from_files(
-            f"{root} {name}",
-            split.paths,
-            labels=split.labels,
-            num_classes=split.num_classes,
-            read_options=read_options,
-            class_names=split.classes or (),
-            weights=split.weights,
+        name: replace(
+            ImageSet.from_files(
+                f"{root} {name}",
+                split.paths,
+                labels=split.labels,
+                num_classes=split.num_classes,
+                read_options=read_options,
+                class_names=split.classes or (),
+                weights=split.weights,
+            ),
+            held_out=split.held_out,
         )
         for name, split in splits.items()
     }
-    if "valid" in splits:
-        sets["valid"] = replace(sets["valid"], held_out=splits["valid"].held_out)
     valid = _read_split(cfg, "VALID_JSON", read_options=read_options) if cfg.DATASET.VALID_JSON else sets.get("valid")
     if not valid:
         raise UserError(f"{root} has no validation images, and DATASET.HOLD_OUT.VALID is {rule.VALID:g}")

@@ -82,12 +82,12 @@ def read_run(path: str | Path) -> RunRecord:
 
 
 def newest_evaluation(run: RunDirectory) -> Path | None:
-    """Return the newest complete folder of an evaluation (not of a sweep or calibration); None if there is none."""
+    """Return the newest complete evaluation of the validation images (no sweep or calibration); None without one."""
     folder = run.path / "evaluation"
     complete = [
         path
         for path in (folder.iterdir() if is_folder(folder) else ())
-        if (path / RESULTS).is_file() and (path / "per_class_ensemble.csv").is_file()
+        if (path / "per_class_ensemble.csv").is_file() and _mapping(path / RESULTS).get("split", "valid") == "valid"
     ]
     return max(complete, key=lambda path: path.name, default=None)
 

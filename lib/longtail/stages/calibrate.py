@@ -42,7 +42,7 @@ def calibrate(cfg: CfgNode, folder: Path, calibration: Calibration, *, place: Pl
         and `export`.
     """
     with evaluation_setup(cfg, folder, place=place) as setup:
-        calibration = calibration.resolved(cfg)
+        calibration = calibration.resolved(has_test=setup.splits.test is not None)
         encoded = _encode(cfg, setup, calibration)
         corrected = Corrected(cfg, setup, calibration.over)
         found = fit(corrected, calibration, encoded[calibration.fit_on])

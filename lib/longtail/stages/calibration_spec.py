@@ -7,6 +7,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from longtail.config import changed
+from longtail.data import has_test_images
 from longtail.errors import UserError
 from longtail.evaluation import OBJECTIVES
 from longtail.registry import nearest
@@ -44,26 +45,32 @@ class Calibration:
     hold_out: float = 0.0
     objective: str = "top1"
 
-    def resolved(self, cfg: CfgNode) -> "Calibration":
-        """Return the calibration with the splits that the config has."""
-        if self.hold_out and "test" in (self.fit_on, self.report_on) and not cfg.DATASET.TEST_JSON:
+    def resolved(self, *, has_test: bool) -> "Calibration":
+        """Return the calibration with the splits that there are.
+
+        Raises:
+            UserError: It needs a test split, and there is none.
+        """
+        needs_test = "test" in (self.fit_on, self.report_on)
+        if needs_test and not has_test and not self.hold_out:
+            raise UserError(
+                "calibrate reports on the test split, but there is none: DATASET.TEST_JSON is empty; set it (or "
+                "DATASET.HOLD_OUT.TEST for your own images), set hold_out to a fraction of the validation images, or "
+                "set fit_on and report_on to valid and same_split to True"
+            )
+        if needs_test and not has_test:
             return replace(self, fit_on="valid", report_on=REST)
         return replace(self, hold_out=0.0)
 
     def check(self, cfg: CfgNode) -> None:
-        """Refuse a split that the config does not have, and a strength that its key does not allow.
+        """Refuse a split that there is not, and a strength that its key does not allow.
 
         Raises:
             UserError: It is one of these; the message names the split, or the key and what is allowed.
         """
         for value in self.values:
             changed(cfg, *STRENGTHS[self.over], self.over, value)
-        resolved = self.resolved(cfg)
-        if "test" in (resolved.fit_on, resolved.report_on) and not cfg.DATASET.TEST_JSON:
-            raise UserError(
-                "calibrate reports on the test split, but DATASET.TEST_JSON is empty; set it, set hold_out to a "
-                "fraction of the validation images, or set fit_on and report_on to valid and same_split to True"
-            )
+        self.resolved(has_test=has_test_images(cfg))
 
 
 def read_calibration(entry: Mapping[str, Any], name: str) -> Calibration:

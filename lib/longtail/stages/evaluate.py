@@ -59,13 +59,14 @@ class EvaluationSetup:
     Attributes:
         run: Folder for the results.
         checkpoint: File of the weights.
-        splits: Data.
+        splits: Data; the evaluated images are the validation images.
         network: Network with these weights, on the device.
-        loader: Loader of this process's shard of the validation images.
+        loader: Loader of this process's shard of the validation images, or of the test images if they are evaluated.
         normalize: uint8 images to the network's input.
         views: The network's input to the views of TEST.TTA.
         new_evaluator: Returns an empty evaluator.
         place: Processes, devices and precision.
+        split: Evaluated images, "valid" or "test".
     """
 
     run: RunDirectory
@@ -77,6 +78,7 @@ class EvaluationSetup:
     views: Views
     new_evaluator: Callable[[], Evaluator]
     place: Place
+    split: str = "valid"
 
     def class_counts(self) -> list[int]:
         """Return the training images per class, (C,)."""
@@ -90,14 +92,14 @@ class EvaluationSetup:
 
 
 @contextmanager
-def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[EvaluationSetup]:
+def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place, split: str = "valid") -> Iterator[EvaluationSetup]:
     """Load the components of an evaluation, see `validate`; within the block the processes are connected."""
     place = place.with_precision(cfg.TRAIN.AMP)
     check_network_and_data(cfg)
     run = RunDirectory(folder if is_folder(folder / "models") else parent_of_runs(cfg))
     checkpoint = find_checkpoint(cfg, run)
     with place.connected(60 * cfg.TRAIN.PEER_TIMEOUT):
-        splits, normalize = build_splits(cfg, generated=False), build_normalize(cfg)
+        splits, normalize = _evaluating(build_splits(cfg, generated=False), split), build_normalize(cfg)
         content = read_checkpoint(checkpoint)
         check_same_names(content.get("class_names") or (), splits.class_names(), str(checkpoint), splits.valid.name)
         if not cfg.DATASET.USE_CAM_BASED_DATASET:  # generated images are not read here
@@ -118,7 +120,24 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place) -> Iterator[Ev
                 build_views(cfg, normalize),
                 evaluator_maker(cfg, counts, experts=len(network.heads), device=place.device),
                 place,
+                split,
             )
+
+
+def _evaluating(splits: Splits, split: str) -> Splits:
+    """Return the splits with those of a name, "valid" or "test", as the validation images.
+
+    Raises:
+        UserError: There are no test images.
+    """
+    if split == "valid":
+        return splits
+    if splits.test is None:
+        raise UserError(
+            f"{splits.train.name} has no test images; DATASET.TEST_JSON names a list of them, and training with "
+            "DATASET.HOLD_OUT.TEST holds out some of your own images"
+        )
+    return splits._replace(valid=splits.test)
 
 
 def check_held_out(splits: Splits, content: dict[str, Any], checkpoint: Path) -> None:
@@ -135,14 +154,15 @@ def check_held_out(splits: Splits, content: dict[str, Any], checkpoint: Path) ->
         )
 
 
-def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
-    """Evaluate a checkpoint on the validation images of a config.
+def validate(cfg: CfgNode, folder: Path, *, place: Place, split: str = "valid") -> Path:
+    """Evaluate a checkpoint on the validation or test images of a config.
 
     Args:
         cfg: Config, usually the run's own.
         folder: Run directory, whose best_ensemble.pth is evaluated unless TEST.MODEL_FILE names another file. If it is
             not a run directory, results go to OUTPUT_DIR/NAME and TEST.MODEL_FILE must be a path.
         place: Processes and devices. The images are divided between the processes, and process 0 writes.
+        split: "valid" or "test".
 
     Returns:
         A new folder in the run directory with results.json, samples.npz (the prediction for every image) and, per
@@ -151,7 +171,7 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place) -> Path:
     Raises:
         UserError: The checkpoint or the data are missing, or do not match.
     """
-    with evaluation_setup(cfg, folder, place=place) as setup:
+    with evaluation_setup(cfg, folder, place=place, split=split) as setup:
         network = with_views(corrected(cfg, setup.network, class_counts=setup.class_counts()), setup.views)
         evaluator = setup.new_evaluator()
         recorder = SampleRecorder(evaluator.members)
@@ -179,6 +199,7 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, sample
     names = setup.splits.class_names()
     head: dict[str, Any] = {
         "checkpoint": str(setup.checkpoint),
+        "split": setup.split,
         "ensemble_of": list(evaluator.members),
         "class_names": names,
     }

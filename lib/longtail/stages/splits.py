@@ -52,7 +52,9 @@ def describe_data(cfg: CfgNode, splits: Splits) -> str:
     groups = shot_groups(counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
     shots = ", ".join(f"{len(groups[name])} {name}" for name in ("many", "medium", "few") if groups.get(name))
     generated = f" and {splits.train.num_generated:,} generated ones" if splits.train.num_generated else ""
+    test = f", {len(splits.test):,} test images (longtail valid RUN --split test)" if splits.test else ""
     return (
         f"{splits.train.num_original:,} training images{generated} in {len(counts)} classes ({max(counts):,} to "
         f"{min(counts):,}, imbalance {max(counts) / min(counts):.4g}: {shots}), {len(splits.valid):,} validation images"
+        f"{test}"
     )

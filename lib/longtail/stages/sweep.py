@@ -68,11 +68,13 @@ PARAMETERS = {
 }
 
 
-def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: Sequence[float] = ()) -> Path:
+def sweep(
+    cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: Sequence[float] = (), split: str = "valid"
+) -> Path:
     """Evaluate a checkpoint once per value, with the other corrections of the config.
 
     Args:
-        cfg, folder, place: See `validate`.
+        cfg, folder, place, split: See `validate`.
         parameter: "tau" or "logit_adjustment".
         values: Strengths, not negative; empty: the default grid.
 
@@ -85,7 +87,7 @@ def sweep(cfg: CfgNode, folder: Path, parameter: str, *, place: Place, values: S
     swept = PARAMETERS[parameter]
     values = sorted(set(values or swept.values))  # each is checked as a value of its key
     configs = [changed(cfg, *swept.fixed, swept.key, value) for value in values]
-    with evaluation_setup(cfg, folder, place=place) as setup:
+    with evaluation_setup(cfg, folder, place=place, split=split) as setup:
         counts = setup.class_counts()
         corrected = [build_adjusted_heads(config, setup.network.heads, class_counts=counts) for config in configs]
         encoded = collect_features(setup, setup.loader)

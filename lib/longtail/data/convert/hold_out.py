@@ -78,7 +78,7 @@ def divide(split: Split, rule: HoldOut) -> Parts:
     return Parts(
         subset(split, rest.tolist()),
         replace(subset(split, held_out["valid"]), held_out=True),
-        subset(split, held_out["test"]) if rule.test else None,
+        replace(subset(split, held_out["test"]), held_out=True) if rule.test else None,
     )
 
 

@@ -99,6 +99,18 @@ def fitting_settings(cfg: CfgNode) -> list[Any]:
     return smaller_batch(cfg, images)
 
 
+def has_test_images(cfg: CfgNode) -> bool:
+    """Return whether a config has test images: those of DATASET.TEST_JSON, or of its own images.
+
+    Raises:
+        UserError: The own images cannot be read.
+    """
+    if cfg.DATASET.TEST_JSON or cfg.DATASET.DATASET != "own":
+        return bool(cfg.DATASET.TEST_JSON)
+    with _without_log():
+        return "test" in configured_splits(cfg)
+
+
 @contextlib.contextmanager
 def _without_log() -> Iterator[None]:
     """Within the block, log nothing: the training reads the same images later, and logs what it finds."""
