@@ -51,6 +51,12 @@ def test_threads_now_leaves_processors_to_busy_programs(
     assert threads_now() == number
 
 
+def test_threads_now_in_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "moment", lambda: Moment(1, 0, 5))
+    set_threads({})
+    assert threads_now() == 6
+
+
 def test_threads_now_of_a_resumed_run_is_that_of_its_first_process() -> None:
     set_threads({})
     assert threads_now(first=3) == 3
@@ -96,3 +102,10 @@ def test_lower_priority_is_nice_19_with_one_thread(tmp_path: Path, monkeypatch: 
     lower_priority(environment, autogroup)
     assert (called, environment["OMP_NUM_THREADS"], autogroup.read_text()) == ([19], "1", "19")
     lower_priority(environment, tmp_path / "absent" / "autogroup")  # a system without autogroups
+
+
+def test_lower_priority_keeps_one_thread_after_a_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.nice", lambda value: None)
+    set_threads({})
+    lower_priority({}, tmp_path / "autogroup")
+    assert threads_now() is None  # torch keeps OMP_NUM_THREADS

@@ -41,9 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
         from longtail.data.inspect.verify_text import as_text
         from longtail.errors import UserError
         from longtail.files import atomic_write
+        from longtail.processors import available_processors
         from longtail.user_files import check_path, is_folder, translating
 
-        workers = len(os.sched_getaffinity(0)) if options.workers is None else options.workers
+        workers = available_processors() if options.workers is None else options.workers
         if workers < 0:
             raise UserError(f"--workers is {workers}; it must be at least 0 (0: no worker processes)")
         if options.root and not is_folder(options.root):

@@ -31,10 +31,14 @@ def _quota_of(number: int) -> int:
     return number if quota is None else min(number, int(quota))
 
 
-def _per_process(number: int, environment: Mapping[str, str]) -> int:
+def processes_here(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many processes torchrun has started on this machine; 1 without torchrun."""
     text = environment.get("LOCAL_WORLD_SIZE", "1")
-    processes = int(text) if text.isdecimal() else 1
-    return max(1, number // max(1, processes))
+    return max(1, int(text) if text.isdecimal() else 1)
+
+
+def _per_process(number: int, environment: Mapping[str, str]) -> int:
+    return max(1, number // processes_here(environment))
 
 
 def count_cores(processors: set[int], topology: Path = TOPOLOGY) -> int:

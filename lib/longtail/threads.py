@@ -63,7 +63,7 @@ def threads_now(first: int | None = None) -> int | None:
     if _chosen is None or now is None:
         return None
     number, before = _chosen
-    return max(1, min(number, round(free_processors(before, now)) if first is None else first))
+    return max(1, round(min(number, free_processors(before, now) if first is None else first)))
 
 
 def lower_priority(environment: MutableMapping[str, str] = os.environ, autogroup: Path = AUTOGROUP) -> None:
@@ -74,6 +74,8 @@ def lower_priority(environment: MutableMapping[str, str] = os.environ, autogroup
         autogroup: File of the nice value of the session. Linux divides the processors between sessions before it looks
             at the nice values of their processes. Without this file, or if it cannot be written, those decide alone.
     """
+    global _chosen
+    _chosen = None  # the single thread is not the one chosen by the load
     os.nice(LOWEST)
     environment["OMP_NUM_THREADS"] = "1"
     with contextlib.suppress(OSError):

@@ -96,6 +96,15 @@ def test_compare_leaves_out_unfinished_runs(make_run: MakeRun, tmp_path: Path) -
     assert f"not finished, skipped: {unfinished}" in as_text(comparison)
 
 
+def test_compare_ignores_configs_inside_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
+    """Loggers and generated images have files of that name, too."""
+    run = make_run(top1=0.5)
+    other = Path(run) / "wandb" / "files"
+    other.mkdir(parents=True)
+    (other / "config.yaml").write_text("a: 1\n")
+    assert compare([str(tmp_path)]).skipped == []
+
+
 def test_compare_refuses_runs_of_other_images(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(top1=0.5)
     make_run(name="other", top1=0.6, valid="another")

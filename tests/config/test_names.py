@@ -1,5 +1,6 @@
 """Names of the released systems, replaced when a config is loaded."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -148,6 +149,13 @@ def test_expert_backbones_are_listed_or_one() -> None:
 )
 def test_resolve_apex_is_fp16(apex: bool, amp: str, expected: str) -> None:
     assert expected == load_config(None, ["TRAIN.APEX", apex, "TRAIN.AMP", amp]).TRAIN.AMP
+
+
+def test_amp_of_a_config_written_with_apex_can_be_switched_off(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(to_yaml(load_config(None, ["TRAIN.APEX", True])))
+    config = str(tmp_path / "config.yaml")
+    assert load_config(config).TRAIN.AMP == "fp16"
+    assert load_config(config, ["TRAIN.AMP", "off"]).TRAIN.AMP == "off"
 
 
 # Samplers

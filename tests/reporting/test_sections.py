@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from longtail.errors import UserError
 from longtail.evaluation import read_samples
 from longtail.reporting import describe_run, read_run
+from longtail.reporting.reliability import reliability
 from tests.helpers.made_up_runs import made_up_run
 
 NAMES = ["<script>alert(1)</script>", *(f"class {i}" for i in range(1, 10))]
@@ -89,6 +91,14 @@ def test_reliability_is_that_of_a_plain_loop(content: dict[str, Any], run: Path)
     error = sum(abs(sum(right for right, _ in b) - sum(sure for _, sure in b)) for b in bins) / len(samples.label)
     assert content["reliability"]["error"] == pytest.approx(error)
     assert [entry["samples"] for entry in content["reliability"]["bins"]] == [len(b) for b in bins]
+
+
+def test_reliability_has_the_bins_of_the_calibration_error(run: Path) -> None:
+    """A confidence on a boundary, rounded to float32, is in the lower bin."""
+    samples = samples_of(run)
+    confidence = np.resize(np.array([0.2, 0.4, 0.6, 0.8], dtype=np.float32), samples.confidence.shape)
+    found: Any = reliability(replace(read_run(run), samples=samples._replace(confidence=confidence)))
+    assert [index for index, entry in enumerate(found["bins"]) if entry["samples"]] == [2, 5, 8, 11]
 
 
 def test_experts_agree_as_in_a_plain_loop(content: dict[str, Any], run: Path) -> None:

@@ -18,12 +18,19 @@ from longtail.models import build_model, synchronize_batch_norm
 from longtail.stages.checks import check_training
 from tests.helpers.methods import KnownData
 from tests.helpers.processes import Results
-from tests.helpers.training import CONTRASTIVE, CUTMIX, NCL, TinyConfig, tiny_config
+from tests.helpers.training import CASCADE, CE, CONTRASTIVE, CUTMIX, NCL, TinyConfig, tiny_config
 from tests.helpers.worlds import place_in, train_in_worlds
 
 SIZES = (1, 2, 3)
+INVERSE = ["LOSS.CLASS_WEIGHTS.TYPE", "inverse"]
 GLOBAL_BATCH = 48  # of 276 images: five steps
-METHODS = {"ncl": NCL, "contrastive": [*CONTRASTIVE, "DATASET.VIEWS", ["none", "none"]]}
+METHODS = {
+    "ncl": NCL,
+    "contrastive": [*CONTRASTIVE, "DATASET.VIEWS", ["none", "none"]],
+    "class weights": [*CE, "LOSS.LOSS_TYPE", "CostSensitiveCE"],
+    "smoothing": [*CE, "LOSS.LOSS_TYPE", "CrossEntropyLabelSmooth", *INVERSE],
+    "cascade": [*CASCADE, "LOSS.Cascade.GLOBAL_BINS", True],
+}
 # Only batch norm, dropout and augmentation may differ between processes, see docs/differences.md.
 ALIKE = ["DROPOUT", False, "DATASET.VIEWS", ["none"], "EVAL_MODE", True, "TRAIN.MAX_EPOCH", 1, "TEST.BATCH_SIZE", 64]
 
@@ -34,12 +41,12 @@ def config(folder: Path, method: list[Any], size: int) -> CfgNode:
 
 
 def look(trainer: Trainer) -> dict[str, Any]:
-    training = trainer.training
-    assert trainer.evaluator is not None
+    training, evaluator = trainer.training, trainer.evaluator
+    assert evaluator is not None
     return {
         "model": training.network.state_dict(),
         "method": training.method.state_dict(),
-        "confusion": [trainer.evaluator.confusion(which).matrix for which in ("ensemble", 0, 1, 2)],
+        "confusion": [evaluator.confusion(which).matrix for which in ("ensemble", *range(evaluator.experts))],
         "steps": len(training.loaders.train),
         "writes": trainer.run.directory is not None,
     }

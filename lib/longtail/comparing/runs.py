@@ -91,7 +91,7 @@ def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
     for path in map(Path, paths):
         if not is_folder(path):
             raise UserError(f"{path} is not a folder; expected run directories or folders of runs")
-        configs = [path / CONFIG] if (path / CONFIG).is_file() else sorted(path.rglob(CONFIG))
+        configs = [path / CONFIG] if (path / CONFIG).is_file() else _configs_below(path)
         if not configs:
             raise UserError(f"{path} does not contain a run directory: there is no config.yaml in it")
         for config in configs:
@@ -104,6 +104,13 @@ def find_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
     if not runs:
         raise UserError(f"no run in {', '.join(paths)} is finished")
     return list(runs.values()), unfinished
+
+
+def _configs_below(folder: Path) -> list[Path]:
+    """Return the configs of the run directories in a folder; those inside of a run are of other programs."""
+    configs = sorted(folder.rglob(CONFIG))
+    runs = {config.parent for config in configs}
+    return [config for config in configs if runs.isdisjoint(config.parent.parents)]
 
 
 def read_run(path: Path, results: Mapping[str, Any]) -> FinishedRun:

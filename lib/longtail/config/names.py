@@ -90,6 +90,7 @@ def resolve(cfg: CfgNode) -> None:
     cfg.TRAIN.COMBINER.TYPE = METHODS.get(cfg.TRAIN.COMBINER.TYPE, cfg.TRAIN.COMBINER.TYPE)
     if cfg.TRAIN.APEX and cfg.TRAIN.AMP == "off":
         cfg.TRAIN.AMP = "fp16"
+    cfg.TRAIN.APEX = False  # TRAIN.AMP says it now, and may be set to off
 
 
 def expert_backbones(cfg: CfgNode) -> list[str]:

@@ -66,11 +66,11 @@ def gather(rows: Tensor) -> Tensor:
     return rows if world == 1 else _Gather.apply(rows)
 
 
-def average(loss: Tensor) -> Tensor:
-    """Return the mean over the processes, the same in all of them; gradients are those of this process's loss.
+def average(value: Tensor) -> Tensor:
+    """Return the mean over the processes, the same in all of them; gradients are those of this process's value.
 
     Args:
-        loss: Mean over the samples of this process, a scalar.
+        value: A loss (mean over the samples of this process) or a sum of weights, a scalar.
     """
     _, world = rank_and_size()
-    return loss if world == 1 else _Average.apply(loss)
+    return value if world == 1 else _Average.apply(value)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
+from longtail.distributed.gathering import average
 from longtail.errors import UserError
 from longtail.losses.class_weights import configured_weights
 from longtail.losses.deferral import Deferral
@@ -49,6 +50,7 @@ class Loss(nn.Module):
         takes_class_weights: Whether `weigh_classes` may be called; not for losses that define class weights.
         takes_soft_targets: Whether targets may be probabilities of the classes t, (B, C), with the loss
             sum_c t_c L(z, c) of a sample.
+        repeatable: Whether it has the same value for the same prediction: it draws no random numbers.
         deferral: `deferral.on` is whether the class-dependent part of the loss is active.
         class_weights: Weight of each class w_c, (C,); None: all 1.
     """
@@ -59,6 +61,7 @@ class Loss(nn.Module):
     weighs_rows = False
     takes_class_weights = False
     takes_soft_targets = False
+    repeatable = True
     class_weights: Tensor | None
 
     def __init__(self, start_epoch: int | None = None) -> None:
@@ -132,7 +135,8 @@ def mean_cross_entropy(
 ) -> Tensor:
     """Return sum_i a_i sum_c w_c t_ic (-log p_ic) / sum_ic w_c t_ic, p the softmax of the logits.
 
-    For class ids, t is one-hot: sum_i a_i w_{y_i} l_i / sum_i w_{y_i}, l_i the cross-entropy of row i.
+    For class ids, t is one-hot: sum_i a_i w_{y_i} l_i / sum_i w_{y_i}, l_i the cross-entropy of row i. With several
+    processes the denominator is its mean over them, so that the mean of their losses is that of the whole batch.
 
     Args:
         logits: (B, C), float32 or wider.
@@ -140,14 +144,14 @@ def mean_cross_entropy(
         row_weights: Factors a_i, (B,); None: 1.
         class_weights: w, (C,); None: 1.
     """
+    if row_weights is None and class_weights is None:
+        return F.cross_entropy(logits, _as(targets, logits))
     weights = None if class_weights is None else class_weights.to(logits.dtype)
-    if row_weights is None and not targets.is_floating_point():
-        return F.cross_entropy(logits, targets, weights)
     losses = F.cross_entropy(logits, _as(targets, logits), weights, reduction="none")
     losses = losses if row_weights is None else row_weights * losses
     if weights is None:
         return losses.mean()
-    return losses.sum() / weights_of(targets, weights).sum()
+    return losses.sum() / average(weights_of(targets, weights).sum())
 
 
 def weighted_mean(
@@ -165,7 +169,7 @@ def weighted_mean(
     if class_weights is None:
         return losses.mean()
     weights = weights_of(targets, class_weights.to(losses.dtype))
-    return (weights * losses).sum() / weights.sum()
+    return (weights * losses).sum() / average(weights.sum())
 
 
 def weights_of(targets: Tensor, class_weights: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ class DiVE(Loss):
         self.needs_features = base.needs_features
         self.takes_class_weights = base.takes_class_weights
         self.takes_soft_targets = base.takes_soft_targets
+        self.repeatable = base.repeatable
         self.temperature = temperature
         self.alpha = alpha
         self.power = power

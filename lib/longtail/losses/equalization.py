@@ -25,6 +25,7 @@ class SoftmaxEqualization(Loss):
 
     weighs_rows = True
     takes_class_weights = True
+    repeatable = False
     tail: Tensor
 
     def __init__(self, class_counts: Sequence[int], gamma: float, *, tail_fraction: float) -> None:

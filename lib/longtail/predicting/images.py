@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from longtail.data.annotations import read_annotations
 from longtail.data.images.folders import ImageWalk
+from longtail.data.images.in_workers import in_workers
 from longtail.data.images.reading import read_image
 from longtail.errors import UserError
 from longtail.user_files import is_file, is_folder, read_text
@@ -85,10 +86,9 @@ def decode(paths: Sequence[str], view: Callable[[Tensor], Tensor], *, workers: i
     Args:
         paths: Image files, (N,).
         view: Pixels (3, H, W) uint8 to the evaluation view (3, S, S) uint8.
-        workers: Worker processes; 0: decode in this process.
+        workers: Worker processes, limited to the processors; 0: decode in this process.
     """
-    workers = workers if len(paths) > FEW_FILES else 0
-    yield from DataLoader(_Files(paths, view), batch_size=None, num_workers=workers)
+    yield from in_workers(_Files(paths, view), workers if len(paths) > FEW_FILES else 0, batch_size=None)
 
 
 class _Files(Dataset[Decoded]):

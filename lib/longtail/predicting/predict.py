@@ -1,7 +1,6 @@
 """Predict image files and write a table."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -61,12 +60,11 @@ def predict_files(
     if top < 1:
         raise UserError(f"--top is {top}; it must be at least 1")
     paths = list_images(names)
-    workers = min(trained.cfg.TEST.NUM_WORKERS, len(os.sched_getaffinity(0)))
     unreadable: list[Decoded] = []
     readable: list[str] = []
 
     def images() -> Iterator[Tensor]:
-        decoded_images = decode(paths, trained.view, workers=workers)
+        decoded_images = decode(paths, trained.view, workers=trained.cfg.TEST.NUM_WORKERS)
         bar = tqdm(decoded_images, total=len(paths), unit="image", disable=None, leave=False)  # only on a terminal
         for decoded in bar:
             if decoded.view is None:

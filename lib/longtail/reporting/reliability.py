@@ -3,24 +3,25 @@
 from typing import Any
 
 import numpy as np
+import torch
 
+from longtail.evaluation.calibration import BINS, bin_of
 from longtail.reporting.record import RunRecord
 
-BINS = 15
 NO_SAMPLES = "The evaluation has no samples.npz. Run `longtail valid {run}` and write the report again."
 
 
 def reliability(record: RunRecord) -> dict[str, Any] | str:
     """Return the bins of the reliability diagram of the ensemble, and the expected calibration error.
 
-    Bin m of M holds the samples with a confidence in ((m - 1) / M, m / M] (Guo et al., ICML 2017, arXiv 1706.04599).
+    The bins are those of `calibration_error`.
     """
     samples = record.samples
     if samples is None or not len(samples.label):
         return NO_SAMPLES
     confidence = samples.confidence[-1].astype(np.float64)
     correct = samples.prediction[-1] == samples.label
-    cells = np.searchsorted(np.arange(1, BINS) / BINS, confidence, side="left")
+    cells = bin_of(torch.from_numpy(samples.confidence[-1]), BINS).numpy()
     counts = np.bincount(cells, minlength=BINS)
     sums = [np.bincount(cells, weights=weights, minlength=BINS) for weights in (correct, confidence)]
     error = np.abs(sums[0] - sums[1]).sum() / len(confidence)

@@ -14,7 +14,7 @@ from longtail.engine.compiling import compile_experts
 from longtail.engine.cuda_graph import build_recorder, expert_streams, graph_mode
 from longtail.engine.ema import WeightAverage
 from longtail.engine.inference import TrainingSet
-from longtail.engine.optim import SharpnessAware, build_optimizer, build_schedule
+from longtail.engine.optim import SharpnessAware, build_optimizer, build_schedule, check_repeatable
 from longtail.engine.training import Plan, Training
 from longtail.evaluation import Evaluator, ensemble_heads
 from longtail.losses import build_loss
@@ -51,6 +51,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     data = _training_set(splits, loaders, place)
     loss = build_loss(cfg, class_counts, splits.class_names())
     check_sample_weights(cfg, splits, loss)
+    check_repeatable(cfg, loss)
     method = build_method(cfg, network, loss, data).to(place.device)
     if cfg.METHOD.STATE:
         load_method_state(method, cfg.METHOD.STATE)

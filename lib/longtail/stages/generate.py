@@ -26,6 +26,7 @@ from longtail.errors import UserError
 from longtail.files import sha256
 from longtail.models import Cascade, Expert, build_model, check_finite, load_released_weights
 from longtail.models.activation_maps import activation_maps
+from longtail.processors import available_processors
 from longtail.runs.progress import Progress, clock
 from longtail.stages.checks import check_network_and_data
 from longtail.stages.generation_folder import GenerationFolder
@@ -44,10 +45,10 @@ View = Callable[[Tensor, int], tuple[Tensor, Axis, Axis]]
 def generate(cfg: CfgNode, *, place: Place) -> Path:
     """Generate images of rare classes by transforming and pasting their objects (see `longtail.data.cam`).
 
-    With small images (such as CIFAR), every class is filled up to n_max + n_min images; otherwise classes with fewer
-    than DATASET.CAM_NUMBER_THRES images are filled up to it. The maps are those of the first expert of the network
-    NETWORK.PRETRAINED_MODEL, or of the main head of a cascade. Image k depends only on the seed and k: a generation
-    that was stopped resumes, and a finished one does nothing.
+    With small images (such as CIFAR), every class is filled up to n_max + n_min images. Otherwise classes with fewer
+    than DATASET.CAM_NUMBER_THRES images get as many in addition, but at most that number. The maps are those of the
+    first expert of the network NETWORK.PRETRAINED_MODEL, or of the main head of a cascade. Image k depends only on the
+    seed and k: a generation that was stopped resumes, and a finished one does nothing.
 
     Args:
         cfg: Config; DATASET.GENERATE_CAM_BASED_DATASET may be False.
@@ -129,7 +130,7 @@ class _Generator:
         logger.info("generating %s images in %s%s", f"{total:,}", self.folder.path, resumed)
         logger.info("per class: %s", _spell(self.plan.per_class))
         progress = Progress("CAM-based images", len(chunks), done=len(chunks) - len(todo))
-        threads = min(8, len(os.sched_getaffinity(0)))
+        threads = min(8, available_processors())
         with Interrupts() as interrupts, ThreadPoolExecutor(threads) as pool:
             try:
                 for number, chunk in enumerate(todo):

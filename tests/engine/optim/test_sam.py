@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from longtail.distributed import Place
 from longtail.engine.finite_guard import NotFinite
 from longtail.engine.interrupts import Interrupted
-from longtail.engine.optim import SharpnessAware, check_sharpness
+from longtail.engine.optim import SharpnessAware, check_repeatable, check_sharpness
 from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
+from longtail.losses import build_loss
 from longtail.methods import Step, Supervised
 from longtail.models import read_weights
 from longtail.stages.checks import check_training
@@ -271,6 +272,16 @@ def test_check_training_refuses_in_one_line(
     with pytest.raises(UserError, match=r"TRAIN\.OPTIMIZER\.SAM_RHO is 0\.1: .*" + message) as error:
         check_training(cfg, place)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("loss", ["SEQL", "DiVEKLD"])
+def test_losses_that_draw_random_numbers_are_refused(tiny_cfg: TinyConfig, loss: str) -> None:
+    settings = ("LOSS.LOSS_TYPE", loss, "LOSS.DiVEKLD.BASELOSS", "SEQL")
+    drawing, plain = (build_loss(tiny_cfg(*each), [4, 2]) for each in (settings, ("LOSS.LOSS_TYPE", "CrossEntropy")))
+    with pytest.raises(UserError, match=rf"SAM_RHO is 0\.1: LOSS.LOSS_TYPE {loss} draws random numbers"):
+        check_repeatable(tiny_cfg(*settings, RHO, 0.1), drawing)
+    check_repeatable(tiny_cfg(*settings), drawing)
+    check_repeatable(tiny_cfg(RHO, 0.1), plain)
 
 
 def test_check_sharpness_refuses_compiled_steps(tiny_cfg: TinyConfig) -> None:

@@ -189,8 +189,8 @@ DATA: Keys = {
     ),
     "DATASET.CAM_NUMBER_THRES": Key(
         0,
-        "Classes with at least this many images get no generated images; the others are filled up to it. Not used for "
-        "small images (CIFAR, digits), whose classes are all filled up.",
+        "Classes with at least this many images get no generated images; the others get up to this many in addition. "
+        "Not used for small images (CIFAR, digits), whose classes are all filled up.",
         low=0,
     ),
     "DATASET.CAM_RELEASED": Key(
@@ -214,6 +214,7 @@ DATA: Keys = {
     "TRANSFORMS.MULTI_AUG": Key(
         False,
         "Not used, as released.",
+        result=False,
     ),
     "TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING": Key(
         4,

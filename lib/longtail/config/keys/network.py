@@ -112,11 +112,13 @@ NETWORK: Keys = {
         ["FC"],
         "Not used, as released.",
         items="name",
+        result=False,
     ),
     "CLASSIFIER.NUM": Key(
         0,
         "Not used, as released.",
         low=0,
+        result=False,
     ),
     "NETWORK.TYPE": Key(
         "experts",

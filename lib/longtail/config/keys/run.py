@@ -78,6 +78,7 @@ RUN: Keys = {
         100,
         "Not used, as released: the data decide how many classes there are.",
         low=0,
+        result=False,
     ),
     "DROPOUT": Key(
         False,

@@ -34,6 +34,7 @@ TRAINING: Keys = {
     "TRAIN.DISTRIBUTED": Key(
         False,
         "Not used: the launcher (torchrun) decides whether there are several processes.",
+        result=False,
     ),
     "TRAIN.SYNCBN": Key(
         False,
@@ -41,7 +42,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.APEX": Key(
         False,
-        "True in a Bag of Tricks file means fp16 through torch.amp. (Its default was True.)",
+        "True in a Bag of Tricks file means TRAIN.AMP fp16. (Its default was True.)",
+        result=False,
     ),
     "TRAIN.AMP": Key(
         "off",

@@ -18,6 +18,7 @@ from torch import Tensor
 from longtail.data.images.files import ImageFiles, file_size
 from longtail.data.images.reading import READERS
 from longtail.errors import UserError
+from longtail.processors import processes_here
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def check_memory(name: str, files: int, *, needed: int) -> None:
         UserError: The free memory is not enough, or all processes of this machine together need more than its total.
     """
     free, total = machine_memory()
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # set by torchrun
+    processes = processes_here()
     per_process = f" in each of {processes} processes" if processes > 1 else ""
     text = f"{name}: {files:,} image files take {format_bytes(needed)} of memory{per_process}, "
     text += f"{format_bytes(free)} are free"

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from longtail.data.images.in_workers import in_workers
 from longtail.data.images.reading import read_pixels
 from longtail.errors import MissingFile, UserError
 from longtail.user_files import check_regular, shown
@@ -67,16 +67,7 @@ def inspect_all(paths: Sequence[str], workers: int) -> Iterator[Inspection]:
         paths: Image files, (N,).
         workers: Number of worker processes, limited to the number of processors; 0: no worker processes.
     """
-    workers = min(workers, len(os.sched_getaffinity(0)))
-    # A DataLoader is used for its worker processes: they end with this process, and the death of a worker is reported.
-    loader = DataLoader(
-        _Inspections(paths),
-        batch_size=FILES_PER_TASK,
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=_exit_on_interrupt,
-    )
-    for inspections in loader:
+    for inspections in in_workers(_Inspections(paths), workers, batch_size=FILES_PER_TASK, collate_fn=list):
         yield from inspections
 
 
@@ -89,11 +80,6 @@ class _Inspections(Dataset[Inspection]):
 
     def __getitem__(self, index: int) -> Inspection:
         return inspect(self.paths[index])
-
-
-def _exit_on_interrupt(worker: int) -> None:
-    """Let Ctrl-C end a worker without a traceback; the main process reports it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _digest(content: bytes) -> bytes:

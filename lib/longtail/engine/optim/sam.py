@@ -9,6 +9,7 @@ from yacs.config import CfgNode
 
 from longtail.distributed import Place
 from longtail.errors import UserError
+from longtail.losses import Loss
 from longtail.methods import METHODS, method_entry
 
 EPSILON = 1e-12  # added to the norm, as in the paper's code
@@ -87,3 +88,16 @@ def check_sharpness(cfg: CfgNode, place: Place) -> None:
     for reason, holds in reasons.items():
         if holds:
             raise UserError(f"TRAIN.OPTIMIZER.SAM_RHO is {cfg.TRAIN.OPTIMIZER.SAM_RHO}: {reason}; or set it to 0")
+
+
+def check_repeatable(cfg: CfgNode, loss: Loss) -> None:
+    """Refuse TRAIN.OPTIMIZER.SAM_RHO with a loss that cannot be computed twice for a batch.
+
+    Raises:
+        UserError: The loss draws random numbers.
+    """
+    if cfg.TRAIN.OPTIMIZER.SAM_RHO and not loss.repeatable:
+        raise UserError(
+            f"TRAIN.OPTIMIZER.SAM_RHO is {cfg.TRAIN.OPTIMIZER.SAM_RHO}: LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} draws "
+            "random numbers, so it cannot be computed twice for a batch; set another loss, or SAM_RHO to 0"
+        )
