@@ -177,6 +177,8 @@ def test_drop_path_acts_in_trunk_and_branches() -> None:
 
 
 def test_pretrained_vision_transformer_starts_with_a_tiny_main_head() -> None:
+    downloaded = build(*VIT, "BACKBONE.PRETRAINED_TAG", "mae").head
+    assert downloaded.weight.std().item() == pytest.approx(2e-5, rel=0.1)
     main, branch = build(*VIT, "BACKBONE.PRETRAINED_MODEL", "mae.pth").heads[::-2]
     assert main.weight.std().item() == pytest.approx(2e-5, rel=0.1)
     assert branch.weight.std().item() == pytest.approx((3 * 64) ** -0.5, rel=0.1)

@@ -1,6 +1,6 @@
 """Models: backbones, heads, networks, and loading of weights."""
 
-from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, check_shared, downloaded_weights
+from longtail.models.backbones import BACKBONES, Backbone, BackboneOptions, check_shared
 from longtail.models.cascade import Cascade
 from longtail.models.class_means import check_class_means, start_from_class_means
 from longtail.models.experts import Expert, Network
@@ -11,6 +11,7 @@ from longtail.models.momentum import KeyEncoder, KeyQueue, SampleQueue
 from longtail.models.networks import NETWORKS, build_model
 from longtail.models.output import Classifiers, Output
 from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
+from longtail.models.pretrained import pretrained_weights
 from longtail.models.projections import PROJECTIONS, EncodedOutput, QueryEncoder
 from longtail.models.released import momentum_branch
 from longtail.models.test_time import FiveCrops, MeanLogits, StackedFeatures, Views, flip_views, one_view
@@ -55,7 +56,6 @@ __all__ = [
     "check_loaded",
     "check_shared",
     "chunks_of",
-    "downloaded_weights",
     "flip_views",
     "load_backbone_weights",
     "load_momentum_branch",
@@ -64,6 +64,7 @@ __all__ = [
     "momentum_branch",
     "needs_first_stage",
     "one_view",
+    "pretrained_weights",
     "read_weights",
     "start_from",
     "start_from_class_means",

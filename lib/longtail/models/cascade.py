@@ -17,7 +17,7 @@ trunk. Defaults for each trunk, which NETWORK.CASCADE overrides:
 |                      | last                |                                                                |
 
 A vision transformer averages its patch tokens and normalizes the average (`fc_norm`), instead of normalizing all tokens
-and taking the class token. With BACKBONE.PRETRAINED_MODEL the weight of its main head is initialized with std 2e-5, as
+and taking the class token. With pretrained weights the weight of its main head is initialized with std 2e-5, as
 released; cosines do not depend on its length, but its direction changes fast in the first steps.
 
 The release builds two layer norms in the branches of its vision transformer that are never used; they are not built
@@ -40,6 +40,7 @@ from longtail.models.experts import backbone_options
 from longtail.models.heads import HEADS, CosNormHead, SecondStageHead, logits_of
 from longtail.models.networks import NETWORKS
 from longtail.models.output import Output
+from longtail.models.pretrained import is_pretrained
 
 CONV_DROPOUT = 0.5  # before the heads of convolutional branches
 TINY_STD = 2e-5  # initial std of the main head on a pretrained vision transformer
@@ -194,7 +195,7 @@ def build_cascade(cfg: CfgNode, num_classes: int) -> Cascade:
         body, dropout = _body(cfg, trunk, tap=tap, name=names[0])
         branches.append((tap, Branch(body, make_head(cfg, body.out_features, num_classes), dropout=dropout)))
     head = make_head(cfg, trunk.out_features, num_classes)
-    if cfg.BACKBONE.PRETRAINED_MODEL and is_transformer(trunk) and isinstance(head, CosNormHead):
+    if is_pretrained(cfg) and is_transformer(trunk) and isinstance(head, CosNormHead):
         nn.init.trunc_normal_(head.weight, std=TINY_STD)
     kind, dropout = cfg.CLASSIFIER.TYPE, 0.5 if cfg.DROPOUT else 0.0
     network = Cascade(trunk, branches, head, name=names[0], head_kind=kind, dropout=dropout)

@@ -15,9 +15,9 @@ from longtail.config import expert_backbones
 from longtail.models.backbones import build_backbone
 from longtail.models.experts import Expert, Network, backbone_options
 from longtail.models.heads import l2_normalize
+from longtail.models.pretrained import pretrained_weights
 from longtail.models.projections import PROJECTIONS
 from longtail.models.streams import in_streams
-from longtail.models.weight_files import read_weights
 from longtail.models.weights import load_backbone_weights
 
 
@@ -26,8 +26,8 @@ class KeyEncoder(nn.Module):
 
     Batch norm: in training mode the keys are normalized by the statistics of their own batch, and the running
     statistics are updated from these batches too, as in MoCo and in the release. They are not averaged with those of
-    the network, because they describe the activations of these weights. They are used only in evaluation mode
-    (EVAL_MODE), where they keep their initial values.
+    the network, because they describe the activations of these weights. They are used in evaluation mode: when SBCL
+    clusters with this encoder, and under EVAL_MODE, where they keep their initial values.
 
     Args:
         network: Network to follow, with projection heads; not registered as a submodule.
@@ -85,14 +85,14 @@ def _copy(expert: nn.Module) -> Expert:
 def independent_experts(cfg: CfgNode, network: Network) -> list[Expert]:
     """Build key experts with their own random weights, as the release starts (NETWORK.MOCO_RELEASED).
 
-    Their backbones start from BACKBONE.PRETRAINED_MODEL if it is set.
+    Their backbones start from the pretrained weights of the config, if it names any.
     """
-    weights = read_weights(cfg.BACKBONE.PRETRAINED_MODEL) if cfg.BACKBONE.PRETRAINED_MODEL else None
+    pretrained = pretrained_weights(cfg)
     experts = []
     for number, (name, query) in enumerate(zip(expert_backbones(cfg), network.experts, strict=True)):
         assert isinstance(query, Expert)
         backbone = build_backbone(name, backbone_options(cfg))
-        if weights:
+        for _, weights in pretrained[name]:
             load_backbone_weights(backbone, weights, expert=number)
         projection = PROJECTIONS.get(cfg.CLASSIFIER.SEMI_TYPE)(cfg, backbone.out_features, cfg.NETWORK.MOCO_DIM)
         expert = Expert(backbone, nn.Identity(), pool=query.pool, projection=projection)

@@ -19,11 +19,10 @@ from longtail.models import (
     build_model,
     check_finite,
     check_loaded,
-    downloaded_weights,
     load_backbone_weights,
     load_released_weights,
     needs_first_stage,
-    read_weights,
+    pretrained_weights,
     start_from,
     start_from_class_means,
     weights_in,
@@ -50,17 +49,10 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
     def report_loading(path: str, module: nn.Module, report: LoadReport) -> None:
         reports.append(check_loaded(path, module, report, least=cfg.NETWORK.MIN_LOADED))
 
-    if cfg.BACKBONE.PRETRAINED_TAG:
-        names = expert_backbones(cfg)
-        for number, backbone in backbones_of(network):
-            weights = downloaded_weights(names[number], cfg.BACKBONE.PRETRAINED_TAG)
-            report = load_backbone_weights(backbone, weights, expert=number)
-            report_loading(f"{names[number]}.{cfg.BACKBONE.PRETRAINED_TAG}", backbone, report)
-    if cfg.BACKBONE.PRETRAINED_MODEL:
-        path = cfg.BACKBONE.PRETRAINED_MODEL
-        weights = read_weights(path)
-        for number, backbone in backbones_of(network):
-            report_loading(path, backbone, load_backbone_weights(backbone, weights, expert=number))
+    names, pretrained = expert_backbones(cfg), pretrained_weights(cfg)
+    for number, backbone in backbones_of(network):
+        for source, weights in pretrained[names[number]]:
+            report_loading(source, backbone, load_backbone_weights(backbone, weights, expert=number))
     if cfg.NETWORK.PRETRAINED:
         content = read_checkpoint(cfg.NETWORK.PRETRAINED_MODEL)
         weights = weights_in(content, cfg.NETWORK.PRETRAINED_MODEL)
