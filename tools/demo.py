@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.cli.program import Parser, run_program
+from longtail.evaluation import GROUPS
 from longtail.output_folders import RESULTS
 
 METHODS = {"cross-entropy": "digits_lt,ce", "NCL, 3 experts": "digits_lt,ncl"}
@@ -24,7 +25,7 @@ def row(method: str, runs: list[Path]) -> dict[str, Any]:
     """Return one row of the table: means over the runs, of the last epoch."""
     results = [json.loads((run / RESULTS).read_text()) for run in runs]
     accuracies = [result["last"]["ensemble"] for result in results]
-    means = {name: statistics.fmean(each[name] for each in accuracies) for name in ("top1", "many", "medium", "few")}
+    means = {name: statistics.fmean(each[name] for each in accuracies) for name in ("top1", *GROUPS)}
     return {"method": method, **means, "seconds": round(statistics.fmean(result["seconds"] for result in results))}
 
 

@@ -19,7 +19,6 @@ Settings = Mapping[str, Any]
 
 # May differ between runs of one config: locations, speed, the seed.
 FREE = ("NAME", "RAND_SEED", "VALID_STEP", "DATASET.DATASET", "DATASET.CACHE", "DATASET.DOWNLOAD", "TEST.BATCH_SIZE")
-FREE_FILES = ("annotations", "folder", "weights", "images")
 
 
 def settings_of(cfg: CfgNode) -> Settings:
@@ -88,7 +87,7 @@ def _plain(value: Any) -> Any:
 
 def _counts(name: str, cfg: CfgNode) -> bool:
     """Return whether another value of a key makes a run another experiment."""
-    if name in FREE or KEYS[name].file in FREE_FILES:
+    if name in FREE or KEYS[name].file:
         return False
     if name.startswith("DATASET.IMBALANCECIFAR.") and cfg.DATASET.DATASET == "annotations":
         return False

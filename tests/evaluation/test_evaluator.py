@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.evaluation import CLASS_METRICS, ConfusionMatrix, Evaluator, class_metrics, shot_accuracy, topk_correct
+from longtail.evaluation import CLASS_METRICS, ConfusionMatrix, Evaluator, class_metrics, shot_accuracy
 
 COUNTS = [200, 150, 60, 40, 15, 8, 2]
 C = len(COUNTS)
@@ -34,33 +34,6 @@ def topk_loop(scores: Tensor, labels: Tensor, k: int) -> int:
     return hits
 
 
-# topk_correct
-
-
-@pytest.mark.parametrize("coarse", [False, True])
-def test_topk_correct_matches_loop(coarse: bool) -> None:
-    logits, labels = batch(coarse=coarse)
-    found = topk_correct(logits, labels)
-    assert list(found) == [1, 2, 3, 5]
-    for k, counts in found.items():
-        assert counts.tolist() == [topk_loop(scores, labels, k) for scores in logits]
-        assert topk_correct(logits[0], labels)[k] == counts[0]
-
-
-def test_topk_correct_leaves_out_large_k() -> None:
-    logits, labels = batch(classes=4)
-    assert list(topk_correct(logits, labels)) == [1, 2, 3]
-    assert list(topk_correct(logits, labels, ks=(4, 5, 4))) == [4]
-    assert topk_correct(logits, labels, ks=(4,))[4].tolist() == [90, 90, 90]
-    with pytest.raises(ValueError, match="k >= 1"):
-        topk_correct(logits, labels, ks=(0,))
-
-
-def test_topk_correct_nan_ranks_last() -> None:
-    logits = torch.tensor([[float("nan"), 1.0, 0.0], [0.0, float("nan"), 1.0]])
-    assert topk_correct(logits, torch.tensor([0, 2]), ks=(1,))[1] == 1
-
-
 # Results
 
 
@@ -82,6 +55,14 @@ def test_evaluator_results_match_the_definition(coarse: bool) -> None:
         assert torch.equal(evaluator.confusion("ensemble" if ensemble else which).matrix, cm.matrix)
         assert wanted["top1"] == cm.accuracy()
     assert results["loss"] == pytest.approx(float(F.cross_entropy(mean.double(), labels)), rel=1e-6)
+
+
+def test_evaluator_leaves_out_large_k_and_ranks_nan_last() -> None:
+    logits = torch.tensor([[[float("nan"), 1.0, 0.0, -1.0], [0.0, float("nan"), 1.0, 0.5]]])
+    evaluator = Evaluator(4, 1, class_counts=[9] * 4)
+    evaluator.update(logits, torch.tensor([0, 2]))
+    found = evaluator.results()["ensemble"]
+    assert [found[f"top{k}"] for k in (1, 2, 3)] == [0.5, 0.5, 0.5] and "top5" not in found
 
 
 def test_evaluator_ensemble_is_the_mean_of_raw_logits() -> None:
@@ -110,7 +91,8 @@ def test_evaluator_states_of_shards_sum_to_the_whole() -> None:
             evaluator.update(logits[:, index], labels[index])
         shards.append(evaluator.state())
     summed = Evaluator(C, 3, class_counts=COUNTS)
-    summed.load_state([torch.stack(parts).sum(0) for parts in zip(*shards, strict=True)])
+    for own, parts in zip(summed.state(), zip(*shards, strict=True), strict=True):
+        own.copy_(torch.stack(parts).sum(0))
     for part, of_whole in zip(summed.state(), whole.state(), strict=True):
         assert torch.equal(part, of_whole) if not part.is_floating_point() else torch.allclose(part, of_whole)
     found, expected = summed.results(), whole.results()
@@ -196,11 +178,6 @@ def test_evaluator_refuses_overlapping_thresholds() -> None:
 def test_evaluator_update_refuses_labels_that_are_not_integers() -> None:
     with pytest.raises(ValueError, match="integers"):
         Evaluator(C, 1, class_counts=COUNTS).update(torch.zeros(1, 2, C), torch.zeros(2))
-
-
-def test_evaluator_load_state_refuses_other_shapes() -> None:
-    with pytest.raises(ValueError, match="shapes"):
-        Evaluator(C, 1, class_counts=COUNTS).load_state(Evaluator(C, 2, class_counts=COUNTS).state())
 
 
 @pytest.mark.parametrize("experts", [1, 3])

@@ -84,7 +84,7 @@ def test_results_table() -> None:
 
 
 def test_summary() -> None:
-    evaluator = Evaluator(3, 2, class_counts=[200, 50, 50], ks=(1, 2))
+    evaluator = Evaluator(3, 2, class_counts=[200, 50, 50])
     signs = torch.tensor([1.0, -1.0])[:, None, None]
     evaluator.update(torch.eye(3).repeat(2, 1, 1) * signs, torch.tensor([0, 1, 2]))
     evaluator.update(torch.eye(3).repeat(2, 1, 1), torch.tensor([0, 1, 2]))
@@ -93,7 +93,7 @@ def test_summary() -> None:
     further = "balanced accuracy 66.67 %, macro-F1 66.67 %, worst class 50.00 %, calibration error 21.19 %"
     assert lines[1] == " " * 10 + further
     assert lines[0].startswith("ensemble  top1") and "few" not in lines[0] and "loss" in lines[0]
-    assert lines[2] == "expert 1  top1 100.00 %  top2 100.00 %  many 100.00 %  medium 100.00 %"
+    assert lines[2] == "expert 1  top1 100.00 %  top2 100.00 %  top3 100.00 %  many 100.00 %  medium 100.00 %"
     assert lines[3].startswith("expert 2  top1  50.00 %")
 
 

@@ -167,7 +167,7 @@ def test_contrastive_load_released_sets_the_momentum_branch() -> None:
     train(method, network, [batch(1), batch(2)])
     file = released_names(method) | {"module.backbone.0.body.0.weight": torch.zeros(1)}
     other, _ = build("NETWORK.MOCO_RELEASED", True)
-    report = other.load_released(file)
+    report = load_momentum_branch(other, file)
     assert (report.missing, report.unexpected) == ([], [])
     state = other.state_dict()
     for name, value in method.state_dict().items():
@@ -196,9 +196,9 @@ def test_contrastive_load_released_refuses_what_does_not_fit() -> None:
     other, _ = build("NETWORK.MOCO_K", 8)
     before = copy.deepcopy(other.state_dict())
     with pytest.raises(UserError, match=r"^weights do not fit: queue.keys is \[2, 16, 5\], .* \[2, 8, 5\]$"):
-        other.load_released(file)
+        load_momentum_branch(other, file)
     with pytest.raises(UserError, match=r"^the weights have no momentum branch"):
-        other.load_released({"backbone.0.conv1.weight": torch.zeros(1)})
+        load_momentum_branch(other, {"backbone.0.conv1.weight": torch.zeros(1)})
     file["module.MOCO.1.queue_ptr"] = torch.tensor([3])
     with pytest.raises(UserError, match=r"^weights do not fit: the MoCo queues"):
         load_momentum_branch(other, file)

@@ -7,7 +7,7 @@ from torch import Tensor
 from longtail.config import load_config
 from longtail.losses import build_loss
 from longtail.methods import Contrastive, build_method
-from longtail.models import LoadReport, Network, build_model, load_released_weights
+from longtail.models import LoadReport, Network, build_model, load_momentum_branch, load_released_weights
 from tests.helpers.golden import record, relative_error, released_parameters, tensor
 from tests.helpers.methods import KnownData
 
@@ -31,7 +31,7 @@ def loaded(request: pytest.FixtureRequest) -> Loaded:
     model = build_model(cfg, classes)
     method = build_method(cfg, model, build_loss(cfg, [10] * classes), KnownData([10] * classes)).eval()
     assert isinstance(model, Network) and isinstance(method, Contrastive)
-    reports = load_released_weights(model, weights), method.load_released(weights)
+    reports = load_released_weights(model, weights), load_momentum_branch(method, weights)
     model.eval()
     return weights, model, method, reports
 

@@ -4,11 +4,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from longtail.evaluation import GROUPS
 from longtail.runs.environment import short_commit
 from tools.small_runs.records import SmallRecord
 from tools.small_runs.rows import Row, Rows
 
-GROUPS = ("many", "medium", "few")
 INTRODUCTION = """\
 <!-- Written by tools/leaderboard.py; edit tools/leaderboard.yaml. -->
 # Digits-LT leaderboard

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail list") ->
 
 
 def list_configs() -> None:
-    """Print the short names of every folder of configs/, with the second comment line of each file."""
+    """Print the short names of every folder of configs/, with the description of each file."""
     for folder in FOLDERS:
         names = short_names((folder,))
         if not names:

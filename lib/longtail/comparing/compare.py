@@ -14,10 +14,10 @@ from longtail.comparing.runs import (
 )
 from longtail.comparing.statistics import Difference, Estimate, estimate, paired_difference
 from longtail.errors import UserError
+from longtail.evaluation import GROUPS
 from longtail.registry import nearest
 
-METRICS = ("top1", "many", "medium", "few")
-MOMENTS = ("last", "best")
+METRICS = ("top1", *GROUPS)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from longtail.evaluation.class_offsets import OBJECTIVES, fit_class_offsets
 from longtail.evaluation.classes import Classes
 from longtail.evaluation.confusion import ConfusionMatrix
 from longtail.evaluation.ensemble import check_ensemble, ensemble_heads, ensemble_logits
-from longtail.evaluation.evaluator import TOP_K, Evaluator, topk_correct
+from longtail.evaluation.evaluator import TOP_K, Evaluator
 from longtail.evaluation.figures.confusion import plot_confusion
 from longtail.evaluation.figures.feature_map import plot_feature_map
 from longtail.evaluation.figures.subclasses import plot_subclass_sizes
@@ -55,7 +55,6 @@ __all__ = [
     "shot_groups",
     "summary",
     "sweep_rows",
-    "topk_correct",
     "write_confusion_npz",
     "write_per_class",
     "write_samples",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from longtail.errors import UserError
+from longtail.precision import in_float32
 
 KEY = "TEST.ENSEMBLE"
 
@@ -46,5 +47,4 @@ def ensemble_logits(logits: Tensor, heads: Sequence[int]) -> Tensor:
 
     Half precision would round the mean, which could change predictions of near ties.
     """
-    chosen = logits if len(heads) == len(logits) else logits[list(heads)]
-    return (chosen if chosen.dtype.itemsize >= 4 else chosen.float()).mean(dim=0)
+    return in_float32(logits if len(heads) == len(logits) else logits[list(heads)]).mean(dim=0)

@@ -1,6 +1,6 @@
 """Accuracy of a network of experts: of every expert and of their ensemble."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -14,42 +14,21 @@ from longtail.evaluation.shots import FEW, GROUPS, MANY, accuracy_of_groups, cou
 from longtail.evaluation.tallies import Tallies
 from longtail.precision import in_float32
 
-TOP_K = (1, 2, 3, 5)
+TOP_K = (1, 2, 3, 5)  # the accuracies that are reported; those above C are omitted
 MATRIX_CLASSES = 20_000  # with more classes there is no confusion matrix: it would take 1.6 GB per expert
-
-
-def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int] = TOP_K) -> dict[int, Tensor]:
-    """Count the samples whose true class is among the k largest logits.
-
-    Equal logits are ranked in class order, so that the top-1 prediction equals `argmax` and results do not depend on
-    the device. A NaN logit is ranked last.
-
-    Args:
-        logits: (..., B, C) scores, for instance (E, B, C).
-        labels: (B,) true classes in 0..C-1.
-        ks: Values of k; those above C are omitted.
-
-    Returns:
-        For each k <= C an int64 tensor (...) of counts, on the device of the logits.
-
-    Raises:
-        ValueError: a k is not positive.
-    """
-    rank = _ranks(_ordered(logits), labels)
-    return {k: (rank < k).sum(dim=-1) for k in _usable(ks, logits.shape[-1])}
 
 
 class Evaluator:
     """Accumulates the metrics of an evaluation, for E experts and for their ensemble.
 
     The ensemble is the mean of the raw logits of all experts, or of some of them. `update` only launches work on the
-    device of the logits and never waits for it; `results` transfers the numbers to the host.
+    device of the logits and never waits for it; `results` transfers the numbers to the host. Equal logits are ranked in
+    class order, so that the top-1 prediction equals `argmax` and results do not depend on the device; NaN is last.
 
     Args:
         num_classes: Number of classes C.
         experts: Number of experts E.
         class_counts: (C,) training images per class.
-        ks: Values of k for the top-k accuracies; those above C are omitted.
         many: Smallest count of a "many" class.
         few: Largest count of a "few" class.
         device: Device of the counts until the first batch; needed if a process may get no batch and its state is
@@ -69,7 +48,7 @@ class Evaluator:
         num_classes: int,
         experts: int,
         class_counts: Integers,
-        ks: Sequence[int] = TOP_K,
+        *,
         many: int = MANY,
         few: int = FEW,
         device: torch.device | str = "cpu",
@@ -85,7 +64,7 @@ class Evaluator:
         self._group = torch.zeros(num_classes, dtype=torch.int64, device=device)  # number in GROUPS of each class
         for number, name in enumerate(GROUPS):
             self._group[members[name]] = number
-        self.ks = _usable(ks, num_classes)
+        self.ks = [k for k in TOP_K if k <= num_classes]
         # One row per expert, then one for the ensemble; a single expert is its own ensemble. int32 halves the
         # largest part (iNaturalist, 3 experts: 1 GB) and still counts two billion samples in one cell.
         rows = experts if experts == 1 else experts + 1
@@ -164,19 +143,6 @@ class Evaluator:
         They are not copies: sum them into new tensors, or all-reduce them in place once.
         """
         return [self._cells, self._topk, self._seen, self._likelihoods.cells, self._likelihoods.nll, self._tallies]
-
-    def load_state(self, state: Sequence[Tensor]) -> None:
-        """Replace the counts by a (summed) state; the evaluator keeps its device.
-
-        Raises:
-            ValueError: The state belongs to another number of classes, experts or ks.
-        """
-        own = self.state()
-        shapes, wanted = [tuple(part.shape) for part in state], [tuple(part.shape) for part in own]
-        if shapes != wanted:
-            raise ValueError(f"the state has the shapes {shapes}, this evaluator needs {wanted}")
-        for mine, given in zip(own, state, strict=True):
-            mine.copy_(given)
 
     def non_finite(self) -> int:
         """Return the number of samples with logits that are not finite, for which an accuracy is meaningless."""
@@ -266,12 +232,6 @@ class Evaluator:
     def _refuse_bad_labels(self) -> None:
         if bad := int(self._seen[1]):
             raise ValueError(f"{bad} labels are outside 0..{self.num_classes - 1}")
-
-
-def _usable(ks: Sequence[int], num_classes: int) -> tuple[int, ...]:
-    if any(k < 1 for k in ks):
-        raise ValueError(f"top-k needs k >= 1, not {list(ks)}")
-    return tuple(sorted({k for k in ks if k <= num_classes}))
 
 
 def _ordered(logits: Tensor) -> Tensor:

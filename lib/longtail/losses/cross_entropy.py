@@ -32,7 +32,7 @@ class WeightedCrossEntropy(CrossEntropy):
     takes_class_weights = False
 
     def __init__(self, weights: Tensor, start_epoch: int | None = None) -> None:
-        super().__init__(start_epoch)
+        super().__init__()
         self.weigh_classes(weights, start_epoch)
 
 

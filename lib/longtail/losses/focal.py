@@ -47,7 +47,7 @@ class Focal(Loss):
     takes_soft_targets = True
 
     def __init__(self, gamma: float, weights: Tensor | None = None, *, start_epoch: int | None = None) -> None:
-        super().__init__(start_epoch)
+        super().__init__()
         self.gamma = gamma
         self.takes_class_weights = weights is None
         if weights is not None:

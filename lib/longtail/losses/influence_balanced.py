@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from longtail.errors import UserError
 from longtail.losses.base import LOSSES, Loss, Prediction, deferred_start, is_target, weighted_mean
+from longtail.losses.class_weights import class_balanced_weights
 from longtail.precision import in_float32
 
 EPSILON = 1e-3  # added to the influence, as released: the factor is at most alpha / EPSILON
@@ -44,8 +44,7 @@ class InfluenceBalanced(Loss):
     def __init__(self, class_counts: Sequence[int], alpha: float = 1000.0, *, start_epoch: int | None = None) -> None:
         super().__init__(start_epoch)
         self.alpha = alpha
-        inverse = 1 / torch.tensor(class_counts, dtype=torch.float64)
-        self.register_buffer("weights", (len(class_counts) * inverse / inverse.sum()).float(), persistent=False)
+        self.register_buffer("weights", class_balanced_weights(class_counts, beta=1).float(), persistent=False)
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}.

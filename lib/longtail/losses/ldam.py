@@ -48,13 +48,12 @@ class LDAM(Loss):
         max_margin: float = 0.5,
         start_epoch: int | None = None,
     ) -> None:
-        weighted_from = None if start_epoch is None else start_epoch - 1
-        super().__init__(weighted_from)
+        super().__init__()
         self.scale = scale
         self.register_buffer("margin", margins(class_counts, max_margin).float(), persistent=False)
         self.takes_class_weights = start_epoch is None
         if start_epoch is not None:
-            self.weigh_classes(class_balanced_weights(class_counts, BETA), weighted_from)
+            self.weigh_classes(class_balanced_weights(class_counts, BETA), start_epoch - 1)
 
     def terms(self, prediction: Prediction) -> dict[str, Tensor]:
         """Return {"ce"}."""

@@ -15,10 +15,9 @@ In the release (NETWORK.MOCO_RELEASED) the key encoder starts from its own rando
 never updated.
 """
 
-from collections.abc import Mapping
 from typing import cast
 
-from torch import Tensor, nn
+from torch import nn
 from yacs.config import CfgNode
 
 from longtail.data import Batch
@@ -32,9 +31,7 @@ from longtail.methods.registry import register
 from longtail.models import (
     KeyEncoder,
     KeyQueue,
-    LoadReport,
     Network,
-    load_momentum_branch,
 )
 from longtail.models.heads import l2_normalize
 from longtail.models.momentum import independent_experts
@@ -86,20 +83,6 @@ class Contrastive(Method):
         self.key_encoder.follow()
         self.queue.enqueue(all_keys)
         return Step.of({**terms, "contrastive": self.ratio * contrast}, output, targets=batch.labels)
-
-    def load_released(self, state_dict: Mapping[str, Tensor]) -> LoadReport:
-        """Set key encoder and queues from a released NCL file; `load_released_weights` sets the network.
-
-        Args:
-            state_dict: Names of NCL, with or without `module.`; see `longtail.models.released`.
-
-        Returns:
-            What was loaded, missing and unexpected, in the names of this method's state.
-
-        Raises:
-            UserError: The file has no momentum branch, or a shape differs; nothing is loaded then.
-        """
-        return load_momentum_branch(self, state_dict)
 
 
 def check(cfg: CfgNode) -> None:

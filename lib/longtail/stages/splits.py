@@ -5,7 +5,7 @@ from yacs.config import CfgNode
 
 from longtail.data import Splits
 from longtail.errors import UserError
-from longtail.evaluation import shot_groups
+from longtail.evaluation import GROUPS, shot_groups
 from longtail.losses import Loss
 from longtail.methods import METHODS, method_entry
 
@@ -50,7 +50,7 @@ def describe_data(cfg: CfgNode, splits: Splits) -> str:
     """Return a description of the images in one line."""
     counts = splits.train.class_counts()
     groups = shot_groups(counts, cfg.TEST.MANY_SHOT, cfg.TEST.FEW_SHOT)
-    shots = ", ".join(f"{len(groups[name])} {name}" for name in ("many", "medium", "few") if groups.get(name))
+    shots = ", ".join(f"{len(groups[name])} {name}" for name in GROUPS if groups.get(name))
     generated = f" and {splits.train.num_generated:,} generated ones" if splits.train.num_generated else ""
     test = f", {len(splits.test):,} test images (longtail valid RUN --split test)" if splits.test else ""
     return (

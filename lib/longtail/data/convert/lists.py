@@ -17,7 +17,7 @@ from longtail.user_files import read_text, translating
 
 logger = logging.getLogger(__name__)
 
-OUTPUTS = {"train": "train.json", "val": "valid.json", "test": "test.json"}  # the names in configs/_base_
+OUTPUTS = {"train": "train.json", "val": "valid.json", "test": "test.json"}  # the names in configs/data
 
 
 class ListedDataset(NamedTuple):

@@ -39,8 +39,6 @@ def plot_confusion(
     path: str | os.PathLike[str],
     cm: ConfusionMatrix,
     classes: Classes | None = None,
-    *,
-    normalize: bool = True,
 ) -> None:
     """Draw a confusion matrix as a heat map: a row per true class, a column per predicted class.
 
@@ -53,7 +51,6 @@ def plot_confusion(
         cm: Counted predictions over C classes.
         classes: The classes, which are drawn largest first, with their names (or ids if they have none) and shot
             groups; None: in the order of their ids.
-        normalize: Draw fractions of each row; False: counts.
 
     Raises:
         ValueError: There are not C classes.
@@ -73,21 +70,21 @@ def plot_confusion(
     if accuracy is not None:
         title += f" (accuracy {100 * accuracy:.2f} %)"
     if cm.num_classes <= NAMED:
-        figure = _draw_small(raw, labels, groups, normalize, title)
+        figure = _draw_small(raw, labels, groups, title)
     else:
-        figure = _draw_large(raw, groups, normalize, title, by_count=classes is not None)
+        figure = _draw_large(raw, groups, title, by_count=classes is not None)
     save(figure, path)
 
 
-def _draw_small(raw: Array, labels: list[str], groups: dict[str, int], normalize: bool, title: str) -> "Figure":
+def _draw_small(raw: Array, labels: list[str], groups: dict[str, int], title: str) -> "Figure":
     classes = len(labels)
     annotated = classes <= ANNOTATED
     side = max(2.5, 0.62 * classes if annotated else 3.5 + 0.2 * classes)
     figure = new_figure(side + 3.2, side + 2)
     axes = figure.add_subplot()
-    values = _values(raw, normalize)
+    values = _values(raw)
     # With numbers in the cells, a weaker gamma is enough and keeps them readable.
-    image = _heat_map(axes, values, normalize, gamma=0.6 if annotated else GAMMA)
+    image = _heat_map(axes, values, gamma=0.6 if annotated else GAMMA)
     ticks = range(classes)
     # A class may be called "$100", which must not be parsed as mathematics.
     family = label_font()
@@ -101,12 +98,12 @@ def _draw_small(raw: Array, labels: list[str], groups: dict[str, int], normalize
     dress(axes, title, "predicted class", "true class", grid=False)
     axes.tick_params(length=0)
     if annotated:
-        _annotate(axes, raw, values, image, normalize)
-    _finish(axes, image, groups, classes, normalize, size=9, side=side)
+        _annotate(axes, raw, values, image)
+    _finish(axes, image, groups, classes, size=9, side=side)
     return figure
 
 
-def _draw_large(raw: Array, groups: dict[str, int], normalize: bool, title: str, by_count: bool) -> "Figure":
+def _draw_large(raw: Array, groups: dict[str, int], title: str, *, by_count: bool) -> "Figure":
     classes = raw.shape[0]
     block = -(-classes // LARGEST)
     cells = _pool(raw, block)
@@ -116,7 +113,7 @@ def _draw_large(raw: Array, groups: dict[str, int], normalize: bool, title: str,
     width, height = left + pixels + right, bottom + pixels + top
     figure = new_figure(width / DPI, height / DPI, layout=None)
     axes = figure.add_axes((left / width, bottom / height, pixels / width, pixels / height))
-    image = _heat_map(axes, _values(cells, normalize), normalize)
+    image = _heat_map(axes, _values(cells))
     # The axes count classes, not blocks: class i covers i - 0.5 .. i + 0.5.
     edge = cells.shape[0] * block - 0.5
     image.set_extent((-0.5, edge, edge, -0.5))
@@ -126,26 +123,23 @@ def _draw_large(raw: Array, groups: dict[str, int], normalize: bool, title: str,
     axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     kind = "rank of the {} class, most training images first" if by_count else "{} class"
     dress(axes, title, kind.format("predicted"), kind.format("true"), grid=False, size=15)
-    _finish(axes, image, groups, classes, normalize, size=14, side=pixels / DPI)
+    _finish(axes, image, groups, classes, size=14, side=pixels / DPI)
     return figure
 
 
-def _heat_map(axes: "Axes", values: Array, normalize: bool, gamma: float = GAMMA) -> Any:
+def _heat_map(axes: "Axes", values: Array, gamma: float = GAMMA) -> Any:
     from matplotlib import colormaps
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     # The lightness of magma decreases evenly; without its palest tenth a single error is visible next to white zeros.
     colors = colormaps["magma_r"](np.linspace(0.1, 0.95, 256))
     palette = LinearSegmentedColormap.from_list("errors", colors).with_extremes(under="white", bad=UNSEEN)
-    highest = 1.0 if normalize else max(1.0, float(np.nanmax(values, initial=0)))
     shown = np.where(values == 0, -1.0, values)  # zero is below the scale: white
-    norm = PowerNorm(gamma, vmin=0, vmax=highest)
+    norm = PowerNorm(gamma, vmin=0, vmax=1)
     return axes.imshow(shown, cmap=palette, norm=norm, interpolation="nearest", aspect="equal")
 
 
-def _finish(
-    axes: "Axes", image: Any, groups: dict[str, int], classes: int, normalize: bool, size: float, side: float
-) -> None:
+def _finish(axes: "Axes", image: Any, groups: dict[str, int], classes: int, *, size: float, side: float) -> None:
     """Add the marks of the shot groups and the color bar; `size` in points, `side` in inches."""
     strip = 0.4 * size
     if groups:
@@ -155,27 +149,12 @@ def _finish(
     gap = (3.6 if groups else 1.5) * size / 72 * inch
     into = axes.inset_axes((1 + gap, 0, 1.6 * size / 72 * inch, 1))
     bar = axes.figure.colorbar(image, cax=into)
-    if normalize:
-        ticks = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
-        bar.set_ticks(ticks, labels=[f"{100 * tick:.0f} %" for tick in ticks])
-    else:
-        counts = _round_counts(image.norm)
-        bar.set_ticks(counts, labels=[f"{count:,}" for count in counts])
+    ticks = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
+    bar.set_ticks(ticks, labels=[f"{100 * tick:.0f} %" for tick in ticks])
     bar.ax.minorticks_off()
-    bar.set_label("fraction of the true class" if normalize else "test images", fontsize=size, color=INK)
+    bar.set_label("fraction of the true class", fontsize=size, color=INK)
     bar.ax.tick_params(labelsize=size - 1, color=FAINT, labelcolor=INK)
     bar.outline.set_visible(False)
-
-
-def _round_counts(norm: Any) -> list[int]:
-    """Return those of 0, 1, 2, 5, 10, ... up to the largest count that do not overlap on the color bar."""
-    steps = (digit * 10**power for power in range(12) for digit in (1, 2, 5))
-    chosen: list[int] = []
-    for count in sorted((step for step in steps if step <= norm.vmax), reverse=True):
-        position = norm(count)
-        if position > 0.04 and (not chosen or norm(chosen[-1]) - position > 0.04):
-            chosen.append(count)
-    return [0, *reversed(chosen)]
 
 
 def _mark_groups(axes: "Axes", groups: dict[str, int], classes: int, size: float, strip: float) -> None:
@@ -207,11 +186,10 @@ def _mark_groups(axes: "Axes", groups: dict[str, int], classes: int, size: float
     axes.set_ylim(classes - 0.5, -0.5)
 
 
-def _values(raw: Array, normalize: bool) -> Array:
-    """Return the colored values of counts (rows, columns); rows without samples become NaN."""
+def _values(raw: Array) -> Array:
+    """Return the fractions of each row of counts (rows, columns); rows without samples become NaN."""
     totals = raw.sum(axis=1, keepdims=True)
-    scale = np.maximum(totals, 1) if normalize else 1
-    return np.where(totals > 0, raw / scale, np.nan)
+    return np.where(totals > 0, raw / np.maximum(totals, 1), np.nan)
 
 
 def _pool(raw: Array, block: int) -> Array:
@@ -222,7 +200,7 @@ def _pool(raw: Array, block: int) -> Array:
     return np.add.reduceat(np.add.reduceat(raw, starts, axis=0), starts, axis=1)
 
 
-def _annotate(axes: "Axes", raw: Array, values: Array, image: Any, normalize: bool) -> None:
+def _annotate(axes: "Axes", raw: Array, values: Array, image: Any) -> None:
     for row, column in np.ndindex(*raw.shape):
         count = int(raw[row, column])
         if not count:  # in a faint color, so that zeros do not hide the other numbers
@@ -232,8 +210,6 @@ def _annotate(axes: "Axes", raw: Array, values: Array, image: Any, normalize: bo
         red, green, blue, _ = image.cmap(image.norm(values[row, column]))
         color = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK
         lines = [(f"{100 * values[row, column]:.1f}", 2, 8), (f"{count:,}", -9, 5.5)]
-        if not normalize:
-            lines = [(f"{count:,}", -2, 8)]
         for text, up, size in lines:
             position: dict[str, Any] = {"xy": (column, row), "xytext": (0, up), "textcoords": "offset points"}
             bold = "bold" if row == column and size == 8 else "normal"
