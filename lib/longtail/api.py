@@ -15,7 +15,7 @@ from longtail.runs.folder import read_json
 from longtail.runs.named import find_run
 from longtail.stages.evaluate import validate
 from longtail.stages.train import train as train_config
-from longtail.user_files import is_file, is_folder
+from longtail.user_files import is_folder
 
 
 def train(cfg: CfgNode, *, gpus: str | int | None = None, resume: str | Path = "auto") -> Path:
@@ -92,7 +92,6 @@ def _place(gpus: str | int | None) -> Place:
 def _config(run: str | Path) -> Path:
     if not isinstance(run, (str, os.PathLike)):
         raise UserError(f"a run is {run!r}; it must be the path of a run directory")
-    path = Path(find_run(run)[1])
-    if not is_folder(run) or not is_file(path):
-        raise UserError(f"{run} is not a run directory: it has no config.yaml")
-    return path
+    if not is_folder(run):
+        raise UserError(f"{run} is not a run directory: there is no such folder")
+    return Path(find_run(run)[1])

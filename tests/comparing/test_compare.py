@@ -191,7 +191,9 @@ def test_compare_averages_over_the_folds_of_a_cross_validation(make_run: MakeRun
     for fold, top1 in ((1, 0.7), (2, 0.8), (3, 0.9)):
         make_run(*folds(fold), top1=top1, valid=f"images {fold}")
         make_run(*folds(fold), *BALANCED, name="bsce", top1=top1 + 0.05, valid=f"images {fold}")
-    plain, balanced = compare([str(tmp_path)], baseline="ce", metrics=["top1"]).lines
+    comparison = compare([str(tmp_path)], baseline="ce", metrics=["top1"])
+    assert "standard deviation over folds" in as_text(comparison)
+    plain, balanced = comparison.lines
     assert plain.seeds == balanced.seeds == ["0/1", "0/2", "0/3"]
     accuracy = plain.metrics["top1"]
     assert accuracy is not None and list(accuracy) == pytest.approx([0.8, 0.1, 3])

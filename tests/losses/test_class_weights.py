@@ -99,7 +99,7 @@ def test_wrong_names_and_weights_are_refused(items: list[str], message: str) -> 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in TAKEN])
 def test_losses_with_weights_of_their_own_refuse_class_weights(name: str) -> None:
     with pytest.raises(
-        UserError, match=rf"^LOSS.CLASS_WEIGHTS is set, but LOSS.LOSS_TYPE {name} already weights classes"
+        UserError, match=rf"^LOSS.CLASS_WEIGHTS is set, but LOSS.LOSS_TYPE {name} does not take class weights"
     ):
         build(name, *INVERSE)
 

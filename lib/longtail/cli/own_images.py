@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from longtail.runs.named import find_run
-from longtail.user_files import is_file, is_folder, is_own_images
+from longtail.runs.named import find_run, is_run
+from longtail.user_files import is_own_images
 
 
 def with_own_images(source: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
     """Return config and overrides for a folder or list of images, or a run directory; another source unchanged."""
-    if is_folder(source) and is_file(find_run(source)[1]):  # a run directory
+    if is_run(source):
         return str(find_run(source)[1]), list(overrides)
     if not is_own_images(source):
         return source, list(overrides)

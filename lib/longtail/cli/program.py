@@ -31,6 +31,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Report an invalid command and exit with code 2."""
+        message = message.replace(", KEY VALUE", "")  # the overrides are never required
         _print(f"error: {message}; --help explains the command")
         sys.exit(2)
 

@@ -16,6 +16,7 @@ terminal is closed.
 Exit code: 0 finished, 2 invalid command, config or data, 128 + n stopped by signal n.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
     parser.add_argument(
         "config", metavar="CONFIG", help="YAML file or short names, joined by commas; or a folder of images"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[], metavar="SEED", help="values of RAND_SEED")
+    parser.add_argument("--seeds", nargs="+", type=_seed, default=[], metavar="SEED", help="values of RAND_SEED")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -64,3 +65,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
             sys.stdout.write("\n" + as_text(compare([str(run) for run in runs])))
 
     return run_program(program)
+
+
+def _seed(text: str) -> int:
+    """Return a seed."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a seed; KEY VALUE of all runs comes before --seeds and --set"
+        )
+    return int(text)

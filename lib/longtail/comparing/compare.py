@@ -52,12 +52,14 @@ class Comparison:
         metrics: Names of the metrics.
         moment: Evaluation that is compared, "last" or "best".
         skipped: Run directories that are not finished.
+        over: What is averaged: "seeds" or, in a cross-validation, "folds".
     """
 
     lines: list[Line]
     metrics: list[str]
     moment: str
     skipped: list[str]
+    over: str
 
 
 def compare(
@@ -91,7 +93,8 @@ def compare(
         raise UserError(f"no run has the metric {', '.join(metrics)}; available: {', '.join(known)}")
     keys = differing_keys([group.values for group in groups])
     lines = [_line(group, groups[0], metrics=found, moment=moment, keys=keys) for group in groups]
-    return Comparison(lines, found, moment, [str(path) for path in unfinished])
+    over = "folds" if any(run.fold for run in runs) else "seeds"
+    return Comparison(lines, found, moment, [str(path) for path in unfinished], over)
 
 
 def _line(group: Group, baseline: Group, *, metrics: Sequence[str], moment: str, keys: Sequence[str]) -> Line:

@@ -48,7 +48,7 @@ def plot_comparison(path: str | os.PathLike[str], comparison: Comparison) -> Non
         )
     axes.set_xticks(range(len(metrics)), [WORDS.get(name, name.replace("_", " ")) for name in metrics])
     axes.set_xlim(-0.5, len(metrics) - 0.5)
-    dress(axes, f"{comparison.moment} evaluation, mean and standard deviation over seeds", "", "%")
+    dress(axes, f"{comparison.moment} evaluation, mean and standard deviation over {comparison.over}", "", "%")
     axes.grid(False, axis="x")
     for position in range(1, len(metrics)):
         axes.axvline(position - 0.5, color="#E4E4E4", linewidth=0.8)

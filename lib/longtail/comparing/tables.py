@@ -14,7 +14,7 @@ NATURAL = ("loss", "nll")  # prefixes of metrics that are not fractions
 def as_text(comparison: Comparison) -> str:
     """Return aligned tables: accuracies in percent, differences to the first group, and the keys that differ."""
     first, rest = comparison.lines[0], comparison.lines[1:]
-    parts = [f"ensemble of the {comparison.moment} evaluation, mean ± standard deviation over seeds"]
+    parts = [f"ensemble of the {comparison.moment} evaluation, mean ± standard deviation over {comparison.over}"]
     parts.append(_aligned(_main_rows(comparison, " ± ")))
     if rest:
         parts.append(f"difference to {first.label}, paired by seed, with its 95 % bootstrap interval")

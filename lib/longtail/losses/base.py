@@ -231,8 +231,8 @@ def build_loss(cfg: CfgNode, class_counts: Sequence[int], class_names: Sequence[
     if weights is not None:
         if not loss.takes_class_weights:
             raise UserError(
-                f"LOSS.CLASS_WEIGHTS is set, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} already weights classes or "
-                "samples, or compares heads; use a cross-entropy such as CrossEntropy or BalancedSoftmaxCE"
+                f"LOSS.CLASS_WEIGHTS is set, but LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} does not take class weights; use "
+                "a cross-entropy such as CrossEntropy or BalancedSoftmaxCE"
             )
         loss.weigh_classes(weights, deferred_start(cfg))
     return loss

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from longtail.errors import UserError
 from longtail.output_folders import CONFIG
 from longtail.user_files import is_file, is_folder
 
@@ -14,9 +15,21 @@ def find_run(source: str | Path) -> tuple[Path, str | Path]:
     Args:
         source: Run directory, or a config as in `load_config`. The config of a directory with a calibration is
             calibrated.yaml.
+
+    Raises:
+        UserError: It is a folder, but not a run directory.
     """
     folder = Path(source)
     if not is_folder(folder):
         return folder.parent, source
-    calibrated = folder / CALIBRATED
-    return folder, calibrated if is_file(calibrated) else folder / CONFIG
+    configs = [folder / name for name in (CALIBRATED, CONFIG) if is_file(folder / name)]
+    if not configs:
+        inside = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
+        hint = f"; name a folder in it, such as {inside[-1]}" if inside else ""
+        raise UserError(f"{source} is not a run directory: it has no {CONFIG}{hint}")
+    return folder, configs[0]
+
+
+def is_run(source: str | Path) -> bool:
+    """Return whether a path is that of a run directory."""
+    return is_folder(source) and any(is_file(Path(source) / name) for name in (CALIBRATED, CONFIG))
