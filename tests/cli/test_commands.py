@@ -100,7 +100,22 @@ def test_valid_refuses_in_one_line(words: list[str], message: str, capsys: pytes
 
 def test_valid_of_a_folder_that_is_not_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["valid", str(tmp_path), "--gpus", "cpu"]) == 2
-    assert capsys.readouterr().err == f"error: config file {tmp_path}/config.yaml does not exist\n"
+    assert capsys.readouterr().err == f"error: {tmp_path} is not a run directory: it has no config.yaml\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--resume", "x"], "the following arguments are required: CONFIG; --help"),
+        (["sweep", "digits_lt,ce", "--seeds", "0", "OUTPUT_DIR", "x"], "'OUTPUT_DIR' is not a seed; KEY VALUE comes"),
+    ],
+)
+def test_commands_in_another_order_are_refused_with_a_hint(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ def reliability(record: RunRecord) -> dict[str, Any] | str:
         return NO_SAMPLES
     confidence = samples.confidence[-1].astype(np.float64)
     correct = samples.prediction[-1] == samples.label
-    cells = bin_of(torch.from_numpy(samples.confidence[-1]), BINS).numpy()
+    cells = bin_of(torch.from_numpy(np.ascontiguousarray(samples.confidence[-1])), BINS).numpy()
     counts = np.bincount(cells, minlength=BINS)
     sums = [np.bincount(cells, weights=weights, minlength=BINS) for weights in (correct, confidence)]
     error = np.abs(sums[0] - sums[1]).sum() / len(confidence)
