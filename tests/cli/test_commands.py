@@ -107,7 +107,10 @@ def test_valid_of_a_folder_that_is_not_a_run(tmp_path: Path, capsys: pytest.Capt
     ("words", "message"),
     [
         (["train", "--resume", "x"], "the following arguments are required: CONFIG; --help"),
-        (["sweep", "digits_lt,ce", "--seeds", "0", "OUTPUT_DIR", "x"], "'OUTPUT_DIR' is not a seed; KEY VALUE comes"),
+        (
+            ["sweep", "digits_lt,ce", "--seeds", "0", "OUTPUT_DIR", "x"],
+            "'OUTPUT_DIR' is not a seed; KEY VALUE of all runs comes before",
+        ),
     ],
 )
 def test_commands_in_another_order_are_refused_with_a_hint(
