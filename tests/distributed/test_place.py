@@ -177,7 +177,7 @@ def test_autocast_computes_in_the_precision(precision: str, expected: torch.dtyp
 
 
 def test_connected_in_one_process_does_not_connect() -> None:
-    with Place().connected():
+    with Place().connected(timeout=60):
         assert not torch.distributed.is_initialized()
 
 
@@ -234,10 +234,10 @@ def test_connected_reports_that_a_process_cannot_connect(
 
 
 def test_connected_passes_other_errors_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RuntimeError, match="peer"), Place().connected():
+    with pytest.raises(RuntimeError, match="peer"), Place().connected(timeout=60):
         raise RuntimeError("peer")  # of a single process
     monkeypatch.setattr(place_module, "connected", lambda world, device, timeout: torch.no_grad())
-    with pytest.raises(RuntimeError, match="shape mismatch"), Place(World(0, 0, 2)).connected():
+    with pytest.raises(RuntimeError, match="shape mismatch"), Place(World(0, 0, 2)).connected(timeout=60):
         raise RuntimeError("shape mismatch")
 
 

@@ -8,7 +8,6 @@ import torch
 
 from longtail.distributed.launch import launched_world
 from longtail.distributed.processes import (
-    PEER_TIMEOUT,
     SINGLE_PROCESS,
     World,
     connected,
@@ -57,7 +56,7 @@ class Place:
         return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
     @contextlib.contextmanager
-    def connected(self, timeout: float = PEER_TIMEOUT) -> Iterator[None]:
+    def connected(self, timeout: float) -> Iterator[None]:
         """Within the block, the processes are connected, and the loss of one is reported in one line.
 
         Args:

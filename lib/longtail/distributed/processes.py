@@ -36,7 +36,6 @@ class World(NamedTuple):
 
 
 SINGLE_PROCESS = World()
-PEER_TIMEOUT = 600.0  # seconds
 GRACE = 30.0  # seconds in which torch itself reports a process that does not respond
 RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # environment variables
 
