@@ -223,7 +223,7 @@ TAU = "over: TEST.TAU_NORM.TAU"
             "b: objective of TEST.CLASS_OFFSETS is 'top1'; allowed: macro_f1, balanced_accuracy",
         ),
         (calibrating("over: TEST.TEMPERATURE, report_on: valid"), "TEST.TEMPERATURE would be chosen on the split"),
-        (calibrating(f"{TAU}, values: [1]"), "calibrate reports on the test split, but DATASET.TEST_JSON is empty"),
+        (calibrating(f"{TAU}, values: [1]"), "calibrate reports on the test split, but there is none"),
     ],
 )
 def test_error_is_one_line_and_nothing_is_written(write: Write, tmp_path: Path, text: str, message: str) -> None:
