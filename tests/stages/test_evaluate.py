@@ -206,6 +206,8 @@ def test_held_out_test_images_are_evaluated(tiny_cfg: TinyConfig, tmp_path: Path
     samples = [read_samples(folder / "samples.npz") for folder in (valid, test)]
     assert [part and len(part.label) for part in samples] == [4, 6]
     assert newest_evaluation(run) == valid
+    (valid / "results.json").unlink()  # it is written last
+    assert newest_evaluation(run) is None
     trained, validated, tested = (set(images.paths) for images in build_splits(cfg) if images)
     assert not tested & (trained | validated) and len(tested) == 6
 

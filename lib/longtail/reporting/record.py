@@ -87,7 +87,8 @@ def newest_evaluation(run: RunDirectory) -> Path | None:
     complete = [
         path
         for path in (folder.iterdir() if is_folder(folder) else ())
-        if (path / "per_class_ensemble.csv").is_file() and _mapping(path / RESULTS).get("split", "valid") == "valid"
+        if all((path / name).is_file() for name in (RESULTS, "per_class_ensemble.csv"))
+        and _mapping(path / RESULTS).get("split", "valid") == "valid"
     ]
     return max(complete, key=lambda path: path.name, default=None)
 

@@ -22,7 +22,7 @@ def find_run(source: str | Path) -> tuple[Path, str | Path]:
     folder = Path(source)
     if not is_folder(folder):
         return folder.parent, source
-    configs = [folder / name for name in (CALIBRATED, CONFIG) if is_file(folder / name)]
+    configs = _configs_in(folder)
     if not configs:
         inside = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
         hint = f"; name a folder in it, such as {inside[-1]}" if inside else ""
@@ -32,4 +32,8 @@ def find_run(source: str | Path) -> tuple[Path, str | Path]:
 
 def is_run(source: str | Path) -> bool:
     """Return whether a path is that of a run directory."""
-    return is_folder(source) and any(is_file(Path(source) / name) for name in (CALIBRATED, CONFIG))
+    return bool(_configs_in(Path(source)))
+
+
+def _configs_in(folder: Path) -> list[Path]:
+    return [folder / name for name in (CALIBRATED, CONFIG) if is_file(folder / name)]

@@ -23,7 +23,7 @@ from longtail.data import (
     build_valid_loader,
 )
 from longtail.data.sources import check_same_names
-from longtail.distributed import Place, from_main, gather_to_all
+from longtail.distributed import Place, gather_to_all, main_only
 from longtail.engine.inference import evaluate
 from longtail.errors import UserError
 from longtail.evaluation import (
@@ -182,11 +182,13 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place, split: str = "valid") 
 
 def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path:
     """Call `write` with a new folder of a run in process 0, and return the folder in all processes."""
-    output = None
-    if setup.place.main:
+
+    def work() -> Path:
         output = _new_folder(setup.run)
         write(output)
-    return Path(str(from_main(output)))
+        return output
+
+    return main_only(work)
 
 
 def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, samples: Samples, output: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import torch
 from yacs.config import CfgNode
 
 from longtail.data import Splits, build_splits
-from longtail.distributed import Place, main_only
+from longtail.distributed import Place, from_main, main_only
 from longtail.engine.trainer import Trainer
 from longtail.engine.training import Training
 from longtail.errors import UserError
 from longtail.evaluation import Classes, plot_class_counts, plot_confusion, plot_curves, plot_per_class_accuracy
+from longtail.methods import Draw
 from longtail.output_folders import ENVIRONMENT, RESULTS
 from longtail.runs.best import restore_best
 from longtail.runs.directory import RunDirectory
@@ -65,7 +67,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
             training = build_training(cfg, splits, place=place, source=source)
             with contextlib.closing(training.loaders):
                 _train(run, splits, training)
-        return RunDirectory(Path(main_only(lambda: str(run.directory.path if run.directory else ""))))
+        return RunDirectory(Path(from_main(str(run.directory.path if run.directory else ""))))
 
 
 def _train(run: Run, splits: Splits, training: Training) -> None:
@@ -154,8 +156,12 @@ def _announce(run: Run, splits: Splits, training: Training, *, epoch: int) -> No
 def _report(run: Run, trainer: Trainer) -> None:
     """Draw the figures of a finished run, and log its best result."""
     drawings = trainer.training.method.figures(trainer.training.data)  # all processes take part
-    if not run.directory:
-        return
+    main_only(lambda: _write_report(run, trainer, drawings))
+
+
+def _write_report(run: Run, trainer: Trainer, drawings: Mapping[str, Draw]) -> None:
+    """Write figures and results in process 0."""
+    assert run.directory
     classes = Classes(
         trainer.training.data.class_counts,
         trainer.training.facts.class_names,
