@@ -1,5 +1,6 @@
 """Trainings in one, two and three processes with the same global batch give the same results."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from longtail.errors import UserError
 from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import build_model, synchronize_batch_norm
+from longtail.stages import train as train_stage
 from longtail.stages.checks import check_training
 from tests.helpers.methods import KnownData
-from tests.helpers.processes import Results
-from tests.helpers.training import CASCADE, CE, CONTRASTIVE, CUTMIX, NCL, TinyConfig, tiny_config
+from tests.helpers.processes import Results, run_processes
+from tests.helpers.training import CASCADE, CE, CONTRASTIVE, CUTMIX, NCL, TinyConfig, read_json, tiny_config
 from tests.helpers.worlds import place_in, train_in_worlds
 
 SIZES = (1, 2, 3)
@@ -80,6 +82,21 @@ def test_processes_of_cutmix_with_repeat_factors_stay_equal(tmp_path: Path) -> N
     assert first["steps"] == other["steps"] > 276 // GLOBAL_BATCH
     for name, value in first["model"].items():
         assert value.isfinite().all() and torch.equal(value, other["model"][name]), name
+
+
+@pytest.mark.slow
+def test_figures_may_take_longer_than_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Process 0 draws them while the others wait."""
+    monkeypatch.setattr(train_stage, "plot_curves", lambda *arguments: time.sleep(8))
+    results = tmp_path / "results"
+    results.mkdir()
+
+    def work(rank: int, world: int) -> str:
+        cfg = config(tmp_path, CE, world)
+        return str(train_stage.train(cfg, "tiny.yaml", place=place_in(rank, world)).path)
+
+    first, other = run_processes(work, results, worlds=[2], timeout=5)[2]
+    assert first == other and read_json(Path(first) / "results.json")["finished"]
 
 
 def check_numbers(worlds: Results) -> None:
