@@ -227,7 +227,7 @@ def test_cifar_long_tailed(
 @pytest.mark.parametrize("dataset", ["cifar10_lt", "cifar100_lt"])
 def test_cifar_missing_archive(tmp_path: Path, dataset: Any) -> None:
     error = refusal("DATASET.DATASET", dataset, "DATASET.ROOT", str(tmp_path), "DATASET.DOWNLOAD", False)
-    assert f"is not under DATASET.ROOT {tmp_path} and was not downloaded (DATASET.DOWNLOAD is False)" in error
+    assert f"incomplete under {tmp_path} and was not downloaded (DATASET.DOWNLOAD is False; DATASET.ROOT is" in error
 
 
 def test_cifar_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_cifar_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(datasets.CIFAR10, "download", fail)
     error = refusal("DATASET.DATASET", "cifar10_lt", "DATASET.ROOT", str(tmp_path))
-    assert f"is not under DATASET.ROOT {tmp_path} and could not be downloaded: no network" in error
+    assert f"incomplete under {tmp_path} and could not be downloaded: no network" in error
 
 
 @pytest.mark.parametrize("key", ["VALID_JSON", "TEST_JSON"])

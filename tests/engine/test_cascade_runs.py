@@ -77,7 +77,7 @@ def look(trainer: Trainer) -> Any:
 def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Results]:
     """Return the final state of every process of every world."""
     folder = tmp_path_factory.mktemp(request.param)
-    method = [*{"cnn": CNN, "vit": VIT}[request.param], "LOSS.Cascade.GLOBAL_BINS", True]
+    method = {"cnn": CNN, "vit": VIT}[request.param]
     alike = ["DROPOUT", False, "DATASET.VIEWS", ["none"], "EVAL_MODE", True, "TRAIN.MAX_EPOCH", 1]
     alike += ["TRAIN.OPTIMIZER.TYPE", "SGD"]  # Adam divides gradients by their size, and so enlarges rounding errors
 

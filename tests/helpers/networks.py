@@ -1,6 +1,6 @@
 """Networks of ResNet-32, and helpers for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,3 +39,13 @@ def snapshot(module: nn.Module) -> dict[str, Tensor]:
 def same_state(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     """Return whether two states have the same names and values."""
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def position_embedded(grid: tuple[int, int], shape: Sequence[int], *, prefix: int = 1) -> nn.Module:
+    """Return a module with what a vision transformer has for its position embedding: of a grid of patches, zeros."""
+    module: Any = nn.Module()
+    module.patch_embed = nn.Module()
+    module.patch_embed.grid_size = grid
+    module.num_prefix_tokens, module.no_embed_class = prefix, False
+    module.pos_embed = nn.Parameter(torch.zeros(*shape))
+    return module

@@ -173,14 +173,14 @@ def test_loss_sums_the_heads_and_follows_the_epoch(kind: str) -> None:
 
 
 def test_loss_reads_its_keys() -> None:
-    keys = {"BINS": 5, "GAMMA": 2.0, "BASE_WEIGHT": 1.0, "WEIGHTING": "batch", "GLOBAL_BINS": True}
+    keys = {"BINS": 5, "GAMMA": 2.0, "BASE_WEIGHT": 1.0, "WEIGHTING": "batch"}
     overrides = [item for name, value in keys.items() for item in (f"LOSS.Cascade.{name}", value)]
     loss = build_loss(load_config(None, ["LOSS.LOSS_TYPE", "CascadeSigmoid", "TRAIN.MAX_EPOCH", 7, *overrides]), [1, 1])
     assert isinstance(loss, CascadeLoss) and loss.nested
     assert (loss.kind, loss.epochs, loss.density) == ("sigmoid", 7, Density(*keys.values()))  # type: ignore[arg-type]
     released = build_loss(load_config(None, ["LOSS.LOSS_TYPE", "CascadeSoftmax"]), [1, 1])
     assert isinstance(released, CascadeLoss)
-    assert (released.kind, released.density) == ("softmax", Density(8, 1.0, 2.0, "sample", False))
+    assert (released.kind, released.density) == ("softmax", Density(8, 1.0, 2.0, "sample"))
 
 
 class Fixed(Mixing):

@@ -23,22 +23,18 @@ def draw() -> tuple[Tensor, Tensor]:
     return logits, torch.randint(5, (SAMPLES,), generator=random)
 
 
-def value_and_gradient(kind: str, weighting: str, *, own: slice, global_bins: bool) -> tuple[Tensor, Tensor]:
+def value_and_gradient(kind: str, weighting: str, *, own: slice) -> tuple[Tensor, Tensor]:
     logits, targets = draw()
     part = logits[:, own].requires_grad_()
-    values = cascade_loss(part, targets[own], kind=kind, weighting=weighting, global_bins=global_bins, **SETTINGS)
+    values = cascade_loss(part, targets[own], kind=kind, weighting=weighting, **SETTINGS)
     return values.detach(), torch.autograd.grad(values.sum(), part)[0]
 
 
 def work(rank: int, world: int) -> dict[Any, Any]:
     own = slice(rank * SAMPLES // world, (rank + 1) * SAMPLES // world)
-    results: dict[Any, Any] = {
-        ((kind, weighting), everywhere): value_and_gradient(kind, weighting, own=own, global_bins=everywhere)
-        for kind, weighting in CASES
-        for everywhere in (False, True)
-    }
+    results: dict[Any, Any] = {case: value_and_gradient(*case, own=own) for case in CASES}
     scores = torch.arange(SAMPLES)[own] / SAMPLES
-    results["weights"] = density_weights(scores, bins=3, gamma=1.0, base_weight=0.0, global_bins=True)
+    results["weights"] = density_weights(scores, bins=3, gamma=1.0, base_weight=0.0)
     return results
 
 
@@ -49,21 +45,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 @pytest.mark.parametrize("world", WORLDS)
-def test_global_bins_give_the_loss_of_the_whole_batch(results: Results, world: int, case: tuple[str, str]) -> None:
-    value, gradient = value_and_gradient(*case, own=slice(None), global_bins=False)
-    parts = [process[case, True] for process in results[world]]
+def test_processes_compute_the_loss_of_the_whole_batch(results: Results, world: int, case: tuple[str, str]) -> None:
+    value, gradient = value_and_gradient(*case, own=slice(None))
+    parts = [process[case] for process in results[world]]
     torch.testing.assert_close(torch.stack([part[0] for part in parts]).mean(0), value)
     torch.testing.assert_close(torch.cat([part[1] for part in parts], dim=1) / world, gradient)
-
-
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_local_bins_count_the_samples_of_their_process(results: Results, case: tuple[str, str]) -> None:
-    for rank, process in enumerate(results[2]):
-        own = slice(rank * SAMPLES // 2, (rank + 1) * SAMPLES // 2)
-        value, gradient = value_and_gradient(*case, own=own, global_bins=False)
-        assert torch.equal(process[case, False][0], value)
-        assert torch.equal(process[case, False][1], gradient)
-        assert not torch.allclose(process[case, True][0], value)
 
 
 @pytest.mark.parametrize("world", WORLDS)

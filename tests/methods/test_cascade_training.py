@@ -91,7 +91,7 @@ def test_the_loss_falls(loss: str) -> None:
 
 
 def work(rank: int, size: int) -> dict[str, Any]:
-    method = method_of(config("LOSS.Cascade.GLOBAL_BINS", True))
+    method = method_of(config())
     method.wrap(lambda module: wrap(module, Place(World(rank, rank, size))))
     torch.manual_seed(rank)  # dropout
     return gradients(method, slice(rank * BATCH // size, (rank + 1) * BATCH // size))

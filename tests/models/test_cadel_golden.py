@@ -16,8 +16,9 @@ from longtail.models.backbones import Backbone
 from longtail.models.backbones.timm_models import as_backbone
 from longtail.models.branches import Branch, TransformerBody
 from longtail.models.heads import CosNormHead
-from longtail.models.position_embedding import resample_position_embedding
+from longtail.models.position_embedding import fitted
 from tests.helpers.golden import record, relative_error, released_parameters, tensor
+from tests.helpers.networks import position_embedded
 
 NAME = "cadel_networks"
 CASES: list[dict[str, Any]] = record(NAME)["cases"]
@@ -141,7 +142,7 @@ def own_names_of_vit(names: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", EMBEDDINGS, ids=lambda case: f"{case['grid']}-{case['new_grid']}")
-def test_resample_position_embedding_equals_the_release(case: dict[str, Any]) -> None:
-    grid = (case["new_grid"], case["new_grid"])
-    resampled = resample_position_embedding(array(case, "pos_embed"), grid)
-    assert relative_error(resampled, array(case, "result")) < 1e-5
+def test_resampled_position_embedding_equals_the_release(case: dict[str, Any]) -> None:
+    wanted = array(case, "result")
+    trunk = position_embedded((case["new_grid"], case["new_grid"]), wanted.shape)
+    assert relative_error(fitted(trunk, "pos_embed", array(case, "pos_embed")), wanted) < 1e-5

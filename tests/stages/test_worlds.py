@@ -31,7 +31,7 @@ METHODS = {
     "contrastive": [*CONTRASTIVE, "DATASET.VIEWS", ["none", "none"]],
     "class weights": [*CE, "LOSS.LOSS_TYPE", "CostSensitiveCE"],
     "smoothing": [*CE, "LOSS.LOSS_TYPE", "CrossEntropyLabelSmooth", *INVERSE],
-    "cascade": [*CASCADE, "LOSS.Cascade.GLOBAL_BINS", True],
+    "cascade": CASCADE,
 }
 # Only batch norm, dropout and augmentation may differ between processes, see docs/differences.md.
 ALIKE = ["DROPOUT", False, "DATASET.VIEWS", ["none"], "EVAL_MODE", True, "TRAIN.MAX_EPOCH", 1, "TEST.BATCH_SIZE", 64]

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from yacs.config import CfgNode
 
 from longtail.data.annotations import read_annotations
 from longtail.data.cam.annotations import append_generated
+from longtail.data.cifar import CLASSES, read_archive
 from longtail.data.convert.own import configured_splits
 from longtail.data.dataset import ImageSet
 from longtail.data.images.files import ReadOptions, build_read_options
@@ -166,13 +168,13 @@ def own(cfg: CfgNode) -> Splits:
 @SOURCES.register("cifar10_lt")
 def cifar10_lt(cfg: CfgNode) -> Splits:
     """Read CIFAR-10, made long-tailed by the published rule and seed (Cao et al., arXiv 1906.07413)."""
-    return _cifar(cfg, "CIFAR10", num_classes=10)
+    return _cifar(cfg, "cifar10")
 
 
 @SOURCES.register("cifar100_lt")
 def cifar100_lt(cfg: CfgNode) -> Splits:
     """Read CIFAR-100, made long-tailed by the published rule and seed."""
-    return _cifar(cfg, "CIFAR100", num_classes=100)
+    return _cifar(cfg, "cifar100")
 
 
 @SOURCES.register("digits_lt")
@@ -198,34 +200,25 @@ def digits_lt(cfg: CfgNode) -> Splits:
     return Splits(train, valid)
 
 
-def _cifar(cfg: CfgNode, name: str, *, num_classes: int) -> Splits:
-    from torchvision import datasets
-
+def _cifar(cfg: CfgNode, dataset: str) -> Splits:
     root = cfg.DATASET.ROOT or "dataset/cifar"
-    download = cfg.DATASET.DOWNLOAD
-
-    def read(train: bool) -> Any:
-        try:
-            return getattr(datasets, name)(root, train=train, download=download)
-        except (RuntimeError, OSError) as error:  # URLError is an OSError
-            reason = "could not be downloaded" if download else "was not downloaded (DATASET.DOWNLOAD is False)"
-            raise UserError(f"the archive of {name} is not under DATASET.ROOT {root} and {reason}: {error}") from None
-
-    train, valid = read(True), read(False)
+    off = "DATASET.DOWNLOAD is False; DATASET.ROOT is its folder"
+    archive = partial(read_archive, dataset, root, download=cfg.DATASET.DOWNLOAD, off=off)
+    train, valid = archive(train=True), archive(train=False)
     return Splits(
         _long_tailed(
             cfg,
-            f"{name} train",
+            f"{dataset} train",
             images=_to_tensor(train.data),
             labels=np.asarray(train.targets),
-            num_classes=num_classes,
+            num_classes=CLASSES[dataset],
             class_names=train.classes,
         ),
         ImageSet.from_tensor(
-            f"{name} valid",
+            f"{dataset} valid",
             _to_tensor(valid.data),
             labels=list(valid.targets),
-            num_classes=num_classes,
+            num_classes=CLASSES[dataset],
             class_names=valid.classes,
         ),
     )

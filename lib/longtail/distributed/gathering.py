@@ -70,7 +70,7 @@ def average(value: Tensor) -> Tensor:
     """Return the mean over the processes, the same in all of them; gradients are those of this process's value.
 
     Args:
-        value: A loss (mean over the samples of this process) or a sum of weights, a scalar.
+        value: A loss (mean over the samples of this process), a sum of weights, or a tensor of such numbers.
     """
     _, world = rank_and_size()
     return value if world == 1 else _Average.apply(value)

@@ -17,6 +17,7 @@ the binary cross-entropy, summed over the classes. Differences from the release:
 - Its softmax loss multiplies tensors of shapes (B, 1) and (B,), so that the weights act as one number per batch:
   mean_i(l_i) mean_i(w_i). That is `weighting` "batch"; "sample", the default, is the formula above, which its sigmoid
   loss computes.
+- It counts the samples of a bin per process, so that the loss depends on the number of processes.
 - Its binary cross-entropy is NaN for logits of 17 or more, which the scaled cosines of its heads can reach. Here it is
   computed from logits and is finite.
 """
@@ -34,27 +35,23 @@ from longtail.losses.base import LOSSES, Loss, Prediction
 from longtail.precision import in_float32
 
 
-def density_weights(
-    scores: Tensor, *, bins: int, gamma: float, base_weight: float, global_bins: bool = False
-) -> Tensor:
+def density_weights(scores: Tensor, *, bins: int, gamma: float, base_weight: float) -> Tensor:
     """Return the weight of each sample, which grows with the number of samples that have a similar score.
+
+    The samples of all processes are counted, each of which must have B samples.
 
     Args:
         scores: Cascade scores in [0, 1], (..., B).
         bins: Number of equal bins; an edge belongs to the bin above it, 1 to the last bin.
         gamma: Weight of the fraction of the samples in the same bin.
         base_weight: Weight of a sample in an empty bin.
-        global_bins: Count the samples of all processes, each of which must have B samples; False: count those of this
-            process, as released.
 
     Returns:
         (..., B), from base_weight + gamma / B to base_weight + gamma.
     """
     index = (scores.detach() * bins).long().clamp(0, bins - 1)
     members = index[..., None] == torch.arange(bins, device=scores.device)
-    fractions = members.to(scores.dtype).mean(-2)
-    if global_bins:
-        fractions = average(fractions)
+    fractions = average(members.to(scores.dtype).mean(-2))
     return base_weight + gamma * fractions.gather(-1, index)
 
 
@@ -67,30 +64,23 @@ class Density:
         gamma: Weight of the fraction of the samples in the same bin.
         base_weight: Weight of a sample in an empty bin.
         weighting: "sample", or "batch" for the mean weight of the batch, see the module.
-        global_bins: Count the samples of all processes.
     """
 
     bins: int = 8
     gamma: float = 1.0
     base_weight: float = 2.0
     weighting: str = "sample"
-    global_bins: bool = False
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "Density":
         """Read the options from LOSS.Cascade."""
         keys = cfg.LOSS.Cascade
-        return cls(keys.BINS, keys.GAMMA, keys.BASE_WEIGHT, keys.WEIGHTING, keys.GLOBAL_BINS)
+        return cls(keys.BINS, keys.GAMMA, keys.BASE_WEIGHT, keys.WEIGHTING)
 
     def weights(self, scores: Tensor) -> Tensor:
         """Return the weights, (E, B) or (E, 1), of samples with the cascade scores (E, B)."""
-        weights = density_weights(
-            scores, bins=self.bins, gamma=self.gamma, base_weight=self.base_weight, global_bins=self.global_bins
-        )
-        if self.weighting == "sample":
-            return weights
-        mean = weights.mean(1, keepdim=True)
-        return average(mean) if self.global_bins else mean
+        weights = density_weights(scores, bins=self.bins, gamma=self.gamma, base_weight=self.base_weight)
+        return weights if self.weighting == "sample" else average(weights.mean(1, keepdim=True))
 
 
 DEFAULT = Density()
@@ -108,7 +98,6 @@ def cascade_loss(
     weighting: str,
     targets2: Tensor | None = None,
     lam: float | Tensor = 1.0,
-    global_bins: bool = False,
 ) -> Tensor:
     """Return the cascade loss of each head, (E,); see the module.
 
@@ -117,13 +106,12 @@ def cascade_loss(
         targets: Class ids, (B,).
         kind: "softmax" or "sigmoid".
         uniform: Weight u of the plain mean, in [0, 1].
-        bins: See `Density`, as for `gamma`, `base_weight`, `weighting` and `global_bins`.
+        bins: See `Density`, as for `gamma`, `base_weight` and `weighting`.
         gamma: See above.
         base_weight: See above.
         weighting: See above.
         targets2: Class ids of the second images of mixtures, (B,); scores and weights are computed separately for them.
         lam: Weight of the loss on `targets`; the loss on `targets2` has 1 - lam.
-        global_bins: See above.
 
     Raises:
         UserError: There is no such kind or weighting.
@@ -131,7 +119,7 @@ def cascade_loss(
     if kind not in KINDS or weighting not in WEIGHTINGS:
         allowed = f"{', '.join(KINDS)}; {', '.join(WEIGHTINGS)}"
         raise UserError(f"cascade loss: kind is {kind!r} and weighting {weighting!r}; allowed: {allowed}")
-    density = Density(bins, gamma, base_weight, weighting, global_bins)
+    density = Density(bins, gamma, base_weight, weighting)
     first = _head_losses(logits, targets, kind=kind, uniform=uniform, density=density)
     if targets2 is None:
         return first

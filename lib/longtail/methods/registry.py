@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from yacs.config import CfgNode
@@ -49,34 +50,16 @@ class MethodEntry:
 METHODS: Registry[MethodEntry] = Registry("training method")
 
 
-def register(
-    name: str,
-    *,
-    check: Check = nothing,
-    files: tuple[str, ...] = (),
-    takes_partner: bool = False,
-    needs_momentum: bool | None = False,
-    uses_projections: bool = False,
-    compilable: bool = True,
-    weighs_samples: bool = False,
-    repeatable: bool = False,
-) -> Callable[[MethodBuilder], MethodBuilder]:
-    """Return a decorator that registers the builder of a training method; see `MethodEntry` for the arguments."""
+def register(name: str, **entry: Any) -> Callable[[MethodBuilder], MethodBuilder]:
+    """Return a decorator that registers the builder of a training method.
+
+    Args:
+        name: Value of TRAIN.COMBINER.TYPE.
+        entry: Attributes of its `MethodEntry`.
+    """
 
     def enter(build: MethodBuilder) -> MethodBuilder:
-        METHODS.register(name)(
-            MethodEntry(
-                build,
-                check=check,
-                files=files,
-                takes_partner=takes_partner,
-                needs_momentum=needs_momentum,
-                uses_projections=uses_projections,
-                compilable=compilable,
-                weighs_samples=weighs_samples,
-                repeatable=repeatable,
-            )
-        )
+        METHODS.register(name)(MethodEntry(build, **entry))
         return build
 
     return enter

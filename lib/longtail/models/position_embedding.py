@@ -4,34 +4,9 @@ import logging
 import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 logger = logging.getLogger(__name__)
-
-
-def resample_position_embedding(embedding: Tensor, grid: tuple[int, int], *, prefix: int = 1) -> Tensor:
-    """Return the position embedding for another grid of patches, interpolated bicubically as in MAE and CADEL.
-
-    Args:
-        embedding: (1, P + g^2, D), the P prefix tokens first.
-        grid: New number of rows and columns of patches, (h, w).
-        prefix: Number P of prefix tokens (class token), which are not changed.
-
-    Returns:
-        (1, P + h * w, D).
-
-    Raises:
-        ValueError: The patches of the embedding do not form a square.
-    """
-    tokens, patches = embedding[:, :prefix], embedding[:, prefix:]
-    side = math.isqrt(patches.shape[1])
-    if side**2 != patches.shape[1]:
-        raise ValueError(f"{patches.shape[1]} patches do not form a square")
-    maps = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
-    maps = F.interpolate(maps, size=grid, mode="bicubic", align_corners=False)
-    return torch.cat([tokens, maps.permute(0, 2, 3, 1).flatten(1, 2).to(tokens.dtype)], dim=1)
 
 
 def fitted(model: nn.Module, name: str, value: Tensor) -> Tensor:
@@ -53,4 +28,7 @@ def fitted(model: nn.Module, name: str, value: Tensor) -> Tensor:
     if value.shape == wanted.shape or patches < 1 or math.isqrt(patches) ** 2 != patches:
         return value
     logger.info("%s: resampled from %d patches to %d x %d", name, patches, *grid)
-    return resample_position_embedding(value, tuple(grid), prefix=prefix)
+    from timm.layers.pos_embed import resample_abs_pos_embed  # takes seconds; other networks do not need it
+
+    # Bicubic without antialiasing, as in MAE and CADEL.
+    return resample_abs_pos_embed(value, list(grid), num_prefix_tokens=prefix, antialias=False)

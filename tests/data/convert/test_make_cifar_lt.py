@@ -144,7 +144,7 @@ def test_make_cifar_lt_published_numbers(
     """Use labels with the counts of the official archives; images are not written."""
     random = np.random.default_rng(0)
 
-    def archive(name: Any, root: Any, *, train: Any, download: Any) -> Any:
+    def archive(name: Any, root: Any, *, train: Any, **_: Any) -> Any:
         labels = random.permutation(np.repeat(np.arange(classes), (50_000 if train else 10_000) // classes))
         data = np.zeros((len(labels), 32, 32, 0), np.uint8)
         return SimpleNamespace(data=data, targets=labels.tolist(), classes=[str(label) for label in range(classes)])

@@ -220,12 +220,6 @@ LOSS: Keys = {
         allowed=("sample", "batch"),
         ours=True,
     ),
-    "LOSS.Cascade.GLOBAL_BINS": Key(
-        False,
-        "Cascade losses: True counts the samples of all processes in a bin. False, as released: each process counts "
-        "its own.",
-        ours=True,
-    ),
     "LOSS.HCM_N": Key(
         5,
         "Nested losses: hard classes per sample, its own class included; 0: 30 % of the classes, as in the paper, and "

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from longtail.data.annotations import load_annotations
+from longtail.data.cifar import CLASSES, read_archive
 from longtail.data.convert.hold_out import check_factor, check_seed
 from longtail.data.convert.images import write_image
 from longtail.data.convert.split import Split, annotations_of, check_writable, write_split
@@ -19,8 +21,6 @@ from longtail.errors import UserError
 from longtail.user_files import translating
 
 logger = logging.getLogger(__name__)
-
-CLASSES = {"cifar10": 10, "cifar100": 100}
 
 
 def make_cifar_lt(
@@ -66,7 +66,8 @@ def make_cifar_lt(
     valid_json = output / f"{dataset}{suffix}_valid.json"
     check_writable(train_json, force=force)
 
-    train, valid = (read_archive(dataset, input_path, train=train, download=download) for train in (True, False))
+    archive = partial(read_archive, dataset, input_path, download=download, off="--no-download")
+    train, valid = archive(train=True), archive(train=False)
     labels = np.asarray(train.targets)
     counts = class_counts(len(labels) // num_classes, num_classes, 1 / imbalance_factor, kind)
     if min(counts) == 0:
@@ -117,20 +118,3 @@ def write_images(images: np.ndarray, paths: Sequence[str], *, quality: int | Non
         os.sync()  # the images are on the disk before the annotation file that lists them
     if replaced:
         logger.warning("  WARNING: %s: %d files had other content and were replaced", folder, replaced)
-
-
-def read_archive(dataset: str, root: str | Path, *, train: bool, download: bool) -> Any:
-    """Return one split of torchvision's CIFAR: `data` (N, 32, 32, 3) uint8, `targets` (N,) and `classes`.
-
-    Raises:
-        UserError: The archive does not exist, is damaged, or cannot be downloaded.
-    """
-    from torchvision import datasets
-
-    try:
-        return getattr(datasets, dataset.upper())(root, train=train, download=download)
-    except (RuntimeError, OSError) as error:  # URLError is an OSError
-        reason = "could not be downloaded" if download else "was not downloaded (--no-download)"
-        raise UserError(
-            f"the archive of {dataset} is missing or incomplete under {root} and {reason}: {error}"
-        ) from None
