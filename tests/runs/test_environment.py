@@ -1,12 +1,14 @@
 """environment.json."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from longtail.distributed import Place
-from longtail.runs.environment import describe, resumed, short_commit
+from longtail.runs.environment import commit_of, describe, resumed, short_commit
 
 
 def test_describe_names_command_versions_and_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +37,22 @@ def test_describe_outside_of_a_repository_has_no_commit(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("longtail.runs.environment.subprocess.run", missing)
     assert describe(Place(), {})["commit"] is None
+
+
+def test_commit_says_whether_files_under_the_folder_were_changed(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    for file in (code / "a.py", tmp_path / "record.json"):
+        file.write_text("1")
+    assert commit_of(code) is None
+    user = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], [*user, "commit", "-q", "-m", "begin"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    (tmp_path / "record.json").write_text("2")
+    commit = commit_of(code) or ""
+    assert len(commit) == 40 and commit_of(tmp_path) == commit + "+"
+    (code / "a.py").write_text("2")
+    assert commit_of(code) == commit + "+"
 
 
 @pytest.mark.parametrize(

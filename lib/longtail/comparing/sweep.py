@@ -9,7 +9,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from longtail.comparing.runs import SEED
-from longtail.config import is_recipe, load_config
+from longtail.config import KEYS, is_recipe, load_config
 from longtail.distributed import Place
 from longtail.errors import UserError
 from longtail.stages.checks import check_training
@@ -32,7 +32,7 @@ def sweep_configs(
         settings: Keys with their values.
 
     Raises:
-        UserError: The source is a recipe, a key is listed twice, or a config is invalid.
+        UserError: The source is a recipe, a key is listed twice or as a value, or a config is invalid.
     """
     if is_recipe(source):
         raise UserError(f"{source} is a recipe; sweep takes a config")
@@ -42,6 +42,9 @@ def sweep_configs(
         raise UserError(f"{twice} is swept twice; list all of its values once")
     if empty := next((key for key, values in all_settings if not values), None):
         raise UserError(f"{empty} has no values to sweep; expected --set KEY VALUE [VALUE ...]")
+    swept = itertools.chain.from_iterable(values for _, values in settings)
+    if key := next((value for value in swept if isinstance(value, str) and value in KEYS), None):
+        raise UserError(f"{key} is a key, not a value of --set; KEY VALUE of all runs comes before --set")
     combinations = itertools.product(*(list(dict.fromkeys(values)) for _, values in all_settings))
     return [
         load_config(source, [*overrides, *itertools.chain.from_iterable(zip(keys, values, strict=True))])

@@ -27,7 +27,7 @@ def describe(place: Place, fingerprints: dict[str, str]) -> dict[str, Any]:
     """
     return {
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "commit": commit_of(Path(__file__).parent),
+        "commit": commit_of(Path(__file__).parent.parent),  # of the package: configs and records are not code
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
         "platform": platform.platform(),
@@ -67,11 +67,11 @@ def _installed(name: str) -> bool:
 
 
 def commit_of(folder: Path) -> str | None:
-    """Return the commit of the checkout of a folder, with `+` if files were changed; None outside a repository."""
+    """Return the commit of the checkout of a folder, with `+` if files under it were changed; None outside one."""
     try:
         commit, status = (
             subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "--", "."])
         )
     except (OSError, subprocess.SubprocessError):
         return None
