@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from longtail.losses import Prediction, total
 from tests.helpers.losses import (
     FEATURES,
     LOGITS,
@@ -115,6 +116,20 @@ def test_deferral_switches_after_the_released_epoch_and_back(name: str) -> None:
     assert changed == ([] if name in NEVER_WEIGHTED else list(range(first, 6)))
     always = value(name, *SEQL).item()
     assert (values[5] == always) == (name not in ("LDAMLoss", "FocalLoss"))  # these are weighted by deferral only
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", [name for name in SINGLE_HEAD if build(name).weighs_rows])
+def test_row_weights_are_factors_of_the_losses_of_the_samples(name: str, weighted: bool) -> None:
+    """sum_i a_i w_i l_i / sum_i w_i; the focal losses are divided by the number of samples."""
+    inverse = ["LOSS.CLASS_WEIGHTS.TYPE", "inverse"] if weighted and build(name).takes_class_weights else []
+    loss = build(name, *SEQL, *inverse)
+    alone = torch.stack([loss(LOGITS[[i]], TARGETS[[i]], FEATURES[[i]]) for i in range(len(TARGETS))])
+    classes = torch.ones(C) if loss.class_weights is None or name in SIGMOID else loss.class_weights
+    rows = torch.tensor([2.0, 0.0, 1.0, 0.5, 3.0, 0.25], dtype=torch.float64)
+    found = total(loss.terms(Prediction(LOGITS, TARGETS, FEATURES, row_weights=rows)).values())
+    weights = classes.double()[TARGETS]
+    torch.testing.assert_close(found, (rows * weights * alone).sum() / weights.sum())
 
 
 @pytest.mark.parametrize("name", [*SINGLE_HEAD, "NIL_NBOD", "NIL_NBOD_plus"])

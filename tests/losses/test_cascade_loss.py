@@ -163,9 +163,10 @@ def test_cascade_loss_refuses_unknown_kinds() -> None:
 def test_loss_sums_the_heads_and_follows_the_epoch(kind: str) -> None:
     logits, targets = draw()
     loss = CascadeLoss(kind, 10, density=Density(bins=4, gamma=1.5))
-    for epoch in (1, 4, 10):
+    torch.testing.assert_close(loss(logits, targets), losses(kind, uniform=1.0).sum())  # before the first epoch
+    for epoch in (1, 4, 10, 13):
         loss.set_epoch(epoch)
-        expected = losses(kind, uniform=1 - epoch / 10)
+        expected = losses(kind, uniform=1 - min(epoch, 10) / 10)
         torch.testing.assert_close(loss(logits, targets), expected.sum())
         terms = loss.terms(Prediction(logits, targets))
         assert list(terms) == ["head0", "head1", "head2"]

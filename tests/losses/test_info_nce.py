@@ -60,6 +60,14 @@ def test_info_nce_does_not_depend_on_queue_order_and_common_rotation() -> None:
     torch.testing.assert_close(value((queries @ rotation, keys @ rotation, queue @ rotation)), expected)
 
 
+def test_info_nce_of_half_precision_queries_is_computed_in_float32() -> None:
+    queries, keys, queue = draw(64)
+    half = queries.bfloat16()
+    found = value((half, keys, queue), 0.07)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, value((half.float(), keys, queue), 0.07), rtol=0, atol=0)
+
+
 def test_info_nce_is_computed_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found: Any = value(draw(64), 0.07)

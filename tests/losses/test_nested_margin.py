@@ -90,9 +90,12 @@ def test_nested_margin_gradients_are_finite_at_the_poles() -> None:
 
 
 def test_build_reads_margin_and_scale() -> None:
-    cfg = load_config("cifar10_im100,ncl_tuned", ["LOSS.DifficultyMargin.K", 0.2])
+    factors = "LOSS.MULTI_CLASIIFIER_LOSS.DIVERSITY_FACTOR"
+    overrides = ["LOSS.DifficultyMargin.K", 0.2, factors, 0.4, f"{factors}_HCM", 0.5]
+    cfg = load_config("cifar10_im100,ncl_tuned", overrides)
     loss = build_loss(cfg, [5000, 500, 50, *[50] * 7])
     assert isinstance(loss, NestedMarginLoss)
+    assert (loss.distillation_factor, loss.hard_distillation_factor) == (0.4, 0.5)
     assert loss.scale == 32 and float(loss.margins.max()) == pytest.approx(0.2)
     assert float(loss.margins[0]) == pytest.approx(0.002)
     assert loss.hard == HardClassSettings.from_config(cfg) and loss.hard.number == 3

@@ -54,9 +54,10 @@ def test_plan_clusters_after_the_warm_up_and_every_few_epochs(warm: int, every: 
     assert [epoch for epoch in range(1, 7) if plan.clusters(epoch)] == expected
 
 
-def test_warm_up_in_the_batch_is_supervised_contrast() -> None:
+@pytest.mark.parametrize("overrides", [[], TIMES])
+def test_warm_up_in_the_batch_is_supervised_contrast(overrides: list[Any]) -> None:
     data = Images()
-    method, network = build(IN_BATCH)
+    method, network = build(IN_BATCH, *overrides)
     method.set_epoch(1)
     batch = data.batch(0)
     found = method.training_step(batch)

@@ -1,9 +1,12 @@
 """The method subclass_contrastive over one, two and three processes: the same subclasses and the same parameters."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.helpers.processes import Results, run_processes
@@ -29,6 +32,21 @@ def work(rank: int, world: int) -> dict[str, Any]:
             subclasses.append(method.subclasses.ids.clone())
         found[name] = {"subclasses": subclasses, "network": network.state_dict(), "method": method.state_dict()}
     return found
+
+
+def cluster_own_features(rank: int, world: int) -> list[Tensor]:
+    """Return what a process gets from a clustering, although its features differ from those of the others."""
+    data = Images()
+    subclasses = build(IN_BATCH, data=data)[0].subclasses
+    features = torch.randn(23, 5, generator=torch.Generator().manual_seed(rank))
+    subclasses.cluster(F.normalize(features, dim=1), 1)
+    return [subclasses.ids, subclasses.temperatures]
+
+
+def test_subclasses_are_those_of_process_0(tmp_path: Path) -> None:
+    found = run_processes(cluster_own_features, tmp_path, worlds=(1, 2))
+    for process in found[2]:
+        assert all(map(torch.equal, process, found[1][0]))
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,12 @@ def test_cosnorm_logits_are_below_the_scale_and_ignore_the_length_of_weights() -
     torch.testing.assert_close(logits, 7 * cosines * length / (1 + length))
 
 
+def test_cosnorm_of_half_precision_features_is_computed_in_float32() -> None:
+    torch.manual_seed(0)
+    head, features = CosNormHead(8, 5, scale=7.0), torch.randn(6, 8).bfloat16()
+    assert torch.equal(head(features), head(features.float()))
+
+
 def test_cosnorm_of_zero_features_and_weights_is_finite() -> None:
     head = CosNormHead(4, 3, scale=30.0)
     head.load_state_dict({"weight": torch.cat([torch.zeros(1, 4), torch.ones(2, 4)])})

@@ -107,6 +107,16 @@ def test_key_encoder_statistics_are_those_of_the_keys() -> None:
     assert all(torch.equal(value, before[name]) for name, value in statistics.items())
 
 
+@pytest.mark.parametrize(("statistics", "still"), [("still", True), ("moving", False)])
+def test_key_encoder_of_a_frozen_backbone_treats_its_statistics_alike(statistics: str, still: bool) -> None:
+    network = moco("BACKBONE.FREEZE", True, "BACKBONE.FROZEN_STATISTICS", statistics)
+    keys = KeyEncoder(network, 0.9).train()
+    before = {name: value.clone() for name, value in keys.named_buffers() if name.endswith("running_mean")}
+    keys(torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    buffers = dict(keys.named_buffers())
+    assert before and all(torch.equal(buffers[name], value) == still for name, value in before.items())
+
+
 def test_key_encoder_keys_have_unit_length() -> None:
     keys = KeyEncoder(moco(), 0.9)(torch.randn(4, 3, 8, 8))
     assert keys.shape == (1, 4, 5)
