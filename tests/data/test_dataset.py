@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,13 @@ def test_fingerprint_of_large_images_is_of_their_file_sizes(written: Any) -> Non
     with open(first.paths[0], "ab") as file:
         file.write(b"more")
     assert of_names(first.paths, [0]).fingerprint() != before
+
+
+def test_fingerprint_depends_on_weights() -> None:
+    images = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    plain = in_memory(images, [0, 1])
+    weighted = [replace(plain, weights=torch.tensor(weights)) for weights in ([1.0, 1.0], [1.0, 2.0], [2.0, 1.0])]
+    assert len({each.fingerprint() for each in (plain, *weighted)}) == 4
 
 
 def test_fingerprint_of_pixels() -> None:

@@ -69,6 +69,14 @@ def test_convert_folder_imbalance_factor(run: Any, class_folders: Any, tmp_path:
     assert "imbalance factor 5, " in output  # of the rounded counts
 
 
+def test_convert_folder_imbalance_factor_of_equal_classes_keeps_the_first_whole(
+    run: Any, class_folders: Any, tmp_path: Path
+) -> None:
+    root = class_folders("photos", {"a": 8, "b": 8, "c": 8})
+    run("convert_from_folder", *arguments(root, tmp_path, "--imbalance_factor", 4))
+    assert read_annotations(tmp_path / "out/train.json").labels == [0] * 8 + [1] * 4 + [2] * 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

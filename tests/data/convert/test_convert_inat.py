@@ -74,15 +74,15 @@ def test_convert_inat(run: Any, content: Any, coco: Any, arguments: Any, tmp_pat
 def test_convert_inat_numbers_categories_from_0(
     run: Any, content: Any, coco: Any, arguments: Any, tmp_path: Path
 ) -> None:
-    coco["categories"] = [{"id": 90, "name": "Aves sp."}, {"id": 1, "name": "Fungi sp."}]
+    coco["categories"] = [{"id": 100, "name": "Aves sp."}, {"id": 9, "name": "Fungi sp."}]
     for annotation in coco["annotations"]:
-        annotation["category_id"] = 90 if annotation["category_id"] == 1 else 1
+        annotation["category_id"] = 100 if annotation["category_id"] == 1 else 9
     output = run("convert_from_iNat", *arguments(coco))
     written = content(tmp_path / "out/train.json")
     assert [entry["category_id"] for entry in written["annotations"]] == [1, 0, 1]
     assert written["classes"] == ["Fungi sp.", "Aves sp."]
     table = (tmp_path / "out/train_labels.csv").read_text().splitlines()
-    assert table == ["category_id,source_label,name,images", "0,1,Fungi sp.,1", "1,90,Aves sp.,2"]
+    assert table == ["category_id,source_label,name,images", "0,9,Fungi sp.,1", "1,100,Aves sp.,2"]
     assert "train_labels.csv: the 2 labels of the source are numbered from 0" in output
 
 

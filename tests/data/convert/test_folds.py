@@ -64,6 +64,24 @@ def test_every_image_is_validated_in_exactly_one_fold(split: Split) -> None:
         assert part.test is None and min(part.train.class_counts()) >= 1
 
 
+@pytest.mark.parametrize("split", [split_of(), grouped()], ids=["images", "groups"])
+def test_divide_into_folds_follows_the_seed(split: Split) -> None:
+    first, again, other = (divide(split, HoldOut(0.2, seed=seed, folds=5)).valid.paths for seed in (3, 3, 4))
+    assert first == again and first != other
+
+
+@pytest.mark.parametrize("rule", [HoldOut(0.2, 0.2), HoldOut(0.2, folds=3)], ids=["hold_out", "folds"])
+def test_divide_keeps_what_belongs_to_an_image(rule: HoldOut) -> None:
+    plain = grouped()
+    numbers = range(len(plain.labels))
+    more = {"sizes": [(8, number) for number in numbers], "weights": [number / 2 for number in numbers]}
+    whole = Split(**{**vars(plain), **more})
+    for part in filter(None, divide(whole, rule)):
+        places = [whole.paths.index(path) for path in part.paths]
+        for name in ("labels", "sizes", "weights", "groups"):
+            assert getattr(part, name) == [getattr(whole, name)[place] for place in places]
+
+
 def test_folds_leave_the_same_test_images_out() -> None:
     split = split_of(COUNTS[:4])
     parts = [divide(split, HoldOut(0.2, 0.25, seed=7, folds=3, fold=fold)) for fold in (1, 2, 3)]

@@ -179,6 +179,15 @@ def test_build_loaders_too_few_images(build: Any, count: Any, world: Any, fits: 
         build(train=count, shard=Shard(0, world))
 
 
+def test_build_loaders_too_few_images_besides_generated_ones() -> None:
+    """An epoch is as long as the original images, so it would have no step."""
+    images, labels = pixels(N), torch.arange(N) % CLASSES
+    generated = ImageSet("set", labels, num_classes=CLASSES, load=lambda: images, num_generated=N - 3)
+    cfg = load_config(None, ["TRAIN.BATCH_SIZE", 4, "DATASET.VIEWS", ["crop_flip"]])
+    with pytest.raises(UserError, match=r"^set has 3 images, fewer than one step needs"):
+        build_loaders(cfg, Splits(generated, generated))
+
+
 # ------------------------------------------------------------------ evaluation
 
 

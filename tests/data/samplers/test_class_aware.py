@@ -109,6 +109,14 @@ def test_classes_of_equal_size_are_shuffled_independently() -> None:
     assert not torch.equal(first, second)
 
 
+def test_classes_and_their_images_are_shuffled_independently() -> None:
+    labels = torch.arange(400) // 20
+    order = ClassAware(labels, 0, per_class=1).indices(1)
+    classes = labels[order[:20]]
+    for label in range(20):
+        assert not torch.equal(order[labels[order] == label][:20] % 20, classes)
+
+
 @pytest.mark.slow
 def test_all_orders_of_classes_and_images_are_as_likely() -> None:
     labels = torch.tensor([0, 1, 1, 1])

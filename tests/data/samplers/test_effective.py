@@ -39,6 +39,14 @@ def test_effective_number_probabilities_match_a_loop(beta: float) -> None:
     assert sampler.probabilities(1).tolist() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("beta", [0.5, 0.99])
+def test_effective_number_takes_beta_from_the_config(beta: float) -> None:
+    images = images_of(torch.arange(3).repeat_interleave(torch.tensor([40, 7, 1])))
+    sampler = build_sampler(load_config(None, [*EFFECTIVE, "TRAIN.SAMPLER.WEIGHTED_SAMPLER.BETA", beta]), images)
+    assert isinstance(sampler, EffectiveNumber)
+    assert torch.equal(sampler.probabilities(1), EffectiveNumber(images, 0, beta=beta).probabilities(1))
+
+
 def test_effective_number_draws_in_proportion_and_by_epoch() -> None:
     labels = torch.arange(3).repeat_interleave(torch.tensor([4000, 300, 20]))
     sampler = EffectiveNumber(images_of(labels), 0, beta=0.999)

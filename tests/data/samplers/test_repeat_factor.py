@@ -68,6 +68,16 @@ def test_epoch_shows_every_image_as_often_as_it_is_repeated(epoch: int) -> None:
     assert not torch.equal(order, order.sort().values)
 
 
+def test_image_that_an_epoch_has_too_many_is_any_image() -> None:
+    drawn = sampler(0.25)
+    left_out = []
+    for epoch in range(1, 41):
+        missing = drawn.repeats(epoch) - torch.bincount(drawn.indices(epoch), minlength=len(LABELS))
+        left_out += missing.nonzero()[:, 0].tolist()
+    assert 0 < len(left_out) < 40  # some epochs have one too many, others do not
+    assert len(set(left_out)) > 1
+
+
 def test_threshold_below_every_class_is_default_sampling() -> None:
     drawn = sampler(0.001, seed=42)
     assert torch.equal(drawn.indices(3), sampler_of("RAND_SEED", 42).indices(3))
