@@ -60,11 +60,12 @@ def test_build_transforms_released_names(name: Any, count: Any, generator: Any) 
     assert set(RELEASED) == set(TRANSFORMS)
 
 
-def test_evaluation_transforms_close_to_torchvision(picture: Any, generator: Any) -> None:
-    cfg = config(test=("shorter_resize_for_crop", "center_crop"), size=(56, 56))
+@pytest.mark.parametrize(("side", "shorter"), [(56, 64), (48, 54)])
+def test_evaluation_transforms_close_to_torchvision(picture: Any, generator: Any, side: int, shorter: int) -> None:
+    cfg = config(test=("shorter_resize_for_crop", "center_crop"), size=(side, side))
     for image in (picture, picture.transpose(2, 3)):
         ours = evaluation_transforms(cfg)(image, generator)
-        theirs = T.Compose([T.Resize(64), T.CenterCrop(56)])(to_pillow(image[0]))
+        theirs = T.Compose([T.Resize(shorter), T.CenterCrop(side)])(to_pillow(image[0]))
         assert (ours[0].int() - from_pillow(theirs).int()).abs().max() <= 1
 
 

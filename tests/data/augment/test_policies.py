@@ -153,6 +153,13 @@ def test_cutout_areas(generator: Any) -> None:
     assert whole == pytest.approx((17 / 32) ** 2, abs=0.018)
 
 
+@pytest.mark.parametrize("size", [(8, 24), (24, 8)])
+def test_cutout_center_is_anywhere_in_an_oblong_image(size: tuple[int, int], generator: Any) -> None:
+    holes = Cutout(2)(torch.full((2000, 3, *size), 255, dtype=torch.uint8), generator)[:, 0] == 0
+    assert holes.any(0).all()  # every pixel was covered
+    assert holes.any(2).any(1).all()  # by a center inside of the image
+
+
 def test_random_crop_too_large(generator: Any) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         RandomCrop(1, (40, 40))(noise(2), generator)

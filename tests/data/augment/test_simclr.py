@@ -57,7 +57,29 @@ def test_random_boxes_one_equals_many() -> None:
         assert box.tolist() == [[*(place * room).long().tolist(), int(tall[first]), int(wide[first])]]
 
 
-@pytest.mark.parametrize(("size", "expected"), [((10, 100), (0, 43, 10, 13)), ((100, 10), (43, 0, 13, 10))])
+def test_random_boxes_of_many_match_loop() -> None:
+    height, width = size = (30, 50)
+    settings: Any = {"scale": (0.08, 1.0), "ratio": (3 / 4, 4 / 3)}
+    boxes = random_boxes(300, size, **settings, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    areas = uniform((300, 10), generator=generator, low=0.08, high=1.0) * (height * width)
+    aspects = uniform((300, 10), generator=generator, low=math.log(3 / 4), high=math.log(4 / 3)).exp()
+    places = uniform((300, 2), generator=generator)
+    for box, *draws, (row, column) in zip(*map(torch.Tensor.tolist, (boxes, areas, aspects, places)), strict=True):
+        sides = [(round(math.sqrt(a / r)), round(math.sqrt(a * r))) for a, r in zip(*draws, strict=True)]
+        tall, wide = next((tall, wide) for tall, wide in sides if tall <= height and wide <= width)
+        assert box == [int(row * (height - tall + 1)), int(column * (width - wide + 1)), tall, wide]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((10, 100), (0, 43, 10, 13)),
+        ((100, 10), (43, 0, 13, 10)),
+        ((11, 100), (0, 42, 11, 15)),
+        ((100, 11), (42, 0, 15, 11)),
+    ],
+)
 def test_random_boxes_fallback(generator: Any, size: Any, expected: Any) -> None:
     # The whole area of such a long image never fits the ratio.
     for count in (1, 5):
