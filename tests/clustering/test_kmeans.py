@@ -61,6 +61,15 @@ def test_classes_together_are_clustered_as_each_alone(name: Any, tolerance: Any)
         assert iterations[group] == alone[2]
 
 
+@pytest.mark.parametrize("tolerance", [0.003, 0.03, 0.3])
+@pytest.mark.parametrize("seed", range(4))
+def test_stops_when_the_square_of_the_summed_shifts_is_below_the_tolerance(seed: Any, tolerance: Any) -> None:
+    features, start = samples(50, seed), [3, 11, 19, 27, 42]
+    found, _, iterations = kmeans(features.double(), start, 35, tolerance)
+    expected = naive.lloyd(features, start, naive.nearest, max_iterations=35, tolerance=tolerance)
+    assert (found.tolist(), iterations) == (expected[0].tolist(), expected[2])
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_one_cluster_holds_all_samples(name: Any) -> None:
     features = samples(9)

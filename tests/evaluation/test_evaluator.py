@@ -142,6 +142,19 @@ def test_evaluator_counts_samples_with_non_finite_logits() -> None:
     assert evaluator.non_finite() == 2
 
 
+def test_evaluator_counts_non_finite_logits_outside_of_the_ensemble() -> None:
+    logits, labels = batch()
+    logits[1, 3, 2] = float("nan")
+    evaluator = evaluated(logits, labels, ensemble="last")
+    assert evaluator.non_finite() == 1
+
+
+def test_evaluator_moves_all_counts_to_another_device() -> None:
+    evaluator = Evaluator(C, 3, class_counts=COUNTS).to("meta")
+    tensors = [*vars(evaluator).values(), *vars(evaluator._likelihoods).values()]
+    assert {value.device.type for value in tensors if isinstance(value, Tensor)} == {"meta"}
+
+
 # Errors
 
 

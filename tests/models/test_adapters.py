@@ -62,7 +62,7 @@ def test_adapters_are_parallel_to_the_mlp_of_their_block() -> None:
     backbone = vit()
     add_adapters(backbone, 4)
     block = backbone.blocks[0]
-    for parameter in block.adapter.parameters():
+    for parameter in (*block.adapter.parameters(), *block.norm2.parameters()):
         torch.nn.init.normal_(parameter)
     tokens = torch.randn(2, 5, block.norm2.normalized_shape[0])
     middle: Tensor = tokens + block.attn(block.norm1(tokens))

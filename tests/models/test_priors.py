@@ -59,3 +59,13 @@ def test_build_adjusted_heads_train_prior_undoes_logit_adjustment() -> None:
     assert uses_post_hoc(cfg) and not uses_post_hoc(load_config(None, []))
     logits = build_adjusted_heads(cfg, [head], class_counts=COUNTS)(features)
     assert torch.allclose(logits.softmax(-1), head(features).softmax(-1), atol=1e-6)
+
+
+def test_build_adjusted_heads_divides_all_but_the_prior_by_the_temperature() -> None:
+    head, features = torch.nn.Linear(4, 3), torch.randn(1, 5, 4)
+    offsets = ["TEST.LOGIT_ADJUSTMENT", 0.5, "TEST.CLASS_OFFSETS", [0.3, 0.0, -0.2]]
+    cfg = load_config(None, [*offsets, "TEST.TEMPERATURE", 2.0, "TEST.PRIOR", "train"])
+    frequencies = torch.tensor([0.6, 0.3, 0.1])
+    adjusted = head(features) - 0.5 * frequencies.log() + torch.tensor([0.3, 0.0, -0.2])
+    expected = adjusted / 2 + (3 * frequencies).log()
+    torch.testing.assert_close(build_adjusted_heads(cfg, [head], class_counts=COUNTS)(features), expected)

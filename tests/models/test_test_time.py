@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import five_crop
 
 from longtail.models import FiveCrops, MeanLogits, Output, StackedFeatures, flip_views, one_view
 
@@ -39,6 +40,13 @@ def test_five_crops_are_the_center_and_the_corners(images: Tensor) -> None:
     assert torch.equal(center, images[:, :, 1:7, 1:7])
     wanted = [images[:, :, :6, :6], images[:, :, :6, 2:], images[:, :, 2:, :6], images[:, :, 2:, 2:]]
     assert all(torch.equal(crop, part) for crop, part in zip(corners, wanted, strict=True))
+
+
+@pytest.mark.parametrize("size", [(5, 7), (7, 5), (8, 3)])
+def test_five_crops_are_those_of_torchvision(images: Tensor, size: tuple[int, int]) -> None:
+    *corners, center = five_crop(images, list(size))
+    for crop, wanted in zip(FiveCrops(size)(images), (center, *corners), strict=True):
+        assert torch.equal(crop, wanted)
 
 
 def test_five_crops_of_padded_images_have_their_size_and_the_fill(images: Tensor) -> None:

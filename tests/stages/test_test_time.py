@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from longtail.config import changed, load_config
-from longtail.data import build_splits, build_test_policy, check_test_time
+from longtail.data import build_normalize, build_splits, build_test_policy, check_test_time
 from longtail.data.augment.transforms import CenterCrop
 from longtail.errors import UserError
 from longtail.models import build_adjusted_heads
 from longtail.predicting.export import export
 from longtail.predicting.trained import load_trained
-from longtail.stages.corrections import with_views
+from longtail.stages.corrections import build_views, with_views
 from longtail.stages.evaluate import evaluation_setup, validate
 from longtail.stages.sweep import collect_features, evaluate_heads
 from tests.helpers.photos import Photos
@@ -70,6 +70,15 @@ def test_crops_of_resized_images_come_from_the_whole_shorter_side() -> None:
     cfg = load_config("imagenet_lt,ce_r10", CROPS)
     crop = next(step for step in build_test_policy(cfg).steps if isinstance(step, CenterCrop))  # type: ignore[attr-defined]
     assert crop.size == (256, 256)
+
+
+def test_crops_of_small_images_come_from_images_padded_with_black() -> None:
+    cfg = load_config("digits_lt,ce", [*CROPS, "TRANSFORMS.PROCESS_DETAIL.RANDOM_CROP.PADDING", 3])
+    images = torch.randint(256, (1, 2, 3, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
+    normalize = build_normalize(cfg)
+    _, first, *_ = build_views(cfg, normalize)(normalize(images)[0])
+    padded = normalize(torch.nn.functional.pad(images, [3] * 4))[0]
+    torch.testing.assert_close(first, padded[:, :, :8, :8])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,17 @@ def test_parameter_groups_put_branches_below_their_taps() -> None:
         assert scale == 0.5**depth, name
 
 
+@pytest.mark.parametrize("decay_1d", [True, False])
+def test_position_embedding_and_class_token_have_the_weight_decay_of_1d_parameters(decay_1d: bool) -> None:
+    model = build_model(load_config(None, ["BACKBONE.TYPE", "timm/test_vit"]), 10)
+    groups = parameter_groups(model, weight_decay=0.1, decay_1d=decay_1d)
+    decays = {name: group["weight_decay"] for group in groups for name in group["names"]}
+    free = {name for name, value in model.named_parameters() if value.dim() == 1}
+    free |= {"experts.0.backbone.pos_embed", "experts.0.backbone.cls_token"}
+    assert decays == {name: 0.1 if decay_1d or name not in free else 0.0 for name in decays}
+    assert free < decays.keys()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["SGD", "ADAMW"])
 def test_trunk_with_scale_0_keeps_its_parameters_while_its_statistics_move(optimizer: str) -> None:
