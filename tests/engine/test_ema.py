@@ -97,6 +97,14 @@ def test_average_is_evaluated_and_saved(
 
 
 @pytest.mark.slow
+def test_average_counts_the_steps_of_all_epochs(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(WeightAverage, "update", lambda average, network, step: steps.append(step))
+    train(tiny_cfg(*EMA, "TRAIN.MAX_EPOCH", 2))
+    assert steps == list(range(1, 2 * BATCHES + 1))
+
+
+@pytest.mark.slow
 def test_average_leaves_the_training_as_it_is(finished_run: FinishedRun) -> None:
     plain, averaged = read_checkpoint(finished_run().last), read_checkpoint(finished_run(*EMA).last)
     assert_same(plain["model"], averaged["model"])

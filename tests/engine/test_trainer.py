@@ -23,6 +23,7 @@ from longtail.runs.directory import RunDirectory, parent_of_runs
 from tests.helpers.training import (
     BATCHES,
     CE,
+    CONTRASTIVE,
     NCL,
     FinishedRun,
     TinyConfig,
@@ -359,6 +360,30 @@ def test_networks_modes_are_set_in_every_epoch(tiny_cfg: TinyConfig, monkeypatch
     patch_step(monkeypatch, look)
     train(tiny_cfg(method=CE))
     assert modes == [True] * 3 * BATCHES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [False, True])
+def test_method_is_in_the_mode_of_the_network(
+    tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch, frozen: bool
+) -> None:
+    """A momentum encoder keeps its statistics, too, if those of the network are frozen."""
+    modes: set[bool] = set()
+    patch_step(monkeypatch, lambda trainer: modes.update(part.training for part in trainer.training.method.modules()))
+    train(tiny_cfg("EVAL_MODE", frozen, "TRAIN.MAX_EPOCH", 1, method=CONTRASTIVE))
+    assert modes == {not frozen}
+
+
+@pytest.mark.slow
+def test_method_hears_of_the_end_of_every_step(tiny_cfg: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the optimizer."""
+    name, weights = "experts.0.head.weight", []
+    monkeypatch.setattr(
+        Supervised, "on_step_end", lambda method: weights.append(method.evaluated().get_parameter(name).clone())
+    )
+    run = train(tiny_cfg("TRAIN.MAX_EPOCH", 1))
+    assert len(weights) == BATCHES
+    assert torch.equal(weights[-1], read_weights(run.last)[name])
 
 
 @pytest.mark.slow

@@ -122,7 +122,8 @@ def test_sgd_of_timm_is_sgd_of_torch() -> None:
     changes = []
     for name in ("SGD", "timm/sgd"):
         model = network()
-        optimizer = build(model, TYPE, name, DECAY, 0.1, "TRAIN.OPTIMIZER.BASE_LR", 0.1)
+        momentum = ["TRAIN.OPTIMIZER.MOMENTUM", 0.8]
+        optimizer = build(model, TYPE, name, DECAY, 0.1, "TRAIN.OPTIMIZER.BASE_LR", 0.1, *momentum)
         changes.append([step(model, optimizer) for _ in range(3)])
     torch.testing.assert_close(changes[0], changes[1])
 

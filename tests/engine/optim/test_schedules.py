@@ -63,6 +63,28 @@ def test_epoch_offset_of_0_starts_the_cosine_at_its_top() -> None:
     assert rates(EPOCH_OFFSET=1, **settings) == pytest.approx(expected[1:])
 
 
+def test_epoch_offset_of_0_changes_multistep_one_epoch_later() -> None:
+    settings = {"TYPE": "multistep", "LR_STEP": [2], "LR_FACTOR": 0.1, "BASE_LR": 1, "MAX_EPOCH": 3}
+    assert rates(EPOCH_OFFSET=1, **settings) == pytest.approx([1, 0.1, 0.1])
+    assert rates(EPOCH_OFFSET=0, **settings) == pytest.approx([1, 1, 0.1])
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_warmup_cosine_stays_at_its_end(offset: int) -> None:
+    settings = {"TYPE": "warmup_cosine", "WARM_EPOCH": 1, "BASE_LR": 1, "MIN_LR": 0.1, "EPOCH_OFFSET": offset}
+    found = rates(COSINE_DECAY_END=4, MAX_EPOCH=8, **settings)
+    assert found[4 - offset] == pytest.approx(0.1, abs=1e-12)  # at the position 4
+    assert found[3 - offset] > 0.2
+    assert set(found[4:]) == {found[4]}  # with an offset of 1 it is slightly higher than at its end
+
+
+def test_warmup_cosine_without_per_step_has_the_first_rate_of_each_epoch() -> None:
+    settings = {"TYPE": "warmup_cosine", "WARM_EPOCH": 2, "BASE_LR": 1, "MAX_EPOCH": 5}
+    cfg, per_step = config(PER_STEP=False, **settings), config(**settings)
+    for epoch in range(1, 6):
+        assert {step_rate(cfg, epoch, step, 7) for step in range(7)} == {step_rate(per_step, epoch, 0, 7)}
+
+
 def test_warmup_cosine_changes_in_every_step() -> None:
     cfg = config(TYPE="warmup_cosine", WARM_EPOCH=2, BASE_LR=1, MAX_EPOCH=6, MIN_LR=0.1, EPOCH_OFFSET=0)
     for position in range(6 * 5):
