@@ -69,8 +69,10 @@ def training_set(shard: Shard) -> TrainingSet:
 def work(rank: int, world: int) -> dict[str, Any]:
     shard = Shard(rank, world)
     evaluator = evaluate(network(), loader(shard), new_evaluator(), normalize=NORMALIZE, place=CPU)
-    encoded = training_set(shard).outputs(network())
-    return {"state": evaluator.state(), "logits": encoded.logits, "features": encoded.features}
+    encoded, own = training_set(shard).outputs(network()), network()
+    own.get_buffer("experts.0.backbone.body.1.running_mean").add_(rank)
+    shared = training_set(shard).outputs(own).logits
+    return {"state": evaluator.state(), "logits": encoded.logits, "features": encoded.features, "shared": shared}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,12 @@ def test_outputs_of_the_training_set_are_in_order_on_every_process(results: Resu
     for process in results[world]:
         torch.testing.assert_close(process["logits"], expected.logits)
         torch.testing.assert_close(process["features"], expected.features)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_outputs_of_the_training_set_are_those_of_the_statistics_of_process_0(results: Results, world: int) -> None:
+    for process in results[world]:
+        assert torch.equal(process["shared"], process["logits"])
 
 
 def test_outputs_of_the_training_set_restore_the_mode_and_depend_on_the_epoch() -> None:

@@ -305,6 +305,18 @@ def test_precision_may_change(tiny_cfg: TinyConfig, finished_run: FinishedRun, p
 
 
 @pytest.mark.slow
+def test_scale_of_the_gradients_of_fp16_is_restored(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    content = read_checkpoint(finished_run("TRAIN.AMP", "fp16").last)
+    del content["version"]
+    content["scaler"]["scale"] = 8.0
+    save_checkpoint(tmp_path / "last.pth", content)
+    resumed = train(tiny_cfg("TRAIN.AMP", "fp16", "TRAIN.MAX_EPOCH", 4), str(tmp_path / "last.pth"))
+    assert read_checkpoint(resumed.last)["scaler"]["scale"] == 8.0
+
+
+@pytest.mark.slow
 def test_key_resume_model_continues_a_run(tiny_cfg: TinyConfig, finished_run: FinishedRun) -> None:
     checkpoint = finished_run("SAVE_STEP", 1).models / "epoch_2.pth"
     resumed = train(tiny_cfg("RESUME_MODEL", str(checkpoint)))
@@ -320,7 +332,7 @@ def test_key_resume_model_continues_a_run(tiny_cfg: TinyConfig, finished_run: Fi
         (["DATASET.IMBALANCECIFAR.RATIO", 0.05], "it has training images with the fingerprint .*, this run has"),
         (["TRAIN.OPTIMIZER.TYPE", "ADAM"], "it has an optimizer SGD, this run has an optimizer Adam"),
         (CONTRASTIVE, "it has the architecture 1 x tiny with FC heads, this run has the architecture 3 x tiny with FC"),
-        (["TRAIN.MAX_EPOCH", 1], "was trained for 3 epochs, more than TRAIN.MAX_EPOCH, 1"),
+        (["TRAIN.MAX_EPOCH", 2], "was trained for 3 epochs, more than TRAIN.MAX_EPOCH, 2"),
     ],
 )
 def test_checkpoint_that_does_not_fit_is_refused(

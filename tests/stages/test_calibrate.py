@@ -146,6 +146,35 @@ def test_calibrated_config_gives_the_reported_results(
 
 
 @pytest.mark.slow
+def test_calibrated_temperature_is_the_best_one_under_a_prior(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, test_split: list[Any]
+) -> None:
+    prior, path = ["TEST.PRIOR", "reversed"], finished_run().path
+    folder = calibrate(
+        tiny_cfg(*test_split, *prior, "TEST.TEMPERATURE", 3.0),
+        path,
+        Calibration("TEST.TEMPERATURE", objective="nll"),
+        place=CPU,
+    )
+    best = read_json(folder / "results.json")["calibration"]["value"]
+    nll = [accuracy(tiny_cfg(*prior, "TEST.TEMPERATURE", best * factor), path)["nll"] for factor in (0.95, 1, 1.05)]
+    assert 0.1 < best < 10 and nll[1] == min(nll)
+
+
+@pytest.mark.slow
+def test_class_offsets_do_not_depend_on_the_temperature(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, test_split: list[Any]
+) -> None:
+    calibration = Calibration("TEST.CLASS_OFFSETS", objective="macro_f1")
+    values = []
+    for temperature in (1.0, 4.0):
+        cfg = tiny_cfg(*test_split, "TEST.TEMPERATURE", temperature)
+        folder = calibrate(cfg, finished_run().path, calibration, place=CPU)
+        values.append(read_json(folder / "results.json")["calibration"]["value"])
+    assert values[0] == values[1] != [0.0] * 10
+
+
+@pytest.mark.slow
 def test_class_offsets_of_another_number_of_classes_are_refused(
     tiny_cfg: TinyConfig, finished_run: FinishedRun
 ) -> None:
