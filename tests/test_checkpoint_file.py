@@ -158,7 +158,7 @@ def test_advice_names_an_intact_checkpoint_of_the_folder(tmp_path: Path) -> None
         save_checkpoint(path, {"model": torch.full((5,), 1.2345)})
     damaged = torch.full((5,), 1.2345).numpy().tobytes()
     flip(last, damaged)
-    with pytest.raises(UserError, match=rf"; {previous} is intact: use it \(--resume {previous}\), or delete the"):
+    with pytest.raises(UserError, match=rf"; {previous} is intact: train with --resume {previous}, or evaluate"):
         read_checkpoint(last)
     flip(previous, damaged)
     assert advice(last).startswith(f"; {epoch} is intact")

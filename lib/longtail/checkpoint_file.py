@@ -135,7 +135,8 @@ def advice(path: str | Path) -> str:
     epochs = sorted(Path(path).parent.glob("epoch_*.pth"), key=lambda file: -file.stat().st_mtime)
     for other in [*others, *epochs]:
         if other.name != Path(path).name and other.is_file() and is_intact(other):
-            return f"; {shown(other)} is intact: use it (--resume {shown(other)}), or delete the damaged file"
+            use = f"train with --resume {shown(other)}, or evaluate with TEST.MODEL_FILE {other.name}"
+            return f"; {shown(other)} is intact: {use}"
     return "; delete it to start again"
 
 

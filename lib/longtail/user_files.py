@@ -92,6 +92,22 @@ def check_path(path: PathLike, kind: str) -> None:
         raise UserError(f"{kind} {shown(path)[:80]}...: a name in a path has {longest} bytes, at most {LONGEST_NAME}")
 
 
+def check_text(path: str, kind: str) -> None:
+    """Refuse an existing path that is not UTF-8: it could not be printed, nor written to tables.
+
+    Args:
+        path: Path.
+        kind: Noun for the message.
+
+    Raises:
+        UserError: It is not.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{kind} {shown(path)}: its name is not UTF-8; rename it") from None
+
+
 @contextlib.contextmanager
 def translating(path: PathLike, kind: str, *, verb: str = "written") -> Iterator[None]:
     """Within the block, report errors of the operating system in one line.

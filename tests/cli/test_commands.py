@@ -125,3 +125,19 @@ def test_commands_in_another_order_are_refused_with_a_hint(
 def test_train_of_a_run_directory_is_that_of_its_config(finished_run: FinishedRun) -> None:
     run = finished_run()
     assert with_own_images(str(run.path), ["NAME", "x"]) == (str(run.config), ["NAME", "x"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "swept", "fitted"),
+    [([], [], True), (["TRAIN.BATCH_SIZE", "8"], [], False), ([], ["TRAIN.BATCH_SIZE"], False), ([], ["NAME"], True)],
+)
+def test_batch_size_is_fitted_to_few_images_unless_the_user_sets_it(
+    overrides: list[str], swept: list[str], fitted: bool, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            (tmp_path / name / f"{number}.png").touch()
+    _, found = with_own_images(str(tmp_path), overrides, swept)
+    assert ("TRAIN.OPTIMIZER.BASE_LR" in found) == fitted
+    assert found.count("TRAIN.BATCH_SIZE") == fitted + ("TRAIN.BATCH_SIZE" in overrides)

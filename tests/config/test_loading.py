@@ -142,13 +142,15 @@ def test_load_config_bare_off_is_off(write: Write, base: str) -> None:
     assert message in refusal(write("DATASET:\n  CACHE: off\n"))
 
 
-def test_load_config_expands_home_and_variables_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_config_expands_home_and_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/a/home")
     monkeypatch.setenv("DATA", "/data")
     cfg = load_config(None, ["DATASET.ROOT", "~/images", "DATASET.TRAIN_JSON", "$DATA/train.json", "NAME", "$DATA"])
     assert (cfg.DATASET.ROOT, cfg.DATASET.TRAIN_JSON) == ("/a/home/images", "/data/train.json")
     assert cfg.NAME == "$DATA"  # not the name of a file
     monkeypatch.delenv("DATA")
+    (tmp_path / "$DATA").mkdir()
+    assert str(tmp_path / "$DATA") == load_config(None, ["DATASET.ROOT", str(tmp_path / "$DATA")]).DATASET.ROOT
     message = refusal(None, ["DATASET.ROOT", "${DATA}/images"])
     assert message == "override: DATASET.ROOT is '${DATA}/images'; the environment variable ${DATA} is not set"
 

@@ -112,7 +112,7 @@ def test_stopped_damaged_and_killed_run_ends_as_one_that_was_not(start: Start, t
     damage(models / "last.pth")
     refused = finish(start(*script, "--resume", str(models / "last.pth"), name="broken"), 2)
     assert refused.startswith(f"error: checkpoint {models}/last.pth is damaged: ") and refused.count("\n") == 1
-    assert f"; {models}/previous.pth is intact: use it (--resume {models}/previous.pth), or delete" in refused
+    assert f"; {models}/previous.pth is intact: train with --resume {models}/previous.pth, or" in refused
 
     process = start(*script, "--resume", "auto", name="broken")
     wait_for(process, f"{models}/last.pth is damaged or lost; resuming from an older checkpoint of the run")

@@ -48,7 +48,7 @@ def test_prior_offset_refuses_a_wrong_file(tmp_path: Path, content: object) -> N
 
 
 def test_prior_offset_refuses_an_unknown_prior() -> None:
-    with pytest.raises(UserError, match="allowed: uniform, train, reversed, or a file of 3 frequencies"):
+    with pytest.raises(UserError, match="allowed: uniform, train, reversed, or a file with one number per class"):
         prior_offset("revrsed", COUNTS)
 
 

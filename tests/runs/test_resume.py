@@ -241,7 +241,7 @@ def test_run_without_an_intact_checkpoint_is_refused(tiny_cfg: TinyConfig) -> No
 def test_named_checkpoint_that_is_damaged_is_refused(tiny_cfg: TinyConfig) -> None:
     run = stop(tiny_cfg(), BATCHES + 2)
     cut(run.last)
-    with pytest.raises(UserError, match=r"last\.pth is damaged.*previous\.pth is intact: use it"):
+    with pytest.raises(UserError, match=r"last\.pth is damaged.*previous\.pth is intact: train with"):
         train(tiny_cfg(), str(run.path))
 
 

@@ -92,6 +92,16 @@ def test_training_starts_from_an_exported_file(tiny_cfg: TinyConfig, finished_ru
 
 
 @pytest.mark.slow
+def test_weights_file_that_is_not_read_is_warned_about(
+    tiny_cfg: TinyConfig, finished_run: FinishedRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = str(finished_run().models / "best_ensemble.pth")
+    with caplog.at_level(logging.WARNING):
+        train(tiny_cfg("TRAIN.MAX_EPOCH", 1, "NETWORK.PRETRAINED_MODEL", file))
+    assert "NETWORK.PRETRAINED_MODEL is not read; NETWORK.PRETRAINED True starts from it" in caplog.messages
+
+
+@pytest.mark.slow
 def test_weights_that_fill_too_little_are_refused(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
     path = tmp_path / "little.pth"
     torch.save({"model": {"experts.0.head.weight": torch.zeros(10, 8), "experts.0.head.bias": torch.zeros(10)}}, path)

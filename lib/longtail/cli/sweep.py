@@ -50,8 +50,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
             lower_priority()
         from longtail.comparing.sweep import sweep, sweep_configs
 
-        source, overrides = with_own_images(options.config, options.overrides)
         settings = [(words[0], words[1:]) for words in options.set]
+        swept = [key for key, _ in settings]
+        source, overrides = with_own_images(options.config, options.overrides, swept)
         configs = sweep_configs(source, overrides, seeds=options.seeds, settings=settings)
 
         from longtail.comparing.compare import compare

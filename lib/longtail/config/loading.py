@@ -213,12 +213,14 @@ def _as_float(number: int) -> float:
 
 
 def _expanded(path: str, *, name: str, source: str) -> str:
-    """Return a path with `~` and variables of the environment replaced.
+    """Return a path with `~` and variables of the environment replaced, unless it exists as it is.
 
     Raises:
         UserError: A variable is not set.
     """
     check_path(path, f"{source}: {name}")
+    if os.path.exists(path):
+        return path
     expanded = os.path.expanduser(os.path.expandvars(path))
     unknown = re.search(r"\$(\w+|\{\w+\})", path)
     if unknown and unknown[0] in expanded:

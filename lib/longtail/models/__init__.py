@@ -12,6 +12,7 @@ from longtail.models.networks import NETWORKS, build_model
 from longtail.models.output import Classifiers, Output
 from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
 from longtail.models.pretrained import pretrained_weights
+from longtail.models.priors import check_prior
 from longtail.models.projections import PROJECTIONS, EncodedOutput, QueryEncoder
 from longtail.models.released import momentum_branch
 from longtail.models.test_time import FiveCrops, MeanLogits, StackedFeatures, Views, flip_views, one_view
@@ -54,6 +55,7 @@ __all__ = [
     "check_class_means",
     "check_finite",
     "check_loaded",
+    "check_prior",
     "check_shared",
     "chunks_of",
     "flip_views",

@@ -61,14 +61,23 @@ def check_populated(class_counts: Sequence[int], key: str) -> None:
         raise UserError(f"{key} needs training images of every class; class {empty} has none in DATASET.TRAIN_JSON")
 
 
+def check_prior(prior: str) -> None:
+    """Refuse a value of TEST.PRIOR that is neither a name nor a file.
+
+    Raises:
+        UserError: It is not; the message lists the names.
+    """
+    if prior not in PRIORS and not is_file(prior):
+        raise UserError(f"TEST.PRIOR is {prior!r}; allowed: {', '.join(PRIORS)}, or a file with one number per class")
+
+
 def read_prior(path: str, num_classes: int) -> list[float]:
     """Read the frequencies of C classes, in any unit: a JSON list, or a text file with one number per line.
 
     Raises:
         UserError: There is no such file, or it does not hold C positive numbers.
     """
-    if not is_file(path):
-        raise UserError(f"TEST.PRIOR is {path!r}; allowed: {', '.join(PRIORS)}, or a file of {num_classes} frequencies")
+    check_prior(path)
     with translating(path, "prior", verb="read"):
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     try:

@@ -14,7 +14,7 @@ from longtail.data.images.folders import ImageWalk
 from longtail.data.images.in_workers import in_workers
 from longtail.data.images.reading import read_image
 from longtail.errors import UserError
-from longtail.user_files import is_file, is_folder, read_text
+from longtail.user_files import check_text, is_file, is_folder, read_text
 
 LISTS = (".txt", ".json")
 FEW_FILES = 64  # for at most this number of files, starting worker processes takes longer than decoding
@@ -54,6 +54,7 @@ def list_images(names: Sequence[str]) -> list[str]:
         elif path.suffix.lower() == ".csv":
             raise UserError(f"{name} is a table; a list of images to predict is a .txt file with one path per line")
         else:
+            check_text(name, "image")
             found = [name]
         if not found:
             raise UserError(f"{name} has no images")

@@ -16,7 +16,15 @@ from longtail.errors import UserError
 from longtail.evaluation import check_ensemble
 from longtail.losses import LOSSES
 from longtail.methods import METHODS, method_entry
-from longtail.models import BACKBONES, HEADS, NETWORKS, check_class_means, check_shared, needs_first_stage
+from longtail.models import (
+    BACKBONES,
+    HEADS,
+    NETWORKS,
+    check_class_means,
+    check_prior,
+    check_shared,
+    needs_first_stage,
+)
 from longtail.runs.directory import check_writable
 from longtail.runs.inputs import check_input_files
 from longtail.runs.loggers import check_loggers
@@ -35,6 +43,7 @@ def check_network_and_data(cfg: CfgNode) -> None:
             f"(digits_lt,ce), or set it; available: {', '.join(SOURCES)}"
         )
     SOURCES.get(data.DATASET, RELEASED_DATASETS)
+    check_prior(cfg.TEST.PRIOR)
     if data.TRAIN_JSON and data.DATASET != "annotations":
         raise UserError(
             f"DATASET.TRAIN_JSON is {data.TRAIN_JSON!r}, but data set {data.DATASET!r} does not read annotation files; "

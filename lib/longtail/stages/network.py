@@ -61,6 +61,8 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
                 network, weights, head_kinds=content.get("heads"), backbone_only=cfg.NETWORK.LOAD_BACKBONE_ONLY
             )
         report_loading(cfg.NETWORK.PRETRAINED_MODEL, network, report)
+    elif cfg.NETWORK.PRETRAINED_MODEL:
+        logger.warning("NETWORK.PRETRAINED_MODEL is not read; NETWORK.PRETRAINED True starts from it")
     if cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict":
         weights = read_trained(cfg, network, cfg.RESUME_MODEL)
         with _errors_name(cfg.RESUME_MODEL):

@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 from longtail.data.augment import TRANSFORMS, build_policy, build_transforms, evaluation_transforms
 from longtail.data.augment.batch import uniform
 from longtail.data.augment.simclr import random_boxes
+from longtail.data.augment.transforms import ResizeShorter
 from longtail.errors import UserError
 
 
@@ -104,3 +105,9 @@ def test_build_transforms_unknown_name() -> None:
 def test_shorter_resize_requires_square_input_size() -> None:
     with pytest.raises(UserError, match="square"):
         evaluation_transforms(config(test=("shorter_resize_for_crop",), size=(32, 48)))
+
+
+def test_shorter_resize_refuses_a_line_of_pixels() -> None:
+    line = torch.zeros(1, 3, 1, 60_000, dtype=torch.uint8)
+    with pytest.raises(UserError, match="an image of 1 x 60000 pixels is too long: with a shorter side of 256 it has"):
+        ResizeShorter(256)(line, torch.Generator())

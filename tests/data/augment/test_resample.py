@@ -28,7 +28,7 @@ def test_enlarge_boxes_equals_pillow(images: Any, generator: Any) -> None:
     assert_equal(enlarge_boxes(many, boxes), torch.stack(expected))
 
 
-@pytest.mark.parametrize("size", [(16, 16), (64, 50), (30, 90)])
+@pytest.mark.parametrize("size", [(16, 16), (64, 50), (30, 90), (1, 1), (1, 7)])
 def test_resize_within_one_gray_level_of_pillow(images: Any, size: Any) -> None:
     expected = map_pillow(images, lambda image: image.resize(size[::-1], Image.Resampling.BILINEAR))
     assert (resize(images, size).int() - expected.int()).abs().max() <= 1

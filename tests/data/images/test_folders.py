@@ -1,11 +1,14 @@
 """Finding the image files below a folder."""
 
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from longtail.data.images.folders import ImageWalk
+from longtail.errors import UserError
 
 
 def test_image_walk_takes_images_below_a_folder_once(tmp_path: Path) -> None:
@@ -28,3 +31,12 @@ def test_image_walk_takes_images_below_a_folder_once(tmp_path: Path) -> None:
         ".txt": 1,
         "link to a folder that was already visited": 2,
     }
+
+
+@pytest.mark.parametrize("name", [b"\xff.png", b"\xff/a.png"])
+def test_image_walk_refuses_names_that_are_not_utf_8(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    with pytest.raises(UserError, match=r"^image .*udcff.*: its name is not UTF-8; rename it$"):
+        ImageWalk(tmp_path).images()

@@ -19,6 +19,7 @@ from longtail.data.augment.torchvision_v2 import PREFIX, TorchvisionTransform
 from longtail.errors import UserError
 from longtail.registry import Registry
 
+LARGEST = 100_000_000  # pixels of a resized image: 300 MB
 TRANSFORMS: Registry[Callable[[CfgNode], Policy]] = Registry("transform")
 
 
@@ -74,9 +75,19 @@ class ResizeShorter:
         self.length = length
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return resized images, (N, 3, h, w) uint8 with min(h, w) = length."""
+        """Return resized images, (N, 3, h, w) uint8 with min(h, w) = length.
+
+        Raises:
+            UserError: They would have more than `LARGEST` pixels, because one side is much longer than the other.
+        """
         height, width = images.shape[2:]
-        return resize(images, self.size_of(height, width))
+        size = self.size_of(height, width)
+        if size[0] * size[1] > LARGEST:
+            raise UserError(
+                f"an image of {height} x {width} pixels is too long: with a shorter side of {self.length} it has "
+                f"{size[0] * size[1]:,} pixels, more than {LARGEST:,}"
+            )
+        return resize(images, size)
 
     def size_of(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of the result."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from longtail.data.images.formats import is_image
 from longtail.errors import UserError
 from longtail.output_folders import is_output
-from longtail.user_files import check_path, is_folder, translating
+from longtail.user_files import check_path, check_text, is_folder, translating
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ class ImageWalk:
                 elif not entry.is_file():
                     self.left_out["link without a target" if entry.is_symlink() else "file that is not regular"] += 1
                 elif is_image(entry.path):
+                    check_text(entry.path, "image")
                     yield entry.path
                 else:
                     self.left_out[os.path.splitext(entry.name)[1].lower() or "file without suffix"] += 1
