@@ -108,6 +108,12 @@ def test_find_place_gives_each_local_process_its_gpu(monkeypatch: pytest.MonkeyP
     assert not place.main
 
 
+@pytest.mark.usefixtures("four_gpus")
+def test_find_place_without_names_gives_each_local_process_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    launch(monkeypatch, rank=3, local_rank=3, size=4)
+    assert find_place().device == cuda(3)[0]
+
+
 def test_find_place_of_several_processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     launch(monkeypatch, rank=1, local_rank=1, size=2)
     assert find_place("cpu") == Place(World(1, 1, 2))

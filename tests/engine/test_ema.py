@@ -94,6 +94,8 @@ def test_average_is_evaluated_and_saved(
     monkeypatch.setattr(evaluate, "_write_details", lambda *args, **kwargs: None)
     folder = evaluate.validate(tiny_cfg(*EMA), run.path, place=CPU)
     assert read_json(folder / "results.json")["ensemble"] == read_json(run.results)["best"]["ensemble"]
+    folder = evaluate.validate(tiny_cfg(*EMA, "TEST.MODEL_FILE", "last.pth"), run.path, place=CPU)
+    assert read_json(folder / "results.json")["ensemble"] == read_json(run.results)["last"]["ensemble"]
 
 
 @pytest.mark.slow

@@ -217,6 +217,12 @@ def test_contrastive_check_refuses_other_numbers_of_views() -> None:
     method_entry(cfg).check(cfg)
 
 
+def test_contrastive_check_refuses_adapters_in_the_query_encoder_only() -> None:
+    cfg = load_config(None, [*NCL, *MOCO, "NETWORK.MOCO_RELEASED", True, "BACKBONE.ADAPTER", "adaptformer"])
+    with pytest.raises(UserError, match=r"^NETWORK.MOCO_RELEASED builds key encoders without adapters"):
+        method_entry(cfg).check(cfg)
+
+
 def test_contrastive_build_refuses_losses_of_one_head() -> None:
     message = (
         r"^LOSS.LOSS_TYPE CrossEntropy is a loss of one expert; TRAIN.COMBINER.TYPE contrastive needs .* NIL_NBOD$"

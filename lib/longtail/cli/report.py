@@ -22,7 +22,6 @@ from pathlib import Path
 
 from longtail.cli.program import Parser, place_for, run_program
 from longtail.errors import UserError
-from longtail.output_folders import CONFIG
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "longtail report") -> int:
@@ -64,7 +63,8 @@ def run(options: argparse.Namespace) -> None:
 def _evaluate(run: Path, gpus: str | None) -> None:
     from longtail.config import load_config
     from longtail.runs.console import log_to_terminal
+    from longtail.runs.named import find_run
     from longtail.stages.evaluate import validate
 
     log_to_terminal()
-    validate(load_config(run / CONFIG), run, place=place_for(gpus))
+    validate(load_config(find_run(run)[1]), run, place=place_for(gpus))

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "longtail sweep") -
         place = place_for(options.gpus)
         log_to_terminal(quiet=not place.main)
         runs = sweep(configs, source, place=place)
-        if runs:
+        if runs and place.main:
             sys.stdout.write("\n" + as_text(compare([str(run) for run in runs])))
 
     return run_program(program)

@@ -78,12 +78,15 @@ def find_place(gpus: str | None = None) -> Place:
     """Return the place described by a command line and the environment of torchrun.
 
     Args:
-        gpus: "cpu", "0" or "0,1"; None: the first GPU if there is one, else the CPU.
+        gpus: "cpu", "0" or "0,1"; None: the first GPU if there is one, else the CPU; of several processes, all GPUs.
 
     Raises:
         UserError: `gpus` is malformed, a GPU does not exist, or this machine has more processes than GPUs.
     """
-    world, devices = launched_world(), parse_devices(gpus)
+    world = launched_world()
+    if gpus is None and world.size > 1:
+        gpus = ",".join(map(str, range(torch.cuda.device_count()))) or "cpu"
+    devices = parse_devices(gpus)
     return Place(world, tuple(devices), _own_device(devices, world))
 
 

@@ -86,7 +86,8 @@ def evaluate(
         images = batch.images if images is None else images
     sum_over_processes(evaluator.to(place.device).state())
     if evaluator.non_finite():
-        where = find_non_finite(network, None if images is None else normalize(images)[0])
+        with place.autocast():
+            where = find_non_finite(network, None if images is None else normalize(images)[0])
         raise NotFinite(
             f"{evaluator.non_finite():,} samples have logits that are not finite; {where or 'the cause was not found'}"
         )

@@ -86,16 +86,21 @@ class Contrastive(Method):
 
 
 def check(cfg: CfgNode) -> None:
-    """Refuse a config that does not have exactly two views.
+    """Refuse a config that does not have exactly two views, or adapters in the query encoder only.
 
     Raises:
-        UserError: It does not; the message names the views.
+        UserError: It is such a config; the message names the keys.
     """
     views = list(cfg.DATASET.VIEWS)
     if len(views) != 2:
         raise UserError(
             f"DATASET.VIEWS has {len(views)} views ({', '.join(views)}); TRAIN.COMBINER.TYPE "
             f"{cfg.TRAIN.COMBINER.TYPE} needs two, for the query and for the key, for example [autoaugment, simclr]"
+        )
+    if cfg.NETWORK.MOCO_RELEASED and cfg.BACKBONE.ADAPTER != "none":
+        raise UserError(
+            "NETWORK.MOCO_RELEASED builds key encoders without adapters; set it to False, or BACKBONE.ADAPTER to none, "
+            f"not {cfg.BACKBONE.ADAPTER}"
         )
 
 

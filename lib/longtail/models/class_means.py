@@ -26,8 +26,8 @@ def start_from_class_means(heads: Sequence[nn.Module], features: Tensor | Sequen
     for head, own in zip(heads, features, strict=True):
         assert isinstance(head, COSINES)
         weight = head.weight
-        directions = l2_normalize(own).to(weight.device)
-        sums = torch.zeros_like(weight, dtype=torch.float32).index_add_(0, labels.to(weight.device), directions)
+        # On the CPU, because the order of additions on a GPU varies.
+        sums = torch.zeros(weight.shape).index_add_(0, labels.cpu(), l2_normalize(own).float().cpu())
         weight.copy_(l2_normalize(sums))
         if isinstance(head, CosineHead):
             head.bias.zero_()

@@ -12,8 +12,9 @@ from longtail.errors import UserError
 from longtail.models.released import flattened
 
 _WEIGHTS = (Tensor, Mapping)
-# Names that common trainers use for the entry with the weights; the first one that a file has is used.
+# Names that this project and common trainers use for the entry with the weights; the first one that a file has is used.
 ENTRIES = (
+    "average",  # of TRAIN.EMA, which is evaluated in place of "model"
     *("state_dict_best", "state_dict", "model", "model_state_dict", "net", "network", "teacher", "student"),
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
 )

@@ -71,7 +71,7 @@ def predict_files(
                 unreadable.append(decoded)
             else:
                 readable.append(decoded.path)
-                yield decoded.view
+                yield decoded.view.clone()  # a worker's tensor keeps a file open
 
     def rows() -> Iterator[Row]:
         for number, prediction in enumerate(trained.predictions(images(), top=top)):

@@ -56,7 +56,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
     check_training(cfg, place)
     with place.connected(60 * cfg.TRAIN.PEER_TIMEOUT), open_run(cfg, place, resume) as run:
         if run.finished:
-            _check_same_images(cfg, run)
+            main_only(lambda: _check_same_images(cfg, run))
             logger.info(
                 "already finished in %s (--resume never trains it again)",
                 run.directory.path if run.directory else "",

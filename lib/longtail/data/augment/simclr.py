@@ -233,7 +233,7 @@ class RandomBlur:
         """Return blurred or unchanged images, (N, 3, H, W) uint8."""
         mask, radii = self.draw(len(images), generator)
         chosen = mask.nonzero()[:, 0]
-        radii, chosen = radii[chosen], chosen.to(images.device)
+        radii, chosen = radii[chosen], moved(chosen, images)
         return images.index_copy(0, chosen, gaussian_blur(images.index_select(0, chosen), radii))
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
