@@ -175,7 +175,7 @@ def test_auto_after_a_finished_run_does_nothing_and_reports_it(
     files = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*") if path.is_file()}
     with caplog.at_level(logging.INFO, "longtail"):
         assert train(tiny_cfg()).path == finished.path
-    assert caplog.messages[-1:] == [f"already finished in {finished.path} (--resume never trains it again)"]
+    assert caplog.messages[-1:] == [f"already finished in {finished.path}; --resume never starts a new run"]
     assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*") if path.is_file()} == files
     assert train(tiny_cfg(), "never").path != finished.path
 

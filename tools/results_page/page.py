@@ -25,8 +25,8 @@ python tools/gallery.py cifar10_im100 --seeds 42 43 44 --at-once 6
 
 **Here** is the error after the *last* epoch: mean over the seeds, ± standard deviation, and the number of seeds in
 parentheses. Only finished runs of the full schedule count, with the settings that the config has today. Unfinished runs
-are listed under [Runs](#runs) with the epoch that they reached, runs with other settings with what differs. Empty: not
-run yet.
+are listed under [Runs](#runs) with the epoch that they reached, runs with other settings with what differs. A
+method without a line *here* has not been run yet.
 
 **Published** numbers of Bag of Tricks are those of its release: according to its code, the *best* epoch on the test
 images, of one run with seed 42. Rows with the same computation differ by 0.1 to 1.2 points, so smaller differences mean
@@ -82,18 +82,34 @@ def top_table(published: Published, records: Sequence[Record]) -> str:
     released = []
     for row, data, config in published.entries():
         column = next(group.sets.index(data) for group in published.groups if row in group.rows)
-        numbers = [f"{numbers[column]:.2f}" for numbers in row.published.values() if numbers[column] is not None]
+        numbers = {source: number for source, all_sets in row.published.items() if (number := all_sets[column])}
+        # Ours are on images by the rule of Cao et al.; a row without such a number has one source.
+        number = numbers.get("Cao", next(iter(numbers.values()), None))
+        published_error = "" if number is None else f"{number:.2f}"
         for images, runs in by_images(finished_runs(records, row, data=data, config=config)):
-            took = [run.hours for run in runs]
-            hours = " to ".join(dict.fromkeys(map(_hours, (min(took), max(took)))))
-            lines.append(
-                _line(row.name, name_of(data, images), " / ".join(numbers), cell_of(runs), str(runs[0].epochs), hours)
-            )
+            epochs = str(runs[0].epochs)
+            lines.append(_line(row.name, name_of(data, images), published_error, cell_of(runs), epochs, took(runs)))
         for images, runs in by_images(finished_runs(records, row, data=data, config=config, released=True)):
             released.append(f"{row.name} on {name_of(data, images)}: {cell_of(runs)}")
     if released:
         lines += ["", f"The released code, trained on the same images, after its last epoch: {'; '.join(released)}."]
     return "\n".join(lines)
+
+
+def took(runs: Sequence[Record]) -> str:
+    """Return the hours of runs on each kind of device, as "0.21 to 0.30 (H200)"."""
+    hours: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        hours[_device(run.environment)].append(run.hours)
+    spans = {device: " to ".join(dict.fromkeys(map(_hours, (min(own), max(own))))) for device, own in hours.items()}
+    return ", ".join(f"{span} ({device})" for device, span in sorted(spans.items()))
+
+
+def _device(environment: dict[str, Any]) -> str:
+    """Return the name of the device of a run, without its maker; all of them if it was resumed on another."""
+    entries = [environment, *environment.get("resumed", ())]
+    devices = dict.fromkeys(entry["devices"][0] for entry in entries if entry.get("devices"))
+    return " and ".join("CPU" if device == "cpu" else device.removeprefix("NVIDIA ") for device in devices)
 
 
 def by_images(runs: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
@@ -129,7 +145,7 @@ def _table(group: Group, records: Sequence[Record]) -> Iterator[str]:
                 for data, config in zip(group.sets, row.configs, strict=True)
             ]
             kinds = sorted({run.images for runs in found for run in runs})
-            for images in kinds or ([] if released else [""]):  # an empty line shows what has not been run here
+            for images in kinds:
                 cells = [cell_of([run for run in runs if run.images == images]) for runs in found]
                 source = "released code" if released else "here"
                 yield _line(name, f"{source}, {images}" if images else source, *cells)

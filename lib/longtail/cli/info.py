@@ -4,7 +4,7 @@
     longtail info my_config.yaml --gpus 0 TRAIN.BATCH_SIZE 256
 
 Prints the keys that differ from the defaults, the data, parameters and multiply-adds of the network, steps per epoch,
-the duration of a step (measured after four steps of warm-up) and of the whole training. Nothing is written.
+the duration of a step (measured after four steps of warm-up) and of the whole training. No run directory is written.
 
 Exit code: 0 done, 2 invalid command, config or data.
 """

@@ -58,7 +58,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
         if run.finished:
             main_only(lambda: _check_same_images(cfg, run))
             logger.info(
-                "already finished in %s (--resume never trains it again)",
+                "already finished in %s; --resume never starts a new run",
                 run.directory.path if run.directory else "",
             )
         else:

@@ -5,7 +5,7 @@ from longtail.config.key import Key, Keys
 LOSS: Keys = {
     "LOSS.LOSS_TYPE": Key(
         "CrossEntropy",
-        "Name of the loss; README lists them.",
+        "Name of the loss; an unknown name lists all of them.",
     ),
     "LOSS.CLASS_WEIGHTS.TYPE": Key(
         "none",
