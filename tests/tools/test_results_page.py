@@ -186,7 +186,7 @@ def test_results_page_counts_the_stages_of_one_run_of_a_recipe(record: Record) -
     ]
     published = read_published(ROOT / "docs" / "results.yaml")
     for known in (stages, stages[:2]):
-        assert "| 30.00 (1) | 230 | 3.0 |" in top_table(published, known)
+        assert "| 30.00 (1) | 230 | 3.0 (CPU) |" in top_table(published, known)
 
 
 def test_record_of_a_recipe_has_the_stages_that_train(tmp_path: Path) -> None:

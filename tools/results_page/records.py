@@ -1,7 +1,7 @@
 """Records of runs: small JSON files under docs/records, one per training or stage."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
+from longtail.runs.loggers import read_history
 from longtail.runs.results import is_outcome
 from longtail.user_files import is_file
 from tools.json_records import read_folder
@@ -97,7 +98,7 @@ def make_record(run: RunDirectory, config: str, *, stage: str = "", images: str 
         raise UserError(f"{run.path} is not the directory of a run that was trained")
     stage_settings(config, stage)  # they must exist
     cfg = load_config(run.config)
-    history = list(_history(run.metrics))
+    history = read_history(run.metrics)
     reached = max((record["epoch"] for record in history if record["split"] == "train"), default=0)
     last, best = results.get("last") or {}, results.get("best") or {}
     environment = read_json(run.environment) or {}
@@ -126,16 +127,6 @@ def read_records(folder: Path) -> list[Record]:
         UserError: A file is not a record.
     """
     return read_folder(folder, Record)
-
-
-def _history(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of metrics.jsonl; truncated lines are skipped."""
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
 
 
 def _seconds(results: dict[str, Any], history: list[dict[str, Any]]) -> float:

@@ -4,7 +4,15 @@ from longtail.data.batch import Batch
 from longtail.data.convert.own import has_test_images
 from longtail.data.dataset import ImageSet
 from longtail.data.images.reading import SMALL_SIDE
-from longtail.data.loaders import Loader, Loaders, Shard, build_loaders, build_normalize, build_valid_loader
+from longtail.data.loaders import (
+    Loader,
+    Loaders,
+    Shard,
+    build_evaluation_policy,
+    build_loaders,
+    build_normalize,
+    build_valid_loader,
+)
 from longtail.data.normalization import Normalize
 from longtail.data.samplers import SAMPLERS, Sampler, build_sampler
 from longtail.data.sources import SOURCES, Splits, build_splits
@@ -22,6 +30,7 @@ __all__ = [
     "Sampler",
     "Shard",
     "Splits",
+    "build_evaluation_policy",
     "build_loaders",
     "build_normalize",
     "build_sampler",

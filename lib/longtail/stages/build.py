@@ -46,7 +46,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
         cfg,
         splits,
         shard=Shard(place.world.rank, place.world.size),
-        device=place.device if cfg.DATASET.ON_DEVICE else torch.device("cpu"),
+        device=place.device,
     )
     data = _training_set(splits, loaders, place)
     loss = build_loss(cfg, class_counts, splits.class_names())

@@ -13,8 +13,8 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from longtail.config import expert_backbones, to_yaml
-from longtail.data import ImageSet, Normalize, build_normalize, build_splits
-from longtail.data.augment import build_policy, evaluation_transforms
+from longtail.data import ImageSet, Normalize, build_evaluation_policy, build_normalize, build_splits
+from longtail.data.augment import build_policy
 from longtail.data.augment.placement import Axis, map_to_image, view_axes
 from longtail.data.cam.annotations import check_generation
 from longtail.data.cam.images import paste_foreground
@@ -231,8 +231,7 @@ def _expert(cfg: CfgNode, num_classes: int) -> Expert:
 
 def _evaluation_view(cfg: CfgNode) -> View:
     """Return a function that makes the evaluation view of an image."""
-    transforms = cfg.DATASET.TEST_VIEW == "transforms"
-    policy = evaluation_transforms(cfg) if transforms else build_policy("none", cfg)
+    policy = build_evaluation_policy(cfg)
 
     def view(image: Tensor, k: int) -> tuple[Tensor, Axis, Axis]:
         height, width = image.shape[1:]

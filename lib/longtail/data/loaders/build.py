@@ -84,7 +84,7 @@ def build_loaders(
         cfg: Config.
         splits: Splits from `build_splits`; None: build them here.
         shard: Shard of this process.
-        device: Device of images in memory and of their augmentation.
+        device: Device of the network.
 
     Raises:
         UserError: An image is missing or damaged, a policy is unknown, some views resize the images and others do
@@ -124,7 +124,7 @@ def build_valid_loader(
         cfg: Config.
         images: Split.
         shard: Shard of this process.
-        device: Device of images in memory.
+        device: Device of the network.
         policy: Policy that makes the view of an image; None: that of the evaluation view.
     """
     settings = LoaderSettings(
@@ -171,11 +171,11 @@ class _Source(NamedTuple):
 
 
 def _open(cfg: CfgNode, images: ImageSet, *, device: torch.device) -> _Source:
-    """Decode images into the memory of the device if they are small; otherwise open their files."""
+    """Decode images into memory, that of the device with DATASET.ON_DEVICE, if they are small; otherwise open files."""
     pixels = images.load()
-    if isinstance(pixels, Tensor):
+    if isinstance(pixels, Tensor) and cfg.DATASET.ON_DEVICE:
         pixels = pixels.to(device)
-    pin_memory = cfg.PIN_MEMORY and torch.cuda.is_available()
+    pin_memory = cfg.PIN_MEMORY and device.type == "cuda"
     return _Source(pixels, images.bad_images, pin_memory, timeout=60 * cfg.TRAIN.LOADER_TIMEOUT, hint=resize_hint(cfg))
 
 
