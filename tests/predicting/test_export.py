@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from longtail.config import changed
+from longtail.data.pack import Settings, pack
 from longtail.errors import UserError
 from longtail.models import build_model
-from longtail.predicting.export import FORMATS, Ensemble, export, preprocessing
+from longtail.predicting.export import FORMATS, Ensemble, example_views, export, preprocessing
 from longtail.predicting.trained import Trained, load_trained
 from tests.helpers.photos import NAMES, Photos
 from tests.helpers.training import CPU
@@ -32,6 +34,14 @@ ADJUSTED += ["TEST.TEMPERATURE", 1.7, "TEST.CLASS_OFFSETS", [0.0, 0.5, -0.25]]
 
 def loaded(photos: Photos, *overrides: Any) -> Trained:
     return load_trained(changed(photos.cfg, *overrides), photos.run.path, place=CPU)
+
+
+def photo_lists(photos: Photos, folder: Path) -> list[Any]:
+    """Copy the images and their annotation files to a folder; return the keys that name the files."""
+    shutil.copytree(photos.folder / "images", folder / "images")
+    for split in ("train", "valid"):
+        shutil.copy(photos.folder / f"{split}.json", folder)
+    return ["DATASET.TRAIN_JSON", str(folder / "train.json"), "DATASET.VALID_JSON", str(folder / "valid.json")]
 
 
 def run_file(kind: str, path: Path, trained: Trained, images: Tensor) -> Tensor:
@@ -96,6 +106,40 @@ def test_preprocessing_describes_the_input(photos: Photos) -> None:
 def test_export_without_validation_images_compares_on_noise(photos: Photos, tmp_path: Path) -> None:
     absent = ["DATASET.VALID_JSON", "absent.json", "INPUT_SIZE", (32, 32)]
     assert export(loaded(photos, *absent), "torchscript", tmp_path).images == "10 images of noise"
+
+
+def test_export_without_validation_images_takes_noise_of_the_size_of_the_views(photos: Photos, tmp_path: Path) -> None:
+    resized = ["DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (32, 32), "TEST.TTA", "five_crops"]
+    trained = loaded(photos, *resized, "DATASET.VALID_JSON", "absent.json")
+    made = export(trained, "exported", tmp_path)
+    content = json.loads((tmp_path / "preprocessing.json").read_text())
+    assert made.images == "10 images of noise"
+    assert content["transforms"][-1] == {"name": "center_crop", "size": [36, 36]}
+    assert (content["height"], content["width"]) == (36, 36)
+    images = torch.randn(2, 3, 36, 36)
+    with torch.no_grad():
+        found = run_file("exported", made.path, trained, images)
+        assert torch.allclose(found, trained(images).logits.mean(0), atol=1e-4)
+
+
+def test_listed_images_that_are_gone_are_replaced_by_noise(photos: Photos, tmp_path: Path) -> None:
+    lists = photo_lists(photos, tmp_path)
+    assert example_views(loaded(photos, *lists))[1] == "10 validation images"
+    (tmp_path / "images" / "valid_0_3.png").unlink()
+    assert example_views(loaded(photos, *lists))[1] == "9 validation images"
+    shutil.rmtree(tmp_path / "images")
+    views, where = example_views(loaded(photos, *lists, "INPUT_SIZE", (32, 32)))
+    assert (where, tuple(views.shape)) == ("10 images of noise", (10, 3, 32, 32))
+
+
+def test_packed_images_are_compared_without_the_original_files(photos: Photos, tmp_path: Path) -> None:
+    original = changed(photos.cfg, *photo_lists(photos, tmp_path / "photos"))
+    files = pack(original, tmp_path / "packed", Settings(32, format="uint8"))
+    shutil.rmtree(tmp_path / "photos")
+    packed = ["DATASET.TRAIN_JSON", str(files["train"]), "DATASET.VALID_JSON", str(files["valid"])]
+    views, where = example_views(loaded(photos, *packed))
+    assert where == "10 validation images"
+    assert torch.equal(views, example_views(loaded(photos))[0])
 
 
 def test_export_refuses_corrections_that_weights_cannot_hold(photos: Photos, tmp_path: Path) -> None:

@@ -126,22 +126,28 @@ def check_format(kind: str) -> None:
 
 
 def example_views(trained: Trained) -> tuple[Tensor, str]:
-    """Return at most ten views of one size, (B, 3, S, S) uint8, and a description of them.
+    """Return at most ten evaluation views of one size, (B, 3, S, S) uint8, and a description of them.
 
     They show the first validation images, or noise of INPUT_SIZE if those cannot be read.
     """
-    with contextlib.suppress(UserError):
-        valid = build_splits(trained.cfg, generated=False).valid
-        if valid.paths:
-            decoded = decode(valid.paths[:IMAGES], trained.view)
-            views = [image.view for image in decoded if image.view is not None]
-        else:
-            pixels: Any = valid.load()
-            views = [trained.view(pixels[index]) for index in range(min(IMAGES, len(valid)))]
+    views = _validation_views(trained)
+    if views:
         same = [view for view in views if view.shape == views[0].shape]
         return torch.stack(same), f"{len(same)} validation images"
     noise = torch.randint(256, (IMAGES, 3, *trained.cfg.INPUT_SIZE), generator=torch.Generator().manual_seed(0))
-    return noise.to(torch.uint8), f"{IMAGES} images of noise"
+    return torch.stack([trained.view(image) for image in noise.to(torch.uint8)]), f"{IMAGES} images of noise"
+
+
+def _validation_views(trained: Trained) -> list[Tensor]:
+    """Return the evaluation views, each (3, S, S) uint8, of those of the first validation images that can be read."""
+    with contextlib.suppress(UserError):
+        valid = build_splits(trained.cfg, generated=False).valid
+        if valid.paths and valid.pixels is None:
+            decoded = decode(valid.paths[:IMAGES], trained.view)
+            return [image.view for image in decoded if image.view is not None]
+        images = valid.load()
+        return [trained.view(images[index]) for index in range(min(IMAGES, len(valid)))]
+    return []
 
 
 def preprocessing(trained: Trained, *, size: tuple[int, ...]) -> dict[str, Any]:
