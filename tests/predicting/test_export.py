@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from longtail.models import build_model
 from longtail.predicting.export import FORMATS, Ensemble, example_views, export, preprocessing
 from longtail.predicting.trained import Trained, load_trained
 from tests.helpers.photos import NAMES, Photos
+from tests.helpers.scripts import ROOT
 from tests.helpers.training import CPU
 
 pytestmark = pytest.mark.slow
@@ -168,7 +171,36 @@ def test_export_reports_a_network_that_cannot_be_exported_in_one_line(
 
 
 def test_export_refuses_a_file_that_differs(photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = FORMATS["torchscript"]._replace(write=lambda *args: lambda images: torch.zeros(len(images), 3) + 9)
+    (tmp_path / "model.pt").write_bytes(b"an earlier export")
+    wrong = FORMATS["torchscript"]._replace(load=lambda *args: lambda images: torch.zeros(len(images), 3) + 9)
     monkeypatch.setitem(FORMATS, "torchscript", wrong)
-    with pytest.raises(UserError, match="differs from the network"):
+    with pytest.raises(UserError, match="is not written: --format torchscript differs from the network"):
         export(loaded(photos), "torchscript", tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"an earlier export"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_export_to_a_full_disk_keeps_the_existing_file(photos: Photos, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"model{FORMATS[kind].suffix}"
+    path.write_bytes(b"an earlier export")
+    program = """
+import resource, sys
+from longtail.cli.main import main
+import tests.helpers.training  # the network of the run
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+sys.exit(main(sys.argv[1:]))
+"""
+    words = ["export", str(photos.run.path), "--format", kind, "--output", str(tmp_path)]
+    ended = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=ROOT)
+    assert (ended.returncode, ended.stderr) == (2, f"error: file {path} cannot be written: File too large\n")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"an earlier export"]
+
+
+@pytest.mark.skipif(bool(MISSING["onnx"]), reason="onnx is not installed")
+def test_export_refuses_weights_that_onnx_cannot_hold(
+    photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longtail.predicting.export.ONNX_BYTES", 1000)
+    with pytest.raises(UserError, match=r"--format onnx holds at most 1e-06 GB, and the weights have .* GB"):
+        export(loaded(photos), "onnx", tmp_path)

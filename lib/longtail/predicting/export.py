@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-import os
+import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +24,7 @@ from longtail.user_files import translating
 
 IMAGES = 10  # images on which the exported network is compared
 LARGEST = 1e-3  # largest allowed difference of logits, relative to the largest logit or 1
+ONNX_BYTES = 2_000_000_000  # of weights; a protobuf message, which an ONNX file is, has less than 2 GiB
 
 Run = Callable[[Tensor], Tensor]  # normalized images (B, 3, H, W) to ensemble logits (B, C)
 
@@ -33,13 +34,15 @@ class Format(NamedTuple):
 
     Attributes:
         suffix: Suffix of the file.
-        write: (trained, ensemble, normalized example images, path) -> a function that runs the written file.
+        content: (trained, ensemble, normalized example images) -> the content of the file.
+        load: (trained, content of the file) -> a function that runs it.
         needs: Packages that it imports.
         extra: Pip extra that installs them.
     """
 
     suffix: str
-    write: Callable[[Trained, "Ensemble", Tensor, Path], Run]
+    content: Callable[[Trained, "Ensemble", Tensor], bytes]
+    load: Callable[[Trained, bytes], Run]
     needs: tuple[str, ...] = ()
     extra: str = ""
 
@@ -80,14 +83,16 @@ class Ensemble(nn.Module):
 def export(trained: Trained, kind: str, folder: Path) -> Exported:
     """Write a network in another format, with labels.json and preprocessing.json, and compare it with the original.
 
+    An existing file is replaced only by one that computes the same as the network.
+
     Args:
         trained: Network, on the CPU.
         kind: A key of `FORMATS`.
         folder: Folder of the files, which is created.
 
     Raises:
-        UserError: A package is missing, the network cannot be exported in this format, or the file computes something
-            else than the network.
+        UserError: A package is missing, the network cannot be exported in this format, the file would compute something
+            else than the network, or it cannot be written.
     """
     form = FORMATS[kind]
     check_format(kind)
@@ -98,11 +103,15 @@ def export(trained: Trained, kind: str, folder: Path) -> Exported:
     ensemble = Ensemble(trained.network, trained.members).eval()
     path = folder / f"model{form.suffix}"
     with torch.no_grad(), _one_line(kind):
-        run = form.write(trained, ensemble, images, path)
-        wanted, found = ensemble(images), run(images)
+        content = form.content(trained, ensemble, images)
+        wanted, found = ensemble(images), form.load(trained, content)(images)
     difference = float((wanted - found).abs().max())
     if not difference <= LARGEST * max(1.0, float(wanted.abs().max())):
-        raise UserError(f"{path} differs from the network by {difference:.3g} on {where}; do not use it")
+        raise UserError(
+            f"{path} is not written: --format {kind} differs from the network by {difference:.3g} on {where}"
+        )
+    with translating(path, "file"), atomic_write(path) as file:
+        file.write(content)
     files = LockedFolder(folder)
     files.write_json("labels.json", trained.class_names)
     files.write_json("preprocessing.json", preprocessing(trained, size=tuple(views.shape[2:])))
@@ -175,19 +184,23 @@ def _transforms(trained: Trained) -> list[dict[str, Any]]:
     return [{"name": name, **vars(step)} for name, step in zip(names, policy.steps, strict=True) if name != "normalize"]
 
 
-def _write_safetensors(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
-    """Write the weights under the names of the network, with the corrections inside the heads."""
-    from safetensors.torch import load_file, save
+def _safetensors(trained: Trained, ensemble: Ensemble, images: Tensor) -> bytes:
+    """Return the weights under the names of the network, with the corrections inside the heads."""
+    from safetensors.torch import save
 
     network = folded(trained)
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     heads = ",".join(network.head_kinds)
-    content = save(weights, {"format": "pt", "architecture": network.description, "heads": heads})
-    with translating(path, "file"), atomic_write(path) as file:
-        file.write(content)
-    other: Any = build_model(trained.cfg, len(trained.class_names))
-    other.load_state_dict(load_file(path))
-    return Ensemble(other, trained.members).eval()
+    content: bytes = save(weights, {"format": "pt", "architecture": network.description, "heads": heads})
+    return content
+
+
+def _load_safetensors(trained: Trained, content: bytes) -> Run:
+    from safetensors.torch import load
+
+    network: Any = build_model(trained.cfg, len(trained.class_names))
+    network.load_state_dict(load(content))
+    return Ensemble(network, trained.members).eval()
 
 
 def folded(trained: Trained) -> Any:
@@ -219,44 +232,60 @@ def folded(trained: Trained) -> Any:
     return heads
 
 
-def _write_torchscript(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates the format, but other software still reads it
-        torch.jit.save(torch.jit.trace(ensemble, images, check_trace=False), str(path))
-        loaded: Run = torch.jit.load(str(path))
+def _torchscript(trained: Trained, ensemble: Ensemble, images: Tensor) -> bytes:
+    file = io.BytesIO()  # not the file itself: torch ends the process if the disk is full
+    torch.jit.save(torch.jit.trace(ensemble, images, check_trace=False), file)
+    return file.getvalue()
+
+
+def _load_torchscript(trained: Trained, content: bytes) -> Run:
+    loaded: Run = torch.jit.load(io.BytesIO(content))
     return loaded
 
 
-def _write_exported(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.export.save(_exported(ensemble, images), path)
-        return torch.export.load(path).module()
+def _exported(trained: Trained, ensemble: Ensemble, images: Tensor) -> bytes:
+    file = io.BytesIO()  # as for TorchScript
+    torch.export.save(_program(ensemble, images), file)
+    return file.getvalue()
 
 
-def _exported(ensemble: Ensemble, images: Tensor) -> Any:
+def _load_exported(trained: Trained, content: bytes) -> Run:
+    return torch.export.load(io.BytesIO(content)).module()
+
+
+def _program(ensemble: Ensemble, images: Tensor) -> Any:
     """Return the exported program of a network, for batches of any size."""
     batch = torch.export.Dim("batch", min=1)
     return torch.export.export(ensemble, (images,), dynamic_shapes=({0: batch},))
 
 
-def _write_onnx(trained: Trained, ensemble: Ensemble, images: Tensor, path: Path) -> Run:
+def _onnx(trained: Trained, ensemble: Ensemble, images: Tensor) -> bytes:
+    size = sum(tensor.nbytes for tensor in ensemble.state_dict().values())
+    if size > ONNX_BYTES:
+        raise UserError(
+            f"--format onnx holds at most {ONNX_BYTES / 1e9:g} GB, and the weights have {size / 1e9:.1f} GB; export "
+            "another format"
+        )
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
+    program: Any = torch.onnx.export(_program(ensemble, images), dynamo=True, verbose=False, **names)
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def _load_onnx(trained: Trained, content: bytes) -> Run:
     import onnxruntime
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
-        program: Any = torch.onnx.export(_exported(ensemble, images), dynamo=True, verbose=False, **names)
-        program.save(os.fspath(path))
-    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda batch: torch.from_numpy(session.run(None, {"images": batch.contiguous().numpy()})[0])
 
 
 @contextlib.contextmanager
 def _one_line(kind: str) -> Iterator[None]:
-    """Within the block, report errors of an export in one line."""
+    """Within the block, report errors of an export in one line, without warnings."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch deprecates TorchScript, but other software still reads it
+            yield
     except UserError:
         raise
     except Exception as error:  # torch raises a dozen kinds
@@ -265,8 +294,8 @@ def _one_line(kind: str) -> Iterator[None]:
 
 
 FORMATS = {
-    "safetensors": Format(".safetensors", _write_safetensors),
-    "torchscript": Format(".pt", _write_torchscript),
-    "exported": Format(".pt2", _write_exported),
-    "onnx": Format(".onnx", _write_onnx, ("onnx", "onnxscript", "onnxruntime"), "onnx"),
+    "safetensors": Format(".safetensors", _safetensors, _load_safetensors),
+    "torchscript": Format(".pt", _torchscript, _load_torchscript),
+    "exported": Format(".pt2", _exported, _load_exported),
+    "onnx": Format(".onnx", _onnx, _load_onnx, ("onnx", "onnxscript", "onnxruntime"), "onnx"),
 }
