@@ -49,6 +49,13 @@ def test_five_crops_are_those_of_torchvision(images: Tensor, size: tuple[int, in
         assert torch.equal(crop, wanted)
 
 
+@pytest.mark.parametrize("crops", [FiveCrops((5, 3)), FiveCrops(None, padding=1)], ids=["size", "padding"])
+def test_traced_five_crops_are_those_of_any_image(images: Tensor, crops: FiveCrops) -> None:
+    traced = torch.jit.trace(lambda batch: tuple(crops(batch)), images, check_trace=False)
+    for other in (images, images[:2, :, :7], torch.randn(1, 3, 10, 9)):
+        assert all(torch.equal(crop, wanted) for crop, wanted in zip(traced(other), crops(other), strict=True))
+
+
 def test_five_crops_of_padded_images_have_their_size_and_the_fill(images: Tensor) -> None:
     fill = torch.tensor([1.0, 2.0, 3.0])[None, :, None, None]
     center, first, *_ = FiveCrops(None, padding=2, fill=fill)(images)

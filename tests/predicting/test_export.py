@@ -135,6 +135,19 @@ def test_listed_images_that_are_gone_are_replaced_by_noise(photos: Photos, tmp_p
     assert (where, tuple(views.shape)) == ("10 images of noise", (10, 3, 32, 32))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_export_with_one_validation_image_takes_any_number_of_images(photos: Photos, tmp_path: Path, kind: str) -> None:
+    content = json.loads((photos.folder / "valid.json").read_text())
+    first = {**content["annotations"][0], "fpath": photos.valid_paths()[0]}
+    (tmp_path / "one.json").write_text(json.dumps({**content, "annotations": [first]}))
+    trained = loaded(photos, "DATASET.VALID_JSON", str(tmp_path / "one.json"))
+    made = export(trained, kind, tmp_path)
+    assert made.images == "one validation image"
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(run_file(kind, made.path, trained, images), trained(images).logits.mean(0), atol=1e-4)
+
+
 def test_packed_images_are_compared_without_the_original_files(photos: Photos, tmp_path: Path) -> None:
     original = changed(photos.cfg, *photo_lists(photos, tmp_path / "photos"))
     files = pack(original, tmp_path / "packed", Settings(32, format="uint8"))

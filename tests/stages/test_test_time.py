@@ -21,6 +21,7 @@ from tests.helpers.training import CPU, read_json
 
 FLIP: list[Any] = ["TEST.TTA", "flip", "DATASET.VIEWS", ["crop_flip"]]
 CROPS: list[Any] = ["TEST.TTA", "five_crops"]
+RESIZED_CROPS = [*CROPS, "DATASET.TEST_VIEW", "transforms", "INPUT_SIZE", (32, 32)]
 
 
 @pytest.mark.slow
@@ -54,9 +55,10 @@ def test_flip_equals_two_evaluations(photos: Photos) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tta", [FLIP, CROPS, RESIZED_CROPS], ids=["flip", "five_crops", "resized_five_crops"])
 @pytest.mark.parametrize("kind", ["torchscript", "exported"])
-def test_export_holds_the_views(photos: Photos, tmp_path: Path, kind: str) -> None:
-    trained = load_trained(changed(photos.cfg, *FLIP), photos.run.path, place=CPU)
+def test_export_holds_the_views(photos: Photos, tmp_path: Path, kind: str, tta: list[Any]) -> None:
+    trained = load_trained(changed(photos.cfg, *tta), photos.run.path, place=CPU)
     assert export(trained, kind, tmp_path).difference < 1e-4
 
 

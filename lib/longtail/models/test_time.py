@@ -46,8 +46,13 @@ class FiveCrops:
             fill = self.fill.to(images.device)
             images = F.pad(images - fill, [self.padding] * 4) + fill
         bottom, right = images.shape[2] - rows, images.shape[3] - columns
-        corners = [(round(bottom / 2), round(right / 2)), (0, 0), (0, right), (bottom, 0), (bottom, right)]
+        corners = [(_half(bottom), _half(right)), (0, 0), (0, right), (bottom, 0), (bottom, right)]
         return [images[:, :, top : top + rows, left : left + columns] for top, left in corners]
+
+
+def _half(room: int) -> int:
+    """Return round(room / 2), half to even; `torch.jit.trace` makes tensors of shapes, which have no round."""
+    return (room + room // 2 % 2) // 2
 
 
 class SeveralViews(nn.Module):

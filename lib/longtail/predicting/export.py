@@ -100,10 +100,11 @@ def export(trained: Trained, kind: str, folder: Path) -> Exported:
         folder.mkdir(parents=True, exist_ok=True)
     views, where = example_views(trained)
     images = trained.normalize(views[None])[0]
+    example = images if len(images) > 1 else images.repeat(2, 1, 1, 1)  # torch.export fixes a batch size of 1
     ensemble = Ensemble(trained.network, trained.members).eval()
     path = folder / f"model{form.suffix}"
     with torch.no_grad(), _one_line(kind):
-        content = form.content(trained, ensemble, images)
+        content = form.content(trained, ensemble, example)
         wanted, found = ensemble(images), form.load(trained, content)(images)
     difference = float((wanted - found).abs().max())
     if not difference <= LARGEST * max(1.0, float(wanted.abs().max())):
@@ -142,7 +143,7 @@ def example_views(trained: Trained) -> tuple[Tensor, str]:
     views = _validation_views(trained)
     if views:
         same = [view for view in views if view.shape == views[0].shape]
-        return torch.stack(same), f"{len(same)} validation images"
+        return torch.stack(same), f"{len(same)} validation images" if len(same) > 1 else "one validation image"
     noise = torch.randint(256, (IMAGES, 3, *trained.cfg.INPUT_SIZE), generator=torch.Generator().manual_seed(0))
     return torch.stack([trained.view(image) for image in noise.to(torch.uint8)]), f"{IMAGES} images of noise"
 
