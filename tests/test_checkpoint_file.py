@@ -88,7 +88,7 @@ def test_save_checkpoint_reports_what_torch_wraps(
         raise RuntimeError("unexpected pos 64 vs 0\nat inline_container") from cause
 
     monkeypatch.setattr("longtail.checkpoint_file.torch.save", fail)
-    reason = "No space left on device" if cause else "unexpected pos 64 vs 0"
+    reason = "No space left on device" if cause else "unexpected pos 64 vs 0 at inline_container"
     with pytest.raises(UserError, match=f"cannot be written: {reason}$"):
         save_checkpoint(tmp_path / "a.pth", {})
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longtail.errors import UserError, errors_in
+from longtail.errors import UserError, errors_in, one_line
 
 
 def test_errors_in_of_one_error_is_one_line() -> None:
@@ -20,3 +20,10 @@ def test_errors_in_lists_at_most_ten(number: int, shown: int) -> None:
 
 def test_errors_in_names_their_kind() -> None:
     assert str(errors_in("x", ["a", "b"], kind="bad images")).startswith("x: 2 bad images:\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a\n  b", "a b"), ("", "ValueError"), (" \n", "ValueError"), ("x" * 300, "x" * 200)]
+)
+def test_one_line_of_an_error_of_a_library(text: str, line: str) -> None:
+    assert one_line(ValueError(text)) == line

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.files import atomic_write
 from longtail.host_copies import on_host
 from longtail.output_folders import LAST, PREVIOUS
@@ -50,7 +50,7 @@ def save_checkpoint(path: Path, content: Mapping[str, Any], *, keep: Path | None
         cause = error.__cause__ or error.__context__
         if isinstance(cause, OSError):
             raise os_error(cause, path, kind=KIND, verb="written") from None
-        raise UserError(f"{KIND} {shown(path)} cannot be written: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{KIND} {shown(path)} cannot be written: {one_line(error)}") from None
 
 
 def _keep(path: Path, kept: Path) -> None:

@@ -21,6 +21,11 @@ class ProcessLost(Exception):
     """Another process of the run exited while this one was waiting for it; the entry points exit with code 1."""
 
 
+def one_line(error: BaseException, most: int = 200) -> str:
+    """Return the text of an error of a library in one line of at most `most` characters; its type if it has no text."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def errors_in(what: str, errors: Sequence[str], *, kind: str = "errors") -> UserError:
     """Return the error that reports the errors of one input: a single one in one line, else the first ten as a list.
 

@@ -104,6 +104,10 @@ def test_preprocessing_describes_the_input(photos: Photos) -> None:
         {"name": "shorter_resize_for_crop", "length": 256},
         {"name": "center_crop", "size": (224, 224)},
     ]
+    names = ["v2.Resize(40)", "center_crop"]
+    listed = loaded(photos, "DATASET.TEST_VIEW", "transforms", "TRANSFORMS.TEST_TRANSFORMS", names)
+    described = preprocessing(listed, size=(224, 224))["transforms"]
+    assert json.loads(json.dumps(described)) == [{"name": "v2.Resize(40)"}, {"name": "center_crop", "size": [224, 224]}]
 
 
 def test_export_without_validation_images_compares_on_noise(photos: Photos, tmp_path: Path) -> None:

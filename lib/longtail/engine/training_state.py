@@ -10,7 +10,7 @@ from longtail.engine.diagnose import find_non_finite, non_finite_state
 from longtail.engine.finite_guard import NotFinite
 from longtail.engine.optim import load_state
 from longtail.engine.training import Training
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 
 
 def training_state(training: Training) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def restore_training(training: Training, content: dict[str, Any]) -> None:
         training.method.load_state_dict(content["method"])
         load_state(training.optimizer, content["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]  # torch puts the reason after the first line
+        reason = one_line(error, 300)  # torch puts the reason after the first line
         raise UserError(
             "the checkpoint was written by another network, training method or optimizer and cannot be resumed: "
             f"{reason}; to start from its weights set NETWORK.PRETRAINED True"

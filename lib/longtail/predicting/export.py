@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from longtail.data import build_splits
+from longtail.data.augment import TRANSFORMS
 from longtail.data.augment.steps import Chain
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.evaluation import ensemble_logits
 from longtail.files import atomic_write
 from longtail.models import PostHocClassifier, build_adjusted_heads, build_model
@@ -182,7 +183,11 @@ def _transforms(trained: Trained) -> list[dict[str, Any]]:
     if cfg.DATASET.TEST_VIEW != "transforms" or not isinstance(policy, Chain):
         return []
     names = cfg.TRANSFORMS.TEST_TRANSFORMS
-    return [{"name": name, **vars(step)} for name, step in zip(names, policy.steps, strict=True) if name != "normalize"]
+    return [
+        {"name": name, **(vars(step) if name in TRANSFORMS else {})}  # that of torchvision includes its arguments
+        for name, step in zip(names, policy.steps, strict=True)
+        if name != "normalize"
+    ]
 
 
 def _safetensors(trained: Trained, ensemble: Ensemble, images: Tensor) -> bytes:
@@ -290,7 +295,7 @@ def _one_line(kind: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # torch raises a dozen kinds
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise UserError(f"this network cannot be exported as {kind}: {type(error).__name__}: {reason}") from None
 
 

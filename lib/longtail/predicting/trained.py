@@ -21,7 +21,7 @@ from longtail.data.loaders.sizes import resize_hint
 from longtail.data.seeding import generator
 from longtail.distributed import Place
 from longtail.engine.finite_guard import NotFinite
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.evaluation import ensemble_heads, ensemble_logits
 from longtail.models import Output
 from longtail.runs.directory import RunDirectory, parent_of_runs
@@ -163,7 +163,7 @@ class Trained(nn.Module):
                 logits = self(self.normalize(images[None].to(self.place.device))[0]).logits
             except (RuntimeError, AssertionError) as error:
                 height, width = images.shape[2:]
-                reason = " ".join(str(error).split())[:200]
+                reason = one_line(error)
                 raise UserError(
                     f"the network cannot take images of {height}x{width}: {reason}; {resize_hint(self.cfg)}"
                 ) from None

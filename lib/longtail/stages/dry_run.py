@@ -7,7 +7,7 @@ from yacs.config import CfgNode
 from longtail.data.loaders.sizes import resize_hint
 from longtail.engine.compiling import uncompiled
 from longtail.engine.training import Training
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 
 IMAGES = 16  # images of each split that are decoded, enough to detect different sizes
 
@@ -39,7 +39,7 @@ def _forward(cfg: CfgNode, training: Training, images: Tensor, *, split: str) ->
             network(images)
     except (RuntimeError, AssertionError, ValueError, IndexError) as error:
         height, width = images.shape[2:]
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise UserError(
             f"the network ({training.facts.architecture}) cannot take the {split} images of {height}x{width}: "
             f"{reason}; {resize_hint(cfg)}"

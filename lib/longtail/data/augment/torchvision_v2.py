@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.registry import nearest
 
 PREFIX = "v2."
@@ -128,5 +128,5 @@ def _construct(kind: type, arguments: list[Any], keywords: dict[Any, Any], *, te
 
 def _refuse(text: str, error: Exception) -> NoReturn:
     """Report an error of torchvision in one line."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = one_line(error)
     raise UserError(f"TRANSFORMS: {text} fails in torchvision: {reason}") from None

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from longtail.data.convert.split import Split, check_writable, write_split
 from longtail.data.convert.summary import log_summary
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.user_files import check_regular
 
 FOLDER = re.compile(r"cifar-(10|100)-data-im-(0?\.\d*[1-9]\d*|1(?:\.0+)?)")  # smallest class / largest class
@@ -159,7 +159,7 @@ def _parse(tf: Any, raw: bytes, *, where: str, num_classes: int) -> tuple[np.nda
         features = tf.train.Example.FromString(raw).features.feature
         image, label = list(features["image"].bytes_list.value), list(features["label"].int64_list.value)
     except Exception as error:  # an exception class of protobuf, whose module differs between versions
-        raise UserError(f"{where} is not a tf.train.Example: {' '.join(str(error).split())}") from None
+        raise UserError(f"{where} is not a tf.train.Example: {one_line(error)}") from None
     if len(image) != 1 or len(image[0]) != 3 * SIDE * SIDE:
         size = f"{len(image[0]):,} bytes" if image else "none"
         raise UserError(f"{where}: feature `image` is {size}; it must be {3 * SIDE * SIDE:,} bytes")

@@ -15,7 +15,7 @@ from torch import Tensor
 from longtail.data.images.decoding import rgb_pixels, upright_size
 from longtail.data.images.formats import FORMATS
 from longtail.data.images.jpeg import decode_jpeg
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.user_files import check_regular, read_bytes
 
 SMALL_SIDE = 64  # pixels; data sets whose images are no larger are decoded into memory
@@ -156,7 +156,7 @@ def _read_errors(path: str | Path, content: bytes | None = None) -> Iterator[Non
         reason = "it is empty" if empty else f"it is not an image of a known format ({', '.join(FORMATS)})"
         raise UserError(f"image {path} cannot be read: {reason}") from None
     except Exception as error:  # decoders raise exceptions of all kinds for damaged data
-        raise UserError(f"image {path} cannot be read: {_one_line(error)}") from None
+        raise UserError(f"image {path} cannot be read: {one_line(error)}") from None
 
 
 def _too_large(path: str | Path, content: bytes | None) -> str:
@@ -176,7 +176,3 @@ def _declared_size(content: bytes) -> tuple[int, int] | None:
             except Exception:  # not this format; readers raise various exceptions for other formats
                 continue
     return None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 
 from longtail.config import KEYS
 from longtail.engine.optim.groups import merged, parameter_groups
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.registry import Registry
 
 Groups = list[dict[str, Any]]
@@ -158,5 +158,5 @@ def _timm_optimizer(cfg: CfgNode, groups: Groups) -> torch.optim.Optimizer:
             **extra,
         )
     except (AssertionError, ImportError, RuntimeError) as error:  # a library or device that it needs
-        raise UserError(f"TRAIN.OPTIMIZER.TYPE {keys.TYPE} cannot be used: {str(error).splitlines()[0]}") from None
+        raise UserError(f"TRAIN.OPTIMIZER.TYPE {keys.TYPE} cannot be used: {one_line(error)}") from None
     return optimizer

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from longtail.config import KEYS
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.runs.directory import RunDirectory
 from longtail.runs.loggers.base import LOGGERS, Record, identifier, settings_of, title
 from longtail.runs.loggers.curves import curves
@@ -89,7 +89,7 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        reason = " ".join(str(error).split())[:LONGEST]
+        reason = one_line(error, LONGEST)
         raise UserError(f"TRAIN.LOGGERS mlflow: {reason}") from None
 
 

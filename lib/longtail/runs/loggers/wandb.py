@@ -4,7 +4,7 @@ import logging
 import os
 from typing import Any
 
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.runs.directory import RunDirectory
 from longtail.runs.loggers.base import LOGGERS, Record, identifier, settings_of, title
 from longtail.runs.loggers.curves import curves
@@ -37,7 +37,7 @@ class WeightsAndBiases:
                 settings=wandb.Settings(silent=True, console="off"),
             )
         except wandb.errors.Error as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise UserError(f"TRAIN.LOGGERS wandb: {reason}; run wandb login, or set WANDB_MODE=offline") from None
         self.run.define_metric("epoch")
         self.run.define_metric("*", step_metric="epoch")
