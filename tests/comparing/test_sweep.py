@@ -45,6 +45,7 @@ def test_sweep_configs_without_seeds_or_settings_is_the_config(tmp_path: Path) -
         ([("LOSS.LOSS_TYPE", [])], "has no values"),
         ([("NAME", ["a", "OUTPUT_DIR", "runs"])], "OUTPUT_DIR is a key, not a value of --set; KEY VALUE of all runs"),
         ([("RAND_SEED", ["1"])], "swept twice"),
+        ([("DATASET.HOLD_OUT.SEED", ["1", "2"])], "DATASET.HOLD_OUT.SEED chooses the validation images"),
         ([("TRAIN.MAX_EPOCH", ["many"])], "must be a whole number"),
     ],
 )

@@ -10,6 +10,7 @@ from torchvision import datasets
 
 from longtail.config import load_config
 from longtail.data import build_splits
+from longtail.data.sources import check_same_names
 from longtail.errors import UserError
 
 
@@ -252,3 +253,13 @@ def test_annotation_file_names_other_images_of_any_source(image_folder: Callable
 def test_annotation_file_of_other_classes_is_refused(image_folder: Callable[..., str]) -> None:
     message = refusal("DATASET.DATASET", "digits_lt", "DATASET.VALID_JSON", image_folder("other", [0, 1], 2))
     assert "digits_lt train has 10 classes" in message
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_check_same_names_refuses_a_missing_class(swap: bool) -> None:
+    names, owners = (["ant", "bee", "fly"], ["ant", "bee"]), ("run/last.pth", "photos")
+    if swap:
+        names, owners = names[::-1], owners[::-1]
+    with pytest.raises(UserError, match=r"^photos lacks class 'fly' of run/last\.pth; both must have the same classes"):
+        check_same_names(*names, *owners)
+    check_same_names([], ["ant"], *owners)

@@ -17,6 +17,7 @@ from longtail.stages.train import train
 
 logger = logging.getLogger(__name__)
 
+DIVISION, FOLD = "DATASET.HOLD_OUT.", "DATASET.HOLD_OUT.FOLD"
 Setting = tuple[str, Sequence[Any]]  # key and its values
 
 
@@ -32,7 +33,8 @@ def sweep_configs(
         settings: Keys with their values.
 
     Raises:
-        UserError: The source is a recipe, a key is listed twice or as a value, or a config is invalid.
+        UserError: The source is a recipe, a key is listed twice or as a value or chooses the validation images, or a
+            config is invalid.
     """
     if is_recipe(source):
         raise UserError(f"{source} is a recipe; sweep takes a config")
@@ -45,6 +47,8 @@ def sweep_configs(
     swept = itertools.chain.from_iterable(values for _, values in settings)
     if key := next((value for value in swept if isinstance(value, str) and value in KEYS), None):
         raise UserError(f"{key} is a key, not a value of --set; KEY VALUE of all runs comes before --set")
+    if key := next((key for key in keys if key.startswith(DIVISION) and key != FOLD), None):
+        raise UserError(f"{key} chooses the validation images, so its runs cannot be compared; {FOLD} can be swept")
     combinations = itertools.product(*(list(dict.fromkeys(values)) for _, values in all_settings))
     return [
         load_config(source, [*overrides, *itertools.chain.from_iterable(zip(keys, values, strict=True))])

@@ -110,6 +110,10 @@ def check_same_names(first: Sequence[str], second: Sequence[str], *owners: str) 
             f"{owners[1]} has {order} than {owners[0]}: class {label} is {second[label]!r}, there {first[label]!r}; "
             "all splits must name the same classes in the same order"
         )
+    if first and second and len(first) != len(second):
+        more, fewer = owners if len(first) > len(second) else reversed(owners)
+        name = (first if len(first) > len(second) else second)[min(len(first), len(second))]
+        raise UserError(f"{fewer} lacks class {name!r} of {more}; both must have the same classes in the same order")
 
 
 @SOURCES.register("annotations")

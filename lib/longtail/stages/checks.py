@@ -3,7 +3,7 @@
 from yacs.config import CfgNode
 
 from longtail.config import KEYS, RELEASED_DATASETS, describe_backbone, expert_backbones
-from longtail.data import SOURCES, check_test_time
+from longtail.data import SOURCES, check_test_time, configured_rule
 from longtail.data.augment import POLICIES, build_policy, evaluation_transforms
 from longtail.data.cam.annotations import check_generated
 from longtail.data.normalization import channel_statistics
@@ -44,6 +44,8 @@ def check_network_and_data(cfg: CfgNode) -> None:
         )
     SOURCES.get(data.DATASET, RELEASED_DATASETS)
     check_prior(cfg.TEST.PRIOR)
+    if data.DATASET == "own":
+        configured_rule(cfg)
     if data.TRAIN_JSON and data.DATASET != "annotations":
         raise UserError(
             f"DATASET.TRAIN_JSON is {data.TRAIN_JSON!r}, but data set {data.DATASET!r} does not read annotation files; "

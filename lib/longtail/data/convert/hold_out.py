@@ -63,7 +63,7 @@ def divide(split: Split, rule: HoldOut) -> Parts:
     Raises:
         UserError: A number of the rule is out of range, or no group can be held out.
     """
-    _check_rule(rule)
+    check_rule(rule)
     held_out = _choose(split, replace(rule, valid=0) if rule.folds else rule)
     if rule.folds:
         rest = np.setdiff1d(np.arange(len(split.labels)), held_out["test"])
@@ -82,7 +82,12 @@ def divide(split: Split, rule: HoldOut) -> Parts:
     )
 
 
-def _check_rule(rule: HoldOut) -> None:
+def check_rule(rule: HoldOut) -> None:
+    """Refuse numbers that are out of range.
+
+    Raises:
+        UserError: One is.
+    """
     for name, number in (("validation", rule.valid), ("test", rule.test)):
         if not 0 <= number < 1 and number != int(number):
             raise UserError(
@@ -91,7 +96,7 @@ def _check_rule(rule: HoldOut) -> None:
             )
     if rule.keep < 1:
         raise UserError(f"the number of training images that each class keeps is {rule.keep}; it must be 1 or more")
-    if rule.folds == 1 or (rule.folds and rule.fold > rule.folds):
+    if rule.folds == 1 or rule.fold > max(rule.folds, 1):
         raise UserError(
             f"fold {rule.fold} of {rule.folds} does not exist; DATASET.HOLD_OUT.FOLDS must be at least 2, or 0 for no "
             "folds, and FOLD between 1 and FOLDS"

@@ -15,9 +15,9 @@ from longtail.data.annotations import load_annotations
 from longtail.data.batch_size import smaller_batch
 from longtail.data.convert.class_folders import read_class_folders, split_folders
 from longtail.data.convert.groups import FOLDER, parent_folders
-from longtail.data.convert.hold_out import HoldOut, divide
+from longtail.data.convert.hold_out import HoldOut, check_rule, divide
 from longtail.data.convert.own_lists import GROUP, read_own_lists
-from longtail.data.convert.split import Split
+from longtail.data.convert.split import Split, check_apart
 from longtail.data.images.packed_folder import packed_files, packed_keys
 from longtail.errors import UserError
 from longtail.output_folders import PACKED
@@ -40,21 +40,40 @@ def own_splits(root: str | Path, hold_out: HoldOut | None, *, group: str = GROUP
         splits = read_own_lists({"train": root}, image_path=Path(root).parent, group=group)
     elif is_file(Path(root) / PACKED):
         raise _packed(Path(root))
-    elif folders := split_folders(root):
-        train = read_class_folders(folders.pop("train"), sure=True)
-        splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
     else:
-        splits = {"train": read_class_folders(root, sure=group == FOLDER)}
-        if group not in ("", GROUP, FOLDER):
-            raise UserError(f"DATASET.HOLD_OUT.GROUP is {group!r}, but {root} is a folder; allowed: '{FOLDER}'")
-        if group == FOLDER:
-            splits["train"] = replace(splits["train"], groups=parent_folders(splits["train"].paths))
-    if hold_out is not None and hold_out.folds and "valid" in splits:
-        raise UserError(f"DATASET.HOLD_OUT.FOLDS is {hold_out.folds}, but {root} has validation images already")
-    if "valid" in splits or hold_out is None:
-        return splits
-    parts = divide(splits["train"], hold_out)
-    return splits | {"train": parts.train, "valid": parts.valid} | ({"test": parts.test} if parts.test else {})
+        splits = _read_folders(root, group)
+    return splits if hold_out is None else _divided(splits, hold_out, root)
+
+
+def _read_folders(root: str | Path, group: str) -> dict[str, Split]:
+    """Return the splits of a folder of classes or of splits."""
+    if group not in ("", GROUP, FOLDER):
+        raise UserError(f"DATASET.HOLD_OUT.GROUP is {group!r}, but {root} is a folder; allowed: '{FOLDER}'")
+    folders = split_folders(root)
+    sure = bool(folders) or group == FOLDER
+    train = read_class_folders(folders.pop("train", root), sure=sure)
+    if group == FOLDER:
+        train = replace(train, groups=parent_folders(train.paths))
+    splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
+    check_apart(splits)
+    return splits
+
+
+def _divided(splits: dict[str, Split], rule: HoldOut, root: str | Path) -> dict[str, Split]:
+    """Return splits with what is held out of the training images; validation images are not, if there are some."""
+    for key, number, name, kind in (
+        ("FOLDS", rule.folds, "valid", "validation"),
+        ("TEST", rule.test, "test", "test"),
+    ):
+        if number and name in splits:
+            raise UserError(f"DATASET.HOLD_OUT.{key} is {number:g}, but {root} has {kind} images already; set it to 0")
+    if "valid" in splits:
+        rule = replace(rule, valid=0)
+        if not rule.test:
+            return splits
+    parts = divide(splits["train"], rule)
+    held_out = {"valid": parts.valid, **({"test": parts.test} if parts.test else {})}
+    return {"train": parts.train, **held_out, **{name: split for name, split in splits.items() if name != "train"}}
 
 
 def _packed(folder: Path) -> UserError:
@@ -72,8 +91,17 @@ def configured_splits(cfg: CfgNode) -> dict[str, Split]:
     """Return the splits of DATASET.ROOT by DATASET.HOLD_OUT, see `own_splits`.
 
     Raises:
-        UserError: See `own_splits`; or DATASET.ROOT is empty, or the config asks for folds and names a file of
-            validation images.
+        UserError: See `own_splits` and `configured_rule`.
+    """
+    return own_splits(cfg.DATASET.ROOT, configured_rule(cfg), group=cfg.DATASET.HOLD_OUT.GROUP)
+
+
+def configured_rule(cfg: CfgNode) -> HoldOut:
+    """Return the rule of DATASET.HOLD_OUT for own images, checked without reading them.
+
+    Raises:
+        UserError: DATASET.ROOT is empty, the config asks for folds and names a file of validation images, or a number
+            is out of range.
     """
     if not cfg.DATASET.ROOT:
         raise UserError("DATASET.ROOT is empty; data set 'own' needs a folder with one folder per class, or a list")
@@ -82,7 +110,8 @@ def configured_splits(cfg: CfgNode) -> dict[str, Split]:
         raise UserError(f"DATASET.HOLD_OUT.FOLDS is {keys.FOLDS}, but DATASET.VALID_JSON names the validation images")
     fraction = 0 if cfg.DATASET.VALID_JSON else keys.VALID  # another file may have the validation images
     rule = HoldOut(fraction, keys.TEST, keep=keys.KEEP, seed=keys.SEED, folds=keys.FOLDS, fold=keys.FOLD)
-    return own_splits(cfg.DATASET.ROOT, rule, group=keys.GROUP)
+    check_rule(rule)
+    return rule
 
 
 def fitting_settings(cfg: CfgNode) -> list[Any]:

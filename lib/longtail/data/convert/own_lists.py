@@ -15,7 +15,7 @@ from longtail.data.convert.class_folders import SPLIT_NAMES, class_name
 from longtail.data.convert.groups import FOLDER
 from longtail.data.convert.hold_out import HoldOut, divide
 from longtail.data.convert.presence import check_images
-from longtail.data.convert.split import Split, check_writable, write_split
+from longtail.data.convert.split import Split, check_apart, check_writable, write_split
 from longtail.data.convert.summary import log_summary
 from longtail.errors import UserError, errors_in
 from longtail.registry import nearest
@@ -114,7 +114,7 @@ def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, g
             raise UserError(f"{name} images have labels that no training image has: {', '.join(unknown[:10])}")
     _warn_of_shared_groups(rows)
     numbered = labels == [str(index) for index in range(len(labels))]
-    return {
+    splits: dict[str, Split] = {
         name: Split(
             [os.path.join(image_path, row.path) for row in rows[name]],
             [number[row.label] for row in rows[name]],
@@ -127,6 +127,8 @@ def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, g
         for name in ("train", "valid", "test")
         if name in rows
     }
+    check_apart(splits)
+    return splits
 
 
 def _warn_of_shared_groups(rows: Mapping[str, Sequence[Row]]) -> None:
@@ -174,7 +176,7 @@ def read_rows(path: str | Path, *, image_path: str | Path = "", group: str = "")
         if before[0] != line:
             errors.append(f"line {line}: {row.path} is listed in line {before[0]} too, there with label {before[1]}")
         else:
-            rows.append(row._replace(group=os.path.dirname(row.path)) if group == FOLDER else row)
+            rows.append(row._replace(group=os.path.normpath(os.path.dirname(row.path))) if group == FOLDER else row)
     if errors:
         raise errors_in(f"list {path}", errors)
     if not rows:

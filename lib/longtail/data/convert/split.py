@@ -53,6 +53,33 @@ class Split:
         return counts
 
 
+def check_apart(splits: Mapping[str, Split]) -> None:
+    """Refuse an image file that is in two splits, also through a link to its folder.
+
+    Args:
+        splits: Splits by name.
+
+    Raises:
+        UserError: There is such a file.
+    """
+    folders: dict[str, str] = {}
+
+    def real(path: str) -> str:
+        folder, name = os.path.split(path)
+        if folder not in folders:  # once for each folder: there may be millions of images
+            folders[folder] = os.path.realpath(folder)
+        return os.path.join(folders[folder], name)
+
+    seen: dict[str, str] = {}
+    for name, split in splits.items():
+        files = [real(path) for path in split.paths] if len(splits) > 1 else []
+        shared = [(path, seen[file]) for path, file in zip(split.paths, files, strict=False) if file in seen]
+        if shared:
+            path, other = shared[0]
+            raise UserError(f"{len(shared):,} images are both {other} and {name} images, such as {path}")
+        seen |= dict.fromkeys(files, name)
+
+
 def check_writable(path: str | Path, *, force: bool) -> None:
     """Check that a file may be written, before any work is done.
 
