@@ -142,6 +142,12 @@ def test_load_config_bare_off_is_off(write: Write, base: str) -> None:
     assert message in refusal(write("DATASET:\n  CACHE: off\n"))
 
 
+def test_load_config_reads_files_with_keys_of_older_versions(write: Callable[..., Path]) -> None:
+    cfg = load_config(write("LOSS: {Cascade: {GLOBAL_BINS: true, BINS: 5}}"))
+    assert cfg.LOSS.Cascade.BINS == 5 and "GLOBAL_BINS" not in cfg.LOSS.Cascade
+    assert "unknown key LOSS.Cascade.GLOBAL_BINS" in refusal(None, ["LOSS.Cascade.GLOBAL_BINS", True])
+
+
 def test_load_config_expands_home_and_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/a/home")
     monkeypatch.setenv("DATA", "/data")

@@ -24,6 +24,8 @@ from longtail.registry import nearest
 from longtail.user_files import check_path, is_file
 
 BASE = "_BASE_"
+OVERRIDE = "override"
+REMOVED = {"LOSS.Cascade.GLOBAL_BINS"}  # keys of older versions, which config.yaml of a run may still have
 FOR = "_FOR_"
 LONGEST = 10_000  # a longer value of the command line is not parsed, in characters
 BOOLEANS = {"yes": True, "on": True, "no": False, "off": False}
@@ -128,6 +130,8 @@ def _merge(cfg: CfgNode, content: Mapping[str, Any], *, source: str, prefix: str
     """Merge a nested dictionary into the config, in place."""
     for key, value in content.items():
         name = f"{prefix}{key}"
+        if name in REMOVED and source != OVERRIDE:
+            continue
         if key not in cfg:
             name = _first_leaf(name, value)
             raise UserError(f"{source}: unknown key {name}{_nearest_key(name)}")
@@ -148,7 +152,7 @@ def _merge_overrides(cfg: CfgNode, overrides: list[Any]) -> None:
         content: Any = value
         for part in reversed(str(name).split(".")):
             content = {part: content}
-        _merge(cfg, content, source="override")
+        _merge(cfg, content, source=OVERRIDE)
 
 
 def _first_leaf(name: str, value: Any) -> str:

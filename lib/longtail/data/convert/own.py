@@ -91,8 +91,10 @@ def configured_splits(cfg: CfgNode) -> dict[str, Split]:
     """Return the splits of DATASET.ROOT by DATASET.HOLD_OUT, see `own_splits`.
 
     Raises:
-        UserError: See `own_splits` and `configured_rule`.
+        UserError: See `own_splits` and `configured_rule`; or DATASET.ROOT is empty.
     """
+    if not cfg.DATASET.ROOT:
+        raise UserError("DATASET.ROOT is empty; data set 'own' needs a folder with one folder per class, or a list")
     return own_splits(cfg.DATASET.ROOT, configured_rule(cfg), group=cfg.DATASET.HOLD_OUT.GROUP)
 
 
@@ -100,11 +102,8 @@ def configured_rule(cfg: CfgNode) -> HoldOut:
     """Return the rule of DATASET.HOLD_OUT for own images, checked without reading them.
 
     Raises:
-        UserError: DATASET.ROOT is empty, the config asks for folds and names a file of validation images, or a number
-            is out of range.
+        UserError: The config asks for folds and names a file of validation images, or a number is out of range.
     """
-    if not cfg.DATASET.ROOT:
-        raise UserError("DATASET.ROOT is empty; data set 'own' needs a folder with one folder per class, or a list")
     keys = cfg.DATASET.HOLD_OUT
     if cfg.DATASET.VALID_JSON and keys.FOLDS:
         raise UserError(f"DATASET.HOLD_OUT.FOLDS is {keys.FOLDS}, but DATASET.VALID_JSON names the validation images")
