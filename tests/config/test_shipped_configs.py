@@ -223,6 +223,25 @@ def test_r32_single_drops_its_rate_after_epochs_320_and_360() -> None:
     assert [first[-1], *(second[epoch - 1] for epoch in (1, 40, 41))] == pytest.approx([0.1, 0.001, 0.001, 1e-5])
 
 
+@pytest.mark.parametrize("method", ["ce", "balanced_softmax", "ldam", "mixup"])
+@pytest.mark.parametrize("data", ["imagenet_lt", "inat18"])
+def test_plain_methods_have_a_network_and_a_schedule_of_large_data(data: str, method: str) -> None:
+    cfg = load_config(f"{data},{method}")
+    assert expert_backbones(cfg) == ["res50"]
+    assert (cfg.TRAIN.BATCH_SIZE, cfg.TRAIN.MAX_EPOCH) == (256, 100)
+    rates = learning_rates(cfg)
+    assert max(rates) == pytest.approx(0.2, rel=1e-3) and rates[-1] < 0.001
+
+
+@pytest.mark.parametrize(("source", "batch"), [("imagenet_lt,ce_r10", 512), ("inat18,ce_r50", 128)])
+@pytest.mark.parametrize("method", ["", ",balanced_softmax"])
+def test_baselines_of_bag_of_tricks_are_as_released(source: str, batch: int, method: str) -> None:
+    train = load_config(f"{source}{method}").TRAIN
+    schedule = train.LR_SCHEDULER
+    assert (batch, 100, 0.2) == (train.BATCH_SIZE, train.MAX_EPOCH, train.OPTIMIZER.BASE_LR)
+    assert (schedule.TYPE, schedule.LR_STEP, train.OPTIMIZER.WEIGHT_DECAY) == ("multistep", [60, 80], 1e-4)
+
+
 # Parts
 
 
