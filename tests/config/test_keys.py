@@ -17,7 +17,10 @@ NUMBER_LISTS = [name for name in LISTS if KEYS[name].items in ("int", "float")]
 CHOICES = [name for name, key in KEYS.items() if key.allowed]
 # Replaced when a config is loaded, see test_names.py.
 REPLACED = ("DATASET.VIEWS", "DATASET.NORMALIZATION", "DATASET.TEST_VIEW", "TRAIN.COMBINER.TYPE")
-COUPLED = ("TEST.MANY_SHOT", "TEST.FEW_SHOT")  # they must not overlap
+COUPLED = (
+    *("TEST.MANY_SHOT", "TEST.FEW_SHOT"),  # they must not overlap
+    "TRAIN.TWO_STAGE.START_EPOCH",  # 0 is replaced by a part of MAX_EPOCH, see test_loading.py
+)
 FILE_KINDS = ("", "weights", "images", "annotations", "folder")
 
 

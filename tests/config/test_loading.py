@@ -230,6 +230,18 @@ def test_bases_that_are_missing_are_named(write: Write) -> None:
     assert "absent.yaml does not exist" in refusal(write("_BASE_: absent.yaml"))
 
 
+# Values that follow from others
+
+
+@pytest.mark.parametrize(
+    ("epochs", "start"), [(1, 1), (2, 1), (3, 2), (5, 4), (30, 24), (32, 26), (100, 80), (200, 160), (400, 320)]
+)
+def test_start_epoch_0_is_80_percent_of_the_epochs(write: Write, epochs: int, start: int) -> None:
+    cfg = load_config("cifar10_im100,ldam,drw", ["TRAIN.MAX_EPOCH", epochs])
+    assert start == cfg.TRAIN.TWO_STAGE.START_EPOCH
+    assert load_config(write(to_yaml(cfg))) == cfg
+
+
 # Errors
 
 

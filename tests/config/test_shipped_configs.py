@@ -242,6 +242,22 @@ def test_baselines_of_bag_of_tricks_are_as_released(source: str, batch: int, met
     assert (schedule.TYPE, schedule.LR_STEP, train.OPTIMIZER.WEIGHT_DECAY) == ("multistep", [60, 80], 1e-4)
 
 
+@pytest.mark.parametrize("method", ["drw", "drs", "drw_influence"])
+@pytest.mark.parametrize("data", DATA)
+def test_deferred_methods_start_within_the_epochs_of_every_data_set(data: str, method: str) -> None:
+    train = load_config(f"{data},{method}").TRAIN
+    share = 0.5 if method == "drw_influence" else 0.8
+    assert round(share * train.MAX_EPOCH) == train.TWO_STAGE.START_EPOCH
+    if method == "drw_influence" and train.LR_SCHEDULER.TYPE in ("warmup", "multistep"):
+        assert all(step < train.MAX_EPOCH for step in train.LR_SCHEDULER.LR_STEP)
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_rate_of_the_dive_teacher_drops_within_the_epochs_of_every_data_set(data: str) -> None:
+    train = load_config(f"{data},dive_teacher").TRAIN
+    assert max(train.LR_SCHEDULER.LR_STEP) < train.MAX_EPOCH
+
+
 # Parts
 
 

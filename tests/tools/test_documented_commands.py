@@ -12,6 +12,7 @@ from longtail.cli.main import COMMANDS
 from longtail.cli.main import main as longtail_main
 from longtail.cli.program import leading_numbers
 from longtail.config import is_recipe, load_config
+from longtail.stages.checks import check_names
 from longtail.stages.recipe_file import load_recipe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,14 +40,14 @@ def documented() -> list[tuple[str, str]]:
 
 
 def check_config(source: str, overrides: list[str]) -> None:
-    """Load a config or recipe, unless its name is a placeholder or a file of the user."""
+    """Load and check a config or recipe, unless its name is a placeholder or a file of the user."""
     placeholder = source.isupper() or OWN_FILES.search(source)
     if placeholder or "RUN" in source or Path(source).suffix == ".yaml":
         load_config(None, overrides)
     elif is_recipe(source):
         load_recipe(source, overrides)
     else:
-        load_config(source, overrides)
+        check_names(load_config(source, overrides))
 
 
 def check_longtail(words: list[str]) -> None:

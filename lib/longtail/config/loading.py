@@ -75,6 +75,8 @@ def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> Cf
     resolve(cfg)
     if 0 in cfg.INPUT_SIZE:
         cfg.INPUT_SIZE = describe_backbone(cfg).size
+    if cfg.TRAIN.TWO_STAGE.START_EPOCH == 0:
+        cfg.TRAIN.TWO_STAGE.START_EPOCH = _before_last_fifth(cfg.TRAIN.MAX_EPOCH)
     cfg.freeze()
     return cfg
 
@@ -98,6 +100,11 @@ def split_paths(path: Source | None) -> list[str]:
     if isinstance(path, str):
         return [path] if is_file(path) else path.split(",")
     return [str(part) for part in path] if isinstance(path, (list, tuple)) else [str(path)]
+
+
+def _before_last_fifth(epochs: int) -> int:
+    """Return 80 % of the epochs, rounded; if there are two or more, one is left."""
+    return max(1, min(round(0.8 * epochs), epochs - 1))
 
 
 def _with_bases(path: Path, children: tuple[Path, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -122,6 +122,18 @@ def check_start(cfg: CfgNode) -> None:
         )
 
 
+def late_deferral(cfg: CfgNode) -> str:
+    """Return a warning if deferred re-weighting or re-sampling does not start before the last epoch, else ""."""
+    keys, epochs = cfg.TRAIN.TWO_STAGE, cfg.TRAIN.MAX_EPOCH
+    deferred = " and ".join(f"TRAIN.TWO_STAGE.{name}" for name in ("DRW", "DRS") if keys[name])
+    if not deferred or epochs > keys.START_EPOCH:
+        return ""
+    return (
+        f"{deferred} True changes nothing before the last epoch: TRAIN.TWO_STAGE.START_EPOCH is {keys.START_EPOCH} and "
+        f"TRAIN.MAX_EPOCH {epochs}; START_EPOCH 0 is 80 % of the epochs"
+    )
+
+
 def check_training(cfg: CfgNode, place: Place) -> None:
     """Check everything about a training that can be checked before data is read.
 

@@ -177,8 +177,8 @@ TRAINING: Keys = {
     ),
     "TRAIN.TWO_STAGE.START_EPOCH": Key(
         1,
-        "Last epoch without them.",
-        low=1,
+        "Last epoch without them; 0: 80 % of MAX_EPOCH.",
+        low=0,
         high=MOST_EPOCHS,
     ),
     **SAMPLING,

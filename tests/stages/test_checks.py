@@ -1,0 +1,42 @@
+"""Checks of a config that need no data."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from longtail.config import load_config
+from longtail.stages.checks import late_deferral
+from tests.helpers.training import TinyConfig, train
+
+DEFERRED: list[Any] = ["TRAIN.TWO_STAGE.DRW", True, "LOSS.LOSS_TYPE", "CostSensitiveCE"]
+
+
+@pytest.mark.parametrize("way", ["DRW", "DRS"])
+def test_late_deferral_names_both_keys_and_what_fits(way: str) -> None:
+    cfg = load_config(None, [f"TRAIN.TWO_STAGE.{way}", True, "TRAIN.TWO_STAGE.START_EPOCH", 160])
+    message = late_deferral(cfg)
+    assert message.startswith(f"TRAIN.TWO_STAGE.{way} True changes nothing before the last epoch")
+    assert "TRAIN.TWO_STAGE.START_EPOCH is 160 and TRAIN.MAX_EPOCH 60; START_EPOCH 0 is 80 %" in message
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["TRAIN.TWO_STAGE.START_EPOCH", 160],
+        ["TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 59],
+        ["TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 0, "TRAIN.MAX_EPOCH", 2],
+    ],
+)
+def test_late_deferral_is_empty_for_others(overrides: list[Any]) -> None:
+    assert late_deferral(load_config(None, overrides)) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("start", "warnings"), [(160, 1), (1, 0)])
+def test_training_warns_about_a_late_deferral(
+    tiny_cfg: TinyConfig, caplog: pytest.LogCaptureFixture, start: int, warnings: int
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        train(tiny_cfg(*DEFERRED, "TRAIN.TWO_STAGE.START_EPOCH", start, "TRAIN.MAX_EPOCH", 2))
+    assert sum("changes nothing before the last epoch" in message for message in caplog.messages) == warnings
