@@ -233,6 +233,12 @@ def test_plain_methods_have_a_network_and_a_schedule_of_large_data(data: str, me
     assert max(rates) == pytest.approx(0.2, rel=1e-3) and rates[-1] < 0.001
 
 
+@pytest.mark.parametrize("method", ["ce", "balanced_softmax", "ldam", "mixup", "ncl"])
+def test_networks_on_places_are_those_of_its_weights_file(method: str) -> None:
+    cfg = load_config(f"places_lt,{method}")
+    assert set(expert_backbones(cfg)) == {"res152"} and "resnet152" in cfg.BACKBONE.PRETRAINED_MODEL
+
+
 @pytest.mark.parametrize(("source", "batch"), [("imagenet_lt,ce_r10", 512), ("inat18,ce_r50", 128)])
 @pytest.mark.parametrize("method", ["", ",balanced_softmax"])
 def test_baselines_of_bag_of_tricks_are_as_released(source: str, batch: int, method: str) -> None:

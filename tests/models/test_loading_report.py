@@ -1,11 +1,16 @@
 """Reports of what was loaded."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
+from longtail.config import load_config
 from longtail.errors import UserError
-from longtail.models import LoadReport, check_loaded
+from longtail.models import LoadReport, build_model, check_depth, check_loaded, load_backbone_weights
+from longtail.stages.network import build_network
 
 
 @pytest.fixture
@@ -69,3 +74,56 @@ def test_check_loaded_names_at_most_five(network: nn.Module, caplog: pytest.LogC
     unused = [f"layer{number}" for number in range(6)]
     check_loaded("a.pth", network, LoadReport([], [], unused), least=0)
     assert caplog.messages[-1] == "weights of a.pth: 6 not used: layer0, layer1, layer2, layer3, layer4, ..."
+
+
+# Depth
+
+
+def backbone_of(name: str) -> nn.Module:
+    network: Any = build_model(load_config(None, ["BACKBONE.TYPE", name]), 10)
+    backbone: nn.Module = network.experts[0].backbone
+    return backbone
+
+
+@pytest.fixture(scope="module")
+def res50() -> nn.Module:
+    return backbone_of("res50")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.encoder_q."])
+def test_check_depth_refuses_weights_of_a_deeper_backbone(res50: nn.Module, prefix: str) -> None:
+    weights = {f"{prefix}{name}": value for name, value in backbone_of("res152").state_dict().items()}
+    report = load_backbone_weights(res50, {**weights, "fc.weight": torch.zeros(10, 2048)})
+    message = r"^weights of a\.pth have 34 blocks that the backbone lacks \(layer2\.4, layer2\.5, .*BACKBONE\.TYPE"
+    with pytest.raises(UserError, match=message):
+        check_depth("a.pth", res50, report)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        ["fc.weight", "fc.0.weight", "fc.2.weight"],
+        ["head.mlp.0.weight", "decoder_blocks.0.attn.qkv.weight"],
+        [f"module.encoder_k.layer{stage}.{block}.conv1.weight" for stage in (1, 2, 3, 4) for block in range(3)],
+        ["experts.1.backbone.layer3.5.conv1.weight", "backbone_MA.0.layer1.0.conv1.weight", "classifier.1.weight"],
+        ["projection.0.weight", "queue"],
+    ],
+)
+def test_check_depth_takes_heads_momentum_encoders_and_other_experts(res50: nn.Module, others: list[str]) -> None:
+    prefix = "module.encoder_q." if others[0].startswith("module.") else ""
+    weights = {f"{prefix}{name}": value for name, value in res50.state_dict().items()}
+    report = load_backbone_weights(res50, {**weights, **{name: torch.zeros(2) for name in others}})
+    assert report.unexpected
+    check_depth("a.pth", res50, report)
+
+
+def test_training_on_places_uses_all_of_the_weights_of_a_resnet_152(tmp_path: Path) -> None:
+    file = tmp_path / "resnet152.pth"
+    torch.save(backbone_of("res152").state_dict(), file)
+    pretrained = ["BACKBONE.PRETRAINED_MODEL", str(file)]
+    (report,) = build_network(load_config("places_lt,balanced_softmax", pretrained), 10)[1]
+    assert (report["share"], report["not_used"]) == (1.0, 0)
+    with pytest.raises(UserError, match=r"resnet152\.pth have 34 blocks that the backbone lacks"):
+        build_network(load_config("places_lt,ce_r50", pretrained), 10)
+    (report,) = build_network(load_config("places_lt,ce_r50", [*pretrained, "NETWORK.MIN_LOADED", 0]), 10)[1]
+    assert report["not_used"] > 0

@@ -6,7 +6,7 @@ from longtail.models.class_means import check_class_means, start_from_class_mean
 from longtail.models.experts import Expert, Network
 from longtail.models.heads import HEADS, needs_first_stage
 from longtail.models.hidden_mixing import HiddenMixing, chunks_of, mix
-from longtail.models.loading_report import LoadReport, check_finite, check_loaded
+from longtail.models.loading_report import LoadReport, check_depth, check_finite, check_loaded
 from longtail.models.momentum import KeyEncoder, KeyQueue, SampleQueue
 from longtail.models.networks import NETWORKS, build_model
 from longtail.models.output import Classifiers, FeaturesOnly, Output
@@ -54,6 +54,7 @@ __all__ = [
     "build_adjusted_heads",
     "build_model",
     "check_class_means",
+    "check_depth",
     "check_finite",
     "check_loaded",
     "check_prior",

@@ -1,7 +1,7 @@
 """What was loaded from a weights file, in words and numbers."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,6 +72,38 @@ def check_loaded(path: str | Path, module: nn.Module, report: LoadReport, *, lea
     check_finite(path, {name: values[name] for name in report.loaded})
     counts = {what.replace(" ", "_"): len(names) for what, names in parts.items()}
     return {"file": str(path), "parameters": loaded, "share": round(fraction, 4), "new": len(report.new), **counts}
+
+
+def check_depth(path: str | Path, backbone: nn.Module, report: LoadReport) -> None:
+    """Refuse a file of a deeper backbone, of whose stages only the first blocks would be used.
+
+    Names outside of the backbone's stages, such as those of a classifier or of a momentum encoder, are not looked at.
+
+    Args:
+        path: Weights file.
+        backbone: Backbone that was filled.
+        report: Result of the loading.
+
+    Raises:
+        UserError: A stage has more blocks in the file than in the backbone.
+    """
+    own = set(_blocks(backbone.state_dict()))
+    stages = {block.rpartition(".")[0] for block in own}
+    extra = [block for block in dict.fromkeys(_blocks(report.unexpected)) if block not in own]
+    extra = [block for block in extra if block.rpartition(".")[0] in stages]
+    if extra:
+        raise UserError(
+            f"weights of {path} have {len(extra)} blocks that the backbone lacks ({_some(extra)}); are they of a "
+            "deeper one? Set BACKBONE.TYPE to it, or BACKBONE.PRETRAINED_MODEL to weights of this one; "
+            "NETWORK.MIN_LOADED 0 loads whatever fits"
+        )
+
+
+def _blocks(names: Iterable[str]) -> Iterator[str]:
+    """Yield the numbered parts of names: layer3.6 of layer3.6.conv1.weight."""
+    for name in names:
+        parts = name.split(".")
+        yield from (".".join(parts[: place + 1]) for place, part in enumerate(parts) if part.isdigit())
 
 
 def check_finite(path: str | Path, values: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from longtail.models import (
     FeaturesOnly,
     LoadReport,
     build_model,
+    check_depth,
     check_finite,
     check_loaded,
     load_backbone_weights,
@@ -53,7 +54,10 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
     names, pretrained = expert_backbones(cfg), pretrained_weights(cfg)
     for number, backbone in backbones_of(network):
         for source, weights in pretrained[names[number]]:
-            report_loading(source, backbone, load_backbone_weights(backbone, weights, expert=number))
+            report = load_backbone_weights(backbone, weights, expert=number)
+            if cfg.NETWORK.MIN_LOADED:
+                check_depth(source, backbone, report)
+            report_loading(source, backbone, report)
     if cfg.NETWORK.PRETRAINED:
         content = read_checkpoint(cfg.NETWORK.PRETRAINED_MODEL)
         weights = weights_in(content, cfg.NETWORK.PRETRAINED_MODEL)

@@ -178,7 +178,8 @@ NETWORK: Keys = {
     "NETWORK.MIN_LOADED": Key(
         0.5,
         "Smallest fraction of the network's parameters that a weights file must fill (heads that start from scratch "
-        "are not counted); less is refused as another architecture. 0 loads whatever fits.",
+        "are not counted); less is refused as another architecture, and so are pretrained weights of a deeper "
+        "backbone. 0 loads whatever fits.",
         low=0,
         high=1,
         result=False,
