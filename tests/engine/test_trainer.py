@@ -75,10 +75,12 @@ def test_evaluation_after_the_last_epoch_only(tiny_cfg: TinyConfig) -> None:
 
 
 @pytest.mark.slow
-def test_frozen_backbone_and_statistics_stay(tiny_cfg: TinyConfig) -> None:
-    run = train(tiny_cfg("BACKBONE.FREEZE", True, "EVAL_MODE", True))
-    torch.manual_seed(42)
-    fresh = build_model(tiny_cfg(), 10)
+def test_frozen_backbone_and_statistics_stay(tiny_cfg: TinyConfig, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    fresh: Any = build_model(tiny_cfg(), 10)
+    torch.save(fresh.experts[0].backbone.state_dict(), tmp_path / "backbone.pth")
+    weights = ("BACKBONE.PRETRAINED_MODEL", str(tmp_path / "backbone.pth"))
+    run = train(tiny_cfg("BACKBONE.FREEZE", True, "EVAL_MODE", True, *weights))
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
     load_released_weights(fresh, read_weights(run.last))
     for name, value in fresh.state_dict().items():

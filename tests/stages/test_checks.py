@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from longtail.config import load_config
-from longtail.stages.checks import late_deferral
-from tests.helpers.training import TinyConfig, train
+from longtail.errors import UserError
+from longtail.stages.checks import check_start, check_training, late_deferral
+from tests.helpers.training import CPU, TinyConfig, train
 
 DEFERRED: list[Any] = ["TRAIN.TWO_STAGE.DRW", True, "LOSS.LOSS_TYPE", "CostSensitiveCE"]
 
@@ -40,3 +41,27 @@ def test_training_warns_about_a_late_deferral(
     with caplog.at_level(logging.WARNING):
         train(tiny_cfg(*DEFERRED, "TRAIN.TWO_STAGE.START_EPOCH", start, "TRAIN.MAX_EPOCH", 2))
     assert sum("changes nothing before the last epoch" in message for message in caplog.messages) == warnings
+
+
+@pytest.mark.parametrize("method", ["finetune_linear", "finetune_adaptformer"])
+def test_frozen_backbone_with_random_weights_is_refused(method: str) -> None:
+    cfg = load_config(f"digits_lt,{method}")
+    with pytest.raises(
+        UserError, match=r"^BACKBONE\.FREEZE is True, but .*\.PRETRAINED_TAG .*\.PRETRAINED_MODEL"
+    ) as error:
+        check_training(cfg, CPU)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        ["BACKBONE.PRETRAINED_TAG", "augreg_in21k"],
+        ["BACKBONE.PRETRAINED_MODEL", "vit.pth"],
+        ["NETWORK.PRETRAINED", True, "NETWORK.PRETRAINED_MODEL", "first.pth"],
+        ["RESUME_MODEL", "first.pth", "RESUME_MODE", "state_dict"],
+        ["BACKBONE.FREEZE", False],
+    ],
+)
+def test_frozen_backbone_with_weights_is_not_refused(start: list[Any]) -> None:
+    check_start(load_config("digits_lt,finetune_linear", start))

@@ -12,7 +12,7 @@ from longtail.cli.main import COMMANDS
 from longtail.cli.main import main as longtail_main
 from longtail.cli.program import leading_numbers
 from longtail.config import is_recipe, load_config
-from longtail.stages.checks import check_names
+from longtail.stages.checks import check_names, check_start
 from longtail.stages.recipe_file import load_recipe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -47,7 +47,9 @@ def check_config(source: str, overrides: list[str]) -> None:
     elif is_recipe(source):
         load_recipe(source, overrides)
     else:
-        check_names(load_config(source, overrides))
+        cfg = load_config(source, overrides)
+        check_names(cfg)
+        check_start(cfg)
 
 
 def check_longtail(words: list[str]) -> None:

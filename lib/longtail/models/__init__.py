@@ -11,7 +11,7 @@ from longtail.models.momentum import KeyEncoder, KeyQueue, SampleQueue
 from longtail.models.networks import NETWORKS, build_model
 from longtail.models.output import Classifiers, FeaturesOnly, Output
 from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
-from longtail.models.pretrained import pretrained_weights
+from longtail.models.pretrained import is_pretrained, pretrained_weights
 from longtail.models.priors import check_prior
 from longtail.models.projections import PROJECTIONS, EncodedOutput, QueryEncoder
 from longtail.models.released import momentum_branch
@@ -61,6 +61,7 @@ __all__ = [
     "check_shared",
     "chunks_of",
     "flip_views",
+    "is_pretrained",
     "load_backbone_weights",
     "load_momentum_branch",
     "load_released_weights",

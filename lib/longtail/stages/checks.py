@@ -23,6 +23,7 @@ from longtail.models import (
     check_class_means,
     check_prior,
     check_shared,
+    is_pretrained,
     needs_first_stage,
 )
 from longtail.runs.directory import check_writable
@@ -110,15 +111,20 @@ def _check_method(cfg: CfgNode) -> None:
 
 
 def check_start(cfg: CfgNode) -> None:
-    """Refuse the head of a second stage without a first stage.
+    """Refuse the head of a second stage without a first stage, and frozen backbones with random weights.
 
     Raises:
-        UserError: There is no first stage; the message names the head.
+        UserError: There is no first stage, or there are no weights; the message names the keys.
     """
     if needs_first_stage(cfg) and not cfg.NETWORK.PRETRAINED:
         raise UserError(
             f"CLASSIFIER.TYPE {cfg.CLASSIFIER.TYPE} is trained on a finished backbone; set NETWORK.PRETRAINED True and "
             "NETWORK.PRETRAINED_MODEL to a checkpoint of the first stage"
+        )
+    if cfg.BACKBONE.FREEZE and not (is_pretrained(cfg) or cfg.NETWORK.PRETRAINED or cfg.RESUME_MODEL):
+        raise UserError(
+            "BACKBONE.FREEZE is True, but the backbone has random weights; set BACKBONE.PRETRAINED_TAG to a tag of "
+            "timm (or default), or BACKBONE.PRETRAINED_MODEL to a weights file"
         )
 
 

@@ -73,8 +73,6 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
         with _errors_name(cfg.RESUME_MODEL):
             report = load_released_weights(network, weights)
         report_loading(cfg.RESUME_MODEL, network, report)
-    if cfg.BACKBONE.FREEZE and not reports:
-        logger.warning("the backbone is frozen with random weights; BACKBONE.PRETRAINED_MODEL names a weights file")
     return in_layout(cfg, network), reports
 
 
