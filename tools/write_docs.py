@@ -104,8 +104,9 @@ def configs_page() -> str:
         "# Configs",
         "",
         "Short names for the command line, as printed by `longtail list`. Combine a data set with methods by commas: "
-        "`longtail train cifar10_im100,ncl`. Later names override earlier ones. A recipe runs several stages: "
-        "`longtail train cifar10_im100,crt`.",
+        "`longtail train cifar10_im100,ncl`. Later names override earlier ones, except that the settings that a "
+        "data set has for a method (`_FOR_` in its file) follow that method. Keys on the command line come last. A "
+        "recipe runs several stages: `longtail train cifar10_im100,crt`.",
     ]
     for folder in FOLDERS:
         names = short_names((folder,))

@@ -45,7 +45,8 @@ def load_config(path: Source | None = None, overrides: Sequence[Any] = ()) -> Cf
     """Merge YAML files and overrides into the defaults, and replace released names by this project's.
 
     A file may begin with `_BASE_: other.yaml` (or a list): those are merged first. Their paths start at the file's
-    folder; they may be short names.
+    folder; they may be short names. Settings under `_FOR_: {name: ...}` are merged right after a later file of that
+    name, so that the file of a data set may hold what a method needs to know of it.
 
     Args:
         path: YAML file, or several (a list, or one string with commas), merged from left to right. A name without
