@@ -5,6 +5,9 @@ import math
 import pytest
 import torch
 
+from longtail.config import load_config
+from longtail.data import build_splits
+from longtail.losses import build_loss
 from tests.helpers.losses import LOGITS, SEQL, TARGETS, C, build, grad, rows_of, value
 from tests.helpers.worked_example import example_value
 
@@ -42,3 +45,18 @@ def test_softmax_equalization_masks_each_sample_and_class_at_random() -> None:
     assert masked[:, :3].sum() == 0
     assert masked.double().mean(0)[3:].tolist() == pytest.approx([0.75, 0.75], abs=0.03)
     assert (masked[:, 3] & masked[:, 4]).double().mean() == pytest.approx(0.75**2, abs=0.03)
+
+
+@pytest.mark.parametrize(("fraction", "warnings"), [(0.005, 1), (0.05, 0)])
+def test_seql_without_a_small_class_is_warned_about(
+    caplog: pytest.LogCaptureFixture, fraction: float, warnings: int
+) -> None:
+    build_loss(load_config(None, ["LOSS.LOSS_TYPE", "SEQL", "LOSS.SEQL.LAMBDA", fraction]), [268, 8])
+    assert len(caplog.messages) == warnings
+    assert all("LOSS.SEQL.LAMBDA is 0.005" in message and "0.029" in message for message in caplog.messages)
+
+
+def test_digits_have_small_classes_for_seql() -> None:
+    cfg = load_config("digits_lt,seql")
+    counts = torch.bincount(build_splits(cfg).train.labels)
+    assert 1 <= int((counts < cfg.LOSS.SEQL.LAMBDA * counts.sum()).sum()) < 10

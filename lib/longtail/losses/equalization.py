@@ -1,5 +1,6 @@
 """Softmax equalization loss: samples of large classes do not suppress the logits of small classes."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +9,8 @@ from yacs.config import CfgNode
 
 from longtail.losses.base import LOSSES, Loss, Prediction, is_target
 from longtail.precision import in_float32
+
+logger = logging.getLogger(__name__)
 
 
 class SoftmaxEqualization(Loss):
@@ -44,5 +47,14 @@ class SoftmaxEqualization(Loss):
 
 @LOSSES.register("SEQL")
 def build(cfg: CfgNode, class_counts: list[int]) -> SoftmaxEqualization:
-    """Build the loss from LOSS.SEQL. Deferred re-weighting has no effect on it, as released."""
-    return SoftmaxEqualization(class_counts, cfg.LOSS.SEQL.GAMMA, tail_fraction=cfg.LOSS.SEQL.LAMBDA)
+    """Build the loss from LOSS.SEQL; warn if no class is small. Deferred re-weighting does nothing, as released."""
+    keys, smallest = cfg.LOSS.SEQL, min(class_counts) / sum(class_counts)
+    loss = SoftmaxEqualization(class_counts, keys.GAMMA, tail_fraction=keys.LAMBDA)
+    if not loss.tail.any():
+        logger.warning(
+            "LOSS.SEQL.LAMBDA is %g, but the smallest class has %.2g of the training images: SEQL is plain "
+            "cross-entropy; a larger value makes classes small",
+            keys.LAMBDA,
+            smallest,
+        )
+    return loss
