@@ -75,5 +75,5 @@ def _write_evaluation(folder: Path, samples: Samples, *, counts: list[int], name
     write_per_class(folder / "per_class_ensemble.csv", cm, Classes(counts, names))
     write_confusion_npz(folder / "confusion_ensemble.npz", cm, class_counts=counts)
     write_samples(folder / "samples.npz", samples)
-    ensemble = {"top1": cm.accuracy()}
-    (folder / "results.json").write_text(json.dumps({"checkpoint": "models/best.pth", "ensemble": ensemble}))
+    results = {"checkpoint": "models/best.pth", "ensemble": {"top1": cm.accuracy()}, "changed": {}}
+    (folder / "results.json").write_text(json.dumps(results))

@@ -109,6 +109,16 @@ def test_class_table_sorts_and_filters(browser: Browser, tmp_path: Path) -> None
     assert set(browser.run(FIRST_CELLS)) == {"36", "360", "361", "362", "363", "364"}
 
 
+def test_header_names_the_keys_that_differ_in_the_evaluation(browser: Browser, tmp_path: Path) -> None:
+    run = made_up_run(tmp_path / "run" / "2026")
+    (results,) = (run / "evaluation").glob("*/results.json")
+    results.write_text(results.read_text().replace('"changed": {}', '"changed": {"TEST.TTA": "flip"}'))
+    write_page(run / "report.html", [describe_run(read_run(run), images=False)])
+    browser.open(run / "report.html")
+    heads = browser.run("[...document.querySelectorAll('#summary th.number')].map(head => head.textContent)")
+    assert heads[2] == "evaluation of best.pth with TEST.TTA flip"
+
+
 def test_names_stay_text(browser: Browser, tmp_path: Path) -> None:
     browser.open(page_of(tmp_path, 10))
     assert browser.run("document.querySelectorAll('script').length") == 2

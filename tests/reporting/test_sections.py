@@ -41,6 +41,31 @@ def test_report_names_run_and_metrics(content: dict[str, Any]) -> None:
     assert content["facts"]["hours"] == 1.2
 
 
+def with_results(run: Path, folder: Path, **entries: Any) -> Path:
+    """Copy a run, and set entries of results.json of its evaluation; None: remove the entry."""
+    copy = shutil.copytree(run, folder)
+    (evaluation,) = (copy / "evaluation").iterdir()
+    content = json.loads((evaluation / "results.json").read_text()) | entries
+    known = {key: value for key, value in content.items() if value is not None}
+    (evaluation / "results.json").write_text(json.dumps(known))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({}, []),
+        ({"TEST.TTA": "five_crops", "TEST.CLASS_OFFSETS": [0.5, -1.0]}, ["TTA five_crops", "CLASS_OFFSETS 0.5, -1.0"]),
+        (None, ["unknown settings"]),
+    ],
+)
+def test_evaluation_is_reported_with_the_keys_that_differ(
+    run: Path, tmp_path: Path, changed: dict[str, Any] | None, shown: list[str]
+) -> None:
+    content = describe_run(read_run(with_results(run, tmp_path / "run", changed=changed)), images=False)
+    assert [text.removeprefix("TEST.") for text in content["metrics"][-1]["changed"]] == shown
+
+
 def test_curves_hold_every_epoch(content: dict[str, Any]) -> None:
     assert [epoch for epoch, _ in content["curves"]["Loss"]["train"]] == list(range(1, 41))
     assert len(content["curves"]["Top-1 accuracy"]["best expert"]) == 40

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longtail.config import changed
+from longtail.config import changed, load_config
 from longtail.data import build_splits
 from longtail.errors import UserError
 from longtail.evaluation import read_samples
@@ -49,12 +49,21 @@ def test_best_checkpoint_is_evaluated_unless_another_is_named(tiny_cfg: TinyConf
     assert single["experts"][best["expert"] - 1]["top1"] == best["top1"]
 
 
+def test_keys_that_differ_from_the_config_of_the_run_are_recorded(finished_run: FinishedRun) -> None:
+    run = finished_run()
+    own = load_config(run.config)
+    assert evaluated(own, run.path)["changed"] == {}
+    corrected = changed(own, "TEST.TTA", "five_crops", "TEST.PRIOR", "train", "TEST.MODEL_FILE", "last.pth")
+    assert evaluated(corrected, run.path)["changed"] == {"TEST.TTA": "five_crops", "TEST.PRIOR": "train"}
+
+
 def test_config_outside_a_run_directory_writes_to_the_output_folder(
     tiny_cfg: TinyConfig, finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     cfg = tiny_cfg("TEST.MODEL_FILE", str(finished_run().last))
     folder = validate(cfg, tmp_path, place=CPU)
     assert folder.parent == tmp_path / "output" / "tiny" / "evaluation"
+    assert "changed" not in read_json(folder / "results.json")
 
 
 @pytest.mark.parametrize("released", [False, True])

@@ -69,9 +69,17 @@ def _metrics(record: RunRecord) -> list[dict[str, Any]]:
         if isinstance(entry, dict) and entry.get("ensemble"):
             found.append({"of": name, "epoch": entry.get("epoch"), "values": _numbers(entry["ensemble"])})
     if record.metrics and record.metrics.get("ensemble"):
-        checkpoint = str(record.metrics.get("checkpoint", "")).rsplit("/", 1)[-1]
-        found.append({"of": "evaluation", "checkpoint": checkpoint, "values": _numbers(record.metrics["ensemble"])})
+        values = _numbers(record.metrics["ensemble"])
+        found.append({"of": "evaluation", **_made_with(record.metrics), "values": values})
     return found
+
+
+def _made_with(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the checkpoint of an evaluation, and the keys in which its config differs from that of the run."""
+    changed, texts = metrics.get("changed"), ["unknown settings"]  # older evaluations do not record them
+    if isinstance(changed, dict):
+        texts = [f"{key} {_text(value)}" for key, value in changed.items()]
+    return {"checkpoint": str(metrics.get("checkpoint", "")).rsplit("/", 1)[-1], "changed": texts}
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -230,11 +231,19 @@ def differing_keys(cfg: CfgNode, run: RunDirectory) -> list[str]:
     For a key that names a file to start from, the content of the file is compared, and whether it is used.
     """
     try:
-        other = dict(flatten(load_config(run.config)))
+        keys = list(differing_values(cfg, run))
     except UserError:
         return ["(its config.yaml cannot be read)"]
-    files = set(input_keys())
+    return keys or [f"{name} (the file)" for name in differing_inputs(read_json(run.inputs), input_records(cfg))]
+
+
+def differing_values(cfg: CfgNode, run: RunDirectory) -> dict[str, Any]:
+    """Return {key: value} of a config where it differs from that of a run, see `differing_keys`; without input files.
+
+    Raises:
+        UserError: The config of the run cannot be read.
+    """
+    other, files = dict(flatten(load_config(run.config))), set(input_keys())
     compared = [name for name, key in KEYS.items() if key.result and name not in files]
     values = dict(flatten(absolute_paths(cfg)))
-    keys = [name for name in compared if other.get(name) != values[name]]
-    return keys or [f"{name} (the file)" for name in differing_inputs(read_json(run.inputs), input_records(cfg))]
+    return {name: values[name] for name in compared if other.get(name) != values[name]}

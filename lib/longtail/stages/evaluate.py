@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,13 +41,13 @@ from longtail.evaluation import (
 )
 from longtail.models import Views
 from longtail.output_folders import RESULTS, SAMPLES
-from longtail.runs.directory import RunDirectory, parent_of_runs
+from longtail.runs.directory import RunDirectory, differing_values, parent_of_runs
 from longtail.runs.folder import LockedFolder
 from longtail.stages.build import evaluator_maker
 from longtail.stages.checks import check_network_and_data
 from longtail.stages.corrections import applied_corrections, build_views, corrected, with_views
 from longtail.stages.network import find_checkpoint, load_network
-from longtail.user_files import is_folder
+from longtail.user_files import is_file, is_folder
 
 logger = logging.getLogger(__name__)
 
@@ -175,9 +175,10 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place, split: str = "valid") 
         network = with_views(corrected(cfg, setup.network, class_counts=setup.class_counts()), setup.views)
         evaluator = setup.new_evaluator()
         recorder = SampleRecorder(evaluator.members)
+        head = _head(cfg, setup, members=evaluator.members)
         evaluate(network, setup.loader, evaluator, normalize=setup.normalize, place=setup.place, recorder=recorder)
         samples = join_samples(gather_to_all(recorder.samples()))
-        return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, samples=samples, output=output))
+        return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, head, samples=samples, output=output))
 
 
 def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path:
@@ -191,7 +192,22 @@ def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path
     return main_only(work)
 
 
-def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, samples: Samples, output: Path) -> None:
+def _head(cfg: CfgNode, setup: EvaluationSetup, *, members: Sequence[int]) -> dict[str, Any]:
+    """Return the entries of results.json that say what is evaluated, and how."""
+    changes = {"changed": differing_values(cfg, setup.run)} if is_file(setup.run.config) else {}
+    return {
+        "checkpoint": str(setup.checkpoint),
+        "split": setup.split,
+        "ensemble_of": list(members),
+        "class_names": setup.splits.class_names(),
+        **applied_corrections(cfg),
+        **changes,
+    }
+
+
+def _write(
+    cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, head: dict[str, Any], *, samples: Samples, output: Path
+) -> None:
     """Log and write the results."""
     results, valid = evaluator.results(), setup.splits.valid
     tta = f", TEST.TTA {cfg.TEST.TTA}" if cfg.TEST.TTA != "none" else ""
@@ -199,13 +215,6 @@ def _write(cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, *, sample
     for line in summary(results):
         logger.info("  %s", line)
     names = setup.splits.class_names()
-    head: dict[str, Any] = {
-        "checkpoint": str(setup.checkpoint),
-        "split": setup.split,
-        "ensemble_of": list(evaluator.members),
-        "class_names": names,
-    }
-    head |= applied_corrections(cfg)
     bad = valid.bad_images.summary() if valid.bad_images else {}
     _write_details(cfg, output, evaluator, class_counts=setup.class_counts(), names=names or None)
     write_samples(output / SAMPLES, samples)
