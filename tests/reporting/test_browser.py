@@ -1,5 +1,6 @@
 """The report in a real browser: no errors, sorting and zooming work, names are not interpreted as HTML."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,13 @@ def test_class_table_sorts_and_filters(browser: Browser, tmp_path: Path) -> None
 def test_header_names_the_keys_that_differ_in_the_evaluation(browser: Browser, tmp_path: Path) -> None:
     run = made_up_run(tmp_path / "run" / "2026")
     (results,) = (run / "evaluation").glob("*/results.json")
-    results.write_text(results.read_text().replace('"changed": {}', '"changed": {"TEST.TTA": "flip"}'))
+    entries = {"changed": {"TEST.TTA": "flip"}, "calibration": {"key": "TEST.TAU_NORM.TAU"}}
+    results.write_text(json.dumps(json.loads(results.read_text()) | entries))
     write_page(run / "report.html", [describe_run(read_run(run), images=False)])
     browser.open(run / "report.html")
     heads = browser.run("[...document.querySelectorAll('#summary th.number')].map(head => head.textContent)")
-    assert heads[2] == "evaluation of best.pth with TEST.TTA flip"
+    end = "with TEST.TTA flip; TEST.TAU_NORM.TAU was chosen on these images"
+    assert heads[2] == f"evaluation of best.pth {end}"
 
 
 def test_names_stay_text(browser: Browser, tmp_path: Path) -> None:

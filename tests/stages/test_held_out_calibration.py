@@ -1,16 +1,19 @@
 """Calibration without a test split: chosen on a part of the validation images, reported on the rest."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from longtail.config import changed, load_config
 from longtail.data import build_splits
 from longtail.errors import UserError
+from longtail.runs.named import find_run
 from longtail.stages.calibrate import calibrate, held_out
 from longtail.stages.calibration_spec import Calibration, read_calibration
-from longtail.stages.evaluate import evaluation_setup
+from longtail.stages.evaluate import evaluation_setup, validate
 from longtail.stages.recipe import run_recipe
 from longtail.stages.recipe_file import load_recipe
 from longtail.stages.sweep import collect_features, part_of
@@ -60,6 +63,30 @@ def test_calibrate_reports_the_images_that_did_not_choose(tiny_cfg: TinyConfig, 
     right = results["ensemble"]["top1"] * reported
     assert right == pytest.approx(round(right), abs=1e-6)  # a fraction of the reported images
     assert choice["fit_top1"][choice["values"].index(choice["value"])] == max(choice["fit_top1"])
+
+
+@pytest.mark.slow
+def test_evaluation_of_the_images_of_the_choice_is_noted(
+    tiny_cfg: TinyConfig, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = calibrate(tiny_cfg(method=CASCADE), folder, CHOICE, place=CPU)
+    cfg = load_config(find_run(output)[1])
+    results = read_json(validate(cfg, output, place=CPU) / "results.json")
+    noted = {"key": CHOICE.over, "fit_on": "valid", "hold_out": 0.3, "same_split": True}
+    assert results["calibration"] == noted
+    assert f"{CHOICE.over} was chosen on 30 % of these images, which overstates the result" in caplog.text
+    other = changed(cfg, CHOICE.over, 0.7)
+    assert "calibration" not in read_json(validate(other, output, place=CPU) / "results.json")
+
+
+@pytest.mark.slow
+def test_evaluation_of_other_images_than_those_of_the_choice_is_not_noted(tiny_cfg: TinyConfig, folder: Path) -> None:
+    output = calibrate(tiny_cfg(method=CASCADE), folder, CHOICE, place=CPU)
+    content = read_json(output / "results.json")
+    content["calibration"]["fit_images"] = "others"
+    (output / "results.json").write_text(json.dumps(content))
+    results = read_json(validate(load_config(find_run(output)[1]), output, place=CPU) / "results.json")
+    assert "calibration" not in results
 
 
 def test_hold_out_is_not_used_where_there_is_a_test_split(tiny_cfg: TinyConfig) -> None:

@@ -75,11 +75,17 @@ def _metrics(record: RunRecord) -> list[dict[str, Any]]:
 
 
 def _made_with(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the checkpoint of an evaluation, and the keys in which its config differs from that of the run."""
+    """Return how an evaluation was made.
+
+    Returns:
+        {"checkpoint", "changed": the keys in which its config differs from that of the run, with their values,
+        "chosen": the key whose value was chosen on the evaluated images, or ""}
+    """
     changed, texts = metrics.get("changed"), ["unknown settings"]  # older evaluations do not record them
     if isinstance(changed, dict):
         texts = [f"{key} {_text(value)}" for key, value in changed.items()]
-    return {"checkpoint": str(metrics.get("checkpoint", "")).rsplit("/", 1)[-1], "changed": texts}
+    checkpoint, chosen = str(metrics.get("checkpoint", "")), (metrics.get("calibration") or {}).get("key", "")
+    return {"checkpoint": checkpoint.rsplit("/", 1)[-1], "changed": texts, "chosen": chosen}
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:

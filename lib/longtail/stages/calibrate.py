@@ -51,7 +51,8 @@ def calibrate(cfg: CfgNode, folder: Path, calibration: Calibration, *, place: Pl
             split: {name: corrected.results(value, encoded[split]) for name, value in columns.items()}
             for split in dict.fromkeys((calibration.fit_on, calibration.report_on))
         }
-        choice = _choice(calibration, found, results, members=setup.new_evaluator().members)
+        images = getattr(setup.splits, calibration.fit_on).fingerprint()
+        choice = _choice(calibration, found, results, members=setup.new_evaluator().members, images=images)
         chosen = changed(corrected.config(found.value), "TEST.MODEL_FILE", str(setup.checkpoint.absolute()))
 
         def write(output: Path) -> None:
@@ -67,15 +68,16 @@ def write_calibrated(folder: Path, cfg: CfgNode) -> None:
 
 
 def _choice(
-    calibration: Calibration, found: Fit, results: dict[str, dict[str, Any]], *, members: Sequence[int]
+    calibration: Calibration, found: Fit, results: dict[str, dict[str, Any]], *, members: Sequence[int], images: str
 ) -> dict[str, Any]:
-    """Return the entry "calibration" of results.json."""
+    """Return the entry "calibration" of results.json; `images` is the fingerprint of the split of the choice."""
     fit_on, report_on = results[calibration.fit_on], results[calibration.report_on]
     choice = {
         "key": calibration.over,
         "value": found.value,
         "objective": calibration.objective,
         "fit_on": calibration.fit_on,
+        "fit_images": images,
         "report_on": calibration.report_on,
         "same_split": calibration.fit_on == calibration.report_on,
         "hold_out": calibration.hold_out,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import read_checkpoint
+from longtail.config import changed
 from longtail.data import (
     Loader,
     Normalize,
@@ -42,8 +43,9 @@ from longtail.evaluation import (
 from longtail.models import Views
 from longtail.output_folders import RESULTS, SAMPLES
 from longtail.runs.directory import RunDirectory, differing_values, parent_of_runs
-from longtail.runs.folder import LockedFolder
+from longtail.runs.folder import LockedFolder, read_json
 from longtail.stages.build import evaluator_maker
+from longtail.stages.calibration_spec import STRENGTHS
 from longtail.stages.checks import check_network_and_data
 from longtail.stages.corrections import applied_corrections, build_views, corrected, with_views
 from longtail.stages.network import find_checkpoint, load_network
@@ -175,7 +177,7 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place, split: str = "valid") 
         network = with_views(corrected(cfg, setup.network, class_counts=setup.class_counts()), setup.views)
         evaluator = setup.new_evaluator()
         recorder = SampleRecorder(evaluator.members)
-        head = _head(cfg, setup, members=evaluator.members)
+        head = _head(cfg, setup, members=evaluator.members) | _chosen_here(cfg, setup, folder)
         evaluate(network, setup.loader, evaluator, normalize=setup.normalize, place=setup.place, recorder=recorder)
         samples = join_samples(gather_to_all(recorder.samples()))
         return write_on_main(setup, lambda output: _write(cfg, setup, evaluator, head, samples=samples, output=output))
@@ -205,6 +207,25 @@ def _head(cfg: CfgNode, setup: EvaluationSetup, *, members: Sequence[int]) -> di
     }
 
 
+def _chosen_here(cfg: CfgNode, setup: EvaluationSetup, folder: Path) -> dict[str, Any]:
+    """Return the entry "calibration" of results.json if the evaluated images chose a value of a calibrated config.
+
+    Args:
+        cfg: Config.
+        setup: Components of the evaluation.
+        folder: Folder of calibrated.yaml, whose results.json describes the calibration.
+    """
+    results = read_json(folder / RESULTS)
+    choice = results.get("calibration") if isinstance(results, dict) else None
+    if not choice or cfg != changed(cfg, *STRENGTHS.get(choice["key"], ()), choice["key"], choice["value"]):
+        return {}
+    same = choice["fit_on"] == setup.split  # of calibrations of older versions
+    if "fit_images" in choice:
+        same = choice["fit_images"] == setup.splits.valid.fingerprint()
+    known = ("key", "fit_on", "hold_out")
+    return {"calibration": {name: choice[name] for name in known} | {"same_split": True}} if same else {}
+
+
 def _write(
     cfg: CfgNode, setup: EvaluationSetup, evaluator: Evaluator, head: dict[str, Any], *, samples: Samples, output: Path
 ) -> None:
@@ -214,6 +235,9 @@ def _write(
     logger.info("%s on %s (%d images%s)", setup.checkpoint, valid.name, len(valid), tta)
     for line in summary(results):
         logger.info("  %s", line)
+    if choice := head.get("calibration"):
+        part = f"{100 * choice['hold_out']:g} % of these images" if choice["hold_out"] else "these images"
+        logger.warning("%s was chosen on %s, which overstates the result", choice["key"], part)
     names = setup.splits.class_names()
     bad = valid.bad_images.summary() if valid.bad_images else {}
     _write_details(cfg, output, evaluator, class_counts=setup.class_counts(), names=names or None)

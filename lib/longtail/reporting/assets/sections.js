@@ -9,7 +9,7 @@ function columnsOf(runs) {
 
 function metricTable(runs, names) {
   const columns = columnsOf(runs);
-  const changed = (entry) => (entry.changed?.length ? ` with ${entry.changed.map((text) => cut(text)).join(", ")}` : "");
+  const changed = (entry) => (entry.changed?.length ? ` with ${entry.changed.map((text) => cut(text)).join(", ")}` : "") + (entry.chosen ? `; ${entry.chosen} was chosen on these images` : "");
   const title = (entry) => `${entry.of}${exists(entry.epoch) ? ` ${entry.epoch}` : ""}${entry.checkpoint ? ` of ${entry.checkpoint}` : ""}${changed(entry)}`;
   const over = element("tr", {}, element("th"), ...runs.map((run, index) => element("th", { colspan: run.metrics.length || 1, scope: "colgroup" },
     element("span", { class: "dot", style: { background: color(index) } }), runs.length > 1 ? `(${index + 1}) ${run.name}` : run.name)));
