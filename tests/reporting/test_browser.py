@@ -148,6 +148,17 @@ def test_several_runs_stand_side_by_side(tmp_path: Path, dark: bool) -> None:
         assert "metrics.jsonl holds no epochs." in browser.run("document.getElementById('curves').textContent")
 
 
+def test_lines_of_the_shot_groups_of_several_runs_differ(browser: Browser, tmp_path: Path) -> None:
+    runs = [made_up_run(tmp_path / name / "2026", seed=seed) for seed, name in enumerate(("first", "second"))]
+    write_page(tmp_path / "report.html", [describe_run(read_run(run), images=False) for run in runs])
+    browser.open(tmp_path / "report.html")
+    panel = "[...document.querySelectorAll('#curves .panel')].find(p => p.textContent.includes('by shot group'))"
+    look = "line => [line.getAttribute('stroke'), line.getAttribute('stroke-dasharray')].join(' ')"
+    for lines in ("path.line", ".legend .swatch line"):
+        drawn = browser.run(f"[...{panel}.querySelectorAll('{lines}')].map({look})")
+        assert len(drawn) == len(set(drawn)) == 6
+
+
 def test_curve_reads_out_the_epoch_under_the_pointer(browser: Browser, tmp_path: Path) -> None:
     browser.open(page_of(tmp_path, 10))
     box = browser.run(

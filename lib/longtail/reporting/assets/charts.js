@@ -1,4 +1,5 @@
 // Charts as SVG: axes, lines over epochs, points.
+const DASHES = { train: "6 4", medium: "6 4", "best expert": "2 3", few: "2 3" }; // other lines are solid
 const WIDTH = 560, HEIGHT = 280, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 36;
 
 function ticks(low, high, number = 5) {
@@ -56,7 +57,7 @@ function needsLog(values) {
   return sorted[0] > 0 && sorted[sorted.length - 1] > 20 * sorted[Math.floor(sorted.length / 2)];
 }
 
-// lines: [{name, color, dashed, points: [[epoch, value], ...]}]
+// lines: [{name, color, dash, points: [[epoch, value], ...]}]
 function lineChart(title, lines, { fraction = false } = {}) {
   const points = lines.flatMap((line) => line.points);
   const values = points.map((point) => point[1]);
@@ -69,7 +70,7 @@ function lineChart(title, lines, { fraction = false } = {}) {
   chart.append(axes(x, y, { xLabel: "epoch", yLabel: fraction ? "%" : log ? "log scale" : "", yText: text }));
   for (const line of lines) {
     const path = line.points.map(([epoch, value], i) => `${i ? "L" : "M"}${x.at(epoch).toFixed(1)} ${y.at(value).toFixed(1)}`);
-    chart.append(shape("path", { class: "line", d: path.join(""), stroke: line.color, "stroke-dasharray": line.dashed ? "5 4" : null }));
+    chart.append(shape("path", { class: "line", d: path.join(""), stroke: line.color, "stroke-dasharray": line.dash }));
     if (line.points.length < 20)
       for (const [epoch, value] of line.points) chart.append(shape("circle", { cx: x.at(epoch), cy: y.at(value), r: 2.5, fill: line.color }));
   }
@@ -77,7 +78,8 @@ function lineChart(title, lines, { fraction = false } = {}) {
 }
 
 function swatch(line) {
-  return element("span", { class: `swatch${line.dashed ? " dashed" : ""}`, style: { borderColor: line.color } });
+  const drawn = { class: "line", x1: 0, x2: 24, y1: 2, y2: 2, stroke: line.color, "stroke-dasharray": line.dash };
+  return shape("svg", { class: "swatch", viewBox: "0 0 24 4" }, shape("line", drawn));
 }
 
 // The legend shows the last values, or those of the epoch under the pointer.

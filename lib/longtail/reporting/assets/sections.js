@@ -49,7 +49,7 @@ function curveSection(runs) {
     const lines = runs.flatMap((run, index) => run.curves.missing ? [] : Object.entries(run.curves[chart] ?? {}).map(([name, points], i) => ({
       name: runs.length > 1 ? `(${index + 1}) ${name}` : name, points,
       color: runs.length > 1 ? color(index) : GROUPS.includes(name) ? `var(--${name})` : name === "train" ? "var(--faint)" : color(i),
-      dashed: name === "train" || (runs.length > 1 && i > 1),
+      dash: DASHES[name],
     })));
     return lines.length ? [lineChart(chart, lines, { fraction: /accuracy/i.test(chart) })] : [];
   });
