@@ -107,9 +107,11 @@ def test_compare_ignores_configs_inside_of_runs(make_run: MakeRun, tmp_path: Pat
 
 def test_compare_refuses_runs_of_other_images(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(top1=0.5)
-    make_run(name="other", top1=0.6, valid="another")
-    with pytest.raises(UserError, match="evaluated on different images"):
+    other = make_run(name="other", top1=0.6, valid="another")
+    more = make_run(name="other", top1=0.6, valid="another", seed=1)
+    with pytest.raises(UserError, match=r"different images.*; name the runs .*\(longtail compare RUN RUN\)"):
         compare([str(tmp_path)])
+    assert compare([str(other), str(more)]).lines[0].seeds == [0, 1]
 
 
 def test_compare_refuses_other_data_sets_where_fingerprints_are_unknown(make_run: MakeRun, tmp_path: Path) -> None:

@@ -136,7 +136,8 @@ def check_same_images(runs: Sequence[FinishedRun]) -> None:
             first = runs[0] if first is run else first
             raise UserError(
                 f"{run.path} and {first.path} were evaluated on different images ({_shown(run)} and {_shown(first)}); "
-                "their accuracies cannot be compared"
+                "their accuracies cannot be compared; name the runs of the same images (longtail compare RUN RUN), and "
+                "train on other images with another NAME, so that their runs are in a folder of their own"
             )
 
 
