@@ -9,24 +9,23 @@ import numpy as np
 from longtail.config import load_config, to_yaml
 from longtail.evaluation import Classes, ConfusionMatrix, Samples, write_confusion_npz, write_per_class, write_samples
 
-MEMBERS = 3
-
 
 def made_up_run(
-    folder: Path, classes: int = 10, *, per_class: int = 20, seed: int = 0, names: Sequence[str] = ()
+    folder: Path, classes: int = 10, *, per_class: int = 20, seed: int = 0, experts: int = 3, names: Sequence[str] = ()
 ) -> Path:
-    """Write a run directory with the files of a training and an evaluation of three experts.
+    """Write a run directory with the files of a training and an evaluation.
 
     Args:
         folder: Run directory to create.
         classes: Number of classes C.
         per_class: Validation images of each class.
         seed: Of the made-up predictions.
+        experts: Number of experts.
         names: Names of the classes, (C,).
     """
     rng = np.random.default_rng(seed)
     counts = [max(1, round(1000 * 0.005 ** (i / max(1, classes - 1)))) for i in range(classes)]
-    samples = _samples(rng, classes, per_class)
+    samples = _samples(rng, classes, per_class, experts=experts)
     accuracy = float((samples.prediction[-1] == samples.label).mean())
     folder.mkdir(parents=True)
     (folder / "figures").mkdir()
@@ -34,18 +33,18 @@ def made_up_run(
     (folder / "config.yaml").write_text(to_yaml(cfg))
     environment = {"command": "longtail train <b>x</b>", "versions": {"torch": "2.14"}, "commit": None}
     (folder / "environment.json").write_text(json.dumps(environment))
-    _write_history(folder / "metrics.jsonl", rng, accuracy)
+    _write_history(folder / "metrics.jsonl", rng, accuracy, experts=experts)
     ensemble = {"top1": accuracy, "many": min(1.0, accuracy + 0.1), "few": max(0.0, accuracy - 0.2), "nll": 1.25}
-    entry = {"epoch": 40, "ensemble": ensemble, "experts": [{"top1": accuracy}] * MEMBERS}
+    entry = {"epoch": 40, "ensemble": ensemble, "experts": [{"top1": accuracy}] * experts}
     facts = {"config": "digits_lt,ncl", "seed": seed, "classes": classes, "parameters": 1391916, "seconds": 4321.5}
     (folder / "results.json").write_text(json.dumps({**facts, "best": entry, "last": entry, "finished": True}))
     _write_evaluation(folder / "evaluation" / "2026-01-31-12-00-00", samples, counts=counts, names=names)
     return folder
 
 
-def _samples(rng: np.random.Generator, classes: int, per_class: int) -> Samples:
+def _samples(rng: np.random.Generator, classes: int, per_class: int, *, experts: int) -> Samples:
     label = np.repeat(np.arange(classes), per_class)
-    right = rng.random((MEMBERS + 1, len(label))) < 0.9 - 0.7 * label / classes
+    right = rng.random((experts + 1, len(label))) < 0.9 - 0.7 * label / classes
     confused = np.minimum(label // 7 * 7, classes - 1)  # a class near it that is larger
     wrong = np.where(rng.random(right.shape) < 0.6, confused, rng.integers(0, classes, right.shape))
     prediction = np.where(right, label, wrong)
@@ -54,7 +53,7 @@ def _samples(rng: np.random.Generator, classes: int, per_class: int) -> Samples:
     return Samples(np.arange(len(label)), label, prediction, confidence, own.astype(np.float32))
 
 
-def _write_history(path: Path, rng: np.random.Generator, accuracy: float) -> None:
+def _write_history(path: Path, rng: np.random.Generator, accuracy: float, *, experts: int) -> None:
     lines = []
     for epoch in range(1, 41):
         now = accuracy * (1 - 0.9**epoch)
@@ -63,8 +62,8 @@ def _write_history(path: Path, rng: np.random.Generator, accuracy: float) -> Non
             {"epoch": epoch, "split": "train", "loss": loss, "top1": now + 0.05, "lr": 0.1, "gradient_norm": 2.0}
         )
         ensemble = {"top1": now, "many": now + 0.1, "medium": now, "few": max(0, now - 0.2)}
-        experts = [{"top1": max(0.0, now - 0.02 * i)} for i in range(MEMBERS)]
-        lines.append({"epoch": epoch, "split": "valid", "loss": loss + 0.3, "ensemble": ensemble, "experts": experts})
+        singles = [{"top1": max(0.0, now - 0.02 * i)} for i in range(experts)]
+        lines.append({"epoch": epoch, "split": "valid", "loss": loss + 0.3, "ensemble": ensemble, "experts": singles})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 

@@ -94,15 +94,15 @@ def test_pair_is_shown_in_the_matrix(browser: Browser, tmp_path: Path) -> None:
 def test_class_table_sorts_and_filters(browser: Browser, tmp_path: Path) -> None:
     browser.open(page_of(tmp_path, 365, per_class=9))
     assert browser.run(FIRST_CELLS) == [str(i) for i in range(100)]
-    recalls = "[...document.querySelectorAll('#class-table tbody tr')].map(row => Number(row.cells[5].textContent))"
+    accuracies = "[...document.querySelectorAll('#class-table tbody tr')].map(row => Number(row.cells[5].textContent))"
     head = "[...document.querySelectorAll('#class-table th button')].find(b => b.textContent.startsWith('{}')).click()"
-    browser.run(head.format("recall"))
-    values = browser.run(recalls)
+    browser.run(head.format("accuracy"))
+    values = browser.run(accuracies)
     assert values == sorted(values, reverse=True)
     assert values[0] > values[-1]
-    browser.run(head.format("recall"))
-    assert browser.run(recalls)[0] == 0
-    assert browser.run("document.querySelector('#class-table th[aria-sort=ascending]').textContent") == "recall % ↑"
+    browser.run(head.format("accuracy"))
+    assert browser.run(accuracies)[0] == 0
+    assert browser.run("document.querySelector('#class-table th[aria-sort=ascending]').textContent") == "accuracy % ↑"
     browser.run(
         "Object.assign(document.querySelector('#classes input'), {value: 'species 36'})"
         ".dispatchEvent(new Event('input'))"
@@ -141,7 +141,13 @@ def test_several_runs_stand_side_by_side(tmp_path: Path, dark: bool) -> None:
         assert browser.problems == []
         assert browser.run("document.querySelectorAll('canvas').length") == 3
         heads = browser.run("[...document.querySelectorAll('#class-table th')].map(head => head.textContent)")
-        assert heads[5:] == ["recall % (1)", "precision % (1)", "recall % (2)", "precision % (2)", "recall (2) - (1)"]
+        assert heads[5:] == [
+            "accuracy % (1)",
+            "precision % (1)",
+            "accuracy % (2)",
+            "precision % (2)",
+            "accuracy (2) - (1)",
+        ]
         assert "Runs with other numbers of classes" in browser.run("document.getElementById('classes').textContent")
         differ = browser.run("[...document.querySelectorAll('#config tr.differs th')].map(head => head.textContent)")
         assert "RAND_SEED" in differ
@@ -157,6 +163,21 @@ def test_lines_of_the_shot_groups_of_several_runs_differ(browser: Browser, tmp_p
     for lines in ("path.line", ".legend .swatch line"):
         drawn = browser.run(f"[...{panel}.querySelectorAll('{lines}')].map({look})")
         assert len(drawn) == len(set(drawn)) == 6
+
+
+def test_report_of_one_expert_has_no_section_on_experts(browser: Browser, tmp_path: Path) -> None:
+    browser.open(page_of(tmp_path, 10, experts=1))
+    titles = browser.run("[...document.querySelectorAll('h2')].map(title => title.textContent)")
+    links = browser.run("[...document.querySelectorAll('nav a')].map(link => link.textContent)")
+    assert "Experts" not in titles + links and len(titles) == len(links) == 10
+    assert browser.problems == []
+
+
+def test_report_calls_images_and_accuracies_by_one_name(browser: Browser, tmp_path: Path) -> None:
+    browser.open(page_of(tmp_path, 10))
+    text = browser.run("document.querySelector('main').textContent")
+    assert "validation images" in text and "accuracy per class" in text
+    assert "test images" not in text and "recall" not in text.lower()
 
 
 def test_curve_reads_out_the_epoch_under_the_pointer(browser: Browser, tmp_path: Path) -> None:

@@ -38,7 +38,13 @@ def test_report_names_run_and_metrics(content: dict[str, Any]) -> None:
     assert content["finished"]
     assert [entry["of"] for entry in content["metrics"]] == ["best epoch", "last epoch", "evaluation"]
     assert content["facts"]["parameters"] == 1391916
-    assert content["facts"]["hours"] == 1.2
+    assert content["facts"]["duration"] == "1.2 h"
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(7.3, "7 s"), (90.0, "2 min"), (1740, "29 min"), (7200.0, "2.0 h")])
+def test_duration_has_a_unit(run: Path, seconds: float, shown: str) -> None:
+    record = replace(read_run(run), results={"seconds": seconds})
+    assert describe_run(record, images=False)["facts"] == {"duration": shown}
 
 
 def with_results(run: Path, folder: Path, **entries: Any) -> Path:
@@ -104,7 +110,7 @@ def test_sparse_confusion_holds_every_prediction(content: dict[str, Any], run: P
 def test_confused_pairs_are_the_largest_mistakes(content: dict[str, Any]) -> None:
     cells, pairs = content["confusion"], content["pairs"]
     wrong = [c for t, p, c in zip(cells["true"], cells["predicted"], cells["count"], strict=True) if t != p]
-    assert [count for _, _, count in pairs] == sorted(wrong, reverse=True)[: len(pairs)]
+    assert [count for _, _, count in pairs] == [count for count in sorted(wrong, reverse=True)[:10] if count > 1]
     assert all(true != predicted for true, predicted, _ in pairs)
 
 
@@ -136,6 +142,19 @@ def test_experts_agree_as_in_a_plain_loop(content: dict[str, Any], run: Path) ->
     assert whole["any"] == pytest.approx(np.mean([any(row) for row in right]))
     assert whole["every"] == pytest.approx(np.mean([all(row) for row in right]))
     assert sum(row["samples"] for row in groups) == whole["samples"] == len(samples.label)
+
+
+def test_pairs_of_one_image_are_omitted(run: Path) -> None:
+    confusion = np.diag([5, 5, 5])
+    confusion[0, 1], confusion[0, 2], confusion[1, 2] = 1, 3, 2
+    content = describe_run(replace(read_run(run), confusion=confusion), images=False)
+    assert content["pairs"] == [[0, 2, 3], [1, 2, 2]]
+
+
+def test_network_of_one_expert_has_no_section_on_experts(run: Path) -> None:
+    samples = samples_of(run)
+    one = samples._replace(prediction=samples.prediction[-2:])
+    assert describe_run(replace(read_run(run), samples=one), images=False)["experts"] is None
 
 
 def test_worst_mistakes_are_the_most_confident(content: dict[str, Any], run: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from longtail.reporting.record import RunRecord
 
-PAIRS = 30
+PAIRS, AT_LEAST = 10, 2  # largest number of pairs, and images of each
 NOT_EVALUATED = "The run has no evaluation folder. Run `longtail valid {run}` and write the report again."
 NO_MATRIX = "The evaluation has no confusion matrix, or it is damaged; none is written for more than 20,000 classes."
 
@@ -49,11 +49,14 @@ def sparse_confusion(record: RunRecord) -> dict[str, Any] | str:
 
 
 def confused_pairs(record: RunRecord) -> list[list[int]] | str:
-    """Return [true class, predicted class, count] of the largest off-diagonal cells, the largest first."""
+    """Return [true class, predicted class, count] of the largest off-diagonal cells, the largest first.
+
+    A pair of one image is no pattern and is omitted.
+    """
     if record.confusion is None:
         return NO_MATRIX if record.evaluation else NOT_EVALUATED
     true, predicted = np.nonzero(record.confusion)
-    wrong = true != predicted
+    wrong = (true != predicted) & (record.confusion[true, predicted] >= AT_LEAST)
     true, predicted = true[wrong], predicted[wrong]
     counts = record.confusion[true, predicted]
     support = record.confusion.sum(axis=1)[true]

@@ -9,8 +9,8 @@ from longtail.reporting.record import RunRecord
 from longtail.reporting.reliability import NO_SAMPLES
 
 
-def expert_agreement(record: RunRecord) -> dict[str, Any] | str:
-    """Return accuracy and agreement of E >= 2 experts.
+def expert_agreement(record: RunRecord) -> dict[str, Any] | str | None:
+    """Return accuracy and agreement of E >= 2 experts; None for a network with one.
 
     Returns:
         {"agreement": (E, E) fractions of samples with equal predictions,
@@ -22,7 +22,7 @@ def expert_agreement(record: RunRecord) -> dict[str, Any] | str:
         return NO_SAMPLES
     predictions = samples.prediction[:-1]
     if len(predictions) < 2:
-        return "The network has one expert."
+        return None
     correct = samples.prediction == samples.label
     group = np.array([row.get("group", "") for row in record.classes or []])
     rows = [_row("all", correct, predictions)]

@@ -14,7 +14,7 @@ from longtail.reporting.reliability import reliability
 
 FACTS = ("config", "seed", "epochs", "classes", "images", "experts", "parameters", "precision")
 
-Section = Any  # a JSON value, or a sentence with the reason why there is none
+Section = Any  # a JSON value, a sentence with the reason why there is none, or None: the section is omitted
 
 
 def describe_run(record: RunRecord, *, images: bool = True) -> dict[str, Any]:
@@ -58,7 +58,14 @@ def _section(record: RunRecord, section: Callable[[RunRecord], Section]) -> Sect
 def _facts(record: RunRecord) -> dict[str, Any]:
     facts = {key: record.results[key] for key in FACTS if key in record.results}
     seconds = record.results.get("seconds")
-    return facts | ({"hours": round(seconds / 3600, 2)} if isinstance(seconds, (int, float)) else {})
+    return facts | ({"duration": _duration(seconds)} if isinstance(seconds, (int, float)) else {})
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration with its unit."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def _metrics(record: RunRecord) -> list[dict[str, Any]]:

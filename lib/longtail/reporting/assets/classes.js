@@ -8,11 +8,11 @@ function classColumns(runs) {
     { title: "name", value: (id) => className(runs[0], id), cell: (id) => nameCell(className(runs[0], id)) },
     { title: "group", value: (id) => GROUPS.indexOf(first.group[id]), cell: (id) => element("td", { class: first.group[id] }, first.group[id]) },
     { title: "training images", value: (id) => first.train[id], number: true },
-    { title: "test images", value: (id) => first.test[id], number: true },
+    { title: "validation images", value: (id) => first.test[id], number: true },
   ];
   runs.forEach((run, index) => {
     const of = runs.length > 1 ? ` (${index + 1})` : "";
-    columns.push({ title: `recall %${of}`, value: (id) => run.classes.recall[id], cell: (id) => barCell(run.classes.recall[id], index) });
+    columns.push({ title: `accuracy %${of}`, value: (id) => run.classes.recall[id], cell: (id) => barCell(run.classes.recall[id], index) });
     columns.push({ title: `precision %${of}`, value: (id) => run.classes.precision[id], cell: (id) => numberCell(percent(run.classes.precision[id])) });
   });
   if (runs.length === 2) {
@@ -21,7 +21,7 @@ function classColumns(runs) {
       return exists(before) && exists(after) ? after - before : null;
     };
     const sign = (value) => (exists(value) && value > 0 ? "+" : "");
-    columns.push({ title: "recall (2) - (1)", value: change, cell: (id) => numberCell(sign(change(id)) + percent(change(id))) });
+    columns.push({ title: "accuracy (2) - (1)", value: change, cell: (id) => numberCell(sign(change(id)) + percent(change(id))) });
   }
   return columns;
 }
@@ -54,7 +54,7 @@ function classTable(runs) {
       state.column = i;
       draw();
     };
-    const tag = column.number || column.title.includes("recall") || column.title.includes("precision") ? "number" : null;
+    const tag = column.number || column.title.includes("accuracy") || column.title.includes("precision") ? "number" : null;
     return element("th", { class: tag, scope: "col" }, element("button", { type: "button", click: sort }, column.title));
   });
   const filter = element("input", { type: "search", placeholder: "find a class", "aria-label": "find a class", input: () => ((state.word = filter.value.toLowerCase()), draw()) });
@@ -74,14 +74,14 @@ function classTable(runs) {
   return element("div", {}, element("div", { class: "controls" }, filter, count), element("div", { class: "scroll" }, element("table", { id: "class-table" }, head, body)), more);
 }
 
-// Recall over the number of training images, with the mean of each shot group.
+// Accuracy per class over the number of training images, with the mean of each shot group.
 function sizeChart(runs) {
-  const chart = canvasOfChart("Recall over training images of the class");
+  const chart = canvasOfChart("Accuracy per class over training images of the class");
   const sizes = runs.flatMap((run) => run.classes.train.filter(exists)).map((size) => Math.max(size, 0.7));
   const log = Math.max(...sizes) > 10 * Math.min(...sizes);
   const x = scale(sizes, LEFT, WIDTH - RIGHT, { log, pad: 0.03 });
   const y = scale([0, 1], HEIGHT - BOTTOM, TOP);
-  chart.append(axes(x, y, { xLabel: `training images of the class${log ? " (log scale)" : ""}`, yLabel: "recall %", yText: (v) => percent(v, 0), xText: whole }));
+  chart.append(axes(x, y, { xLabel: `training images of the class${log ? " (log scale)" : ""}`, yLabel: "accuracy per class %", yText: (v) => percent(v, 0), xText: whole }));
   runs.forEach((run, index) => {
     const classes = run.classes;
     const radius = classes.group.length > 1000 ? 1.6 : classes.group.length > 100 ? 2.5 : 4;
@@ -89,7 +89,7 @@ function sizeChart(runs) {
       if (!exists(recall) || !exists(classes.train[id])) return;
       const place = { cx: x.at(Math.max(classes.train[id], 0.7)).toFixed(1), cy: y.at(recall).toFixed(1), r: radius };
       const paint = runs.length > 1 ? color(index) : `var(--${classes.group[id] || "accent"})`;
-      const text = `${className(run, id)}: ${percent(recall)} % of ${whole(classes.test[id])} test images, ${whole(classes.train[id])} training images`;
+      const text = `${className(run, id)}: ${percent(recall)} % of ${whole(classes.test[id])} validation images, ${whole(classes.train[id])} training images`;
       chart.append(shape("circle", { ...place, fill: paint, "fill-opacity": 0.55 }, shape("title", {}, text)));
     });
     for (const group of GROUPS) chart.append(...groupMean(run, group, x, y, runs.length > 1 ? color(index) : `var(--${group})`));

@@ -16,11 +16,15 @@ const { runs } = JSON.parse(document.getElementById("data").textContent);
 const page = document.getElementById("report");
 page.append(element("h1", {}, runs.length > 1 ? `${runs.length} runs` : runs[0].name));
 for (const run of runs) page.append(element("p", { class: "faint" }, run.path, run.finished ? "" : " (not finished)"));
-page.append(element("nav", { "aria-label": "sections" }, ...SECTIONS.map(([id, title]) => element("a", { href: `#${id}` }, title.split(":")[0]))));
+const nav = element("nav", { "aria-label": "sections" });
+page.append(nav);
 for (const [id, title, build] of SECTIONS) {
   const section = element("section", { id }, element("h2", {}, title));
   page.append(section); // first, so that what is built has a width
-  section.append(...build(runs).filter((part) => part !== null));
+  const parts = build(runs).filter((part) => part !== null);
+  if (parts.length) nav.append(element("a", { href: `#${id}` }, title.split(":")[0]));
+  else section.remove();
+  section.append(...parts);
 }
 for (const matrix of matrices) if (matrix) matrix.draw();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => matrices.forEach((matrix) => matrix.draw()));

@@ -7,7 +7,7 @@ function orders(run) {
   return {
     "class size": by((id) => classes.train[id] ?? -1),
     "class number": ids,
-    recall: by((id) => classes.recall[id] ?? -1),
+    "accuracy per class": by((id) => classes.recall[id] ?? -1),
   };
 }
 

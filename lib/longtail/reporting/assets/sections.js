@@ -89,7 +89,7 @@ function pairSection(runs) {
   const panels = runs.map((run, index) => {
     const panel = element("div", { class: "panel" }, heading(run, index));
     if (run.pairs.missing) return panel.append(missing(run.pairs)), panel;
-    if (!run.pairs.length) return panel.append(element("p", {}, "No image was misclassified.")), panel;
+    if (!run.pairs.length) return panel.append(element("p", {}, "No pair of classes was confused in more than one image.")), panel;
     const test = (id) => (run.classes.missing ? null : run.classes.test[id]);
     const rows = run.pairs.map(([t, p, count]) => {
       const look = () => matrices[index] && (matrices[index].focus(t, p), matrices[index].canvas.scrollIntoView({ block: "center" }));
@@ -126,7 +126,8 @@ function reliabilitySection(runs) {
 }
 
 function expertSection(runs) {
-  const panels = runs.map((run, index) => {
+  const panels = runs.flatMap((run, index) => {
+    if (!run.experts) return [];
     const panel = element("div", { class: "panel" }, heading(run, index));
     if (run.experts.missing) return panel.append(missing(run.experts)), panel;
     const { agreement, rows } = run.experts, numbers = agreement.map((_, i) => i + 1);
@@ -139,7 +140,7 @@ function expertSection(runs) {
     panel.append(element("p", { class: "faint" }, "Any right: at least one expert is right, an upper bound of any selection among them. Agree: mean over the pairs of experts."));
     return panel;
   });
-  return [element("div", { class: "panels" }, ...panels)];
+  return panels.length ? [element("div", { class: "panels" }, ...panels)] : [];
 }
 
 function mistakeSection(runs) {
