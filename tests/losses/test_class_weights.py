@@ -89,11 +89,17 @@ def test_names_with_an_equals_sign_are_taken() -> None:
         (["bee=0"], "has 'bee=0'; it must be name=weight"),
         (["bee=-1"], "with a weight above 0"),
         (["bee=inf"], "with a weight above 0"),
+        (["bee=2", "bee=3"], "names 'bee' twice; it must be one weight of one class"),
     ],
 )
 def test_wrong_names_and_weights_are_refused(items: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         weights_of(f"{KEYS}.NAMES", items)
+
+
+def test_name_of_two_classes_is_refused() -> None:
+    with pytest.raises(UserError, match="names 'b', which is the name of 2 classes; it must"):
+        weights_of(f"{KEYS}.NAMES", ["b=2"], names=["a", "b", "b", "c", "d"])
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in TAKEN])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from longtail.config import load_config
 from longtail.errors import UserError
 from longtail.losses import CrossEntropy, Loss, NestedLoss, NestedPlusLoss
 from longtail.methods.mixing import Mixing, draw_partners
@@ -29,8 +30,10 @@ def test_draw_lam_follows_the_beta_distribution(alpha: float) -> None:
     assert drawn.dtype == torch.float32
 
 
-def test_draw_lam_of_a_small_alpha_is_near_0_or_1() -> None:
-    """In float32 both gamma variates of a draw would underflow to 0, which gives a lam of 0.5."""
+def test_draw_lam_of_the_smallest_alpha_is_near_0_or_1() -> None:
+    """Of a smaller one, both gamma variates of a draw may underflow to 0, which gives a lam of 0.5."""
+    with pytest.raises(UserError, match=r"TRAIN.COMBINER.ALPHA is 0\.009"):
+        load_config(None, ["TRAIN.COMBINER.ALPHA", 0.009])
     method = Mixing(LinearExperts(1), CrossEntropy(), alpha=0.01)
     torch.manual_seed(0)
     drawn = torch.stack([method.draw_lam(torch.zeros(3)) for _ in range(200)])

@@ -74,6 +74,7 @@ def named_factors(items: Sequence[str], names: Sequence[str]) -> Tensor:
         UserError: See `configured_weights`.
     """
     factors = torch.ones(len(names), dtype=torch.float64)
+    weighted: set[str] = set()
     for item in items:
         name, _, text = (part.strip() for part in item.rpartition("="))
         factor = _number(text)
@@ -81,6 +82,10 @@ def named_factors(items: Sequence[str], names: Sequence[str]) -> Tensor:
             raise UserError(f"{NAMES} has {item!r}; it must be name=weight, with a weight above 0")
         if name not in names:
             raise UserError(f"{NAMES} names {name!r}, which is not a class{nearest(name, names)}")
+        if name in weighted or list(names).count(name) > 1:
+            what = " twice" if name in weighted else f", which is the name of {list(names).count(name)} classes"
+            raise UserError(f"{NAMES} names {name!r}{what}; it must be one weight of one class")
+        weighted.add(name)
         factors[list(names).index(name)] = factor
     return factors
 

@@ -122,7 +122,7 @@ TRAINING: Keys = {
     "TRAIN.COMBINER.ALPHA": Key(
         1.0,
         "Mixups: lam, the weight of an image in its mixture, is drawn from Beta(ALPHA, ALPHA).",
-        positive=True,
+        low=0.01,  # lam is 0.5 where the draws for a smaller one underflow
         high=1e4,
     ),
     "TRAIN.COMBINER.PER_SAMPLE": Key(
