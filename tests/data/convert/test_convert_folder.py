@@ -49,6 +49,14 @@ def test_convert_folder_valid_per_class(run: Any, class_folders: Any, tmp_path: 
     assert set(read_annotations(tmp_path / "out/valid.json").paths) != set(valid.paths)
 
 
+def test_shot_groups_are_reported_for_training_images_only(run: Any, class_folders: Any, tmp_path: Path) -> None:
+    train, valid = class_folders("train", {"a": 5, "b": 2}), class_folders("val", {"a": 2, "b": 1})
+    lines = run("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid)).splitlines()
+    of = {split: next(line for line in lines if f"{split}.json: " in line) for split in ("train", "valid")}
+    assert of["train"].endswith("imbalance factor 2.5, 0 many / 0 medium / 2 few-shot classes")
+    assert of["valid"].endswith("3 images, 2 classes, 2 to 1 images per class, imbalance factor 2")
+
+
 def test_convert_folder_valid_path(run: Any, class_folders: Any, tmp_path: Path) -> None:
     train, valid = class_folders("train", {"a": 5, "b": 2}), class_folders("val", {"a": 1, "b": 1})
     run("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))

@@ -83,7 +83,7 @@ def make_cifar_lt(
     write_split(valid_json, valid_split)
     write_split(train_json, train_split)
     name = f"CIFAR-{num_classes}"
-    log_summary(valid_json, valid_split, f"{name} test")
+    log_summary(valid_json, valid_split, f"{name} test", training=False)
     log_summary(train_json, train_split, f"{name}-LT {imbalance_factor:g} train" if kind == "exp" else "")
 
 

@@ -45,7 +45,7 @@ def convert_folder(
         splits["train"] = make_long_tailed(splits["train"], imbalance_factor, seed=seed)
     for name, split in splits.items():
         write_split(outputs[name], split)
-        log_summary(outputs[name], split)
+        log_summary(outputs[name], split, training=name == "train")
 
 
 def read_splits(root: str | Path, valid: str | Path | HoldOut | None) -> dict[str, Split]:

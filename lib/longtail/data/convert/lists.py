@@ -113,7 +113,7 @@ def convert_lists(
             check_images(content.paths, str(existing[split]))
     for split, content in contents.items():
         write_split(outputs[split], content)
-        log_summary(outputs[split], content, f"{name} {split}")
+        log_summary(outputs[split], content, f"{name} {split}", training=split == "train")
     for split, path in lists.items():
         if split not in existing:
             logger.info("%s does not exist: no %s", path, OUTPUTS[split])

@@ -86,7 +86,7 @@ def convert_own_lists(
             check_images(split.paths, f"{name} images")
     for name, split in splits.items():
         write_split(outputs[name], split)
-        log_summary(outputs[name], split)
+        log_summary(outputs[name], split, training=name == "train")
 
 
 def read_own_lists(lists: Mapping[str, str | Path], *, image_path: str | Path, group: str = GROUP) -> dict[str, Split]:

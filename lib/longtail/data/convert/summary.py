@@ -13,27 +13,34 @@ from longtail.evaluation import shot_groups
 logger = logging.getLogger(__name__)
 
 
-def describe(counts: Sequence[int]) -> str:
-    """Return class counts (C,) as one line: images, classes, largest and smallest class, imbalance factor, groups."""
+def describe(counts: Sequence[int], training: bool = True) -> str:
+    """Return class counts (C,) as one line: images, classes, largest and smallest class, imbalance factor, groups.
+
+    The shot groups are omitted for other images than training images, which define them.
+    """
     largest, smallest = max(counts), min(counts)
     size = f"{sum(counts):,} images, {len(counts):,} classes"
     if smallest == largest:
         return f"{size}, {largest:,} images per class (balanced)"
     factor = f"{largest / smallest:.4g}" if smallest else "infinite"
+    line = f"{size}, {largest:,} to {smallest:,} images per class, imbalance factor {factor}"
+    if not training:
+        return line
     groups = " / ".join(f"{len(members)} {name}" for name, members in shot_groups(counts).items())
-    return f"{size}, {largest:,} to {smallest:,} images per class, imbalance factor {factor}, {groups}-shot classes"
+    return f"{line}, {groups}-shot classes"
 
 
-def log_summary(path: str | Path, split: Split, *names: str) -> None:
+def log_summary(path: str | Path, split: Split, *names: str, training: bool = True) -> None:
     """Log the content of an annotation file; warn of images listed twice and of numbers other than the published ones.
 
     Args:
         path: Annotation file.
         split: Its content.
         names: Published data sets to compare with, if any.
+        training: Whether these are training images.
     """
     counts = split.class_counts()
-    logger.info("%s: %s", path, describe(counts))
+    logger.info("%s: %s", path, describe(counts, training))
     repeated = [path for path, count in Counter(map(os.path.normpath, split.paths)).items() if count > 1]
     if repeated:
         logger.warning("  WARNING: %d images are listed more than once, the first is %s", len(repeated), repeated[0])

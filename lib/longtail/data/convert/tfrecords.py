@@ -57,7 +57,7 @@ def convert_tfrecords(
         }
         for split, content in splits.items():
             write_split(folder.outputs[split], content)
-            log_summary(folder.outputs[split], content, folder.published[split])
+            log_summary(folder.outputs[split], content, folder.published[split], training=split == "train")
 
 
 class _Folder(NamedTuple):
