@@ -66,6 +66,20 @@ def test_compare_labels_groups_of_one_name_by_their_keys(make_run: MakeRun, tmp_
     assert labels == ["LOSS_TYPE CrossEntropy, BASE_LR 0.001", "LOSS_TYPE BalancedSoftmaxCE, BASE_LR 0.3"]
 
 
+def test_compare_labels_groups_by_the_keys_that_differ_within_their_name(make_run: MakeRun, tmp_path: Path) -> None:
+    long = [*BALANCED, "TRAIN.OPTIMIZER.MOMENTUM", 0.5, "TRAIN.LR_SCHEDULER.TYPE", "cosine", "TRAIN.BATCH_SIZE", 7]
+    for rate in (0.1, 0.2):
+        make_run("TRAIN.OPTIMIZER.BASE_LR", rate, top1=0.8)
+    make_run(*long, name="other", top1=0.9)
+    assert [line.label for line in compare([str(tmp_path)]).lines] == ["ce BASE_LR 0.1", "ce BASE_LR 0.2", "other"]
+
+
+def test_compare_numbers_groups_whose_keys_are_long(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(top1=0.8)
+    make_run("TRAIN.LR_SCHEDULER.LR_STEP", list(range(1, 40)), top1=0.8)
+    assert [line.label for line in compare([str(tmp_path)]).lines] == ["ce 1", "ce 2"]
+
+
 def test_compare_uses_the_newest_run_of_a_seed(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(top1=0.5)
     make_run(top1=0.6)

@@ -167,13 +167,18 @@ def differing_keys(groups: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _labels(groups: Sequence[Mapping[tuple[int, int], FinishedRun]]) -> list[str]:
-    """Return NAME if all groups differ in it, else the values of the keys that differ."""
+    """Return the NAME of each group; for groups of one NAME the keys in which they differ, or numbers if too long."""
     values = [next(iter(runs.values())).values for runs in groups]
     names = [str(value["NAME"]) for value in values]
-    if len(set(names)) == len(names):
-        return names
-    keys = differing_keys(values)
-    labels = [", ".join(f"{key.rpartition('.')[2]} {value[key]}" for key in keys) for value in values]
-    if max(map(len, labels)) > LONGEST_LABEL:
-        return [f"{name} {number}" for number, name in enumerate(names, start=1)]
+    labels = list(names)
+    for name in {name for name in names if names.count(name) > 1}:
+        places = [place for place, other in enumerate(names) if other == name]
+        keys = differing_keys([values[place] for place in places])
+        texts = [", ".join(f"{key.rpartition('.')[2]} {values[place][key]}" for key in keys) for place in places]
+        if max(map(len, texts)) > LONGEST_LABEL:
+            texts = [f"{name} {number}" for number in range(1, len(places) + 1)]
+        elif len(places) < len(groups):
+            texts = [f"{name} {text}" for text in texts]
+        for place, text in zip(places, texts, strict=True):
+            labels[place] = text
     return labels
