@@ -145,6 +145,20 @@ def test_build_network_from_a_checkpoint_with_head_kinds(
     assert (report["new"] == 0) == ("head" in parts)
 
 
+def test_build_network_refuses_the_heads_of_other_classes(tmp_path: Path) -> None:
+    path, names = tmp_path / "first.pth", [f"c{label}" for label in range(C)]
+    torch.save({"model": FIRST, "heads": ["FC"], "class_names": names}, path)
+    keys = ["BACKBONE.TYPE", "res32_cifar", "NETWORK.PRETRAINED", True, "NETWORK.PRETRAINED_MODEL", str(path)]
+    other = [*names[:-1], "zz"]
+    message = (
+        rf"^.*first\.pth was trained on other classes: class {C - 1} is 'c{C - 1}' there, here 'zz'; NETWORK.LOAD_"
+    )
+    with pytest.raises(UserError, match=message):
+        build_network(load_config(None, keys), C, other)
+    for cfg, given in ((keys, names), (keys, []), ([*keys, "NETWORK.LOAD_BACKBONE_ONLY", True], other)):
+        assert build_network(load_config(None, cfg), C, given)[1][0]["share"] == 1.0
+
+
 # Heads of a second stage
 
 

@@ -40,7 +40,7 @@ def build_training(cfg: CfgNode, splits: Splits, *, place: Place, source: str) -
     """
     class_counts = splits.train.class_counts()
     seed_everything(cfg.RAND_SEED, deterministic=cfg.TRAIN.DETERMINISTIC)
-    network, weights = build_network(cfg, len(class_counts))
+    network, weights = build_network(cfg, len(class_counts), splits.class_names())
     network = network.to(place.device)
     loaders = build_loaders(
         cfg,

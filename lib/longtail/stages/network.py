@@ -1,7 +1,7 @@
 """The network of a training or an evaluation, and the weights and states that it starts from."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,20 @@ from longtail.user_files import is_file
 logger = logging.getLogger(__name__)
 
 
-def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, Any]]]:
+def build_network(cfg: CfgNode, num_classes: int, class_names: Sequence[str] = ()) -> tuple[Any, list[dict[str, Any]]]:
     """Build the network of a training and load the weights from which it starts.
+
+    Args:
+        cfg: Config.
+        num_classes: Number of classes C.
+        class_names: Names of the classes, (C,); empty: they have none.
 
     Returns:
         The network, and a report of each weights file for results.json.
 
     Raises:
-        UserError: A weights file is missing, damaged or does not fit, or fills too little of the network.
+        UserError: A weights file is missing, damaged or does not fit, or fills too little of the network; or its heads
+            would be taken for other classes.
     """
     network: Any = build_model(cfg, num_classes)
     reports: list[dict[str, Any]] = []
@@ -61,6 +67,8 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
     if cfg.NETWORK.PRETRAINED:
         content = read_checkpoint(cfg.NETWORK.PRETRAINED_MODEL)
         weights = weights_in(content, cfg.NETWORK.PRETRAINED_MODEL)
+        if not cfg.NETWORK.LOAD_BACKBONE_ONLY:
+            _check_heads(cfg.NETWORK.PRETRAINED_MODEL, content.get("class_names") or (), class_names)
         with _errors_name(cfg.NETWORK.PRETRAINED_MODEL):
             report = start_from(
                 network, weights, head_kinds=content.get("heads"), backbone_only=cfg.NETWORK.LOAD_BACKBONE_ONLY
@@ -74,6 +82,19 @@ def build_network(cfg: CfgNode, num_classes: int) -> tuple[Any, list[dict[str, A
             report = load_released_weights(network, weights)
         report_loading(cfg.RESUME_MODEL, network, report)
     return in_layout(cfg, network), reports
+
+
+def _check_heads(path: str, trained: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse the heads of as many, but other classes."""
+    if len(trained) != len(names):  # heads of another size start from scratch
+        return
+    other = [label for label, pair in enumerate(zip(trained, names, strict=True)) if pair[0] != pair[1]]
+    if other:
+        label = other[0]
+        raise UserError(
+            f"{path} was trained on other classes: class {label} is {trained[label]!r} there, here {names[label]!r}; "
+            "NETWORK.LOAD_BACKBONE_ONLY True starts with new heads"
+        )
 
 
 def start_heads(cfg: CfgNode, training: Training) -> None:
