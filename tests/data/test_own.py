@@ -273,7 +273,8 @@ def test_own_folder_refuses_groups_and_folds(tmp_path: Path, overrides: list[Any
 def test_own_folds_of_images_that_are_split_are_refused(tmp_path: Path) -> None:
     for name in ("train", "val"):
         folders(tmp_path / "photos" / name, {"a": 3, "b": 2})
-    with pytest.raises(UserError, match=r"^DATASET.HOLD_OUT.FOLDS is 3, but .* has validation images already$"):
+    message = r"^DATASET.HOLD_OUT.FOLDS is 3, but .* has validation images already; set it to 0$"
+    with pytest.raises(UserError, match=message):
         splits(tmp_path / "photos", "DATASET.HOLD_OUT.FOLDS", 3)
 
 
