@@ -32,10 +32,11 @@ def test_images_of_a_folder_are_held_out_together(tmp_path: Path, split: str) ->
 
 
 def test_folder_of_a_listed_image_may_be_written_in_several_ways(tmp_path: Path) -> None:
-    lines = [f"{'./' * (number % 2)}f{number // 4}/{number}.png {number // 20}" for number in range(40)]
+    ways = ("", "./", f"{tmp_path}/", "other/../")
+    lines = [f"{ways[number % 4]}f{number // 4}/{number}.png {number // 20}" for number in range(40)]
     (tmp_path / "list.txt").write_text("\n".join(lines))
     train = read_own_lists({"train": tmp_path / "list.txt"}, image_path=tmp_path, group="folder")["train"]
-    assert sorted(set(train.groups or ())) == [f"f{number}" for number in range(10)]
+    assert sorted(set(train.groups or ())) == [str(tmp_path / f"f{number}") for number in range(10)]
 
 
 def test_test_images_are_held_out_beside_own_validation_images(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Row(NamedTuple):
         path: Image file as listed.
         label: Label as listed, a number or a name.
         split: Split as listed: train, valid or test; empty if the list does not say.
-        group: Group as listed, or the folder of the image; empty if it has none.
+        group: Group as listed, or the absolute folder of the image; empty if it has none.
         weight: Weight of the image in the loss; None if the list has no weights.
     """
 
@@ -172,11 +172,12 @@ def read_rows(path: str | Path, *, image_path: str | Path = "", group: str = "")
         if isinstance(row, str):
             errors.append(f"line {line} {row}")
             continue
-        before = first.setdefault(os.path.abspath(os.path.join(image_path, row.path)), (line, row.label))
+        absolute = os.path.abspath(os.path.join(image_path, row.path))
+        before = first.setdefault(absolute, (line, row.label))
         if before[0] != line:
             errors.append(f"line {line}: {row.path} is listed in line {before[0]} too, there with label {before[1]}")
         else:
-            rows.append(row._replace(group=os.path.normpath(os.path.dirname(row.path))) if group == FOLDER else row)
+            rows.append(row._replace(group=os.path.dirname(absolute)) if group == FOLDER else row)
     if errors:
         raise errors_in(f"list {path}", errors)
     if not rows:
