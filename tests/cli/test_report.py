@@ -1,13 +1,16 @@
 """`longtail report`: the page and the figures of a run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from longtail.cli.main import main
+from longtail.config import load_config, to_yaml
 from longtail.reporting import redraw
 from longtail.reporting.record import read_run
+from longtail.stages import evaluate
 from tests.helpers.made_up_runs import made_up_run
 from tests.helpers.training import NCL, TinyConfig, train
 
@@ -31,6 +34,16 @@ def test_report_of_a_trained_run_shows_its_images(tiny_cfg: TinyConfig, capsys: 
     metrics = content["metrics"]
     assert isinstance(metrics, list)
     assert metrics[0]["values"] == metrics[2]["values"]  # best epoch, evaluated again
+
+
+def test_report_evaluates_a_calibrated_run_with_its_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made_up_run(tmp_path / "run" / "2026", 5)
+    shutil.rmtree(run / "evaluation")
+    (run / "calibrated.yaml").write_text(to_yaml(load_config(run / "config.yaml", ["TEST.TEMPERATURE", 2.5])))
+    used: list[float] = []
+    monkeypatch.setattr(evaluate, "validate", lambda cfg, folder, place: used.append(cfg.TEST.TEMPERATURE))
+    assert main(["report", str(run), "--evaluate", "--gpus", "cpu", "--no-images"]) == 0
+    assert used == [2.5]
 
 
 @pytest.mark.slow
