@@ -140,6 +140,22 @@ def late_deferral(cfg: CfgNode) -> str:
     )
 
 
+def _check_hold_out(cfg: CfgNode) -> None:
+    """Refuse keys that hold out images of other data sets than own images, or test images besides those of a file."""
+    keys, dataset = cfg.DATASET.HOLD_OUT, cfg.DATASET.DATASET
+    for name, value in keys.items() if dataset != "own" else ():
+        default = KEYS[f"DATASET.HOLD_OUT.{name}"].default
+        if value != default:
+            raise UserError(
+                f"DATASET.HOLD_OUT.{name} is {value!r}, but nothing is held out of data set {dataset!r}; leave it at "
+                f"{default!r}, or train on own images (DATASET.DATASET own)"
+            )
+    if keys.TEST and cfg.DATASET.TEST_JSON:
+        raise UserError(
+            f"DATASET.HOLD_OUT.TEST is {keys.TEST:g}, but DATASET.TEST_JSON names the test images; set it to 0"
+        )
+
+
 def check_training(cfg: CfgNode, place: Place) -> None:
     """Check everything about a training that can be checked before data is read.
 
@@ -147,6 +163,7 @@ def check_training(cfg: CfgNode, place: Place) -> None:
         UserError: A check fails; the message names the cause and what is allowed.
     """
     check_names(cfg)
+    _check_hold_out(cfg)
     check_start(cfg)
     check_input_files(cfg)
     check_writable(cfg)

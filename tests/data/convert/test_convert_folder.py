@@ -171,6 +171,21 @@ def test_convert_folder_of_splits_does_not_hold_out(refused: Any, class_folders:
     )
 
 
+def test_convert_folder_of_splits_keeps_its_test_images(
+    run: Any, refused: Any, class_folders: Any, tmp_path: Path
+) -> None:
+    for name in ("train", "test"):
+        class_folders(f"root/{name}", {"a": 4, "b": 2})
+    options = arguments(tmp_path / "root", tmp_path, "--valid_fraction", 0.2)
+    error = refused("convert_from_folder", *options, "--test_fraction", 0.2)
+    assert error == (
+        f"{tmp_path}/root holds the splits test, train, not classes; name the folder of the training images: "
+        f"{tmp_path}/root/train"
+    )
+    run("convert_from_folder", *options)
+    assert read_annotations(tmp_path / "out/test.json").labels == [0] * 4 + [1] * 2
+
+
 def test_convert_folder_of_classes_called_train_and_boat(run: Any, class_folders: Any, tmp_path: Path) -> None:
     run("convert_from_folder", *arguments(class_folders("photos", {"train": 2, "boat": 1}), tmp_path))
     assert read_annotations(tmp_path / "out/train.json").num_classes == 2

@@ -59,7 +59,8 @@ def read_splits(root: str | Path, valid: str | Path | HoldOut | None) -> dict[st
         UserError: See `convert_folder`.
     """
     folders = split_folders(root)
-    if folders and valid is not None and ("valid" in folders or not isinstance(valid, HoldOut)):
+    wanted = {"valid", "test"} if isinstance(valid, HoldOut) and valid.test else {"valid"}
+    if folders and valid is not None and (wanted & folders.keys() or not isinstance(valid, HoldOut)):
         raise UserError(
             f"{root} holds the splits {', '.join(sorted(path.name for path in folders.values()))}, not classes; name "
             f"the folder of the training images: {folders['train']}"
