@@ -150,6 +150,15 @@ def test_convert_folder_validation_images_inside_the_training_images(
     )
 
 
+def test_convert_folder_validation_images_that_are_training_images(
+    refused: Any, class_folders: Any, tmp_path: Path
+) -> None:
+    train, valid = class_folders("train", {"a": 5, "b": 2}), class_folders("val", {"a": 1})
+    (valid / "b").symlink_to(train / "b")
+    error = refused("convert_from_folder", *arguments(train, tmp_path, "--valid_path", valid))
+    assert error.startswith(f"2 images occur twice, such as {train}/b/000.png (train) and {valid}/b/000.png (valid)")
+
+
 @pytest.mark.parametrize("names", [("train", "val"), ("Train", "Validation", "test"), ("training", "valid")])
 def test_convert_folder_of_splits(run: Any, class_folders: Any, tmp_path: Path, names: Any) -> None:
     for number, name in enumerate(names):

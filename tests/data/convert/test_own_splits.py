@@ -67,9 +67,35 @@ def test_rule_that_does_not_fit_the_images_is_refused(tmp_path: Path, there: str
 def test_images_of_two_splits_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "train/a", "train/b", "val/a")
     (tmp_path / "val/b").symlink_to(tmp_path / "train/b")
-    with pytest.raises(UserError, match=r"^10 images are both train and valid images, such as .*val/b/0\.png$"):
+    message = (
+        r"^10 images occur twice, such as .*train/b/0\.png \(train\) and .*val/b/0\.png \(valid\), which are one file"
+    )
+    with pytest.raises(UserError, match=message):
         own_splits(tmp_path, FIFTH)
-    (tmp_path / "train.txt").write_text("a/0.png cat\na/1.png dog\n")
-    (tmp_path / "valid.txt").write_text("./a/0.png dog\n")
-    with pytest.raises(UserError, match=r"^1 images are both train and valid images, such as .*a/0\.png$"):
-        read_own_lists({"train": tmp_path / "train.txt", "valid": tmp_path / "valid.txt"}, image_path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "places"),
+    [
+        ("a/0.png,cat,", "./a/0.png,dog,", r"a/0\.png \(train\) and .*\./a/0\.png \(valid\)"),
+        ("a/0.png,cat,", "link/0.png,cat,test", r"a/0\.png \(train\) and .*link/0\.png \(test\)"),
+        ("a/0.png,cat,", "a/0.png,dog,train", r"a/0\.png \(train\) and .*a/0\.png \(train\)"),
+        ("a/0.png,cat,\nlink/0.png,cat,", "a/2.png,dog,", r"a/0\.png \(train\) and .*link/0\.png \(train\)"),
+    ],
+)
+def test_images_of_two_lists_are_refused(tmp_path: Path, train: str, other: str, places: str) -> None:
+    (tmp_path / "link").symlink_to(write(tmp_path, "a") / "a")
+    lists = {"train": f"{train}\na/1.png,dog,", "valid": other}
+    for name, lines in lists.items():
+        (tmp_path / f"{name}.csv").write_text(f"path,label,split\n{lines}\n")
+    with pytest.raises(
+        UserError, match=rf"^1 images occur twice, such as .*{places}, which are one file; each must be"
+    ):
+        read_own_lists({name: tmp_path / f"{name}.csv" for name in lists}, image_path=tmp_path)
+
+
+def test_paths_that_no_file_system_can_hold_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(
+        "path,label,split\na\0b/0.png,cat,train\nb/0.png,dog,train\na\0b/1.png,cat,val\n"
+    )
+    assert own_splits(tmp_path / "list.csv", FIFTH)["valid"].paths == [f"{tmp_path}/a\0b/1.png"]

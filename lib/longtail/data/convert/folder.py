@@ -6,7 +6,7 @@ from pathlib import Path
 from longtail.data.convert.class_folders import read_class_folders, split_folders
 from longtail.data.convert.hold_out import HoldOut, make_long_tailed
 from longtail.data.convert.own import own_splits
-from longtail.data.convert.split import Split, check_writable, write_split
+from longtail.data.convert.split import Split, check_apart, check_writable, write_split
 from longtail.data.convert.summary import log_summary
 from longtail.errors import UserError
 
@@ -67,13 +67,15 @@ def read_splits(root: str | Path, valid: str | Path | HoldOut | None) -> dict[st
         )
     if valid is None or isinstance(valid, HoldOut):
         return own_splits(root, valid)
-    _check_apart(root, valid)
+    _check_outside(root, valid)
     train = read_class_folders(root)
-    return {"train": train, "valid": read_class_folders(valid, train.classes)}
+    splits = {"train": train, "valid": read_class_folders(valid, train.classes)}
+    check_apart(splits)
+    return splits
 
 
-def _check_apart(train: str | Path, valid: str | Path) -> None:
-    """Check that validation images are not training images."""
+def _check_outside(train: str | Path, valid: str | Path) -> None:
+    """Check that the folder of the validation images is not in that of the training images, nor the reverse."""
     first, second = (os.path.join(os.path.realpath(path), "") for path in (train, valid))
     if first.startswith(second) or second.startswith(first):
         raise UserError(

@@ -55,7 +55,8 @@ def _read_folders(root: str | Path, group: str) -> dict[str, Split]:
     if group == FOLDER:
         train = replace(train, groups=parent_folders(train.paths))
     splits = {"train": train, **{name: read_class_folders(path, train.classes) for name, path in folders.items()}}
-    check_apart(splits)
+    if folders:  # within a split, each folder is read once
+        check_apart(splits)
     return splits
 
 

@@ -67,7 +67,7 @@ def convert_own_lists(
         force: Replace existing files.
 
     Raises:
-        UserError: A list is invalid, an image has two labels, a label has no training images, images do not exist, or a
+        UserError: A list is invalid, an image occurs twice, a label has no training images, images do not exist, or a
             file would be overwritten.
     """
     splits = read_own_lists(lists, image_path=image_path, group=group)

@@ -1,6 +1,7 @@
 """One split of a data set as all converters produce it, and its annotation file."""
 
 import csv
+import functools
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import numpy as np
 from longtail.data.annotations import VERSION
 from longtail.errors import UserError
 from longtail.files import atomic_write
-from longtail.user_files import check_path, translating
+from longtail.user_files import check_path, is_possible_path, translating
 
 logger = logging.getLogger(__name__)
 
@@ -54,30 +55,34 @@ class Split:
 
 
 def check_apart(splits: Mapping[str, Split]) -> None:
-    """Refuse an image file that is in two splits, also through a link to its folder.
+    """Refuse an image file that occurs twice, in two splits or in one, also through a link to its folder.
 
     Args:
         splits: Splits by name.
 
     Raises:
-        UserError: There is such a file.
+        UserError: There is such a file; the message names it where it occurs.
     """
-    folders: dict[str, str] = {}
+    real_folder = functools.cache(_real_folder)  # once for each folder: there may be millions of images
+    first: dict[str, tuple[str, str]] = {}
+    again: list[tuple[str, str]] = []
+    for place in ((name, path) for name, split in splits.items() for path in split.paths):
+        folder, file = os.path.split(place[1])
+        if first.setdefault(os.path.join(real_folder(folder), file), place) is not place:
+            again.append(place)
+    if again:
+        name, path = again[0]
+        folder, file = os.path.split(path)
+        other, other_path = first[os.path.join(real_folder(folder), file)]
+        raise UserError(
+            f"{len(again):,} images occur twice, such as {other_path} ({other}) and {path} ({name}), which are one "
+            "file; each must be in one split, once"
+        )
 
-    def real(path: str) -> str:
-        folder, name = os.path.split(path)
-        if folder not in folders:  # once for each folder: there may be millions of images
-            folders[folder] = os.path.realpath(folder)
-        return os.path.join(folders[folder], name)
 
-    seen: dict[str, str] = {}
-    for name, split in splits.items():
-        files = [real(path) for path in split.paths] if len(splits) > 1 else []
-        shared = [(path, seen[file]) for path, file in zip(split.paths, files, strict=False) if file in seen]
-        if shared:
-            path, other = shared[0]
-            raise UserError(f"{len(shared):,} images are both {other} and {name} images, such as {path}")
-        seen |= dict.fromkeys(files, name)
+def _real_folder(path: str) -> str:
+    """Return a folder without links; as it is if no file system could hold it."""
+    return os.path.realpath(path) if is_possible_path(path) else path
 
 
 def check_writable(path: str | Path, *, force: bool) -> None:
