@@ -256,10 +256,13 @@ def test_annotation_file_of_other_classes_is_refused(image_folder: Callable[...,
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_check_same_names_refuses_a_missing_class(swap: bool) -> None:
-    names, owners = (["ant", "bee", "fly"], ["ant", "bee"]), ("run/last.pth", "photos")
+@pytest.mark.parametrize("lost", ["ant", "bee", "fly"])
+def test_check_same_names_refuses_a_missing_class(swap: bool, lost: str) -> None:
+    classes = ["ant", "bee", "fly"]
+    names, owners = (classes, [name for name in classes if name != lost]), ("run/last.pth", "photos")
     if swap:
         names, owners = names[::-1], owners[::-1]
-    with pytest.raises(UserError, match=r"^photos lacks class 'fly' of run/last\.pth; both must have the same classes"):
+    message = rf"^photos lacks class '{lost}' of run/last\.pth \(2 classes, there 3\); both must name the same classes"
+    with pytest.raises(UserError, match=message):
         check_same_names(*names, *owners)
     check_same_names([], ["ant"], *owners)

@@ -102,7 +102,17 @@ def check_same_names(first: Sequence[str], second: Sequence[str], *owners: str) 
     Raises:
         UserError: They differ; the message names the first such class.
     """
-    different = [label for label, names in enumerate(zip(first, second, strict=False)) if names[0] != names[1]]
+    if not first or not second:
+        return
+    if len(first) != len(second):
+        pairs = sorted(zip((first, second), owners, strict=True), key=lambda pair: len(pair[0]))
+        (fewer, other), (more, owner) = pairs
+        missing = next((name for name in more if name not in fewer), more[len(fewer)])
+        raise UserError(
+            f"{other} lacks class {missing!r} of {owner} ({len(fewer)} classes, there {len(more)}); both must name the "
+            "same classes in the same order"
+        )
+    different = [label for label, names in enumerate(zip(first, second, strict=True)) if names[0] != names[1]]
     if different:
         label = different[0]
         order = "another order of classes" if sorted(first) == sorted(second) else "other classes"
@@ -110,10 +120,6 @@ def check_same_names(first: Sequence[str], second: Sequence[str], *owners: str) 
             f"{owners[1]} has {order} than {owners[0]}: class {label} is {second[label]!r}, there {first[label]!r}; "
             "all splits must name the same classes in the same order"
         )
-    if first and second and len(first) != len(second):
-        more, fewer = owners if len(first) > len(second) else reversed(owners)
-        name = (first if len(first) > len(second) else second)[min(len(first), len(second))]
-        raise UserError(f"{fewer} lacks class {name!r} of {more}; both must have the same classes in the same order")
 
 
 @SOURCES.register("annotations")
