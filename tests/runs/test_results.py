@@ -27,13 +27,6 @@ def test_add_returns_what_has_improved() -> None:
     assert results.last == {"epoch": 4, "ensemble": {"top1": 0.6}, "experts": [{"top1": 0.1}, {"top1": 0.2}]}
 
 
-def test_entries_hold_the_number_of_evaluated_images() -> None:
-    results, evaluated = Results(), {"images": 10, **evaluation(0.5, 0.4)}
-    results.add(1, evaluated)
-    assert results.last is not None and results.last["images"] == 10
-    assert evaluation_outcome({}, epoch=3, evaluation=evaluated, seconds=1.0)["last"]["images"] == 10
-
-
 def test_add_without_images_of_any_class() -> None:
     results = Results()
     assert results.add(1, {"ensemble": {}, "experts": [{}]}) == (True, True)

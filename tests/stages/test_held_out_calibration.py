@@ -124,22 +124,14 @@ def test_empty_config_means_the_configs_before_the_recipe() -> None:
 
 
 @pytest.mark.slow
-def test_cadel_recipe_runs_and_resumes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_cadel_recipe_runs_and_resumes(tmp_path: Path) -> None:
     small = ("TRAIN.MAX_EPOCH", "1", "NETWORK.CASCADE.WIDTH", "8", "TRAIN.BATCH_SIZE", "138", "VALID_STEP", "1")
     overrides = ("OUTPUT_DIR", str(tmp_path), "TRAIN.TENSORBOARD.ENABLE", "False", *small)
-    caplog.set_level("INFO", "longtail")
     for _ in range(2):
-        caplog.clear()
         summary = read_json(run_recipe("digits_lt,cadel", place=CPU, overrides=overrides))
         train, compensated = summary["stages"]
         assert len(train["last"]["experts"]) == len(compensated["last"]["experts"]) == 3
         assert compensated["calibration"]["report_on"] == "rest of valid"
-        numbers = [stage["last"]["images"] for stage in (train, compensated)]
-        assert numbers[0] > numbers[1] > 0
-        lines = [message.split() for message in caplog.messages]
-        header = next(line for line in lines if line[0] == "stage" and line[-1] == "run")
-        rows = [line for line in lines if line[0] in ("train", "compensated")]
-        assert [row[header.index("images")] for row in rows] == [str(number) for number in numbers]
     assert len(list((tmp_path / "digits_lt_cadel" / "compensated").iterdir())) == 1
 
 

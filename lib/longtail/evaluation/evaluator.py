@@ -175,8 +175,7 @@ class Evaluator:
         """Return the numbers to report.
 
         Returns:
-            {"images": number of samples, "loss": mean cross-entropy of the ensemble logits, "ensemble": {...},
-            "experts": [the same for each]} with
+            {"loss": mean cross-entropy of the ensemble logits, "ensemble": {...}, "experts": [the same for each]} with
 
             - "top1", "top2", ...: fractions of the samples whose class is among the k largest logits,
             - "many", "medium", "few": the top-1 accuracy of the shot groups,
@@ -192,12 +191,11 @@ class Evaluator:
             ValueError: Labels were out of range.
         """
         self._refuse_bad_labels()
-        images = int(self._seen[0])
-        if not images:
+        if not int(self._seen[0]):
             return {"ensemble": {}, "experts": [{} for _ in range(self.experts)]}
         experts = [self._metrics(index) for index in range(self.experts)]
         ensemble = self._metrics("ensemble")
-        return {"images": images, "loss": ensemble["nll"], "ensemble": ensemble, "experts": experts}
+        return {"loss": ensemble["nll"], "ensemble": ensemble, "experts": experts}
 
     def _row(self, which: int | Literal["ensemble"]) -> int:
         """Return the row of an expert or the ensemble in all counts."""

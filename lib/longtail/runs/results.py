@@ -9,7 +9,7 @@ from typing import Any
 
 from longtail.runs.folder import finite
 
-Evaluation = dict[str, Any]  # {"images": N, "ensemble": {...}, "experts": [{...}], "loss": ...} of `Evaluator.results`
+Evaluation = dict[str, Any]  # {"ensemble": {...}, "experts": [{...}], "loss": ...} of `Evaluator.results`
 
 
 LOWEST_IS_BEST = ("nll", "ece")  # metrics of which the lowest value is the best
@@ -65,8 +65,7 @@ class Results:
         select_by: Metric that decides what is best, a key of the accuracies of an `Evaluator`.
 
     Attributes:
-        best: {"epoch", "images": N, "ensemble": {...}, "experts": [{...}]} of the epoch with the best ensemble; the
-            first of ties.
+        best: {"epoch", "ensemble": {...}, "experts": [{...}]} of the epoch with the best ensemble; the first of ties.
         best_single: {"epoch", "expert" (from 1), "top1"} of the best single expert in any epoch, and its metric
             `select_by`.
         last: Like `best`, for the latest evaluated epoch.
@@ -80,7 +79,7 @@ class Results:
 
     def add(self, epoch: int, evaluation: Evaluation) -> tuple[bool, bool]:
         """Add the evaluation of an epoch; return whether the ensemble and the best single expert have improved."""
-        self.last = _entry(epoch, evaluation)
+        self.last = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
         better = self.best is None or self._score(evaluation["ensemble"]) > self._score(self.best["ensemble"])
         if better:
             self.best = self.last
@@ -129,14 +128,8 @@ def evaluation_outcome(head: dict[str, Any], *, epoch: int, evaluation: Evaluati
         evaluation: Its evaluation.
         seconds: Duration.
     """
-    entry = _entry(epoch, evaluation)
+    entry = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
     return sealed({**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry})
-
-
-def _entry(epoch: int, evaluation: Evaluation) -> Evaluation:
-    """Return the entry "best" or "last" of results.json."""
-    kept = ("images", "ensemble", "experts")
-    return {"epoch": epoch, **{name: evaluation[name] for name in kept if name in evaluation}}
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ again.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +96,7 @@ def run_recipe(source: str, *, place: Place, resume: str = "auto", overrides: Se
             if place.main:
                 _summarize(execution)
         if place.main:
-            rows = _rows(execution.runs)
+            rows = [_row(name, run) for name, run in execution.runs.items()]
             for line in results_table(rows).splitlines():
                 logger.info("  %s", line)
             logger.info("accuracies of the last epochs; %s", recipe.folder / SUMMARY)
@@ -232,15 +232,10 @@ def _summarize(execution: Execution) -> None:
     LockedFolder(recipe.folder).write_json(SUMMARY, content)
 
 
-def _rows(runs: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Return the rows of the table of stages; with the numbers of evaluated images, if these differ."""
-    contents = {name: read_json(RunDirectory(path).results) for name, path in runs.items()}
-    numbers = {name: (content.get("last") or {}).get("images") for name, content in contents.items()}
-    differ = len(set(numbers.values()) - {None}) > 1
-    rows = []
-    for name, content in contents.items():
-        accuracies = last_accuracies(content)
-        shown = {key: accuracies.get(key) for key in ("top1", *GROUPS)} | ({"images": numbers[name]} if differ else {})
-        durations = {"epochs": content.get("epochs", 0), "seconds": round(content.get("seconds", 0))}
-        rows.append({"stage": name, **shown, **durations, "run": str(runs[name])})
-    return rows
+def _row(name: str, path: Path) -> dict[str, Any]:
+    """Return the row of a stage in the table."""
+    results = read_json(RunDirectory(path).results)
+    accuracies = last_accuracies(results)
+    shown = {key: accuracies.get(key) for key in ("top1", *GROUPS)}
+    durations = {"epochs": results.get("epochs", 0), "seconds": round(results.get("seconds", 0))}
+    return {"stage": name, **shown, **durations, "run": str(path)}

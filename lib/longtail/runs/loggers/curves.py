@@ -9,8 +9,7 @@ def curves(record: Record) -> dict[str, float]:
     """Return {tag: value} for the finite numbers in a record."""
     split = record["split"]
     values = {f"{key}/{split}": value for key, value in record.items() if isinstance(value, (int, float))}
-    for constant in ("epoch", "images"):
-        values.pop(f"{constant}/{split}", None)
+    values.pop(f"epoch/{split}", None)
     for name, accuracy in record.get("ensemble", {}).items():
         values[f"ensemble/{name}"] = accuracy
     for number, expert in enumerate(record.get("experts", ()), start=1):
