@@ -128,6 +128,27 @@ def test_compare_refuses_runs_of_other_images(make_run: MakeRun, tmp_path: Path)
     assert compare([str(other), str(more)]).lines[0].seeds == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "difference"),
+    [
+        (["DATASET.HOLD_OUT.SEED", 1], r"DATASET\.HOLD_OUT\.SEED 0 and 1"),
+        (
+            ["DATASET.ROOT", "more", "DATASET.HOLD_OUT.VALID", 3],
+            r"DATASET\.ROOT '' and 'more', .*\.VALID 0\.2 and 3\.0",
+        ),
+        (["DATASET.VALID_JSON", "valid.json"], r"DATASET\.VALID_JSON '' and 'valid\.json'"),
+        ([], "chosen by the same keys, so the files have changed"),
+    ],
+)
+def test_compare_names_the_keys_by_which_images_differ(
+    make_run: MakeRun, tmp_path: Path, overrides: list[Any], difference: str
+) -> None:
+    first = make_run("DATASET.DATASET", "own", top1=0.5)
+    second = make_run("DATASET.DATASET", "own", *overrides, top1=0.5, valid="another")
+    with pytest.raises(UserError, match=rf"evaluated on different images \({difference}\); "):
+        compare([str(second), str(first)])
+
+
 def test_compare_refuses_other_data_sets_where_fingerprints_are_unknown(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(top1=0.5)
     make_run("DATASET.DATASET", "cifar10_lt", name="other", top1=0.6, valid="")

@@ -45,13 +45,39 @@ def test_sweep_configs_without_seeds_or_settings_is_the_config(tmp_path: Path) -
         ([("LOSS.LOSS_TYPE", [])], "has no values"),
         ([("NAME", ["a", "OUTPUT_DIR", "runs"])], "OUTPUT_DIR is a key, not a value of --set; KEY VALUE of all runs"),
         ([("RAND_SEED", ["1"])], "swept twice"),
-        ([("DATASET.HOLD_OUT.SEED", ["1", "2"])], "DATASET.HOLD_OUT.SEED chooses the validation images"),
+        ([("DATASET.DATASET", ["digits_lt", "cifar10_lt"])], "DATASET.DATASET chooses the validation images"),
+        (
+            [("DATASET.VALID_JSON", ["a.json", "b.json"])],
+            r"VALID_JSON chooses .* runs of 'a\.json' and 'b\.json' cannot",
+        ),
         ([("TRAIN.MAX_EPOCH", ["many"])], "must be a whole number"),
     ],
 )
 def test_sweep_configs_refuses_invalid_values(tmp_path: Path, settings: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         configs(tmp_path, seeds=[0], settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("ROOT", ["photos", "more"]), ("HOLD_OUT.SEED", [0, 1]), ("HOLD_OUT.FOLDS", [2, 3]), ("HOLD_OUT.VALID", [1, 2])],
+)
+def test_sweep_configs_refuses_to_hold_out_different_images(key: str, values: list[Any]) -> None:
+    settings = [(f"DATASET.{key}", values)]
+    with pytest.raises(UserError, match=rf"^DATASET\.{key} chooses the validation images, so the runs of .* cannot"):
+        sweep_configs("own,ce", ["DATASET.ROOT", "photos"], settings=settings)
+    valid = ["DATASET.ROOT", "photos", "DATASET.VALID_JSON", "valid.json"]  # these images are the same for all
+    assert len(sweep_configs("own,ce", valid, settings=settings)) == 2
+    assert len(sweep_configs("own,ce", ["DATASET.ROOT", "photos"], settings=[(f"DATASET.{key}", values[:1])])) == 1
+
+
+def test_sweep_of_folds_checks_that_all_exist_before_the_first_training(tmp_path: Path) -> None:
+    keys = ["DATASET.ROOT", str(tmp_path), "DATASET.HOLD_OUT.FOLDS", 2, "OUTPUT_DIR", str(tmp_path / "output")]
+    found = sweep_configs("own,ce", keys, settings=[("DATASET.HOLD_OUT.FOLD", [1, 2, 3])])
+    assert [cfg.DATASET.HOLD_OUT.FOLD for cfg in found] == [1, 2, 3]
+    with pytest.raises(UserError, match=r"^fold 3 of 2 does not exist"):
+        sweep(found, "own,ce", place=CPU)
+    assert not list(tmp_path.iterdir())
 
 
 def test_sweep_configs_refuses_a_recipe() -> None:

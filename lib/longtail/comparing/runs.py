@@ -135,7 +135,7 @@ def check_same_images(runs: Sequence[FinishedRun]) -> None:
         if run.division != runs[0].division or _images(run, known) != _images(first, known):
             first = runs[0] if first is run else first
             raise UserError(
-                f"{run.path} and {first.path} were evaluated on different images ({_shown(run)} and {_shown(first)}); "
+                f"{run.path} and {first.path} were evaluated on different images ({_difference(run, first)}); "
                 "their accuracies cannot be compared; name the runs of the same images (longtail compare RUN RUN), and "
                 "train on other images with another NAME, so that their runs are in a folder of their own"
             )
@@ -147,8 +147,26 @@ def _images(run: FinishedRun, known: bool) -> Any:
     return run.values["DATASET.DATASET"], run.values["DATASET.VALID_JSON"]
 
 
-def _shown(run: FinishedRun) -> str:
-    return str(run.values["DATASET.VALID_JSON"] or run.values["DATASET.DATASET"])
+def choosing_keys(values: Mapping[str, Any]) -> list[str]:
+    """Return the keys that choose the validation images of a config, except that of the fold.
+
+    Args:
+        values: Value of each key.
+    """
+    keys = ["DATASET.VALID_JSON"]
+    if not values["DATASET.VALID_JSON"]:
+        keys.append("DATASET.DATASET")
+        if values["DATASET.DATASET"] == "own":
+            keys += ["DATASET.ROOT", *(name for name in KEYS if name.startswith("DATASET.HOLD_OUT.") and name != FOLD)]
+    return keys
+
+
+def _difference(run: FinishedRun, other: FinishedRun) -> str:
+    """Return the keys by which two runs have different images, with both values."""
+    keys = dict.fromkeys(choosing_keys(run.values) + choosing_keys(other.values))
+    pairs = {key: (run.values[key], other.values[key]) for key in keys}
+    different = [f"{key} {mine!r} and {its!r}" for key, (mine, its) in pairs.items() if mine != its]
+    return ", ".join(different) or "chosen by the same keys, so the files have changed"
 
 
 def group_runs(runs: Sequence[FinishedRun]) -> list[Group]:

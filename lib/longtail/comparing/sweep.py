@@ -8,8 +8,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from longtail.comparing.runs import SEED
-from longtail.config import KEYS, is_recipe, load_config
+from longtail.comparing.runs import FOLD, SEED, choosing_keys
+from longtail.config import KEYS, flatten, is_recipe, load_config
 from longtail.distributed import Place
 from longtail.errors import UserError
 from longtail.stages.checks import check_training
@@ -17,7 +17,6 @@ from longtail.stages.train import train
 
 logger = logging.getLogger(__name__)
 
-DIVISION, FOLD = "DATASET.HOLD_OUT.", "DATASET.HOLD_OUT.FOLD"
 Setting = tuple[str, Sequence[Any]]  # key and its values
 
 
@@ -47,13 +46,25 @@ def sweep_configs(
     swept = itertools.chain.from_iterable(values for _, values in settings)
     if key := next((value for value in swept if isinstance(value, str) and value in KEYS), None):
         raise UserError(f"{key} is a key, not a value of --set; KEY VALUE of all runs comes before --set")
-    if key := next((key for key in keys if key.startswith(DIVISION) and key != FOLD), None):
-        raise UserError(f"{key} chooses the validation images, so its runs cannot be compared; {FOLD} can be swept")
     combinations = itertools.product(*(list(dict.fromkeys(values)) for _, values in all_settings))
-    return [
+    configs = [
         load_config(source, [*overrides, *itertools.chain.from_iterable(zip(keys, values, strict=True))])
         for values in combinations
     ]
+    _check_same_images(configs)
+    return configs
+
+
+def _check_same_images(configs: Sequence[CfgNode]) -> None:
+    """Refuse configs that choose different validation images, except by fold."""
+    first, *others = [dict(flatten(cfg)) for cfg in configs]
+    keys = choosing_keys(first)
+    for key, values in itertools.product(keys, others):
+        if values[key] != first[key]:
+            raise UserError(
+                f"{key} chooses the validation images, so the runs of {first[key]!r} and {values[key]!r} cannot be "
+                f"compared; {FOLD} can be swept"
+            )
 
 
 def sweep(configs: Sequence[CfgNode], source: str, *, place: Place) -> list[Path]:
