@@ -64,6 +64,15 @@ def test_rule_that_does_not_fit_the_images_is_refused(tmp_path: Path, there: str
         own_splits(tmp_path, rule)
 
 
+@pytest.mark.parametrize(("group", "what"), [("", "image"), ("folder", "group of images")])
+def test_test_images_that_no_class_can_spare_are_refused(tmp_path: Path, group: str, what: str) -> None:
+    write(tmp_path, "a/1", "a/2", "b/3", "b/4", images=1)
+    with pytest.raises(
+        UserError, match=rf"^no {what} can be held out for testing: .*; set DATASET.HOLD_OUT.TEST to 0$"
+    ):
+        own_splits(tmp_path, HoldOut(1, 1), group=group)
+
+
 def test_images_of_two_splits_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "train/a", "train/b", "val/a")
     (tmp_path / "val/b").symlink_to(tmp_path / "train/b")

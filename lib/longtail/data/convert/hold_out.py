@@ -61,7 +61,7 @@ def divide(split: Split, rule: HoldOut) -> Parts:
     images (see `fold_numbers`).
 
     Raises:
-        UserError: A number of the rule is out of range, or no group can be held out.
+        UserError: A number of the rule is out of range, or no group or test image can be held out.
     """
     check_rule(rule)
     held_out = _choose(split, replace(rule, valid=0) if rule.folds else rule)
@@ -73,6 +73,11 @@ def divide(split: Split, rule: HoldOut) -> Parts:
         raise UserError(
             f"no group of images can be held out such that every class keeps {rule.keep} images and the parts have "
             f"about the requested sizes; there are {len(set(split.groups)):,} groups of {len(split.labels):,} images"
+        )
+    if rule.test and not held_out["test"]:
+        raise UserError(
+            f"no {'group of images' if split.groups else 'image'} can be held out for testing: each class keeps "
+            f"{rule.keep} training images, and the validation images come first; set DATASET.HOLD_OUT.TEST to 0"
         )
     rest = np.setdiff1d(np.arange(len(split.labels)), held_out["valid"] + held_out["test"])
     return Parts(
