@@ -186,7 +186,9 @@ def test_two_processes_train_one_run_and_restart_after_one_has_died(start: Start
     process = start(*script, name="broken", epochs=1, batch=16, torchrun="--standalone --max-restarts 1")
     wait_for(process, "epoch 1/1 batch 3/8")
     os.kill(children(process)[-1], signal.SIGKILL)
-    output = finish(process)
+    output, _ = process.communicate(timeout=300)
+    # After the restart, torch sometimes aborts a process at its exit, when the training has ended; torchrun returns 1.
+    assert process.returncode == 0 or "terminate called without an active exception" in output, output
     assert output.count("error: process ") == 1
     assert "another process of the run" in output
     assert "resuming from" in output
