@@ -184,12 +184,12 @@ def test_convert_folder_of_splits_keeps_its_test_images(
     run: Any, refused: Any, class_folders: Any, tmp_path: Path
 ) -> None:
     for name in ("train", "test"):
-        class_folders(f"root/{name}", {"a": 4, "b": 2})
-    options = arguments(tmp_path / "root", tmp_path, "--valid_fraction", 0.2)
+        class_folders(f"photos/{name}", {"a": 4, "b": 2})
+    options = arguments(tmp_path / "photos", tmp_path, "--valid_fraction", 0.2)
     error = refused("convert_from_folder", *options, "--test_fraction", 0.2)
     assert error == (
-        f"{tmp_path}/root holds the splits test, train, not classes; name the folder of the training images: "
-        f"{tmp_path}/root/train"
+        f"{tmp_path}/photos holds the splits test, train, not classes; name the folder of the training images: "
+        f"{tmp_path}/photos/train"
     )
     run("convert_from_folder", *options)
     assert read_annotations(tmp_path / "out/test.json").labels == [0] * 4 + [1] * 2
