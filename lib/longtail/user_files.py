@@ -102,10 +102,17 @@ def check_text(path: str, kind: str) -> None:
     Raises:
         UserError: It is not.
     """
+    if not is_utf_8(path):
+        raise UserError(f"{kind} {shown(path)}: its name is not UTF-8; rename it")
+
+
+def is_utf_8(path: str) -> bool:
+    """Return whether a path is UTF-8; Python keeps other bytes of a name as lone surrogates."""
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{kind} {shown(path)}: its name is not UTF-8; rename it") from None
+        return False
+    return True
 
 
 @contextlib.contextmanager

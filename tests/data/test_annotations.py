@@ -65,6 +65,7 @@ def test_read_annotations_absolute_paths(write: Any) -> None:
             "annotation 0 has fpath 'a\\x00b'; no file can",
         ),
         ({"annotations": [GOOD | {"fpath": "\ud800"}], "num_classes": 3}, "no file can have this name"),
+        ({"annotations": [GOOD | {"fpath": "\udcff.png"}], "num_classes": 3}, "or it is not UTF-8"),
         ('{"annotations": [\n  {"fpath": "a" "category_id"}]}', "line 2 column 17"),
         ("[1, 2]", 'must hold {"annotations": [...], "num_classes": C}'),
         ("3", 'must hold {"annotations": [...], "num_classes": C}'),

@@ -1,6 +1,6 @@
 """Outputs for all images of a loader: in one, two and three processes every sample counts exactly once."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -72,6 +72,9 @@ def work(rank: int, world: int) -> dict[str, Any]:
     encoded, own = training_set(shard).outputs(network()), network()
     own.get_buffer("experts.0.backbone.body.1.running_mean").add_(rank)
     shared = training_set(shard).outputs(own).logits
+    alone = training_set(shard).outputs(network(), logits=False)
+    assert torch.equal(cast(Tensor, alone.features), cast(Tensor, encoded.features))
+    assert alone.logits.shape == (*encoded.logits.shape[:2], 0)
     return {"state": evaluator.state(), "logits": encoded.logits, "features": encoded.features, "shared": shared}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
-from longtail.errors import UserError
+from longtail.errors import UserError, one_line
 from longtail.user_files import read_text, shown
 
 MOST = 100_000  # values of a file, with aliases expanded
@@ -86,12 +86,12 @@ def read_yaml(path: Path, kind: str = "config file") -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        reason = getattr(error, "problem", None) or one_line(error)
         raise UserError(f"{where}{line}: {reason}") from None
     except RecursionError:
         raise UserError(f"{where} is nested too deeply") from None
     except Exception as error:  # `!!int abc` and the like raise what Python's own conversions raise
-        raise UserError(f"{where}: a value cannot be read ({' '.join(str(error).split())[:80]})") from None
+        raise UserError(f"{where}: a value cannot be read ({one_line(error, 80)})") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from longtail.data.images.packed import PackedPixels, packed_pixels
 from longtail.errors import MissingFile, UserError, errors_in
-from longtail.user_files import is_possible_path, read_json
+from longtail.user_files import is_possible_path, is_utf_8, read_json
 
 MOST_CLASSES = 1_000_000  # a larger number is a mistake, and would take memory in every part of the software
 VERSION = 1  # format version; files of the released systems have none and are read as version 1
@@ -154,8 +154,8 @@ def _error_of(entry: Any, num_classes: int) -> str | None:
     fpath, label = entry.get("fpath"), entry.get("category_id")
     if not isinstance(fpath, str) or not fpath:
         return f"has fpath {fpath!r}; it must be the path of an image"
-    if not fpath.isprintable() and not is_possible_path(fpath):
-        return f"has fpath {fpath!r}; no file can have this name"
+    if not fpath.isprintable() and not (is_possible_path(fpath) and is_utf_8(fpath)):
+        return f"has fpath {fpath!r}; no file can have this name, or it is not UTF-8"
     if type(label) is not int or not 0 <= label < num_classes:
         return f"({fpath}) has category_id {label!r}; allowed: 0 to {num_classes - 1}"
     weight = entry.get("weight", 1)

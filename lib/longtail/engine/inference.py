@@ -135,7 +135,7 @@ class TrainingSet:
         finally:
             self._should_stop = before
 
-    def outputs(self, network: nn.Module, view: str = "clean") -> Output:
+    def outputs(self, network: nn.Module, view: str = "clean", *, logits: bool = True) -> Output:
         """Return the outputs of a network for all N training images, in their order, on every process, in main memory.
 
         Buffers (batch-norm statistics) become those of process 0 in every process.
@@ -143,6 +143,7 @@ class TrainingSet:
         Args:
             network: Images to `Output`; the unwrapped network, whose training mode is restored.
             view: "clean" (as in evaluation) or "train" (augmented, with random numbers of the current epoch).
+            logits: False leaves the logits out, (E, N, 0); for many images and classes they need much memory.
 
         Raises:
             Stopped: See `stoppable`.
@@ -150,7 +151,7 @@ class TrainingSet:
         training, loader = network.training, self._ordered_loader(view)
         share_buffers(network)
         pairs = [
-            (batch.indices.cpu(), _to_host(output))
+            (batch.indices.cpu(), _to_host(output if logits else output._replace(logits=output.logits[..., :0])))
             for batch, output in outputs(
                 network,
                 loader,

@@ -9,7 +9,7 @@ from longtail.models.hidden_mixing import HiddenMixing, chunks_of, mix
 from longtail.models.loading_report import LoadReport, check_depth, check_finite, check_loaded
 from longtail.models.momentum import KeyEncoder, KeyQueue, SampleQueue
 from longtail.models.networks import NETWORKS, build_model
-from longtail.models.output import Classifiers, FeaturesOnly, Output
+from longtail.models.output import Classifiers, Output
 from longtail.models.post_hoc import AdjustedHeads, PostHocClassifier, build_adjusted_heads, uses_post_hoc
 from longtail.models.pretrained import is_pretrained, pretrained_weights
 from longtail.models.priors import check_prior
@@ -37,7 +37,6 @@ __all__ = [
     "Classifiers",
     "EncodedOutput",
     "Expert",
-    "FeaturesOnly",
     "FiveCrops",
     "HiddenMixing",
     "KeyEncoder",

@@ -19,24 +19,6 @@ class Output(NamedTuple):
     projections: Tensor | None = None
 
 
-class FeaturesOnly(nn.Module):
-    """Images to the `Output` of a network without its logits, which need much memory for all images and many classes.
-
-    Args:
-        network: Images to `Output`.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.training = network.training
-
-    def forward(self, images: Tensor) -> Output:
-        """Return logits (E, B, 0), and the features of the network."""
-        output: Output = self.network(images)
-        return output._replace(logits=output.logits[..., :0])
-
-
 class Classifiers(Protocol):
     """A network with E >= 1 heads: the interface of every entry of `NETWORKS`, in addition to nn.Module.
 

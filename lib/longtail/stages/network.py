@@ -15,7 +15,6 @@ from longtail.config import expert_backbones
 from longtail.engine.training import Training
 from longtail.errors import UserError
 from longtail.models import (
-    FeaturesOnly,
     LoadReport,
     build_model,
     check_depth,
@@ -105,7 +104,7 @@ def start_heads(cfg: CfgNode, training: Training) -> None:
     if cfg.CLASSIFIER.START != "class_means" or (cfg.RESUME_MODEL and cfg.RESUME_MODE == "state_dict"):
         return
     network: Any = training.network
-    features = training.data.outputs(FeaturesOnly(network)).features
+    features = training.data.outputs(network, logits=False).features
     start_from_class_means(network.heads, features, labels=training.data.labels)
     if training.average:
         training.average.load_state_dict(training.network.state_dict())
