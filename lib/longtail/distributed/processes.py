@@ -1,6 +1,9 @@
 """The processes of a run: a single one, or those started by torchrun."""
 
+import atexit
 import contextlib
+import gc
+import importlib
 import os
 import sys
 import threading
@@ -77,6 +80,7 @@ def connected(world: World, device: torch.device, *, timeout: float) -> Iterator
     if dist.is_initialized() or world.size == 1:
         yield
         return
+    importlib.import_module("torch.distributed.nn.functional")  # imported later, its defaults would hold the group
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         with _ends_after(timeout + GRACE, _lost(world, _late(timeout))):
@@ -89,10 +93,21 @@ def connected(world: World, device: torch.device, *, timeout: float) -> Iterator
         raise UserError(
             f"process {world.rank} of {world.size} cannot connect to the others ({where}): {_first_line(error)}"
         ) from None
+    atexit.register(_end_threads, [dist.group.WORLD])
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _end_threads(groups: list[dist.ProcessGroup | None]) -> None:
+    """Free process groups, which ends their threads.
+
+    One that is alive when Python exits can abort the process: to free the tensors of an exchange, it needs the GIL.
+    The list holds the last reference: freed by it, unlike by a network, a group waits for its threads without the GIL.
+    """
+    gc.collect()  # networks under DistributedDataParallel hold their group, and are part of reference cycles
+    groups.clear()
 
 
 @contextlib.contextmanager
