@@ -31,7 +31,7 @@ from longtail.evaluation import Evaluator
 from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import build_model
-from longtail.stages.checks import check_names
+from longtail.stages.checks import check_names, check_start
 from longtail.stages.recipe_file import Recipe, load_recipe
 from longtail.stages.recipe_stage import generating_into
 from tests.helpers.methods import KnownData
@@ -52,15 +52,15 @@ SHALLOW = {
     **dict.fromkeys(("res50", "resnext50", "res152"), "res10"),
     "timm/vit_base_patch16_224": "timm/vit_tiny_patch16_224",
 }
-COMMAND = re.compile(r"# longtail train (\S+)")
+COMMAND = re.compile(r"# longtail train (\S+)((?: \S+ \S+)*)")
 SMALL = ("cifar10", "cifar100", "digits")
 
 
-def command_of(path: Path) -> str:
-    """Return the config source of the first line of a file."""
+def command_of(path: Path) -> tuple[str, list[str]]:
+    """Return config source and overrides of the command in the first line of a file."""
     match = COMMAND.fullmatch(path.read_text().splitlines()[0])
     assert match, f"{path} does not begin with its command"
-    return match[1]
+    return match[1], match[2].split()
 
 
 @cache
@@ -72,7 +72,8 @@ def stage_configs(recipe: Recipe) -> list[CfgNode]:
     return [recipe.placeholder(stage) for stage in recipe.stages]
 
 
-COMMANDS = {name: command_of(path) for name, path in [*DATA.items(), *METHODS.items(), *RECIPES.items()]}
+FIRST_LINES = {name: command_of(path) for name, path in [*DATA.items(), *METHODS.items(), *RECIPES.items()]}
+COMMANDS = {name: source for name, (source, _) in FIRST_LINES.items()}
 TRAININGS = sorted({source for source in COMMANDS.values() if not is_recipe(source)})
 
 
@@ -122,12 +123,19 @@ def test_promised_compositions_are_there() -> None:
     assert {"ce", "ncl", "ncl_contrastive", "ncl_plus", "resnext50", "released"} <= set(METHODS)
 
 
+@pytest.mark.parametrize("name", [name for name, source in COMMANDS.items() if not is_recipe(source)])
+def test_command_of_a_file_is_not_refused_without_other_keys(name: str) -> None:
+    source, overrides = FIRST_LINES[name]
+    cfg = load_config(source, overrides)
+    check_names(cfg)
+    check_start(cfg)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_first_line_is_a_command_that_uses_the_file(name: str) -> None:
     source = COMMANDS[name]
     if not is_recipe(source):
         assert name in source.split(",")
-        check_names(load_config(source))
         return
     recipe = recipe_of(source)
     used = {part for stage in recipe.stages for part in stage.config} | set(source.split(","))

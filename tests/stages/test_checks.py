@@ -7,17 +7,22 @@ import pytest
 
 from longtail.config import load_config
 from longtail.errors import UserError
-from longtail.stages.checks import check_start, check_training, late_deferral
+from longtail.losses import build_loss
+from longtail.stages.checks import check_start, check_training, deferral_warning
 from tests.helpers.training import CPU, TinyConfig, train
 
 TEST_FILE = ["DATASET.TEST_JSON", "test.json"]
 DEFERRED: list[Any] = ["TRAIN.TWO_STAGE.DRW", True, "LOSS.LOSS_TYPE", "CostSensitiveCE"]
 
 
+def warning_of(*overrides: Any) -> str:
+    cfg = load_config(None, overrides)
+    return deferral_warning(cfg, build_loss(cfg, [8, 4, 2]))
+
+
 @pytest.mark.parametrize("way", ["DRW", "DRS"])
-def test_late_deferral_names_both_keys_and_what_fits(way: str) -> None:
-    cfg = load_config(None, [f"TRAIN.TWO_STAGE.{way}", True, "TRAIN.TWO_STAGE.START_EPOCH", 160])
-    message = late_deferral(cfg)
+def test_warning_of_a_late_deferral_names_both_keys_and_what_fits(way: str) -> None:
+    message = warning_of(f"TRAIN.TWO_STAGE.{way}", True, "TRAIN.TWO_STAGE.START_EPOCH", 160)
     assert message.startswith(f"TRAIN.TWO_STAGE.{way} True changes nothing before the last epoch")
     assert "TRAIN.TWO_STAGE.START_EPOCH is 160 and TRAIN.MAX_EPOCH 60; START_EPOCH 0 is 80 %" in message
 
@@ -26,12 +31,45 @@ def test_late_deferral_names_both_keys_and_what_fits(way: str) -> None:
     "overrides",
     [
         ["TRAIN.TWO_STAGE.START_EPOCH", 160],
-        ["TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 59],
-        ["TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 0, "TRAIN.MAX_EPOCH", 2],
+        [*DEFERRED, "TRAIN.TWO_STAGE.START_EPOCH", 59],
+        [*DEFERRED, "TRAIN.TWO_STAGE.START_EPOCH", 0, "TRAIN.MAX_EPOCH", 2],
+        ["TRAIN.TWO_STAGE.DRS", True, "TRAIN.TWO_STAGE.START_EPOCH", 48],
     ],
 )
-def test_late_deferral_is_empty_for_others(overrides: list[Any]) -> None:
-    assert late_deferral(load_config(None, overrides)) == ""
+def test_deferral_that_changes_something_is_not_warned_about(overrides: list[Any]) -> None:
+    assert warning_of(*overrides) == ""
+
+
+DRW = ["TRAIN.TWO_STAGE.DRW", True, "TRAIN.TWO_STAGE.START_EPOCH", 48, "LOSS.LOSS_TYPE"]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["BalancedSoftmaxCE", "CDT", "ClassBalanceFocal", "CostSensitiveCE", "FocalLoss", "LDAMLoss", "VectorScaling"],
+)
+def test_losses_that_defer_are_not_warned_about(loss: str) -> None:
+    assert warning_of(*DRW, loss) == ""
+    assert not build_loss(load_config(None, ["LOSS.LOSS_TYPE", loss]), [8, 4, 2]).defers
+
+
+def test_distillation_defers_what_its_base_loss_does() -> None:
+    assert warning_of(*DRW, "DiVEKLD", "LOSS.DiVEKLD.BASELOSS", "BalancedSoftmaxCE") == ""
+    assert "DiVEKLD has no part that can start later" in warning_of(
+        *DRW, "DiVEKLD", "LOSS.DiVEKLD.BASELOSS", "CrossEntropy"
+    )
+
+
+@pytest.mark.parametrize("loss", ["CrossEntropy", "CrossEntropyLabelSmooth"])
+def test_deferring_nothing_is_warned_about(loss: str) -> None:
+    assert warning_of(*DRW, loss) == (
+        f"TRAIN.TWO_STAGE.DRW True changes nothing: LOSS.LOSS_TYPE {loss} has no part that can start later; set "
+        "LOSS.CLASS_WEIGHTS.TYPE inverse to defer class weights"
+    )
+    assert warning_of(*DRW, loss, "LOSS.CLASS_WEIGHTS.TYPE", "inverse") == ""
+
+
+def test_losses_without_class_weights_are_warned_about_without_a_hint() -> None:
+    assert warning_of(*DRW, "NIL_NBOD", "LOSS.HCM_N", 2).endswith("NIL_NBOD has no part that can start later")
 
 
 @pytest.mark.slow
@@ -44,14 +82,23 @@ def test_training_warns_about_a_late_deferral(
     assert sum("changes nothing before the last epoch" in message for message in caplog.messages) == warnings
 
 
-@pytest.mark.parametrize("method", ["finetune_linear", "finetune_adaptformer"])
-def test_frozen_backbone_with_random_weights_is_refused(method: str) -> None:
-    cfg = load_config(f"digits_lt,{method}")
-    with pytest.raises(
-        UserError, match=r"^BACKBONE\.FREEZE is True, but .*\.PRETRAINED_TAG .*\.PRETRAINED_MODEL"
-    ) as error:
-        check_training(cfg, CPU)
-    assert "\n" not in str(error.value)
+@pytest.mark.parametrize("method", ["finetune_linear", "finetune_adaptformer", "finetune_full"])
+@pytest.mark.parametrize(
+    ("overrides", "cause"),
+    [
+        ([], "CLASSIFIER.START is class_means"),
+        (["CLASSIFIER.START", "random", "BACKBONE.FREEZE", True], "BACKBONE.FREEZE is True"),
+    ],
+)
+def test_random_backbone_is_refused_where_trained_weights_are_needed(
+    method: str, overrides: list[Any], cause: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        check_training(load_config(f"digits_lt,{method}", overrides), CPU)
+    assert str(error.value) == (
+        f"{cause}, but the backbone has random weights; set BACKBONE.PRETRAINED_TAG to a tag of timm (or default), or "
+        "BACKBONE.PRETRAINED_MODEL to a weights file"
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +108,7 @@ def test_frozen_backbone_with_random_weights_is_refused(method: str) -> None:
         ["BACKBONE.PRETRAINED_MODEL", "vit.pth"],
         ["NETWORK.PRETRAINED", True, "NETWORK.PRETRAINED_MODEL", "first.pth"],
         ["RESUME_MODEL", "first.pth", "RESUME_MODE", "state_dict"],
-        ["BACKBONE.FREEZE", False],
+        ["BACKBONE.FREEZE", False, "CLASSIFIER.START", "random"],
     ],
 )
 def test_frozen_backbone_with_weights_is_not_refused(start: list[Any]) -> None:

@@ -72,13 +72,23 @@ class Loss(nn.Module):
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, counted from 1; deferred re-weighting switches here."""
-        self.deferral.set_epoch(epoch)
-        self._weighting.set_epoch(epoch)
+        for switch in self._switches:
+            switch.set_epoch(epoch)
 
     def weigh_classes(self, weights: Tensor, start_epoch: int | None = None) -> None:
         """Set class weights (C,), which are used after `start_epoch`; None: always."""
         self.class_weights = weights.float()
         self._weighting = Deferral(start_epoch)
+
+    @property
+    def defers(self) -> bool:
+        """Whether a part of the loss, or of one that it contains, starts after some epochs."""
+        switches = [switch for part in self.modules() if isinstance(part, Loss) for switch in part._switches]
+        return any(switch.start_epoch is not None for switch in switches)
+
+    @property
+    def _switches(self) -> tuple[Deferral, Deferral]:
+        return self.deferral, self._weighting
 
     def active_class_weights(self) -> Tensor | None:
         """Return the class weights that are used in this epoch, (C,)."""

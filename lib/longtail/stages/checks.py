@@ -14,7 +14,7 @@ from longtail.engine.cuda_graph import check_cuda_graph
 from longtail.engine.optim import build_schedule, check_optimizer, check_sharpness
 from longtail.errors import UserError
 from longtail.evaluation import check_ensemble
-from longtail.losses import LOSSES
+from longtail.losses import LOSSES, Loss
 from longtail.methods import METHODS, method_entry
 from longtail.models import (
     BACKBONES,
@@ -111,7 +111,7 @@ def _check_method(cfg: CfgNode) -> None:
 
 
 def check_start(cfg: CfgNode) -> None:
-    """Refuse the head of a second stage without a first stage, and frozen backbones with random weights.
+    """Refuse the head of a second stage without a first stage, and random weights where trained ones are needed.
 
     Raises:
         UserError: There is no first stage, or there are no weights; the message names the keys.
@@ -121,23 +121,33 @@ def check_start(cfg: CfgNode) -> None:
             f"CLASSIFIER.TYPE {cfg.CLASSIFIER.TYPE} is trained on a finished backbone; set NETWORK.PRETRAINED True and "
             "NETWORK.PRETRAINED_MODEL to a checkpoint of the first stage"
         )
-    if cfg.BACKBONE.FREEZE and not (is_pretrained(cfg) or cfg.NETWORK.PRETRAINED or cfg.RESUME_MODEL):
+    if is_pretrained(cfg) or cfg.NETWORK.PRETRAINED or cfg.RESUME_MODEL:
+        return
+    means = cfg.CLASSIFIER.START == "class_means"
+    if cfg.BACKBONE.FREEZE or means:
         raise UserError(
-            "BACKBONE.FREEZE is True, but the backbone has random weights; set BACKBONE.PRETRAINED_TAG to a tag of "
-            "timm (or default), or BACKBONE.PRETRAINED_MODEL to a weights file"
+            f"{'CLASSIFIER.START is class_means' if means else 'BACKBONE.FREEZE is True'}, but the backbone has random "
+            "weights; set BACKBONE.PRETRAINED_TAG to a tag of timm (or default), or BACKBONE.PRETRAINED_MODEL to a "
+            "weights file"
         )
 
 
-def late_deferral(cfg: CfgNode) -> str:
-    """Return a warning if deferred re-weighting or re-sampling does not start before the last epoch, else ""."""
+def deferral_warning(cfg: CfgNode, loss: Loss) -> str:
+    """Return a warning if deferred re-weighting or re-sampling changes nothing, else ""."""
     keys, epochs = cfg.TRAIN.TWO_STAGE, cfg.TRAIN.MAX_EPOCH
     deferred = " and ".join(f"TRAIN.TWO_STAGE.{name}" for name in ("DRW", "DRS") if keys[name])
-    if not deferred or epochs > keys.START_EPOCH:
-        return ""
-    return (
-        f"{deferred} True changes nothing before the last epoch: TRAIN.TWO_STAGE.START_EPOCH is {keys.START_EPOCH} and "
-        f"TRAIN.MAX_EPOCH {epochs}; START_EPOCH 0 is 80 % of the epochs"
-    )
+    if deferred and epochs <= keys.START_EPOCH:
+        return (
+            f"{deferred} True changes nothing before the last epoch: TRAIN.TWO_STAGE.START_EPOCH is "
+            f"{keys.START_EPOCH} and TRAIN.MAX_EPOCH {epochs}; START_EPOCH 0 is 80 % of the epochs"
+        )
+    if keys.DRW and not loss.defers:
+        weights = "; set LOSS.CLASS_WEIGHTS.TYPE inverse to defer class weights" if loss.takes_class_weights else ""
+        return (
+            f"TRAIN.TWO_STAGE.DRW True changes nothing: LOSS.LOSS_TYPE {cfg.LOSS.LOSS_TYPE} has no part that can start "
+            f"later{weights}"
+        )
+    return ""
 
 
 def _check_hold_out(cfg: CfgNode) -> None:
