@@ -74,6 +74,7 @@ def test_own_folder_and_validation_images_of_a_file(tmp_path: Path) -> None:
     )
     read = splits(root, "DATASET.VALID_JSON", str(tmp_path / "v.json"))
     assert (read.train.class_counts(), len(read.valid)) == ([10, 4], 1)
+    assert read.valid.paths == [str(root / "a" / "0.png")]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,6 @@ def test_own_folds_partition_a_folder_of_classes(tmp_path: Path) -> None:
         (["DATASET.HOLD_OUT.FOLDS", 3, "DATASET.HOLD_OUT.FOLD", 4], "fold 4 of 3 does not exist"),
         (["DATASET.HOLD_OUT.GROUP", "camera"], "DATASET.HOLD_OUT.GROUP is 'camera', but .* is a folder; allowed: 'fol"),
         (["DATASET.HOLD_OUT.GROUP", "folder"], "no group of images can be held out"),
-        (["DATASET.HOLD_OUT.FOLDS", 3, "DATASET.VALID_JSON", "v.json"], "FOLDS is 3, but DATASET.VALID_JSON names"),
     ],
 )
 def test_own_folder_refuses_groups_and_folds(tmp_path: Path, overrides: list[Any], message: str) -> None:

@@ -11,7 +11,7 @@ from longtail.losses import build_loss
 from longtail.stages.checks import check_start, check_training, deferral_warning
 from tests.helpers.training import CPU, TinyConfig, train
 
-TEST_FILE = ["DATASET.TEST_JSON", "test.json"]
+FILES = ["DATASET.VALID_JSON", "valid.json", "DATASET.TEST_JSON", "test.json"]
 DEFERRED: list[Any] = ["TRAIN.TWO_STAGE.DRW", True, "LOSS.LOSS_TYPE", "CostSensitiveCE"]
 
 
@@ -126,12 +126,13 @@ def test_frozen_backbone_with_weights_is_not_refused(start: list[Any]) -> None:
         ("digits_lt,ce", ["FOLDS", 5], r"FOLDS is 5, but nothing is held out of data set 'digits_lt'; leave it at 0,"),
         ("digits_lt,ce", ["GROUP", "patient"], r"GROUP is 'patient', but nothing is held out .*; leave it at 'group'"),
         ("own,ce", ["TEST", 0.2], r"TEST is 0\.2, but DATASET.TEST_JSON names the test images; set it to 0$"),
+        ("own,ce", ["FOLDS", 3], r"FOLDS is 3, but DATASET.VALID_JSON names the validation images; set it to 0$"),
         ("own,ce", ["FOLDS", 2, "FOLD", 3], r"^fold 3 of 2 does not exist"),
         ("own,ce", ["FOLD", 2], r"^fold 2 of 0 does not exist"),
     ],
 )
 def test_images_that_would_not_be_held_out_are_refused(config: str, overrides: list[Any], message: str) -> None:
     keys = [f"DATASET.HOLD_OUT.{word}" if number % 2 == 0 else word for number, word in enumerate(overrides)]
-    cfg = load_config(config, [*keys, "DATASET.ROOT", "photos" if "own" in config else "", *TEST_FILE])
+    cfg = load_config(config, [*keys, "DATASET.ROOT", "photos" if "own" in config else "", *FILES])
     with pytest.raises(UserError, match=message):
         check_training(cfg, CPU)

@@ -16,7 +16,7 @@ from longtail.errors import UserError
 from longtail.evaluation import read_samples
 from longtail.reporting.record import newest_evaluation
 from longtail.stages import evaluate as evaluate_stage
-from longtail.stages.evaluate import validate
+from longtail.stages.evaluate import evaluation_setup, validate
 from tests.helpers.training import CONTRASTIVE, CPU, NCL, FinishedRun, TinyConfig, read_json, train
 
 
@@ -199,6 +199,22 @@ def test_other_training_images_than_those_held_out_from_are_refused(tiny_cfg: Ti
     ):
         train(cfg)
     assert train(cfg, "never").path != run.path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("held_out", [["VALID", 3], ["FOLDS", 2]])
+def test_images_of_a_file_are_evaluated_with_the_counts_of_the_training(
+    tiny_cfg: TinyConfig, tmp_path: Path, image_folder: Callable[..., str], held_out: list[Any]
+) -> None:
+    """Priors and shot groups are those of the images that were trained on, although the file replaces the held out."""
+    key, value = held_out
+    cfg = changed(own_config(tiny_cfg, tmp_path / "photos"), f"DATASET.HOLD_OUT.{key}", value)
+    run = train(cfg)
+    other = changed(cfg, "DATASET.VALID_JSON", image_folder("other", [0, 1, 1], 2))
+    with evaluation_setup(other, run.path, place=CPU) as setup:
+        assert setup.class_counts == build_splits(cfg).train.class_counts() != [8, 8]
+        assert setup.splits.valid.class_counts() == [1, 2]
+    assert evaluated(other, run.path)["ensemble"]
 
 
 # split

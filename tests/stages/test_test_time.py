@@ -36,7 +36,7 @@ def test_evaluation_prediction_and_features_agree(photos: Photos, tta: list[Any]
     nll = float(-probabilities[torch.arange(len(labels)), labels].log().mean())
     assert nll == pytest.approx(results["ensemble"]["nll"], rel=1e-6)
     with evaluation_setup(cfg, photos.run.path, place=CPU) as setup:
-        heads = build_adjusted_heads(cfg, setup.network.heads, class_counts=setup.class_counts())
+        heads = build_adjusted_heads(cfg, setup.network.heads, class_counts=setup.class_counts)
         swept = evaluate_heads(setup, heads, encoded=collect_features(setup, setup.loader)).results()
     assert swept["ensemble"] == pytest.approx(results["ensemble"])
     plain = read_json(validate(photos.cfg, photos.run.path, place=CPU) / "results.json")

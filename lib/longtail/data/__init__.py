@@ -1,7 +1,7 @@
 """Data: annotation files, data sets, the long-tail rule, augmentation, samplers and loaders."""
 
 from longtail.data.batch import Batch
-from longtail.data.convert.own import configured_rule, has_test_images
+from longtail.data.convert.own import check_hold_out, configured_rule, has_test_images
 from longtail.data.dataset import ImageSet
 from longtail.data.images.reading import SMALL_SIDE
 from longtail.data.loaders import (
@@ -37,6 +37,7 @@ __all__ = [
     "build_splits",
     "build_test_policy",
     "build_valid_loader",
+    "check_hold_out",
     "check_test_time",
     "configured_rule",
     "has_test_images",

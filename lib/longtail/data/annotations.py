@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from yacs.config import CfgNode
+
 from longtail.data.images.packed import PackedPixels, packed_pixels
 from longtail.errors import MissingFile, UserError, errors_in
 from longtail.user_files import is_possible_path, is_utf_8, read_json
@@ -58,6 +60,12 @@ def read_annotations(path: str | Path, root: str | Path = "") -> Annotations:
         packed_pixels(content, path),
         [float(entry.get("weight", 1)) for entry in content["annotations"]] if weighted else None,
     )
+
+
+def root_of_files(cfg: CfgNode) -> str:
+    """Return the folder of the relative paths in the annotation files of a config; "": that of each file."""
+    root: str = cfg.DATASET.ROOT
+    return "" if cfg.DATASET.DATASET == "own" else root  # the own images are there, or it is their list
 
 
 def image_paths(content: Mapping[str, Any], path: str | Path, *, root: str | Path = "") -> list[str]:

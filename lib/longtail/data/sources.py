@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from longtail.data.annotations import read_annotations
+from longtail.data.annotations import read_annotations, root_of_files
 from longtail.data.cam.annotations import append_generated
 from longtail.data.cifar import CLASSES, read_archive
 from longtail.data.convert.own import configured_splits
@@ -135,7 +135,7 @@ def _read_split(cfg: CfgNode, key: str, *, read_options: ReadOptions) -> ImageSe
     path = cfg.DATASET[key]
     if not path:
         raise UserError(f"DATASET.{key} is empty; data set {cfg.DATASET.DATASET!r} needs an annotation file there")
-    listed = read_annotations(path, cfg.DATASET.ROOT)
+    listed = read_annotations(path, root_of_files(cfg))
     return ImageSet.from_files(
         path,
         listed.paths,

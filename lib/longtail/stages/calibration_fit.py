@@ -53,9 +53,7 @@ class Corrected:
 
     def results(self, value: Any, encoded: Encoded) -> dict[str, Any]:
         """Return the results of a value on a split."""
-        heads = build_adjusted_heads(
-            self.config(value), self.setup.network.heads, class_counts=self.setup.class_counts()
-        )
+        heads = build_adjusted_heads(self.config(value), self.setup.network.heads, class_counts=self.setup.class_counts)
         return evaluate_heads(self.setup, heads, encoded=encoded).results()
 
 
@@ -81,7 +79,7 @@ def _fit_strength(corrected: Corrected, calibration: Calibration, encoded: Encod
 def _fit_temperature(corrected: Corrected, calibration: Calibration, encoded: Encoded) -> Fit:
     cfg = corrected.config(1.0)
     logits, labels = _ensemble(changed(cfg, "TEST.PRIOR", "uniform"), corrected.setup, encoded)
-    prior = prior_offset(cfg.TEST.PRIOR, corrected.setup.class_counts())
+    prior = prior_offset(cfg.TEST.PRIOR, corrected.setup.class_counts)
     return Fit(round(fit_temperature(logits, labels, offset=prior), 6), 1.0)
 
 
@@ -100,7 +98,7 @@ FITS: dict[str, Callable[[Corrected, Calibration, Encoded], Fit]] = {
 @torch.no_grad()
 def _ensemble(cfg: CfgNode, setup: EvaluationSetup, encoded: Encoded) -> tuple[Tensor, Tensor]:
     """Return the ensemble's logits (N, C) and the labels (N,) of the samples of all processes, in their order."""
-    heads = build_adjusted_heads(cfg, setup.network.heads, class_counts=setup.class_counts())
+    heads = build_adjusted_heads(cfg, setup.network.heads, class_counts=setup.class_counts)
     members = setup.new_evaluator().members
     parts = [
         (ensemble_logits(logits_of(setup, heads, batch), members).cpu(), batch.labels, batch.indices)

@@ -3,7 +3,7 @@
 from yacs.config import CfgNode
 
 from longtail.config import KEYS, RELEASED_DATASETS, describe_backbone, expert_backbones
-from longtail.data import SOURCES, check_test_time, configured_rule
+from longtail.data import SOURCES, check_hold_out, check_test_time, configured_rule
 from longtail.data.augment import POLICIES, build_policy, evaluation_transforms
 from longtail.data.cam.annotations import check_generated
 from longtail.data.normalization import channel_statistics
@@ -150,22 +150,6 @@ def deferral_warning(cfg: CfgNode, loss: Loss) -> str:
     return ""
 
 
-def _check_hold_out(cfg: CfgNode) -> None:
-    """Refuse keys that hold out images of other data sets than own images, or test images besides those of a file."""
-    keys, dataset = cfg.DATASET.HOLD_OUT, cfg.DATASET.DATASET
-    for name, value in keys.items() if dataset != "own" else ():
-        default = KEYS[f"DATASET.HOLD_OUT.{name}"].default
-        if value != default:
-            raise UserError(
-                f"DATASET.HOLD_OUT.{name} is {value!r}, but nothing is held out of data set {dataset!r}; leave it at "
-                f"{default!r}, or train on own images (DATASET.DATASET own)"
-            )
-    if keys.TEST and cfg.DATASET.TEST_JSON:
-        raise UserError(
-            f"DATASET.HOLD_OUT.TEST is {keys.TEST:g}, but DATASET.TEST_JSON names the test images; set it to 0"
-        )
-
-
 def check_training(cfg: CfgNode, place: Place) -> None:
     """Check everything about a training that can be checked before data is read.
 
@@ -173,7 +157,7 @@ def check_training(cfg: CfgNode, place: Place) -> None:
         UserError: A check fails; the message names the cause and what is allowed.
     """
     check_names(cfg)
-    _check_hold_out(cfg)
+    check_hold_out(cfg)
     check_start(cfg)
     check_input_files(cfg)
     check_writable(cfg)

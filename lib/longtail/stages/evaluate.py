@@ -62,6 +62,7 @@ class EvaluationSetup:
         run: Folder for the results.
         checkpoint: File of the weights.
         splits: Data; the evaluated images are the validation images.
+        class_counts: Images per class that the network was trained on, (C,).
         network: Network with these weights, on the device.
         loader: Loader of this process's shard of the validation images, or of the test images if they are evaluated.
         normalize: uint8 images to the network's input.
@@ -74,6 +75,7 @@ class EvaluationSetup:
     run: RunDirectory
     checkpoint: Path
     splits: Splits
+    class_counts: list[int]
     network: Any
     loader: Loader
     normalize: Normalize
@@ -81,10 +83,6 @@ class EvaluationSetup:
     new_evaluator: Callable[[], Evaluator]
     place: Place
     split: str = "valid"
-
-    def class_counts(self) -> list[int]:
-        """Return the training images per class, (C,)."""
-        return self.splits.train.class_counts()
 
     def loader_of(self, cfg: CfgNode, split: str) -> Loader:
         """Return a loader of this process's shard of a split, "valid" or "test"."""
@@ -107,7 +105,7 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place, split: str = "
         if not cfg.DATASET.USE_CAM_BASED_DATASET:  # generated images are not read here
             check_held_out(splits, content, checkpoint)
         network = load_network(cfg, splits.train.num_classes, checkpoint, content=content).to(place.device)
-        counts = splits.train.class_counts()
+        counts = content.get("class_counts") or splits.train.class_counts()  # other keys may hold out other images
         shard = Shard(place.world.rank, place.world.size)
         policy = build_test_policy(cfg)
         loader = build_valid_loader(cfg, splits.valid, shard=shard, device=place.device, policy=policy)
@@ -116,6 +114,7 @@ def evaluation_setup(cfg: CfgNode, folder: Path, *, place: Place, split: str = "
                 run,
                 checkpoint,
                 splits,
+                counts,
                 network,
                 loader,
                 normalize,
@@ -174,7 +173,7 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place, split: str = "valid") 
         UserError: The checkpoint or the data are missing, or do not match.
     """
     with evaluation_setup(cfg, folder, place=place, split=split) as setup:
-        network = with_views(corrected(cfg, setup.network, class_counts=setup.class_counts()), setup.views)
+        network = with_views(corrected(cfg, setup.network, class_counts=setup.class_counts), setup.views)
         evaluator = setup.new_evaluator()
         recorder = SampleRecorder(evaluator.members)
         head = _head(cfg, setup, members=evaluator.members) | _chosen_here(cfg, setup, folder)
@@ -240,7 +239,7 @@ def _write(
         logger.warning("%s was chosen on %s, which overstates the result", choice["key"], part)
     names = setup.splits.class_names()
     bad = valid.bad_images.summary() if valid.bad_images else {}
-    _write_details(cfg, output, evaluator, class_counts=setup.class_counts(), names=names or None)
+    _write_details(cfg, output, evaluator, class_counts=setup.class_counts, names=names or None)
     write_samples(output / SAMPLES, samples)
     LockedFolder(output).write_json(RESULTS, {**head, **results, **bad})  # last: the folder is complete
     logger.info("tables and figures in %s", output)

@@ -88,7 +88,7 @@ def sweep(
     values = sorted(set(values or swept.values))  # each is checked as a value of its key
     configs = [changed(cfg, *swept.fixed, swept.key, value) for value in values]
     with evaluation_setup(cfg, folder, place=place, split=split) as setup:
-        counts = setup.class_counts()
+        counts = setup.class_counts
         corrected = [build_adjusted_heads(config, setup.network.heads, class_counts=counts) for config in configs]
         encoded = collect_features(setup, setup.loader)
         results = [evaluate_heads(setup, heads, encoded=encoded).results() for heads in corrected]

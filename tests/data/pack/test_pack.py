@@ -14,8 +14,9 @@ from PIL import Image
 from yacs.config import CfgNode
 
 from longtail.cli.main import main
-from longtail.config import load_config
+from longtail.config import changed, load_config
 from longtail.data import build_loaders, build_splits
+from longtail.data.annotations import read_annotations
 from longtail.data.images.reading import read_pixels
 from longtail.data.pack import Settings, pack
 from longtail.errors import UserError
@@ -121,6 +122,18 @@ def test_pack_of_own_images_prints_the_command_that_trains_on_them(
 
 def own_config(root: Path) -> CfgNode:
     return load_config("own,balanced_softmax", ["DATASET.ROOT", str(root)])
+
+
+def test_pack_of_own_images_and_a_list_packs_what_is_trained_on(tmp_path: Path) -> None:
+    """The paths of a list are relative to it, as in a training, not to the folder of the own images."""
+    root = class_folders(tmp_path / "photos")
+    content = {"annotations": [{"fpath": "photos/ant/0.jpg", "category_id": 0}], "num_classes": 2}
+    (tmp_path / "valid.json").write_text(json.dumps(content))
+    cfg = changed(own_config(root), "DATASET.VALID_JSON", str(tmp_path / "valid.json"))
+    files = pack(cfg, tmp_path / "packed", Settings(side=64))
+    assert [len(read_annotations(files[split]).paths) for split in ("train", "valid")] == [10, 1]
+    with pytest.raises(UserError, match=r"FOLDS is 2, but DATASET\.VALID_JSON names the validation images"):
+        pack(changed(cfg, "DATASET.HOLD_OUT.FOLDS", 2), tmp_path / "other", Settings(side=64))
 
 
 def test_packed_images_are_not_taken_for_class_folders(tmp_path: Path) -> None:

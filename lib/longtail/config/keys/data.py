@@ -14,7 +14,7 @@ DATA: Keys = {
         "",
         "Folder of relative image paths, and of the archives of CIFAR. Empty: the folder of the "
         "annotation file; for CIFAR, dataset/cifar. With `own`: the folder of classes or of splits, or a list (.csv, "
-        ".txt).",
+        ".txt); the paths of annotation files are then relative to these files.",
         file="folder",
     ),
     "DATASET.TRAIN_JSON": Key(

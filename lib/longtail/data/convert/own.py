@@ -10,7 +10,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from longtail.config import OWN_IMAGES, load_config
+from longtail.config import KEYS, OWN_IMAGES, load_config
 from longtail.data.annotations import load_annotations
 from longtail.data.batch_size import smaller_batch
 from longtail.data.convert.class_folders import read_class_folders, split_folders
@@ -103,15 +103,34 @@ def configured_rule(cfg: CfgNode) -> HoldOut:
     """Return the rule of DATASET.HOLD_OUT for own images, checked without reading them.
 
     Raises:
-        UserError: The config asks for folds and names a file of validation images, or a number is out of range.
+        UserError: A number is out of range.
     """
     keys = cfg.DATASET.HOLD_OUT
-    if cfg.DATASET.VALID_JSON and keys.FOLDS:
-        raise UserError(f"DATASET.HOLD_OUT.FOLDS is {keys.FOLDS}, but DATASET.VALID_JSON names the validation images")
     fraction = 0 if cfg.DATASET.VALID_JSON else keys.VALID  # another file may have the validation images
     rule = HoldOut(fraction, keys.TEST, keep=keys.KEEP, seed=keys.SEED, folds=keys.FOLDS, fold=keys.FOLD)
     check_rule(rule)
     return rule
+
+
+def check_hold_out(cfg: CfgNode) -> None:
+    """Refuse keys that hold out images of other data sets than own images, or images besides those of a file.
+
+    Raises:
+        UserError: Such a key is set; the message names it.
+    """
+    keys, dataset = cfg.DATASET.HOLD_OUT, cfg.DATASET.DATASET
+    for name, value in keys.items() if dataset != "own" else ():
+        default = KEYS[f"DATASET.HOLD_OUT.{name}"].default
+        if value != default:
+            raise UserError(
+                f"DATASET.HOLD_OUT.{name} is {value!r}, but nothing is held out of data set {dataset!r}; leave it at "
+                f"{default!r}, or train on own images (DATASET.DATASET own)"
+            )
+    for name, file, kind in (("FOLDS", "VALID_JSON", "validation"), ("TEST", "TEST_JSON", "test")):
+        if keys[name] and cfg.DATASET[file]:
+            raise UserError(
+                f"DATASET.HOLD_OUT.{name} is {keys[name]:g}, but DATASET.{file} names the {kind} images; set it to 0"
+            )
 
 
 def fitting_settings(cfg: CfgNode) -> list[Any]:

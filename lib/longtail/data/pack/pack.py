@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from yacs.config import CfgNode
 
-from longtail.data.annotations import image_paths, load_annotations
-from longtail.data.convert.own import configured_splits
+from longtail.data.annotations import image_paths, load_annotations, root_of_files
+from longtail.data.convert.own import check_hold_out, configured_splits
 from longtail.data.convert.split import annotations_of, write_annotations
 from longtail.data.images.folders import is_service
 from longtail.data.images.packed_folder import SPLITS
@@ -80,6 +80,7 @@ def _listed(cfg: CfgNode, folder: Path) -> dict[str, _Listed]:
             f"data set {cfg.DATASET.DATASET!r} has no image files to pack; allowed: own images, or DATASET.DATASET "
             "annotations with DATASET.TRAIN_JSON or VALID_JSON"
         )
+    check_hold_out(cfg)
     listed = {}
     for split, images in configured_splits(cfg).items() if own else ():
         content = annotations_of(images, folder / f"{split}.json")
@@ -91,7 +92,7 @@ def _listed(cfg: CfgNode, folder: Path) -> dict[str, _Listed]:
         content = load_annotations(path)
         if "pixels" in content:
             raise UserError(f"the images of {path} are already packed")
-        listed[split] = _Listed(content, image_paths(content, path, root=cfg.DATASET.ROOT), sha256(path))
+        listed[split] = _Listed(content, image_paths(content, path, root=root_of_files(cfg)), sha256(path))
     return listed
 
 
