@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from longtail.files import atomic_write, remove_temporary_files, sha256
+from longtail.files import atomic_write, remove_temporary_files, sha256, sha256_or
 
 
 def test_atomic_write_bytes_and_text_as_given(tmp_path: Path) -> None:
@@ -114,3 +114,9 @@ def test_sha256(tmp_path: Path, content: bytes) -> None:
 def test_sha256_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sha256(tmp_path / "absent")
+
+
+def test_sha256_of_a_lost_file_is_a_word(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    assert sha256_or(tmp_path / "a", "lost") == sha256(tmp_path / "a") == hashlib.sha256(b"content").hexdigest()
+    assert sha256_or(tmp_path / "b", "lost") == sha256_or(tmp_path, "lost") == "lost"

@@ -72,3 +72,11 @@ def sha256(path: str | os.PathLike[str]) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_or(path: str | os.PathLike[str], word: str) -> str:
+    """Return the SHA-256 of a file, or the word if it cannot be read."""
+    try:
+        return sha256(path)
+    except OSError:
+        return word

@@ -31,3 +31,10 @@ def test_list_that_cannot_be_written_is_reported_in_one_line(folder: GenerationF
     folder.target.mkdir()  # a folder where the file belongs
     with pytest.raises(UserError, match=r"annotation file .*list\.json.* cannot be written"):
         folder.finish([0], [(1, 1)], num_classes=1)
+
+
+def test_image_that_was_lost_before_it_was_recorded_is_not_present(folder: GenerationFolder) -> None:
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.file(0).write_bytes(b"an image")
+    folder.record([0, 1])
+    assert folder.present() == {folder.file(0).name}

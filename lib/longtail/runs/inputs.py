@@ -8,7 +8,7 @@ from yacs.config import CfgNode
 
 from longtail.config import KEYS, value_of
 from longtail.errors import UserError
-from longtail.files import sha256
+from longtail.files import sha256_or
 from longtail.methods import method_entry
 
 KINDS = ("weights", "images")  # values of `Key.file` for files that earlier trainings make
@@ -75,10 +75,7 @@ def input_records(cfg: CfgNode) -> dict[str, dict[str, str]]:
 
 def record(path: Path) -> dict[str, str]:
     """Return {"file", "sha256"} of a file; the latter is "absent" if it cannot be read."""
-    try:
-        return {"file": str(path), "sha256": sha256(path)}
-    except OSError:
-        return {"file": str(path), "sha256": ABSENT}
+    return {"file": str(path), "sha256": sha256_or(path, ABSENT)}
 
 
 def differing_inputs(recorded: Any, current: dict[str, dict[str, str]]) -> list[str]:

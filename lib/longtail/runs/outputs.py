@@ -1,7 +1,7 @@
 """The files that a finished run made, each with its SHA-256, so that a recipe detects lost or changed files."""
 
 from longtail.checkpoint_file import is_intact
-from longtail.files import sha256
+from longtail.files import sha256_or
 from longtail.runs.directory import RunDirectory
 from longtail.runs.folder import read_json
 
@@ -11,7 +11,7 @@ LOST = "lost"
 def output_records(run: RunDirectory) -> dict[str, str]:
     """Return {path in the run directory: SHA-256} of the checkpoints that later stages may use."""
     files = sorted(file for file in run.models.glob("*.pth") if file != run.previous)
-    return {str(file.relative_to(run.path)): _digest(run, str(file.relative_to(run.path))) for file in files}
+    return {str(file.relative_to(run.path)): sha256_or(file, LOST) for file in files}
 
 
 def changed_outputs(run: RunDirectory) -> list[str]:
@@ -19,7 +19,7 @@ def changed_outputs(run: RunDirectory) -> list[str]:
     content = read_json(run.results)
     recorded = content.get("outputs") if isinstance(content, dict) else None
     recorded = recorded if isinstance(recorded, dict) else {}
-    return [name for name, digest in recorded.items() if _digest(run, name) != digest]
+    return [name for name, digest in recorded.items() if sha256_or(run.path / name, LOST) != digest]
 
 
 def damaged_outputs(run: RunDirectory) -> list[str]:
@@ -32,10 +32,3 @@ def damaged_outputs(run: RunDirectory) -> list[str]:
         return [str(file.relative_to(run.path)) for file in states]
     kept = sorted(file for file in run.models.glob("*.pth") if file not in (run.last, run.previous))
     return [str(file.relative_to(run.path)) for file in kept if not is_intact(file)]
-
-
-def _digest(run: RunDirectory, name: str) -> str:
-    try:
-        return sha256(run.path / name)
-    except OSError:
-        return LOST

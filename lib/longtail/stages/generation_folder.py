@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.errors import UserError
-from longtail.files import TEMPORARY, atomic_write, sha256
+from longtail.files import TEMPORARY, atomic_write, sha256_or
 from longtail.output_folders import CONFIG, GENERATION
 from longtail.runs.folder import LockedFolder, read_json
 from longtail.user_files import translating
@@ -87,7 +87,7 @@ class GenerationFolder(LockedFolder):
 
     def present(self) -> set[str]:
         """Return the names of the images that exist unchanged."""
-        return {name for name, digest in self._checksums().items() if _digest(self.path / name) == digest}
+        return {name for name, digest in self._checksums().items() if sha256_or(self.path / name, "") == digest}
 
     def record(self, numbers: Iterable[int]) -> None:
         """Add written images to checksums.txt.
@@ -96,7 +96,7 @@ class GenerationFolder(LockedFolder):
             OSError: It cannot be written.
         """
         # A line break first: it ends a line that was truncated by a kill.
-        lines = [f"\n{_digest(self.file(k))}  {self.file(k).name}" for k in numbers]
+        lines = [f"\n{sha256_or(self.file(k), 'lost')}  {self.file(k).name}" for k in numbers]
         with open(self.path / CHECKSUMS, "a", encoding="utf-8") as file:
             file.writelines(lines)
 
@@ -157,13 +157,6 @@ def _generation(path: Path) -> dict[str, Any] | None:
     content = read_json(path)
     found = content.get("generation") if isinstance(content, dict) else None
     return found if isinstance(found, dict) else None
-
-
-def _digest(path: Path) -> str:
-    try:
-        return sha256(path)
-    except OSError:
-        return "lost"
 
 
 def _short(value: Any) -> str:
