@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from longtail.cli.program import Parser, run_program
+from longtail.files import atomic_write
 from tools.small_runs import Rows, leaderboard_page, read_rows, read_small_records, train_row, write_small_record
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +58,8 @@ def fill(options: argparse.Namespace) -> None:
             print(f"{row.name}, seed {seed}", flush=True)
             record = train_row(row, seed, output=options.output, gpus=options.gpus)
             write_small_record(record, options.records)
-            options.page.write_text(leaderboard_page(rows, read_small_records(options.records)), encoding="utf-8")
+            with atomic_write(options.page, "w") as page:
+                page.write(leaderboard_page(rows, read_small_records(options.records)))
 
 
 if __name__ == "__main__":

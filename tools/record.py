@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from longtail.cli.program import Parser, run_program
+from longtail.files import atomic_write
 
 if TYPE_CHECKING:
     from tools.results_page import Record
@@ -66,7 +67,8 @@ def write_record(record: "Record", folder: Path) -> None:
     """Write a record into a folder, and print its file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = file_of(record, folder)
-    file.write_text(record.to_json(), encoding="utf-8")
+    with atomic_write(file, "w") as opened:
+        opened.write(record.to_json())
     state = "finished" if record.finished else f"epoch {record.reached} of {record.epochs}"
     print(f"{file}: {state}", flush=True)
 

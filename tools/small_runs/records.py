@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from longtail.files import atomic_write
 from longtail.output_folders import ENVIRONMENT, RESULTS
 from tools.json_records import read_folder
 from tools.small_runs.rows import Row
@@ -90,7 +91,8 @@ def train_row(row: Row, seed: int, *, output: Path, gpus: str | None = None, res
 def write_small_record(record: SmallRecord, folder: Path) -> None:
     """Write a record into a folder, which is created if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / record.file).write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+    with atomic_write(folder / record.file, "w") as file:
+        file.write(json.dumps(asdict(record), indent=1) + "\n")
 
 
 def read_small_records(folder: Path) -> Sequence[SmallRecord]:

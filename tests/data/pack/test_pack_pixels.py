@@ -55,6 +55,15 @@ def test_packed_files_are_not_changed_by_writing_to_an_image(tmp_path: Path) -> 
     assert copies(files["train"])[0].any()
 
 
+def test_pixels_that_are_lost_after_the_start_are_reported_in_one_line(tmp_path: Path) -> None:
+    files = packed(tmp_path)
+    images = copies(files["train"])
+    pixels = files["train"].with_suffix(".pixels")
+    pixels.unlink()
+    with pytest.raises(UserError, match=f"^packed images {pixels} does not exist$"):
+        images[0]
+
+
 def test_packed_files_pickle_without_the_pixels(tmp_path: Path) -> None:
     images = copies(packed(tmp_path)["train"])
     first = images[0].clone()

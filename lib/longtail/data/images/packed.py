@@ -13,6 +13,7 @@ from torch import Tensor
 from longtail.data.images.bad_images import BadImage
 from longtail.data.images.files import ImageFiles, file_size
 from longtail.errors import UserError
+from longtail.user_files import translating
 
 CHANNELS = 3
 
@@ -85,7 +86,8 @@ class PackedFiles(ImageFiles):
     @cached_property
     def _mapped(self) -> np.ndarray:
         # "c" (copy-on-write): PyTorch requires writable memory; the file never changes.
-        return np.asarray(np.memmap(self.pixels.file, np.uint8, "c"))
+        with translating(self.pixels.file, "packed images", verb="read"):
+            return np.asarray(np.memmap(self.pixels.file, np.uint8, "c"))
 
     def sizes(self) -> list[int]:
         """Return the number of bytes of each image."""
