@@ -16,6 +16,8 @@ from tools.small_runs.rows import Rows
 
 MARK = "<!-- Written by tools/write_docs.py; edit docs/results.yaml, or the config. -->"
 SAME = "the same"
+FOLLOWING = " (so are all that follow)"  # in the list of results, a paper of several rows
+LONGER = "epochs_400,"  # schedule of a row for CIFAR, which the leaderboard's row for Digits-LT does not need
 EXAMPLE = "cifar100_im100"  # data set of the command of a method that has no published number
 FURTHER = "[Methods](../methods.md) describes for each family when it helps."
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,19 +42,28 @@ def method_pages(published: Published, measured: Measured) -> dict[str, str]:
     """Return {name of the file: text} for every method of docs/results.yaml and of the leaderboard."""
     pages: dict[str, str] = {}
     for group in all_groups(published, measured.rows):
-        paper = ""
-        for row in group.rows:
-            own = row.paper.removeprefix(SAME).removeprefix(", and ")
-            if not row.paper.startswith(SAME):
-                paper = row.paper
-            papers = [each for each in dict.fromkeys([paper if row.paper.startswith(SAME) else "", own]) if each]
+        for row, papers in zip(group.rows, _papers(group), strict=True):
             pages[file_of(row)] = "\n".join(_page(row, group, papers, measured)) + "\n"
     return pages
 
 
+def _papers(group: Group) -> Iterator[list[str]]:
+    """Yield the papers of each row of a group."""
+    paper = common = ""
+    for row in group.rows:
+        same = row.paper.startswith(SAME)
+        own = row.paper.removeprefix(SAME).removeprefix(", and ").removesuffix(FOLLOWING)
+        if row.paper and not same:
+            paper = own
+        if row.paper.endswith(FOLLOWING):
+            common = own
+        first = paper if same else "" if row.paper else common
+        yield [each for each in dict.fromkeys([first, own]) if each]
+
+
 def all_groups(published: Published, rows: Rows) -> list[Group]:
     """Return the groups of docs/results.yaml, and a group of the methods that only the leaderboard has."""
-    known = {config for _, _, config in published.entries()}
+    known = {config.removeprefix(LONGER) for _, _, config in published.entries()}
     further = tuple(
         Row(row.name, describe(Path(find_config(row.name.split(",")[-1]))), "", (row.name,), "", {})
         for row in rows.rows
@@ -116,6 +127,12 @@ def _settings(row: Row) -> Iterator[str]:
                 yield from (f"Configs of its stages: {', '.join(f'`{name}`' for name in sorted(used))}.", "")
 
 
+def _last_stage(config: str) -> str:
+    """Return the name of the last stage of a recipe; empty for others."""
+    recipe = next((part for part in config.split(",") if is_recipe(part)), None)
+    return str(read_yaml(find_config(recipe), "recipe")["stages"][-1]["name"]) if recipe else ""
+
+
 def _published(row: Row, group: Group) -> Iterator[str]:
     yield from ("## Published", "")
     if not any(number is not None for numbers in row.published.values() for number in numbers):
@@ -139,17 +156,17 @@ def _measured(row: Row, group: Group, measured: Measured) -> Iterator[str]:
                 error = f"{cell_of(same)} % after the last epoch (seeds in parentheses)"
                 found = True
                 yield f"- {name_of(data, images)}: top-1 error {'of the released code ' if released else ''}{error}."
-    small = [line for config in dict.fromkeys(row.configs) if config for line in _small(config, measured)]
+    small = [line for config in dict.fromkeys(row.configs) if config for line in _small(config, row, measured)]
     yield from small
     if not (found or small):
         yield "Not measured yet."
 
 
-def _small(config: str, measured: Measured) -> Iterator[str]:
-    """Yield the line of the Digits-LT leaderboard."""
-    row = next((row for row in measured.rows.rows if row.name == config), None)
-    runs = [record for record in measured.small if row and record.is_of(row)]
-    if not runs:
+def _small(config: str, row: Row, measured: Measured) -> Iterator[str]:
+    """Yield the line of the Digits-LT leaderboard, which has the last stage of recipes."""
+    listed = next((each for each in measured.rows.rows if each.name == config.removeprefix(LONGER)), None)
+    runs = [record for record in measured.small if listed and record.is_of(listed)]
+    if not runs or row.stage not in ("", _last_stage(config)):
         return
     values = [100 * run.accuracies["top1"] for run in runs]
     mean = statistics.fmean(values)

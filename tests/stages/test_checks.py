@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from longtail.config import load_config
+from longtail.config import changed, load_config
+from longtail.engine.optim import learning_rates
 from longtail.errors import UserError
 from longtail.losses import build_loss
-from longtail.stages.checks import check_start, check_training, deferral_warning
+from longtail.stages.checks import check_start, check_training, deferral_warning, rate_warning
 from tests.helpers.training import CPU, TinyConfig, train
 
 FILES = ["DATASET.VALID_JSON", "valid.json", "DATASET.TEST_JSON", "test.json"]
@@ -70,6 +71,31 @@ def test_deferring_nothing_is_warned_about(loss: str) -> None:
 
 def test_losses_without_class_weights_are_warned_about_without_a_hint() -> None:
     assert warning_of(*DRW, "NIL_NBOD", "LOSS.HCM_N", 2).endswith("NIL_NBOD has no part that can start later")
+
+
+def test_learning_rate_that_never_drops_is_warned_about() -> None:
+    short = load_config("cifar10_im100,ce", ["TRAIN.MAX_EPOCH", 20])
+    assert rate_warning(short) == (
+        "the learning rate does not drop: TRAIN.LR_SCHEDULER.LR_STEP is [160, 180] and TRAIN.MAX_EPOCH 20; after 80 "
+        "and 90 % of the epochs it drops with LR_STEP [16,18]"
+    )
+    assert len(set(learning_rates(short)[5:])) == 1
+    fitting = changed(short, "TRAIN.LR_SCHEDULER.LR_STEP", "[16,18]")  # as pasted
+    assert rate_warning(fitting) == ""
+    assert len(set(learning_rates(fitting)[5:])) == 3
+
+
+@pytest.mark.parametrize(
+    ("epochs", "offset", "warned"), [(159, 1, True), (160, 1, False), (160, 0, True), (161, 0, False), (9, 1, False)]
+)
+def test_learning_rate_that_drops_in_the_last_epoch_drops(epochs: int, offset: int, warned: bool) -> None:
+    keys = ["TRAIN.MAX_EPOCH", epochs, "TRAIN.LR_SCHEDULER.EPOCH_OFFSET", offset]
+    assert bool(rate_warning(load_config("cifar10_im100,ce", keys))) == warned
+
+
+def test_cosine_schedule_is_not_warned_about() -> None:
+    keys = ["TRAIN.MAX_EPOCH", 20, "TRAIN.LR_SCHEDULER.TYPE", "cosine"]
+    assert rate_warning(load_config("cifar10_im100,ce", keys)) == ""
 
 
 @pytest.mark.slow

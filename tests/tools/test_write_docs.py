@@ -51,6 +51,19 @@ def test_method_page_holds_command_config_and_numbers() -> None:
         assert part in page
 
 
+def test_method_page_has_the_numbers_on_digits_of_its_own_training() -> None:
+    pages = {path.stem: path.read_text() for path in (ROOT / "docs" / "methods").iterdir()}
+    assert "5 seeds, 34 epochs" in pages["bag_of_tricks"]
+    assert "epochs)" not in pages["bag_of_tricks-second"]  # a stage before the last one
+    assert "5 seeds, 32 epochs" in pages["epochs_400-mixup"]  # Digits-LT has a schedule of its own
+    assert "mixup" not in pages
+
+
+def test_method_page_names_the_paper_of_the_rows_before_it() -> None:
+    page = (ROOT / "docs" / "methods" / "epochs_400-mixup-balance.md").read_text()
+    assert "*Paper*: Zhang et al., Bag of Tricks, AAAI 2021.\n" in page
+
+
 def test_links_between_pages_lead_to_files() -> None:
     wrong = []
     for page in (ROOT / "docs").rglob("*.md"):

@@ -24,9 +24,9 @@ python tools/gallery.py cifar10_im100 --seeds 42 43 44 --at-once 6
 ```
 
 **Here** is the error after the *last* epoch: mean over the seeds, ± standard deviation, and the number of seeds in
-parentheses. Only finished runs of the full schedule count, with the settings that the config has today. Unfinished runs
-are listed under [Runs](#runs) with the epoch that they reached, runs with other settings with what differs. A
-method without a line *here* has not been run yet.
+parentheses. Only finished runs of the full schedule count, with the settings that the config has today; of several runs
+of one seed, the newest, whatever its precision. Unfinished runs are listed under [Runs](#runs) with the epoch that they
+reached, runs with other settings with what differs. A method without a line *here* has not been run yet.
 
 **Published** numbers of Bag of Tricks are those of its release: according to its code, the *best* epoch on the test
 images, of one run with seed 42. Rows with the same computation differ by 0.1 to 1.2 points, so smaller differences mean
@@ -34,7 +34,7 @@ little. *Cao*: images by the rule of Cao et al., the newest tables. *Cui*: the f
 all combinations; their images were normalized with ImageNet's constants.
 
 Hours are those of the run as it was: the runs on one H200 shared it with up to twelve other trainings. Runs in bf16
-from November 2026 computed logits in bf16, too; today they are float32
+of the commits bc307036, b46dedb6 and a2db636e computed logits in bf16, too; since November 26, 2026, they are float32
 ([why](differences.md#accuracy-of-the-fast-path)).
 
 **Released code**: the authors' own code, trained on the same images as "here". It shows what the images change.

@@ -15,8 +15,8 @@ INTRODUCTION = """\
 
 Methods and recipes on 276 long-tailed handwritten digits (imbalance factor 50, 797 validation images), with ResNet-32.
 Accuracy of the ensemble after the last epoch in percent, mean and standard deviation over seeds; seconds of a whole
-training. The order is evidence about this data set only, which is far too small to rank methods elsewhere; the table
-guards against regressions.
+training, comparable between rows on the same hardware (named below the table). The order is evidence about this data
+set only, which is far too small to rank methods elsewhere; the table guards against regressions.
 
     python tools/leaderboard.py --seeds 1 2 3 4 5
 

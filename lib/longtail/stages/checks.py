@@ -150,6 +150,24 @@ def deferral_warning(cfg: CfgNode, loss: Loss) -> str:
     return ""
 
 
+def rate_warning(cfg: CfgNode) -> str:
+    """Return a warning if all drops of the learning rate are after the last epoch, else ""."""
+    keys, epochs = cfg.TRAIN.LR_SCHEDULER, cfg.TRAIN.MAX_EPOCH
+    drops = keys.LR_STEP if keys.TYPE in ("multistep", "warmup") else ()
+    if epochs < 10 or not drops or min(drops) <= epochs - 1 + keys.EPOCH_OFFSET:  # fewer epochs are a trial
+        return ""
+    fitting = [epochs * tenths // 10 for tenths in (8, 9)]
+    return (
+        f"the learning rate does not drop: TRAIN.LR_SCHEDULER.LR_STEP is {list(keys.LR_STEP)} and TRAIN.MAX_EPOCH "
+        f"{epochs}; after 80 and 90 % of the epochs it drops with LR_STEP [{fitting[0]},{fitting[1]}]"
+    )
+
+
+def training_warnings(cfg: CfgNode, loss: Loss) -> list[str]:
+    """Return what is probably not meant in a config."""
+    return [warning for warning in (deferral_warning(cfg, loss), rate_warning(cfg)) if warning]
+
+
 def check_training(cfg: CfgNode, place: Place) -> None:
     """Check everything about a training that can be checked before data is read.
 

@@ -19,7 +19,7 @@ from longtail.runs.progress import clock
 from longtail.runs.resume import ResumePoint
 from longtail.runs.run import Run
 from longtail.stages.build import build_training
-from longtail.stages.checks import check_training
+from longtail.stages.checks import check_training, training_warnings
 from longtail.stages.dry_run import dry_run
 from longtail.stages.splits import describe_data
 
@@ -45,7 +45,8 @@ def info(cfg: CfgNode, source: str, *, place: Place) -> list[str]:
         lines += ["data:", f"  {describe_data(cfg, splits)}"]
         lines += ["network:", *_network(training)]
         times = time_steps(Trainer(training, run))
-    return [*lines, "training:", *_time(training, times), *_memory(place)]
+        warnings = [f"warning: {warning}" for warning in training_warnings(cfg, training.method.loss)]
+    return [*lines, "training:", *_time(training, times), *_memory(place), *warnings]
 
 
 def _differences(cfg: CfgNode) -> Iterator[str]:

@@ -26,7 +26,7 @@ from longtail.runs.outputs import output_records
 from longtail.runs.results import sealed
 from longtail.runs.run import Run, open_run
 from longtail.stages.build import build_training
-from longtail.stages.checks import check_training, deferral_warning
+from longtail.stages.checks import check_training, training_warnings
 from longtail.stages.dry_run import dry_run
 from longtail.stages.network import start_heads
 from longtail.stages.splits import check_selection, describe_data
@@ -149,7 +149,7 @@ def _announce(run: Run, splits: Splits, training: Training, *, epoch: int) -> No
     bad = training.loaders.bad_images
     if bad is not None and bad.files:  # found before the log was open
         logger.warning("skipped so far: %s", ", ".join(sorted(bad.files)))
-    if warning := deferral_warning(cfg, training.method.loss):
+    for warning in training_warnings(cfg, training.method.loss):
         logger.warning("%s", warning)
     if facts.precision == "fp16" and place.device.type == "cpu":
         logger.warning("fp16 is slow on a CPU; TRAIN.AMP auto uses bf16 if the hardware supports it")
