@@ -11,16 +11,28 @@ from torch import nn
 from yacs.config import CfgNode
 
 from longtail.distributed import Place, World
+from longtail.engine.interrupts import Interrupted
 from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
 from longtail.losses import build_loss
 from longtail.methods import build_method
 from longtail.models import build_model, synchronize_batch_norm
+from longtail.runs.run import Run
 from longtail.stages import train as train_stage
 from longtail.stages.checks import check_training
 from tests.helpers.methods import KnownData
 from tests.helpers.processes import Results, run_processes
-from tests.helpers.training import CASCADE, CE, CONTRASTIVE, CUTMIX, NCL, TinyConfig, read_json, tiny_config
+from tests.helpers.training import (
+    CASCADE,
+    CE,
+    CONTRASTIVE,
+    CUTMIX,
+    NCL,
+    TinyConfig,
+    read_json,
+    stop_after,
+    tiny_config,
+)
 from tests.helpers.worlds import place_in, train_in_worlds
 
 SIZES = (1, 2, 3)
@@ -148,3 +160,35 @@ def test_synchronized_norms_on_cpus_are_refused(tiny_cfg: TinyConfig) -> None:
         check_training(cfg, place_in(0, 2))
     check_training(tiny_cfg("TRAIN.SYNCBN", True), Place())
     check_training(cfg, Place(World(0, 0, 2), (torch.device("cuda", 0),), torch.device("cuda", 0)))
+
+
+def stopped(cfg: CfgNode, rank: int, world: int) -> list[float]:
+    """Stop a training by signals to process 1; return when the state was saved, and when the training ended."""
+    saved, save = [0.0], Run.save
+
+    def slowly(run: Run, name: str, content: dict[str, Any]) -> None:
+        time.sleep(0.5)
+        save(run, name, content)
+        saved[0] = time.monotonic()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save", slowly)
+        if rank == 1:
+            for step in (2, 3):  # as if a launcher forwarded the signal that it received, too
+                stop_after(step, patch)
+        try:
+            train_stage.train(cfg, "tiny", place=place_in(rank, world))
+        except Interrupted:
+            return [saved[0], time.monotonic()]
+    raise AssertionError
+
+
+@pytest.mark.slow
+def test_all_processes_end_after_the_state_is_saved(tmp_path: Path) -> None:
+    """A launcher ends process 0 once another process has ended."""
+    (tmp_path / "results").mkdir()
+    cfg = config(tmp_path, CE, 2)
+    (saved, _), (_, ended) = run_processes(lambda r, w: stopped(cfg, r, w), tmp_path / "results", worlds=[2])[2]
+    assert 0 < saved <= ended
+    (run,) = (tmp_path / "2" / "tiny").iterdir()
+    assert (run / "models" / "last.pth").is_file()

@@ -1,7 +1,9 @@
-"""Stopping on request: the first signal asks the loop to save and stop, the second one ends the process at once."""
+"""Stopping on request: the first signal asks the loop to save and stop, a later one ends the process at once."""
 
+import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 
 
@@ -21,14 +23,20 @@ class Interrupted(Exception):
 class Interrupts:
     """A context in which SIGINT, SIGTERM and SIGUSR1 are recorded and do not end the process; for the main thread only.
 
+    Args:
+        patience: Seconds after the first signal in which others are ignored. A launcher forwards the signal that its
+            processes have received themselves, for example by Ctrl-C or from Slurm.
+
     Attributes:
         received: Number of the first signal; None if there was none.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 0.0) -> None:
         self.received: int | None = None
+        self._patience = patience
+        self._first = 0.0
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -43,8 +51,14 @@ class Interrupts:
         self._restore()
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
-        self.received = signum
-        self._restore()  # a second signal must act at once
+        now = time.monotonic()
+        repeated = self.received is not None
+        if not repeated:
+            self.received, self._first = signum, now
+        if now - self._first >= self._patience:
+            self._restore()  # the next signal must act at once, even if a call never returns
+            if repeated:
+                os.kill(os.getpid(), signum)
 
     def _restore(self) -> None:
         for signum, handler in self._previous.items():

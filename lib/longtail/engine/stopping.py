@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from longtail.distributed import maximum
+from longtail.distributed import main_only, maximum
 from longtail.engine.finite_guard import NotFinite
 from longtail.engine.inference import Stopped
 from longtail.engine.interrupts import Interrupted
@@ -87,6 +87,7 @@ class Stopping:
 
     def _save_and_stop(self, signum: int) -> NoReturn:
         self._save()
+        main_only(lambda: None)  # a launcher ends process 0 once another process has ended
         raise self._interrupted(signum)
 
     def _interrupted(self, signum: int) -> Interrupted:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from longtail.data import Batch
 from longtail.distributed import gather_to_all, share_buffers
+from longtail.engine.bad_images import share_bad_images
 from longtail.engine.compiling import uncompiled
 from longtail.engine.cuda_graph import GraphStep
 from longtail.engine.epoch_report import class_recall, log_epoch
@@ -279,11 +280,8 @@ class Trainer:
     def _bad_files(self) -> list[str]:
         """Return the image files that any process has skipped, and share them among all processes."""
         bad = self.training.loaders.bad_images
-        if bad is None:
-            return []
-        for files in gather_to_all(sorted(bad.files)):
-            bad.merge(files)
-        return sorted(bad.files)
+        share_bad_images(bad)
+        return sorted(bad.files) if bad else []
 
     def load(self, content: dict[str, Any]) -> None:
         """Restore the state of a compatible checkpoint, see `longtail.runs.resume`.

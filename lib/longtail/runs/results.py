@@ -129,7 +129,8 @@ def evaluation_outcome(head: dict[str, Any], *, epoch: int, evaluation: Evaluati
         seconds: Duration.
     """
     entry = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
-    return sealed({**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry})
+    bad = {key: evaluation[key] for key in ("bad_images",) if key in evaluation}
+    return sealed({**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry, **bad})
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from longtail.data import (
 )
 from longtail.data.sources import check_same_names
 from longtail.distributed import Place, gather_to_all, main_only
+from longtail.engine.bad_images import share_bad_images
 from longtail.engine.inference import evaluate
 from longtail.errors import UserError
 from longtail.evaluation import (
@@ -183,7 +184,16 @@ def validate(cfg: CfgNode, folder: Path, *, place: Place, split: str = "valid") 
 
 
 def write_on_main(setup: EvaluationSetup, write: Callable[[Path], None]) -> Path:
-    """Call `write` with a new folder of a run in process 0, and return the folder in all processes."""
+    """Call `write` with a new folder of a run in process 0, and return the folder in all processes.
+
+    Before that, the bad images of all processes are shared.
+
+    Raises:
+        UserError: There are more than DATASET.BAD_IMAGE_LIMIT allows.
+    """
+    if (bad := setup.splits.valid.bad_images) is not None:
+        share_bad_images(bad)
+        bad.check()
 
     def work() -> Path:
         output = _new_folder(setup.run)
