@@ -1,8 +1,10 @@
 """How this process was started."""
 
+import os
+
 import pytest
 
-from longtail.distributed import SINGLE_PROCESS, World, launched_world
+from longtail.distributed import SINGLE_PROCESS, World, launch_name, launched_world
 from longtail.errors import UserError
 
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "host", "MASTER_PORT": "29500"}
@@ -71,3 +73,15 @@ def test_launched_world_refuses_other_launchers_of_several_tasks(variables: dict
 )
 def test_launched_world_of_one_task_is_a_single_process(variables: dict[str, str]) -> None:
     assert launched_world(variables) is SINGLE_PROCESS
+
+
+def test_launch_name_tells_starts_of_torchrun_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    assert launch_name() == ""
+    monkeypatch.setenv("RANK", "1")
+    assert launch_name() == str(os.getppid())
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert launch_name() == str(os.getppid())
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
+    assert launch_name() == "job"

@@ -12,9 +12,10 @@ from longtail.checkpoint_file import is_intact, read_checkpoint, save_checkpoint
 from longtail.engine.interrupts import Interrupted
 from longtail.engine.trainer import Trainer
 from longtail.errors import UserError
+from longtail.output_folders import ENVIRONMENT
 from longtail.runs.directory import RunDirectory, parent_of_runs
 from longtail.runs.results import RunFacts
-from longtail.runs.resume import STATE, find_resume_point, load_compatible, resumed_batch
+from longtail.runs.resume import STATE, ResumePoint, find_resume_point, load_compatible, resumed_batch
 from tests.helpers.training import (
     BATCHES,
     BBN,
@@ -30,6 +31,7 @@ from tests.helpers.training import (
     FinishedRun,
     TinyConfig,
     assert_same,
+    read_json,
     read_records,
     stop_after,
     train,
@@ -62,14 +64,13 @@ METHODS = {
 MIXING = {"mixup": MIXUP, "cutmix": CUTMIX, "manifold": MANIFOLD, "remix": REMIX, "bbn": BBN, "distillation": DIVE}
 
 
-def stop(cfg: Any, steps: int) -> RunDirectory:
-    """Train until a signal arrives in batch number `steps`; return the only run directory."""
+def stop(cfg: Any, steps: int, how: str = "auto") -> RunDirectory:
+    """Train until a signal arrives in batch number `steps`; return the newest run directory."""
     with pytest.MonkeyPatch.context() as patch:
         stop_after(steps, patch)
         with pytest.raises(Interrupted, match="SIGTERM"):
-            train(cfg)
-    (path,) = parent_of_runs(cfg).iterdir()
-    return RunDirectory(path)
+            train(cfg, how)
+    return RunDirectory(max(parent_of_runs(cfg).iterdir()))
 
 
 def resume(cfg: Any, steps: int) -> RunDirectory:
@@ -246,13 +247,18 @@ def test_named_checkpoint_that_is_damaged_is_refused(tiny_cfg: TinyConfig) -> No
 
 
 @pytest.mark.slow
-def test_restarted_process_resumes_whatever_the_command_says(tiny_cfg: TinyConfig) -> None:
+def test_restarted_process_resumes_the_run_of_its_launch_whatever_the_command_says(tiny_cfg: TinyConfig) -> None:
     cfg = tiny_cfg()
-    stopped = stop(cfg, 2)
+    other, stopped = train(cfg), stop(cfg, 2, "never")
+    for run, launch in ((other, "an older one"), (stopped, "this one")):
+        run.write_json(ENVIRONMENT, {**read_json(run.environment), "launch": launch})
     assert find_resume_point(cfg, "never").checkpoint is None
-    point = find_resume_point(cfg, "never", restarted=True)
+    point = find_resume_point(cfg, "never", launch="this one")
     assert point.run is not None and point.run.path == stopped.path
     point.run.unlock()
+    finished = find_resume_point(cfg, str(stopped.path), launch="an older one")
+    assert finished.run is not None and finished.run.path == other.path
+    assert find_resume_point(cfg, "never", launch="no checkpoint yet") == ResumePoint()
 
 
 @pytest.mark.slow

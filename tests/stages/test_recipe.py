@@ -313,3 +313,47 @@ def test_generated_images_that_were_lost_are_made_again(start: Start) -> None:
     lost.unlink()
     assert start(text=CAM) == stages
     assert lost.read_bytes() == content
+
+
+CALIBRATED = """
+name: calibrated
+stages:
+  - {name: first, config: first.yaml}
+  - {name: correct, calibrate: last of first, over: TEST.TEMPERATURE, hold_out: 0.5}
+"""
+
+
+@pytest.mark.slow
+def test_other_calibration_of_the_same_checkpoint_is_made(start: Start) -> None:
+    before = start(text=CALIBRATED)
+    other = CALIBRATED.replace("over: TEST.TEMPERATURE, hold_out: 0.5", "over: TEST.CLASS_OFFSETS, hold_out: 0.2")
+    after = start(text=other)
+    assert after["first"]["run"] == before["first"]["run"]
+    assert [after["correct"]["calibration"][key] for key in ("key", "hold_out")] == ["TEST.CLASS_OFFSETS", 0.2]
+    evaluated = start(text=CALIBRATED.replace("calibrate: ", "evaluate: ").partition(", over")[0] + "}\n")
+    assert "calibration" not in evaluated["correct"]
+    assert len(paths(before) | paths(after) | paths(evaluated)) == 4
+    assert start(text=CALIBRATED) == before
+
+
+@pytest.mark.slow
+def test_finished_stages_of_other_images_are_not_taken_for_those_of_now(
+    start: Start, tmp_path: Path, image_folder: Callable[..., str], tiny_cfg: TinyConfig
+) -> None:
+    lists = [image_folder(name, [0, 1] * number, 2) for name, number in (("train", 8), ("valid", 4), ("test", 3))]
+    keys = [part for name, file in zip(("TRAIN", "VALID", "TEST"), lists, strict=True) for part in (name, file)]
+    files = [f"DATASET.{part}_JSON" if number % 2 == 0 else part for number, part in enumerate(keys)]
+    cfg = tiny_cfg("DATASET.DATASET", "annotations", *files, "TRAIN.BATCH_SIZE", 4)
+    (tmp_path / "first.yaml").write_text(to_yaml(cfg))
+    evaluate = "name: other\nstages: [{name: a, config: first.yaml}, {name: b, evaluate: last of a}]\n"
+    before = start(text=evaluate)
+    assert start(text=evaluate) == before
+    reordered = read_json(Path(lists[2]))
+    Path(lists[2]).write_text(json.dumps({**reordered, "annotations": reordered["annotations"][::-1]}))
+    after = start(text=evaluate)  # other test images do not change the training
+    assert after["a"]["run"] == before["a"]["run"] and after["b"]["run"] != before["b"]["run"]
+    fewer = read_json(Path(lists[1]))
+    Path(lists[1]).write_text(json.dumps({**fewer, "annotations": fewer["annotations"][:-1]}))
+    with pytest.raises(UserError, match=r"is finished in .*, but its images have changed since; --resume never"):
+        start(text=evaluate)
+    assert not paths(start(text=evaluate, resume="never")) & paths(before)

@@ -62,6 +62,26 @@ def test_environment_names_other_hardware_of_a_resumed_run(tiny_cfg: TinyConfig)
 
 
 @pytest.mark.slow
+def test_stopped_run_does_not_resume_with_other_validation_images(
+    tiny_cfg: TinyConfig, image_folder: Callable[..., str]
+) -> None:
+    """Its best epoch would be chosen among results on both."""
+    lists = [image_folder(name, [0, 1] * 8, 2) for name in ("train", "valid")]
+    keys = ["DATASET.DATASET", "annotations", "DATASET.TRAIN_JSON", lists[0], "DATASET.VALID_JSON", lists[1]]
+    cfg = tiny_cfg(*keys, "TRAIN.BATCH_SIZE", 4)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(6, patch)
+        with pytest.raises(Interrupted):
+            train(cfg)
+    content = read_json(Path(lists[1]))
+    Path(lists[1]).write_text(json.dumps({**content, "annotations": content["annotations"][:-1]}))
+    with pytest.raises(UserError, match=r"^cannot resume from .*: it has validation images with the fingerprint"):
+        train(cfg)
+    Path(lists[1]).write_text(json.dumps(content))
+    assert read_json(train(cfg).results)["finished"]
+
+
+@pytest.mark.slow
 def test_results_have_the_fields_of_the_contract(finished_run: FinishedRun) -> None:
     results = read_json(finished_run(method=NCL).results)
     expected = {"config": "x.yaml", "seed": 42, "epochs": 3, "classes": 10, "images": 276, "experts": 3}

@@ -9,7 +9,7 @@ from longtail.distributed.exchanges import (
     share_buffers,
     sum_over_processes,
 )
-from longtail.distributed.launch import launched_world
+from longtail.distributed.launch import launch_name, launched_world
 from longtail.distributed.place import Place, find_place
 from longtail.distributed.processes import SINGLE_PROCESS, World
 
@@ -21,6 +21,7 @@ __all__ = [
     "find_place",
     "from_main",
     "gather_to_all",
+    "launch_name",
     "launched_world",
     "main_only",
     "maximum",

@@ -44,6 +44,14 @@ def launched_world(environment: Mapping[str, str] | None = None) -> World:
     return World(rank, local_rank, size, restarts)
 
 
+def launch_name() -> str:
+    """Return what tells this start of torchrun from others; empty in a single process without torchrun."""
+    if "RANK" not in os.environ:
+        return ""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return str(os.getppid()) if name == "none" else name  # none: no rendezvous, but the process of torchrun stays
+
+
 def _number(variables: Mapping[str, str], name: str) -> int:
     text = variables[name].strip()
     if not text.isdecimal() or len(text) > 9:

@@ -22,6 +22,8 @@ from longtail.user_files import check_path, os_error, translating
 
 logger = logging.getLogger(__name__)
 
+LAUNCH = "launch"  # entry of environment.json, see `launch_name`
+
 
 class RunDirectory(LockedFolder):
     """The directory OUTPUT_DIR/NAME/<date-time>/ and the names of the files in it."""
@@ -195,14 +197,18 @@ def _candidates(path: Path) -> Iterator[Path]:
         number += 1
 
 
-def run_to_resume(cfg: CfgNode) -> RunDirectory | None:
+def run_to_resume(cfg: CfgNode, launch: str = "") -> RunDirectory | None:
     """Return the newest unfinished run of the same config that no other process is training, locked.
 
     If there is none, return the newest run that has a checkpoint, if it is finished; else None.
+
+    Args:
+        cfg: Config.
+        launch: Only runs of this launch, see `launch_name`; empty: all.
     """
     newest = None
     for run in runs_of(cfg):
-        if not run.checkpoints():
+        if not run.checkpoints() or (launch and _launch_of(run) != launch):
             continue
         newest = newest or run
         if run.finished():
@@ -214,6 +220,12 @@ def run_to_resume(cfg: CfgNode) -> RunDirectory | None:
         except UserError as error:  # another user's run
             logger.warning("%s is not resumed: %s", run.path, error)
     return newest if newest and newest.finished() else None
+
+
+def _launch_of(run: RunDirectory) -> str:
+    """Return the launch of torchrun that trained a run last."""
+    content = read_json(run.environment)
+    return str(content.get(LAUNCH, "")) if isinstance(content, dict) else ""
 
 
 def runs_of(cfg: CfgNode) -> Iterator[RunDirectory]:

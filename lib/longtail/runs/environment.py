@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from longtail.distributed import Place
+from longtail.distributed import Place, launch_name
+from longtail.runs.directory import LAUNCH
 
 # What a resumed run may change.
 COMPARED = ("commit", "python", "versions", "processor", "devices", "processes", "precision")
@@ -37,6 +38,7 @@ def describe(place: Place, fingerprints: dict[str, str]) -> dict[str, Any]:
         "devices": [torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu" for device in place.devices],
         "cuda": torch.version.cuda if place.device.type == "cuda" else None,
         "processes": place.world.size,
+        LAUNCH: launch_name(),
         "precision": place.precision,
         "data": fingerprints,
     }
@@ -55,7 +57,8 @@ def resumed(before: dict[str, Any], now: dict[str, Any], epoch: int) -> dict[str
     for entry in entries:
         newest |= entry
     changed = {name: now[name] for name in COMPARED if now[name] != newest.get(name)}
-    return {**before, "resumed": [*entries, {"epoch": epoch, **changed}]} if changed else before
+    content = {**before, LAUNCH: now[LAUNCH]}
+    return {**content, "resumed": [*entries, {"epoch": epoch, **changed}]} if changed else content
 
 
 def _installed(name: str) -> bool:

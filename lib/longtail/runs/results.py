@@ -31,6 +31,7 @@ class RunFacts:
         architecture: Backbones and heads in words.
         heads: Kind of each head.
         fingerprint: Digest of the training images.
+        valid_fingerprint: Digest of the validation images.
         optimizer_type: Class of the optimizer.
         weights: Report of each weights file that was loaded, see `check_loaded`.
         class_counts: Training images per class, (C,).
@@ -48,6 +49,7 @@ class RunFacts:
     architecture: str
     heads: list[str] = field(default_factory=list)
     fingerprint: str = ""
+    valid_fingerprint: str = ""
     optimizer_type: str = ""
     weights: list[dict[str, Any]] = field(default_factory=list)
     class_counts: list[int] = field(default_factory=list)
@@ -136,7 +138,7 @@ def evaluation_outcome(head: dict[str, Any], *, epoch: int, evaluation: Evaluati
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of results.json of a finished run, with its digest."""
     finished = {**content, "finished": True}
-    return {**finished, "checksum": _digest(finished)}
+    return {**finished, "checksum": digest_of(finished)}
 
 
 def is_finished(content: Any) -> bool:
@@ -149,7 +151,7 @@ def is_finished(content: Any) -> bool:
     stated = content.get("checksum")
     if stated is None:
         return "seconds" in content and is_outcome(content)
-    return bool(stated == _digest({key: value for key, value in content.items() if key != "checksum"}))
+    return bool(stated == digest_of({key: value for key, value in content.items() if key != "checksum"}))
 
 
 def is_outcome(content: Any) -> bool:
@@ -161,7 +163,7 @@ def is_outcome(content: Any) -> bool:
     return whole and all(isinstance(content.get(key, 0), (int, float)) for key in ("epochs", "seconds", "images"))
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def digest_of(content: Any) -> str:
     """Return the SHA-256 of plain values after a round trip through JSON."""
     read_again = json.loads(json.dumps(finite(content)))
     return hashlib.sha256(json.dumps(read_again, sort_keys=True).encode()).hexdigest()

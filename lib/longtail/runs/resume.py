@@ -36,7 +36,7 @@ class ResumePoint(NamedTuple):
     damaged: tuple[Path, ...] = ()
 
 
-def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> ResumePoint:
+def find_resume_point(cfg: CfgNode, resume: str, *, launch: str = "") -> ResumePoint:
     """Find the state from which a run resumes.
 
     Args:
@@ -45,14 +45,14 @@ def find_resume_point(cfg: CfgNode, resume: str, *, restarted: bool = False) -> 
             else RESUME_MODEL; "never"; or the path of a run directory or checkpoint. A run resumes in its own directory
             if its newest checkpoint is used with the same config; otherwise it continues in a new directory, and no
             file is overwritten. With "auto", damaged checkpoints are skipped.
-        restarted: Torchrun has restarted this launch after losing a process: the run that it had started is resumed,
-            regardless of `resume`.
+        launch: This launch, if torchrun has restarted it after losing a process: the run that it had started is
+            resumed, regardless of `resume`. Empty: it was not restarted.
 
     Raises:
         UserError: There is nothing at that path, or the run is being trained by another process.
     """
-    if resume == "auto" or restarted:
-        run = run_to_resume(cfg)
+    if resume == "auto" or launch:
+        run = run_to_resume(cfg, "" if resume == "auto" else launch)
         if run:
             return ResumePoint(run.last, run) if run.finished() else _newest_intact(run)
     if resume == "never":
@@ -106,7 +106,7 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
 
     Raises:
         UserError: It is not the checkpoint of a run, or has other classes, another architecture or other training
-            images.
+            or validation images: the best epoch would be chosen among results on both.
     """
     content = read_checkpoint(path)
     if not content.keys() >= STATE:
@@ -115,6 +115,7 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
             "and NETWORK.PRETRAINED_MODEL"
         )
     wanted = facts.to_json()
+    known = {"valid_fingerprint": wanted["valid_fingerprint"], **content}  # older versions did not write it
     if content["epoch"] > facts.epochs + 1:
         done = content["epoch"] - 1
         raise UserError(f"{path} was trained for {done} epochs, more than TRAIN.MAX_EPOCH, {facts.epochs}")
@@ -123,9 +124,10 @@ def load_compatible(path: Path, facts: RunFacts) -> dict[str, Any]:
         ("classes", "{} classes"),
         ("architecture", "the architecture {}"),
         ("fingerprint", "training images with the fingerprint {}"),
+        ("valid_fingerprint", "validation images with the fingerprint {}"),
     ):
-        if content.get(key) != wanted[key]:
-            has, needs = words.format(content.get(key)), words.format(wanted[key])
+        if known.get(key) != wanted[key]:
+            has, needs = words.format(known.get(key)), words.format(wanted[key])
             raise UserError(
                 f"cannot resume from {path}: it has {has}, this run has {needs}; --resume never starts a new run"
             )

@@ -9,7 +9,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from longtail.checkpoint_file import save_checkpoint
-from longtail.distributed import Place, from_main
+from longtail.distributed import Place, from_main, launch_name
 from longtail.files import remove_temporary_files
 from longtail.runs.console import log_to_file, remembering_messages
 from longtail.runs.directory import create_run
@@ -137,7 +137,7 @@ def open_run(cfg: CfgNode, place: Place, resume: str) -> Iterator[Run]:
     """
     point = ResumePoint()
     if place.main:
-        point = find_resume_point(cfg, resume, restarted=place.world.restarts > 0)
+        point = find_resume_point(cfg, resume, launch=launch_name() if place.world.restarts else "")
     run = Run(cfg, place, point)
     try:
         yield run

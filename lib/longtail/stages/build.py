@@ -118,6 +118,7 @@ def _facts(cfg: CfgNode, splits: Splits, network: Any, *, place: Place, source: 
         architecture=network.description,
         heads=network.head_kinds,
         fingerprint=splits.train.fingerprint(),
+        valid_fingerprint=splits.valid.fingerprint(),
         class_counts=class_counts,
         class_names=splits.class_names(),
     )

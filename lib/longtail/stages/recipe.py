@@ -1,20 +1,21 @@
 """Running a recipe: its stages one after the other; finished ones are skipped, stopped ones are resumed.
 
-The only state is in the run directories: a stage is finished if there is a finished run of the same config that started
-from exactly the same files (inputs.json). So if a checkpoint of an earlier stage changes, later stages that use it run
-again.
+The only state is in the run directories: a stage is finished if there is a finished run of the same config, and of the
+same calibration, that started from exactly the same files (inputs.json). So if a checkpoint of an earlier stage changes,
+later stages that use it run again. Evaluations of other images than now run again; trainings on other images are refused.
 """
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
+from longtail.data import build_splits
 from longtail.distributed import Place, from_main, main_only
 from longtail.errors import UserError
 from longtail.evaluation import GROUPS, results_table
@@ -25,13 +26,13 @@ from longtail.runs.folder import LockedFolder, read_json
 from longtail.runs.inputs import differing_files, input_records, record
 from longtail.runs.named import CALIBRATED
 from longtail.runs.outputs import changed_outputs, damaged_outputs
-from longtail.runs.results import evaluation_outcome, last_accuracies, sealed
+from longtail.runs.results import digest_of, evaluation_outcome, last_accuracies, sealed
 from longtail.stages.calibrate import calibrate
 from longtail.stages.evaluate import validate
 from longtail.stages.generate import generate
 from longtail.stages.recipe_file import Recipe, load_recipe
 from longtail.stages.recipe_stage import GENERATED, SUMMARY, Artifact, Stage, generating_into
-from longtail.stages.train import train
+from longtail.stages.train import check_same_images, train
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Execution:
         run = RunDirectory(self.runs[artifact.stage])
         file = run.path / GENERATED if artifact.what == "data" else run.models / artifact.file
         if not file.is_file():
-            raise UserError(f"{artifact}: {file} does not exist")
+            raise UserError(f"{artifact}: {file} does not exist; --resume never runs all stages again")
         return file
 
     def load(self, stage: Stage, *extra: str) -> CfgNode:
@@ -103,7 +104,7 @@ def run_recipe(source: str, *, place: Place, resume: str = "auto", overrides: Se
     return recipe.folder / SUMMARY
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(recipe: Recipe, place: Place) -> Iterator[None]:
     """Within the block, hold the lock of the recipe's folder."""
     folder = LockedFolder(recipe.folder)
@@ -154,7 +155,10 @@ def _finished(execution: Execution, cfg: CfgNode) -> str | None:
         names = ", ".join(changed)
         logger.warning("%s has changed since it was written: %s; the stage is trained again", run.path, names)
         return ""
-    return str(run.path) if run.finished() else None
+    if not run.finished():
+        return None
+    check_same_images(cfg, run)
+    return str(run.path)
 
 
 def _evaluate(execution: Execution, stage: Stage) -> Path:
@@ -162,7 +166,7 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
     assert stage.evaluates
     checkpoint = execution.file(stage.evaluates)
     cfg = execution.load(stage, "TEST.MODEL_FILE", str(checkpoint.absolute()))
-    path = main_only(lambda: str(_claim(cfg, execution.resume, {"TEST.MODEL_FILE": record(checkpoint)}).path))
+    path = main_only(lambda: str(_claim(cfg, execution.resume, _evaluation_records(cfg, stage, checkpoint)).path))
     run = RunDirectory(Path(path))
     if from_main(run.finished()):
         logger.info("finished in %s", run.path)
@@ -182,6 +186,18 @@ def _evaluate(execution: Execution, stage: Stage) -> Path:
         outcome = evaluation_outcome(head, epoch=epoch, evaluation=evaluation, seconds=time.monotonic() - started)
         run.write_json(RESULTS, outcome)
     return run.path
+
+
+def _evaluation_records(cfg: CfgNode, stage: Stage, checkpoint: Path) -> dict[str, Any]:
+    """Return records of everything besides the config on which the results of `_evaluate` depend."""
+    records: dict[str, Any] = {"TEST.MODEL_FILE": record(checkpoint), "calibration": None}
+    if stage.calibration:
+        records["calibration"] = {"sha256": digest_of(asdict(stage.calibration))}
+    with contextlib.suppress(UserError):  # the images are no longer there
+        splits = build_splits(cfg, generated=False)
+        images = [split.fingerprint() for split in (splits.valid, splits.test) if split]
+        records["images"] = {"sha256": digest_of(images)}
+    return records
 
 
 def _generate(execution: Execution, stage: Stage) -> Path:
@@ -204,19 +220,20 @@ def _generate(execution: Execution, stage: Stage) -> Path:
     return Path(main_only(work))
 
 
-def _claim(cfg: CfgNode, resume: str, extra: dict[str, dict[str, str]]) -> RunDirectory:
+def _claim(cfg: CfgNode, resume: str, extra: Mapping[str, Any]) -> RunDirectory:
     """Return the newest run directory of a config that started from the same files, or a new one.
 
     Args:
         cfg: Config.
         resume: "never": a new one.
-        extra: Records of files in addition to those that the config uses, see `record`.
+        extra: Records in addition to those of the files that the config uses, see `record`; None: there must be none.
     """
     for run in runs_of(cfg) if resume == "auto" else ():
         if not differing_files(read_json(run.inputs), extra):
             return run
     run = create_run(cfg)
-    run.write_json(run.inputs.name, {**input_records(cfg), **extra})
+    known = {name: entry for name, entry in extra.items() if entry}
+    run.write_json(run.inputs.name, {**input_records(cfg), **known})
     run.unlock()  # the lock of the recipe's folder is enough
     return run
 

@@ -56,7 +56,7 @@ def train(cfg: CfgNode, source: str, *, place: Place, resume: str = "auto") -> R
     check_training(cfg, place)
     with place.connected(60 * cfg.TRAIN.PEER_TIMEOUT), open_run(cfg, place, resume) as run:
         if run.finished:
-            main_only(lambda: _check_same_images(cfg, run))
+            main_only(lambda: check_same_images(cfg, run.directory))
             logger.info(
                 "already finished in %s; --resume never starts a new run",
                 run.directory.path if run.directory else "",
@@ -96,11 +96,15 @@ def _environment_of(run: Run) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _check_same_images(cfg: CfgNode, run: Run) -> None:
-    """Refuse a finished run that was trained on other images than those that its config names now."""
-    if not run.directory:
+def check_same_images(cfg: CfgNode, run: RunDirectory | None) -> None:
+    """Refuse a finished run that was trained on other images than those that its config names now.
+
+    Raises:
+        UserError: They have changed.
+    """
+    if not run:
         return
-    trained = read_json(run.directory.environment)
+    trained = read_json(run.environment)
     try:
         splits = build_splits(cfg)
     except UserError:  # they are no longer there
@@ -108,7 +112,7 @@ def _check_same_images(cfg: CfgNode, run: Run) -> None:
     now = {"train": splits.train.fingerprint(), "valid": splits.valid.fingerprint()}
     if isinstance(trained, dict) and trained.get("data", now) != now:
         raise UserError(
-            f"the same training is finished in {run.directory.path}, but its images have changed since; --resume never "
+            f"the same training is finished in {run.path}, but its images have changed since; --resume never "
             "trains with those of now"
         )
 
@@ -124,7 +128,7 @@ def _announce(run: Run, splits: Splits, training: Training, *, epoch: int) -> No
         for file in run.point.damaged:
             logger.warning("%s is damaged or lost; resuming from an older checkpoint of the run", file)
         logger.info("resuming from %s%s", run.checkpoint, reason)
-    environment = describe(place, {"train": facts.fingerprint, "valid": splits.valid.fingerprint()})
+    environment = describe(place, {"train": facts.fingerprint, "valid": facts.valid_fingerprint})
     before = _environment_of(run)
     run.write_json(ENVIRONMENT, resumed(before, environment, epoch) if before else environment)
     logger.info("%s", describe_data(cfg, splits))
