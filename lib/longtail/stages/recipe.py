@@ -1,8 +1,8 @@
 """Running a recipe: its stages one after the other; finished ones are skipped, stopped ones are resumed.
 
 The only state is in the run directories: a stage is finished if there is a finished run of the same config, and of the
-same calibration, that started from exactly the same files (inputs.json). So if a checkpoint of an earlier stage changes,
-later stages that use it run again. Evaluations of other images than now run again; trainings on other images are refused.
+same calibration, that started from exactly the same files (inputs.json). So if a checkpoint of an earlier stage
+changes, later stages that use it run again. Evaluations of images that have changed run again; trainings are refused.
 """
 
 import contextlib
