@@ -89,6 +89,17 @@ def test_run_to_resume_is_a_finished_one_only_if_it_is_the_newest_that_saved_som
     assert caplog.messages == [f"{newer.path} is being trained by another process"]
 
 
+def test_run_to_resume_is_no_unfinished_one_before_a_finished_one(cfg: CfgNode) -> None:
+    """Somebody has given it up, and trained again with --resume never."""
+    older, newer = create_run(cfg), create_run(cfg)
+    for run in (older, newer):
+        run.unlock()
+        run.last.touch()
+    newer.write_json("results.json", {"epochs": 60, "seconds": 1.0, "finished": True})
+    found = run_to_resume(cfg)
+    assert found is not None and found.path == newer.path
+
+
 def test_runs_of_are_the_newest_first_and_of_the_same_config(cfg: CfgNode, tmp_path: Path) -> None:
     first, second = create_run(cfg), create_run(cfg)
     create_run(load_config(None, ["OUTPUT_DIR", str(tmp_path / "out"), "NAME", "name", "RAND_SEED", 1]))

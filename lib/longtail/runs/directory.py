@@ -198,28 +198,28 @@ def _candidates(path: Path) -> Iterator[Path]:
 
 
 def run_to_resume(cfg: CfgNode, launch: str = "") -> RunDirectory | None:
-    """Return the newest unfinished run of the same config that no other process is training, locked.
+    """Return the newest run of the same config that has a checkpoint: finished, or unfinished and then locked.
 
-    If there is none, return the newest run that has a checkpoint, if it is finished; else None.
+    Runs that other processes are training are passed over; a finished one before them does not count.
 
     Args:
         cfg: Config.
         launch: Only runs of this launch, see `launch_name`; empty: all.
     """
-    newest = None
+    busy = False
     for run in runs_of(cfg):
         if not run.checkpoints() or (launch and _launch_of(run) != launch):
             continue
-        newest = newest or run
         if run.finished():
-            continue
+            return None if busy else run
         try:
             if run.lock():
                 return run
             logger.warning("%s is being trained by another process", run.path)
         except UserError as error:  # another user's run
             logger.warning("%s is not resumed: %s", run.path, error)
-    return newest if newest and newest.finished() else None
+        busy = True
+    return None
 
 
 def _launch_of(run: RunDirectory) -> str:

@@ -41,10 +41,10 @@ def find_resume_point(cfg: CfgNode, resume: str, *, launch: str = "") -> ResumeP
 
     Args:
         cfg: Config.
-        resume: "auto": the newest unfinished run of the same config, else the newest finished one (nothing is trained),
-            else RESUME_MODEL; "never"; or the path of a run directory or checkpoint. A run resumes in its own directory
-            if its newest checkpoint is used with the same config; otherwise it continues in a new directory, and no
-            file is overwritten. With "auto", damaged checkpoints are skipped.
+        resume: "auto": the newest run of the same config (if it is finished, nothing is trained), else RESUME_MODEL;
+            "never"; or the path of a run directory or checkpoint. A run resumes in its own directory if its newest
+            checkpoint is used with the same config; otherwise it continues in a new directory, and no file is
+            overwritten. With "auto", damaged checkpoints are skipped.
         launch: This launch, if torchrun has restarted it after losing a process: the run that it had started is
             resumed, regardless of `resume`. Empty: it was not restarted.
 
