@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from longtail.engine import interrupts as interrupts_module
 from longtail.engine.interrupts import Interrupted, Interrupts
 
 signals = pytest.mark.parametrize("signum", Interrupts.SIGNALS)
@@ -44,9 +43,9 @@ def test_second_signal_ends_the_process(signum: signal.Signals) -> None:
     assert process.exitcode == -signum
 
 
-def _signals_of_a_launcher(signum: int, wait: float) -> None:
+def _signals_of_a_launcher(signum: int, patience: float, wait: float) -> None:
     signal.signal(signum, signal.SIG_DFL)
-    with Interrupts(2) as interrupts:
+    with Interrupts(patience) as interrupts:
         for pause in (0.0, 0.0, wait):
             time.sleep(pause)
             signal.raise_signal(signum)
@@ -56,10 +55,11 @@ def _signals_of_a_launcher(signum: int, wait: float) -> None:
 @signals
 @pytest.mark.parametrize(("patience", "wait", "ends"), [(60.0, 0.0, False), (0.05, 0.1, True)])
 def test_signal_that_a_launcher_repeats_is_ignored_for_a_while(
-    signum: signal.Signals, patience: float, wait: float, ends: bool, monkeypatch: pytest.MonkeyPatch
+    signum: signal.Signals, patience: float, wait: float, ends: bool
 ) -> None:
-    monkeypatch.setattr(interrupts_module, "PATIENCE", patience)
-    process = multiprocessing.get_context("fork").Process(target=_signals_of_a_launcher, args=(int(signum), wait))
+    process = multiprocessing.get_context("fork").Process(
+        target=_signals_of_a_launcher, args=(int(signum), patience, wait)
+    )
     process.start()
     process.join(timeout=30)
     assert process.exitcode == (-signum if ends else 0)

@@ -6,8 +6,6 @@ import threading
 import time
 from types import FrameType, TracebackType
 
-PATIENCE = 30.0  # seconds; then torchrun kills the processes to which it has forwarded a signal
-
 
 class Interrupted(Exception):
     """A signal asked the training to stop; its state is saved.
@@ -26,8 +24,8 @@ class Interrupts:
     """A context in which SIGINT, SIGTERM and SIGUSR1 are recorded and do not end the process; for the main thread only.
 
     Args:
-        processes: Number of processes of the run. With several, later signals are ignored for `PATIENCE`: a launcher
-            forwards the signal that its processes have received themselves, for example by Ctrl-C or from Slurm.
+        patience: Seconds after the first signal in which others are ignored. A launcher forwards the signal that its
+            processes have received themselves, for example by Ctrl-C or from Slurm.
 
     Attributes:
         received: Number of the first signal; None if there was none.
@@ -35,9 +33,9 @@ class Interrupts:
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
-    def __init__(self, processes: int = 1) -> None:
+    def __init__(self, patience: float = 0.0) -> None:
         self.received: int | None = None
-        self._patience = PATIENCE if processes > 1 else 0.0
+        self._patience = patience
         self._first = 0.0
         self._previous: dict[int, object] = {}
 

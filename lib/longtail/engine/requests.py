@@ -8,6 +8,7 @@ from longtail.distributed import Consensus
 from longtail.engine.interrupts import Interrupts
 from longtail.engine.training import Plan
 
+PATIENCE = 30.0  # torchrun kills its processes this number of seconds after it has forwarded a signal
 NOTHING, SAVE = 0, 1  # requests; larger ones are the numbers of signals with which all processes save and stop
 
 
@@ -28,7 +29,7 @@ class Requests:
 
     def __init__(self, plan: Plan, processes: int) -> None:
         self.alone = processes == 1
-        self.interrupts = Interrupts(processes)
+        self.interrupts = Interrupts(0.0 if self.alone else PATIENCE)
         self.consensus = Consensus()
         self._checkpoint_seconds = plan.checkpoint_seconds
         self._parent = os.getppid()

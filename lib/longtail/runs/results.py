@@ -131,7 +131,7 @@ def evaluation_outcome(head: dict[str, Any], *, epoch: int, evaluation: Evaluati
         seconds: Duration.
     """
     entry = {"epoch": epoch, "ensemble": evaluation["ensemble"], "experts": evaluation["experts"]}
-    bad = {"bad_images": evaluation["bad_images"]} if "bad_images" in evaluation else {}
+    bad = {key: evaluation[key] for key in ("bad_images",) if key in evaluation}
     return sealed({**head, "epochs": 0, "seconds": round(seconds, 1), "best": entry, "last": entry, **bad})
 
 
